@@ -22,7 +22,7 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::id::{ChunkId, RepositoryId};
 use drumlin::os::dir::Dir;
-use drumlin::repo::write::Identity;
+use drumlin::repo::write::SessionIdentity;
 use drumlin::repo::{InitOptions, Lane, Reader, Repository, Session, SessionOptions};
 use drumlin::store::memory::MemoryStore;
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
@@ -226,7 +226,7 @@ fn look_up(c: &mut Criterion) {
             dry_run: false,
             checkpoints: Default::default(),
         },
-        Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) },
+        SessionIdentity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) },
     );
     let ids: Vec<ChunkId> = (0..2 * COUNT as u64)
         .map(|n| repo.ids().chunk_id(ChunkKind::Data, &n.to_le_bytes()))

@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! sources ─ walk ─ compare ─ read, cut, hash ─ put ─ segments ─ packs ─┐
-//!                     └────────── trees ────────┘                      ├─ finish ─ secure ─ commit
+//!                     └────────── trees ────────┘                      ├─ finish ─ prepare ─ commit
 //!                                                  index runs ─────────┘
 //! ```
 //!
@@ -40,7 +40,7 @@
 //! * The store moves opaque bytes; it never learns what they mean.
 //! * Ids flow forward. A chunk's id is known before it is stored, so trees never wait for packs.
 //! * The write order is in the types. [`repo::Session::finish`] yields what is durable, packs and
-//!   index runs; [`repo::snapshots::prepare::secure`] makes [`repo::snapshots::prepare::Secured`]
+//!   index runs; [`repo::snapshots::prepare::prepare`] makes [`repo::snapshots::prepare::Prepared`]
 //!   of it; only that can be committed.
 //! * A writer never overwrites and never removes. A reader verifies every chunk against its id.
 //! * Local caches are hints: deleting them changes cost, never results.

@@ -30,8 +30,8 @@ use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::os::owners::OwnerNames;
 use crate::repo::snapshots;
-use crate::repo::snapshots::prepare::{self, NewTree, Secured};
-use crate::repo::write::{Identity, SessionStats};
+use crate::repo::snapshots::prepare::{self, NewTree, Prepared};
+use crate::repo::write::{SessionIdentity, SessionStats};
 use crate::repo::{self, DirEntry, Reader, Repository, Session, SessionOptions, Trees};
 
 /// One attempt at a backup: what all its steps go by.
@@ -102,7 +102,7 @@ impl<'a> Attempt<'a> {
 
     /// Begins the session that stores what is new.
     fn session(&self, reader: &Arc<Reader>) -> Session {
-        let identity = Identity {
+        let identity = SessionIdentity {
             host: self.options.host.clone(),
             parent: self.parent_id(),
             clock: self.options.clock.clone(),
@@ -182,7 +182,7 @@ impl<'a> Attempt<'a> {
         let stats = walked.stats(stored.stats());
         let (root, totals) = (walked.root, walked.totals);
         let tree = NewTree { root, totals, parent: self.parent_id() };
-        let describe = |secured: &Secured| self.describe(secured, root, stats);
+        let describe = |secured: &Prepared| self.describe(secured, root, stats);
         let snapshot = commit_tree(self.repository, stored, tree, describe, self.monitor)?;
         clock::look(self.repository, &snapshot, self.parent.snapshot.as_ref(), self.monitor);
         self.note(walked.known.save(self.repository, &self.series, snapshot.id, false));
@@ -192,7 +192,7 @@ impl<'a> Attempt<'a> {
 
     fn describe(
         &self,
-        secured: &Secured,
+        secured: &Prepared,
         root: ChunkId,
         stats: SnapshotStats,
     ) -> Result<Snapshot, Error> {

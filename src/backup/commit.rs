@@ -7,9 +7,9 @@ use super::options::Error;
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::snapshot::{Snapshot, SnapshotProblem};
 use crate::monitor::{Monitor, ProblemKind};
-use crate::repo::snapshots::prepare::{self, NewTree, Secured};
+use crate::repo::snapshots::prepare::{self, NewTree, Prepared};
 use crate::repo::snapshots::{self, Commit};
-use crate::repo::{Repository, Stored};
+use crate::repo::{DurablePacks, Repository};
 
 /// How often a snapshot whose commit was not confirmed is committed under a new id.
 const LOST_MAX: usize = 4;
@@ -18,14 +18,14 @@ const LOST_MAX: usize = 4;
 /// answer was lost.
 pub fn commit_tree(
     repository: &Repository,
-    mut stored: Stored,
+    mut stored: DurablePacks,
     mut tree: NewTree,
-    describe: impl Fn(&Secured) -> Result<Snapshot, Error>,
+    describe: impl Fn(&Prepared) -> Result<Snapshot, Error>,
     monitor: &Monitor,
 ) -> Result<Snapshot, Error> {
     let mut lost = 0;
     loop {
-        let secured = prepare::secure(stored, tree, monitor)?;
+        let secured = prepare::prepare(stored, tree, monitor)?;
         let snapshot = describe(&secured)?;
         match snapshots::commit(repository, &snapshot, secured)? {
             Commit::Done => return Ok(snapshot),

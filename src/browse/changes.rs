@@ -9,7 +9,7 @@ use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::read::stack::{Holds, Stack};
-use crate::repo::read::tree_diff::Merge;
+use crate::repo::read::tree_diff::TreeDiff;
 use crate::repo::{DirEntry, Error, Trees};
 
 /// A path that differs; one of the entries at least is there.
@@ -53,7 +53,7 @@ pub(super) struct Differences<'a> {
 
 /// Two directories that are being compared.
 struct Level {
-    merge: Merge,
+    merge: TreeDiff,
     /// Bytes of their path.
     path_len: usize,
     /// The name in them that was entered last.
@@ -93,7 +93,7 @@ impl<'a> Differences<'a> {
         }
         let path = &self.path;
         self.open.with_last(|level| level.entered = path[level.path_len + 1..].to_vec());
-        let merge = Merge::new(&self.trees, left, right);
+        let merge = TreeDiff::new(&self.trees, left, right);
         self.open.push(Level { merge, path_len: self.path.len(), entered: Vec::new() });
         Ok(())
     }

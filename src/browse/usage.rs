@@ -43,7 +43,7 @@ impl Iterator for Usages {
         let descent = self.descent.as_mut()?;
         loop {
             match descent.next() {
-                None if descent.is_over() => return None,
+                None if descent.is_finished() => return None,
                 None => descent.leave(),
                 Some(Err(error)) => return Some(Err((descent.path().to_vec(), error))),
                 Some(Ok(found)) => {

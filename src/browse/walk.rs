@@ -28,7 +28,7 @@ impl Walk {
     pub fn next_entry(&mut self) -> Option<Result<DirEntry, Error>> {
         loop {
             match self.descent.next() {
-                None if self.descent.is_over() => return None,
+                None if self.descent.is_finished() => return None,
                 None => self.descent.leave(),
                 Some(Ok(found)) => {
                     if let (true, Content::Tree(tree)) = (self.recursive, &found.entry.content) {

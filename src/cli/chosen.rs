@@ -20,7 +20,7 @@ impl SnapPath {
     /// `latest` with a path is the newest that holds the path.
     pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
         let candidates = Candidates::of_repository(ui, repository, self)?;
-        candidates.choose(ui, self, &|| Ok(Trees::new(Reader::sparing(repository)?)))
+        candidates.choose(ui, self, &|| Ok(Trees::new(Reader::for_lookup(repository)?)))
     }
 
     /// Finds the snapshot, and what reads its trees.
@@ -29,7 +29,7 @@ impl SnapPath {
         ui: &Ui,
         repository: &Arc<Repository>,
     ) -> Result<(Snapshot, Trees), Failure> {
-        let (snapshot, reader) = self.open_with(ui, repository, Reader::sparing)?;
+        let (snapshot, reader) = self.open_with(ui, repository, Reader::for_lookup)?;
         Ok((snapshot, Trees::new(reader)))
     }
 

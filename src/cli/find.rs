@@ -149,7 +149,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
         older_than: args.older_than,
     };
     let repository = ctx.open(Purpose::Look)?;
-    let trees = Trees::new(Reader::sparing(&repository)?);
+    let trees = Trees::new(Reader::for_lookup(&repository)?);
     let (places, exit) = places(ctx, args, &repository, &trees)?;
     let mut out = Listing::begin(ctx, args.long)?;
     let searched = ctx.run("searching", |monitor| {

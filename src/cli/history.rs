@@ -109,7 +109,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     }
     let repository = ctx.open(Purpose::Look)?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
-    let trees = Trees::new(Reader::sparing(&repository)?);
+    let trees = Trees::new(Reader::for_lookup(&repository)?);
     let looked =
         ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
     let mut history = looked.0;

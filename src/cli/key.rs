@@ -109,7 +109,7 @@ impl KeyView {
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     // Nothing here lists what is stored.
-    checked_open::look_back(&repository)?;
+    checked_open::check_rollback(&repository)?;
     match args.command {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),

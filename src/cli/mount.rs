@@ -90,7 +90,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
-            let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::sparing)?;
+            let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::for_lookup)?;
             (
                 Shown::One(
                     Box::new(snapshot),
@@ -99,7 +99,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
                 reader,
             )
         }
-        None => (Shown::All, Reader::sparing(&repository)?),
+        None => (Shown::All, Reader::for_lookup(&repository)?),
     };
     let ui = ctx.ui;
     let options = MountOptions {

@@ -75,7 +75,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
         let (snapshot, reader) =
-            wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::looking)?;
+            wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::tolerant)?;
         let (figures, _) = ctx
             .run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
@@ -84,7 +84,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let listing = snapshots::listing(&repository)?;
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let forgotten = listing.forgotten.len() as u64;
-    let reader = Reader::looking(&repository)?;
+    let reader = Reader::tolerant(&repository)?;
     let count =
         |monitor: &Arc<Monitor>| stats::of_repository(&reader, &all, forgotten, threads, monitor);
     let (figures, _) = ctx.run("counting", count)?;

@@ -45,8 +45,9 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
             let clock = listing.clock(now);
             let is_guarded =
                 |one: &trash::Forgotten| listing.protected.contains(&one.tombstone.snapshot);
-            let can =
-                |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock) || is_guarded(one);
+            let can = |one: &&trash::Forgotten| {
+                !one.has_expired(TRASH_WINDOW_S, clock) || is_guarded(one)
+            };
             let waiting = listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot);
             // What this machine brought back before, and a store put into the trash again.
             let replayed = listing

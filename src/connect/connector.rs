@@ -13,7 +13,7 @@ use super::own_dirs;
 use super::place::{Place, Purpose};
 use super::requests::Requests;
 use crate::monitor::in_words;
-use crate::repo::checked_open::{self, Entrance};
+use crate::repo::checked_open::{self, OpenConditions};
 use crate::repo::open::witness::{Accept, Witness};
 use crate::repo::{self, Expected, OpenOptions, Repository};
 use crate::settings::Settings;
@@ -152,7 +152,7 @@ impl Connector {
             cache_dir: self.cache_dir(place),
             prefer_cached: purpose == Purpose::BackUp,
         };
-        let mut entrance = self.entrance(place);
+        let mut conditions = self.conditions(place);
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
             checked_open::refuse_missing(&*store, &self.witness(place))?;
@@ -162,13 +162,13 @@ impl Connector {
         let mut attempt = 1;
         loop {
             let secret;
-            (secret, entrance.expected.fingerprints_of_key) =
+            (secret, conditions.expected.fingerprints_of_key) =
                 origin.read(&*self.operator, &self.env, store.location())?;
             let store = match purpose {
-                Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
+                Purpose::Look => repo::prefetch_listings(Arc::clone(&store), &options.cache_dir),
                 _ => Arc::clone(&store),
             };
-            match checked_open::enter(store, &secret, &options, &entrance) {
+            match checked_open::open_checked(store, &secret, &options, &conditions) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => {
                     self.operator.warn("wrong password, try again")
                 }
@@ -196,7 +196,7 @@ impl Connector {
                             hints::REMOVE_IT
                         ));
                     }
-                    repository.tell_left_out(move |error| operator.loss(&left_out(error)));
+                    repository.report_skipped_runs(move |error| operator.loss(&left_out(error)));
                     return Ok(repository);
                 }
             }
@@ -205,7 +205,7 @@ impl Connector {
     }
 
     /// Returns what is known about a repository before it is opened.
-    fn entrance(&self, place: &Place) -> Entrance {
+    fn conditions(&self, place: &Place) -> OpenConditions {
         let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
         let fingerprint =
             self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
@@ -213,7 +213,7 @@ impl Connector {
             rollback: self.options.accept_rollback,
             new_repository: self.options.accept_new_repository,
         };
-        Entrance {
+        OpenConditions {
             state_dir: self.state_dir(),
             folder: place.folder().map(Path::to_path_buf),
             accept,
@@ -229,7 +229,13 @@ impl Connector {
     /// Returns what this machine remembers of a place. Asks the store nothing.
     pub fn witness(&self, place: &Place) -> Witness {
         let (place, called) = place.remembered_as();
-        Witness::open_called(self.state_dir().as_deref(), &place, &called, Accept::default(), true)
+        Witness::open_with_alias(
+            self.state_dir().as_deref(),
+            &place,
+            &called,
+            Accept::default(),
+            true,
+        )
     }
 
     /// Returns the folder of what this machine remembers.

@@ -7,8 +7,8 @@ use crate::format::container::ChunkKind;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
-use crate::repo::index::Place;
-use crate::repo::read::reachable::{Marks, Visitor, Walkers, visit_unmarked};
+use crate::repo::index::ChunkPlace;
+use crate::repo::read::reachable::{MarkBits, Visitor, Walkers, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 
@@ -17,7 +17,7 @@ pub struct Marking<'a> {
     /// Reads trees; its index avoids the packs that are condemned.
     pub reader: &'a Arc<Reader>,
     /// Those of the records of its index.
-    pub marks: &'a Marks,
+    pub marks: &'a MarkBits,
     /// Threads to walk with.
     pub pool: &'a rayon::ThreadPool,
     /// Is told of progress, and asked whether to stop.
@@ -124,7 +124,7 @@ impl Visitor for Marker<'_> {
         _kind: ChunkKind,
         id: &ChunkId,
         _len_bytes: Option<u32>,
-        place: &Place,
+        place: &ChunkPlace,
     ) -> bool {
         if place.is_trusted {
             return true;

@@ -10,8 +10,8 @@ use crate::format::node::Totals;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-use crate::repo::audit::{self, Usage};
-use crate::repo::index::Place;
+use crate::repo::audit::{self, ClassUsage};
+use crate::repo::index::ChunkPlace;
 use crate::repo::read::reachable::{Visitor, visit_reachable};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::lock;
@@ -50,7 +50,7 @@ pub struct RepositoryFigures {
     /// Nodes of trees and chunk lists that snapshots refer to, each once.
     pub nodes: u64,
     /// Objects and bytes in the store, by class.
-    pub usage: Vec<Usage>,
+    pub usage: Vec<ClassUsage>,
 }
 
 impl RepositoryFigures {
@@ -167,7 +167,7 @@ impl Visitor for Sums {
         kind: ChunkKind,
         _id: &ChunkId,
         len_bytes: Option<u32>,
-        _place: &Place,
+        _place: &ChunkPlace,
     ) -> bool {
         if kind == ChunkKind::Data {
             self.chunks.fetch_add(1, Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::repo::read::file_content::FileContents;
 use crate::repo::read::file_map::FileMap;
-use crate::repo::read::node_cache::Found;
+use crate::repo::read::node_cache::CachedEntry;
 use crate::repo::read::readahead::Reading;
 use crate::repo::{self, Reader, Trees};
 
@@ -171,7 +171,7 @@ impl Files {
         parent: u64,
         folder: &Node,
         dir: ChunkId,
-        found: &Found,
+        found: &CachedEntry,
     ) -> Answer<EntryNode> {
         let snapshot = match folder {
             Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => snapshot.clone(),
@@ -197,7 +197,12 @@ impl Files {
     }
 
     /// Returns the attributes of an entry.
-    pub(super) fn attributes(&self, number: u64, snapshot: &Snapshot, found: &Found) -> FileAttr {
+    pub(super) fn attributes(
+        &self,
+        number: u64,
+        snapshot: &Snapshot,
+        found: &CachedEntry,
+    ) -> FileAttr {
         let links = found
             .hard_link
             .map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
@@ -229,7 +234,7 @@ impl Files {
     }
 
     /// Returns the entry of a node.
-    fn found(&self, number: u64, entry: &EntryNode) -> Answer<Found> {
+    fn found(&self, number: u64, entry: &EntryNode) -> Answer<CachedEntry> {
         let found = self
             .contents
             .nodes()
@@ -284,7 +289,7 @@ impl Files {
     /// Closes a file.
     pub fn close(&self, handle: u64) {
         if let Some(file) = self.open.close(handle) {
-            file.reading.turn();
+            file.reading.discard_pending();
         }
     }
 

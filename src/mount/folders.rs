@@ -11,7 +11,7 @@ use super::inodes::{EntryNode, Node, ROOT, number_of_group, number_of_name};
 use super::views::BY_ID;
 use crate::format::limits;
 use crate::id::ChunkId;
-use crate::repo::read::node_cache::Found;
+use crate::repo::read::node_cache::CachedEntry;
 
 /// Places of `.` and `..` before those of the entries.
 const DOTS: u64 = 2;
@@ -183,7 +183,7 @@ impl Files {
         let (mut at, first) = (place % PLACES_PER_LEAF, place / PLACES_PER_LEAF);
         for (leaf, id) in (0u64..).zip(leaves).skip(usize::try_from(first).unwrap_or(usize::MAX)) {
             let node = self.contents.nodes().tree(id).map_err(failed)?;
-            while let Some(found) = Found::new(&node, at as usize) {
+            while let Some(found) = CachedEntry::new(&node, at as usize) {
                 at += 1;
                 if found.name.len() > NAME_LEN_MAX_BYTES {
                     self.report.say(
@@ -207,7 +207,7 @@ impl Files {
     fn list_entry(
         &self,
         entry: &EntryNode,
-        found: &Found,
+        found: &CachedEntry,
         next: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,

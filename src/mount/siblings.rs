@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::format::entry::{Content, Entry, Ref};
 use crate::id::ChunkId;
-use crate::repo::read::node_cache::Found;
+use crate::repo::read::node_cache::CachedEntry;
 use crate::sync::lock;
 
 /// Leaves of folders that are remembered.
@@ -65,7 +65,7 @@ impl Siblings {
     /// next.
     ///
     /// Files with long chunk lists are left to the reading ahead of their own.
-    pub fn opened(&self, found: &Found) -> impl Iterator<Item = ChunkId> {
+    pub fn opened(&self, found: &CachedEntry) -> impl Iterator<Item = ChunkId> {
         let (leaf, at) = found.place();
         let entries = found.neighbours();
         let mut leaves = lock(&self.leaves);

@@ -15,7 +15,7 @@ use crate::store::Store;
 
 /// What is known about a repository before it is opened, and what the user accepts.
 #[derive(Default)]
-pub struct Entrance {
+pub struct OpenConditions {
     /// The folder of what this machine remembers; without one nothing is remembered.
     pub state_dir: Option<PathBuf>,
     /// The repository's folder, if it is one of this machine.
@@ -34,30 +34,31 @@ pub struct Entrance {
 /// That it has not gone back in time is seen when it is listed; here only if the place is known
 /// to hold several copies of it in turn, if going back is accepted now, or if it is a folder to
 /// which nothing else would look.
-pub fn enter(
+pub fn open_checked(
     store: Arc<dyn Store>,
     secret: &Secret,
     options: &OpenOptions,
-    entrance: &Entrance,
+    conditions: &OpenConditions,
 ) -> Result<Arc<Repository>> {
-    let witness = Witness::open_called(
-        entrance.state_dir.as_deref(),
+    let witness = Witness::open_with_alias(
+        conditions.state_dir.as_deref(),
         store.place(),
         store.location(),
-        entrance.accept,
-        entrance.is_dry,
+        conditions.accept,
+        conditions.is_dry,
     );
-    let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
-    let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
+    let is_one = witness.copies().len() < 2 && !conditions.accept.rollback;
+    let fits = conditions.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
     let is_usual = is_one && fits;
     let options = OpenOptions {
         cache_dir: options.cache_dir.clone(),
         prefer_cached: options.prefer_cached && is_usual,
     };
-    let repository = Repository::open_known(store, secret, &options, witness, &entrance.expected)?;
+    let repository =
+        Repository::open_known(store, secret, &options, witness, &conditions.expected)?;
     if is_one {
         if !fits {
-            look_back(&repository)?;
+            check_rollback(&repository)?;
         }
         return Ok(repository);
     }
@@ -77,8 +78,8 @@ pub fn remember(
     repository: &Repository,
     state_dir: Option<&Path>,
 ) -> Option<(PathBuf, std::io::Error)> {
-    let (place, called) = (repository.store().place(), repository.location());
-    let witness = Witness::open_called(state_dir, place, called, Accept::default(), false);
+    let (place, alias) = (repository.store().place(), repository.location());
+    let witness = Witness::open_with_alias(state_dir, place, alias, Accept::default(), false);
     witness.begin_anew();
     // It cannot fail: nothing is remembered.
     let _ = witness.admit(&repository.identity());
@@ -87,7 +88,7 @@ pub fn remember(
 
 /// Makes sure that the repository has not gone back in time, for those that do not list its
 /// snapshots otherwise.
-pub fn look_back(repository: &Repository) -> Result<()> {
+pub fn check_rollback(repository: &Repository) -> Result<()> {
     trash::refuse_hidden(repository, &Present::list(repository)?)?;
     Generations::list(repository).map(drop)
 }
@@ -101,7 +102,7 @@ fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Reposito
     for number in witness.copies() {
         witness.use_copy(number);
         let copy = repository.as_copy(number, cache_dir)?;
-        match look_back(&copy) {
+        match check_rollback(&copy) {
             Ok(()) => return Ok(copy),
             Err(error @ Error::RolledBack { .. }) => drop(first_error.get_or_insert(error)),
             Err(error) => return Err(error),
@@ -114,7 +115,7 @@ fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Reposito
         }
         // What a dry run learns of a copy that is not remembered must not be taken for another
         // one's.
-        _ if witness.only_looks() => repository.as_copy(witness.add_copy(), Path::new("")),
+        _ if witness.is_dry() => repository.as_copy(witness.add_copy(), Path::new("")),
         _ => repository.as_copy(witness.add_copy(), cache_dir),
     }
 }

@@ -32,5 +32,7 @@ pub use cache::lru;
 pub use error::{Error, Result};
 pub use index::Location;
 pub use open::{Expected, InitOptions, NewIdentity, OpenOptions, Repository};
-pub use read::{CompressedSegment, Descent, DirEntry, Part, Reader, Trees, look_ahead};
-pub use write::{Lane, Session, SessionOptions, Stored};
+pub use read::{
+    CompressedSegment, Descent, DirEntry, PaddedPart, Reader, Trees, prefetch_listings,
+};
+pub use write::{DurablePacks, Lane, Session, SessionOptions};

@@ -61,7 +61,11 @@ impl RestoreOptions {
     /// Makes the reader that serves best: who restores a part of a snapshot needs little of the
     /// index.
     pub(super) fn reader(&self, repository: &Arc<Repository>) -> repo::Result<Arc<Reader>> {
-        if self.path.is_some() { Reader::sparing(repository) } else { Reader::looking(repository) }
+        if self.path.is_some() {
+            Reader::for_lookup(repository)
+        } else {
+            Reader::tolerant(repository)
+        }
     }
 }
 

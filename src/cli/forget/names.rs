@@ -67,7 +67,7 @@ pub fn resolve_all(
         .iter()
         .filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
     let damaged: Vec<SnapshotId> = damaged.map(|(id, _)| *id).collect();
-    let trees = || Ok(Trees::new(Reader::sparing(repository)?));
+    let trees = || Ok(Trees::new(Reader::for_lookup(repository)?));
     for wanted in names {
         let name = wanted.snapshot.as_str();
         let begins = |id: &SnapshotId| !name.is_empty() && id.to_hex().starts_with(name);

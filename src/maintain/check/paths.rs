@@ -13,7 +13,7 @@ use crate::format::node::{ListNode, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
@@ -25,7 +25,7 @@ pub fn name_affected(
     report: &mut CheckReport,
     monitor: &Monitor,
 ) -> Result<()> {
-    let clean = Marks::new(trees.reader().index().record_count());
+    let clean = MarkBits::new(trees.reader().index().record_count());
     for snapshot in snapshots {
         let mut naming = Naming {
             trees,
@@ -113,7 +113,7 @@ impl Item {
 struct Naming<'a> {
     trees: &'a Trees,
     damage: &'a Damage,
-    clean: &'a Marks,
+    clean: &'a MarkBits,
     report: &'a mut CheckReport,
     snapshot: SnapshotId,
     open: Stack<Open>,

@@ -11,7 +11,7 @@ use crate::format::run::PackClass;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::{Monitor, in_words};
-use crate::repo::index::Place;
+use crate::repo::index::ChunkPlace;
 use crate::repo::read::reachable::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
 use crate::sync::{self, lock};
@@ -159,7 +159,7 @@ impl Visitor for Found<'_> {
         kind: ChunkKind,
         id: &ChunkId,
         _len_bytes: Option<u32>,
-        place: &Place,
+        place: &ChunkPlace,
     ) -> bool {
         let location = &place.location;
         let expected = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
@@ -194,7 +194,7 @@ impl Visitor for Found<'_> {
         self.note_length(id, bytes, in_words(&error));
     }
 
-    fn referred(&self, id: &ChunkId, len_bytes: u32, place: &Place) {
+    fn referred(&self, id: &ChunkId, len_bytes: u32, place: &ChunkPlace) {
         if self.notes.has_other_len(place.number, len_bytes) {
             self.note_length(
                 id,

@@ -15,9 +15,9 @@ use crate::format::generation::Victim;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect::{self, PackList};
-use crate::repo::index::Place;
+use crate::repo::index::ChunkPlace;
 use crate::repo::read::pack_tables::{self, ListedPack};
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Error, Location, Reader, Result};
 
 /// What is known when packs are about to go.
@@ -27,7 +27,7 @@ pub struct Kept<'a> {
     /// The packs that are there.
     pub listed: &'a PackList,
     /// What is needed.
-    pub marks: &'a Marks,
+    pub marks: &'a MarkBits,
     /// Packs that this collector stored itself.
     pub own: &'a HashSet<ObjectId>,
 }
@@ -80,8 +80,9 @@ impl<'a> Kept<'a> {
         for chunk in chunks {
             let mut places = self.reader.index().places(&chunk.id)?;
             let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
-            let is_own =
-                |place: &Place| place.is_trusted && self.own.contains(&place.location.pack.name);
+            let is_own = |place: &ChunkPlace| {
+                place.is_trusted && self.own.contains(&place.location.pack.name)
+            };
             // What lies in no pack that is there was missed when it was marked.
             let is_there = |pack: &ObjectId| self.listed.has(pack) || self.own.contains(pack);
             places.retain(|place| is_there(&place.location.pack.name));
@@ -90,7 +91,7 @@ impl<'a> Kept<'a> {
             }
         }
         // So that each segment is read once.
-        let first = |places: &[Place]| {
+        let first = |places: &[ChunkPlace]| {
             places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location))
         };
         needed.sort_by_key(|(_, _, places)| first(places));
@@ -98,7 +99,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Fails unless the chunk lies at one of these places, of those that stay.
-    fn demand(&self, kind: ChunkKind, id: &ChunkId, places: &[Place]) -> Result<()> {
+    fn demand(&self, kind: ChunkKind, id: &ChunkId, places: &[ChunkPlace]) -> Result<()> {
         let mut wrong = None;
         for place in places.iter().filter(|place| place.is_trusted) {
             match self.reader.verify(&place.location, kind, id) {
@@ -120,7 +121,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Returns the first of these places of which the pack does not say so, too.
-    fn first_wrong<'p>(&self, places: &'p [Place], id: &ChunkId) -> Result<&'p Place> {
+    fn first_wrong<'p>(&self, places: &'p [ChunkPlace], id: &ChunkId) -> Result<&'p ChunkPlace> {
         for place in places {
             if !self.is_said_by_pack(&place.location, id)? {
                 return Ok(place);
@@ -129,7 +130,7 @@ impl<'a> Kept<'a> {
         Ok(&places[0])
     }
 
-    fn forged(&self, place: &Place, id: &ChunkId) -> Result<Error> {
+    fn forged(&self, place: &ChunkPlace, id: &ChunkId) -> Result<Error> {
         let run = self.reader.index().run_of(place.number).unwrap_or(ObjectId([0; 32]));
         let object = collect::object_of_run(self.reader.repository(), &run)?;
         let why = format!(

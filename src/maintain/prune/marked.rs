@@ -8,7 +8,7 @@ use crate::id::ObjectId;
 use crate::repo::Reader;
 use crate::repo::gc::collect::PackList;
 use crate::repo::gc::horizon::Horizon;
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 
 /// State of the repository after marking.
 pub struct Marked {
@@ -19,7 +19,7 @@ pub struct Marked {
     /// The packs in the store.
     pub listed: PackList,
     /// Which chunks are reachable.
-    pub marks: Marks,
+    pub marks: MarkBits,
     /// Snapshots and intents.
     pub roots: Roots,
     /// Packs that this collector has stored.

@@ -33,9 +33,9 @@ use crate::id::ObjectId;
 use crate::maintain::mark::{Marking, Trouble};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect;
-use crate::repo::gc::generations::{self, Generations, State};
+use crate::repo::gc::generations::{self, GenerationState, Generations};
 use crate::repo::gc::object_locks::{self, Unneeded};
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::write::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
@@ -160,12 +160,12 @@ impl Prune<'_> {
         let number = generations.highest();
         if number > 0 && !self.options.dry_run {
             match generations.state(self.repository, number)? {
-                State::Open(removal) => {
+                GenerationState::Open(removal) => {
                     let judged = self.judge(removal, None)?;
                     self.decide_or_cancel(number, judged)?;
                     return Ok(false);
                 }
-                State::Unfinished(removal) => {
+                GenerationState::Unfinished(removal) => {
                     if self.options.exclusion == Exclusion::User {
                         collect::confirm(self.repository, number, None, &removal)?;
                     }
@@ -173,7 +173,7 @@ impl Prune<'_> {
                     self.finish(number, &removal, &roots)?;
                     return Ok(false);
                 }
-                State::Cancelled | State::Done => {}
+                GenerationState::Cancelled | GenerationState::Done => {}
             }
         }
         let mut marked = self.mark_all()?;
@@ -211,7 +211,7 @@ impl Prune<'_> {
         let roots = look(self.repository, self.options, &Drop::Due)?;
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(reader.chunk_index())?;
-        let marks = Marks::new(reader.index().record_count());
+        let marks = MarkBits::new(reader.index().record_count());
         self.mark(&reader, &roots, &marks, &mut HashSet::new())?;
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
@@ -222,7 +222,7 @@ impl Prune<'_> {
         &self,
         reader: &Arc<Reader>,
         roots: &Roots,
-        marks: &Marks,
+        marks: &MarkBits,
         condemned: &mut HashSet<ObjectId>,
     ) -> Result<()> {
         let marking = Marking { reader, marks, pool: &self.pool, monitor: self.monitor };

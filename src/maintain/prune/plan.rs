@@ -12,7 +12,7 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::repo::Result;
 use crate::repo::gc::collect::PackList;
 use crate::repo::index::{IndexSet, Run};
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 
 use super::roots::Roots;
 
@@ -116,11 +116,11 @@ pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
 /// Counts what is marked in every pack.
 pub fn measure(
     index: &IndexSet,
-    marks: &Marks,
+    marks: &MarkBits,
     listed: &PackList,
     roots: &Roots,
 ) -> Result<HashMap<ObjectId, PackUse>> {
-    let new = |(name, pack): (&ObjectId, &crate::repo::gc::collect::ListedPack)| {
+    let new = |(name, pack): (&ObjectId, &crate::repo::gc::collect::DatedPack)| {
         let (class, len_bytes) = (pack.class, pack.len_bytes);
         (*name, PackUse { class, len_bytes, named: 0, live: 0, is_settled: false, unused_bytes: 0 })
     };

@@ -11,7 +11,7 @@ use crate::format::generation::Victim;
 use crate::format::run::PackRef;
 use crate::id::ObjectId;
 use crate::monitor::Monitor;
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::write::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 use crate::sync::{self, lock};
@@ -72,7 +72,7 @@ pub fn lanes_for(repack_bytes: u64, lanes: usize) -> usize {
 struct Mover<'a> {
     reader: &'a Reader,
     session: &'a Session,
-    marks: &'a Marks,
+    marks: &'a MarkBits,
     monitor: &'a Monitor,
 }
 

@@ -113,7 +113,7 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
     for forgotten in listing.forgotten {
         let id = forgotten.tombstone.snapshot;
         let is_guarded = listing.protected.contains(&id) && !replaced.contains(&id);
-        let is_over = forgotten.is_over(options.trash_window_s, clock);
+        let is_over = forgotten.has_expired(options.trash_window_s, clock);
         if is_over && !is_guarded && !is_relied_on(&id) {
             match drop.concerns(&id) {
                 true => roots.dropped.push(id),

@@ -20,7 +20,7 @@ use crate::repo::gc::generations::{self, Generations};
 use crate::repo::gc::{collect, object_locks};
 use crate::repo::index::Run;
 use crate::repo::objects::layout;
-use crate::repo::read::reachable::Marks;
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Error, Reader, Result};
 
 impl Prune<'_> {
@@ -38,7 +38,7 @@ impl Prune<'_> {
             None => {
                 let reader = Reader::offline(self.repository)?;
                 let (_, listed) = collect::survey(reader.chunk_index())?;
-                let marks = Marks::new(reader.index().record_count());
+                let marks = MarkBits::new(reader.index().record_count());
                 (reader, listed, marks, HashSet::new())
             }
         };
@@ -143,7 +143,7 @@ impl Prune<'_> {
         let victims: HashSet<ObjectId> =
             victims.filter(|name| listed.packs.contains_key(name)).collect();
         let mut unneeded = victims.clone();
-        let marks = Marks::new(reader.index().record_count());
+        let marks = MarkBits::new(reader.index().record_count());
         self.mark(&reader, &roots, &marks, &mut unneeded)?;
         match victims.difference(&unneeded).next() {
             None => {

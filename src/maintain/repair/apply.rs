@@ -10,9 +10,9 @@ use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
 use crate::repo::audit::rebuild;
 use crate::repo::gc::generations::Generations;
-use crate::repo::gc::horizon::{Horizon, Reliance};
+use crate::repo::gc::horizon::{Dependencies, Horizon};
 use crate::repo::gc::intents;
-use crate::repo::gc::loss::{self, Notice};
+use crate::repo::gc::loss::{self, LossNotice};
 use crate::repo::snapshots::{self, incomplete};
 use crate::repo::{Error, Reader, Repository, Result};
 
@@ -63,10 +63,12 @@ impl Plan {
         monitor: &Monitor,
     ) -> Result<Outcome> {
         let repository = &self.repository;
-        let is_news = !self.is_empty() || !loss::is_told(repository).or_else(undamaged)?;
+        let is_news =
+            !self.is_empty() || !loss::is_newest_cancelled(repository).or_else(undamaged)?;
         let mut is_untold = false;
         if self.is_lossy() && is_news {
-            let notice = Notice::open(repository, (self.options.clock)(), self.left_out.clone())?;
+            let notice =
+                LossNotice::open(repository, (self.options.clock)(), self.left_out.clone())?;
             // While it is open no collector begins; one that was at work before may have made
             // another run of those that are to be replaced, which names what is lost as well.
             let is_stale = self.is_stale()?;
@@ -121,8 +123,8 @@ impl Plan {
         let packs: HashSet<ObjectId> = self.packs.iter().map(|pack| pack.pack.name).collect();
         if !packs.is_empty() {
             intents::write(repository, self.intent(repository)?, &packs)?;
-            let reliance = Reliance { packs: &packs, parent: None };
-            if horizon.has_conflict(repository, &reliance)? {
+            let dependencies = Dependencies { packs: &packs, parent: None };
+            if horizon.has_conflict(repository, &dependencies)? {
                 return Err(Error::Contended { rounds: 1 });
             }
         }

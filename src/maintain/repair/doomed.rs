@@ -13,8 +13,8 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::Examined;
 use crate::maintain::mark::{Marking, Trouble};
 use crate::monitor::Monitor;
-use crate::repo::gc::generations::{Generations, State};
-use crate::repo::read::reachable::Marks;
+use crate::repo::gc::generations::{GenerationState, Generations};
+use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Reader, Repository, Result};
 
 /// A verdict that is on record and not carried out.
@@ -33,7 +33,7 @@ pub fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
         return Ok(None);
     }
     match generations.state(repository, number) {
-        Ok(State::Unfinished(removal)) => {
+        Ok(GenerationState::Unfinished(removal)) => {
             Ok(Some(Unfinished { number, snapshots: removal.snapshots }))
         }
         // A record that is damaged is among the problems; one that is gone was trimmed, so it has
@@ -66,7 +66,7 @@ pub fn only_places(
     gone.iter().chain(doomed).for_each(|pack| reader.index().avoid_pack(*pack));
     let stays = |snapshot: &&Snapshot| dropped.binary_search(&snapshot.id).is_err();
     let roots: Vec<Snapshot> = examined.snapshots.iter().filter(stays).cloned().collect();
-    let (marks, mut unneeded) = (Marks::new(reader.index().record_count()), doomed.clone());
+    let (marks, mut unneeded) = (MarkBits::new(reader.index().record_count()), doomed.clone());
     let marking = Marking { reader, marks: &marks, pool: &examined.pool, monitor };
     marking.mark_what_is_there(&roots, &mut unneeded, Trouble::Unreadable)?;
     Ok(doomed - &unneeded)

@@ -18,14 +18,14 @@ use crate::monitor::Monitor;
 use crate::repo::gc::generations::Generations;
 use crate::repo::gc::intents;
 use crate::repo::open::probe;
-use crate::repo::snapshots::prepare::{self, NewTree, Secured};
+use crate::repo::snapshots::prepare::{self, NewTree, Prepared};
 use crate::repo::snapshots::present::Present;
 use crate::repo::snapshots::protect;
 use crate::repo::snapshots::trash::{self, ForgetNote};
 use crate::repo::snapshots::{self, Commit, series_notes};
-use crate::repo::write::{Checkpoints, Identity, SessionStats};
+use crate::repo::write::{Checkpoints, SessionIdentity, SessionStats};
 use crate::repo::{
-    Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees,
+    DurablePacks, Error, Lane, Reader, Repository, Result, Session, SessionOptions, Trees,
 };
 
 /// How often a tree is walked again because a collector was at work meanwhile.
@@ -47,7 +47,7 @@ pub struct Replacing<'a> {
 /// What is left of one snapshot, and the session that stored it.
 struct Walked {
     left: Left,
-    stored: Option<Stored>,
+    stored: Option<DurablePacks>,
 }
 
 /// Replaces the broken snapshots of a plan, oldest first.
@@ -154,7 +154,7 @@ impl Replacing<'_> {
         for _ in 0..LOOKS_MAX {
             let before = Generations::list(self.repository)?;
             let reader = Reader::new(self.repository)?;
-            let identity = Identity {
+            let identity = SessionIdentity {
                 host: self.options.host.clone(),
                 parent: Some(old.id),
                 clock: Arc::new(self.options.clock),
@@ -189,14 +189,19 @@ impl Replacing<'_> {
     }
 
     /// Commits what is left, under a new id each time that a collector took the session for dead.
-    fn commit(&self, old: &Snapshot, new_root: NewRoot, mut stored: Stored) -> Result<Snapshot> {
+    fn commit(
+        &self,
+        old: &Snapshot,
+        new_root: NewRoot,
+        mut stored: DurablePacks,
+    ) -> Result<Snapshot> {
         let mut tree =
             NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
         let mut lost = new_root.lost;
         lost.add_all(old.problem_count, &old.problems);
         loop {
             let stats = stored.stats();
-            let secured = prepare::secure(stored, tree, self.monitor)?;
+            let secured = prepare::prepare(stored, tree, self.monitor)?;
             let snapshot = self.describe(old, &secured, tree, &lost, stats)?;
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {
@@ -216,7 +221,7 @@ impl Replacing<'_> {
     fn describe(
         &self,
         old: &Snapshot,
-        secured: &Secured,
+        secured: &Prepared,
         tree: NewTree,
         lost: &Lost,
         stats: SessionStats,

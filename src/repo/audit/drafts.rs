@@ -20,7 +20,7 @@ pub struct Drafting {
 /// be locked they stay.
 pub fn begin(repository: &Repository) -> Drafting {
     let cache = repository.cache();
-    let lock = cache.folder_file();
+    let lock = cache.directory_file();
     if lock.as_ref().is_some_and(|lock| {
         rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok()
     }) {

@@ -297,7 +297,7 @@ pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) 
 
 /// Objects and bytes of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct ClassUsage {
     /// The class's folder.
     pub folder: &'static str,
     /// Objects in it.
@@ -307,11 +307,11 @@ pub struct Usage {
 }
 
 /// Lists what every class takes in the store.
-pub fn usage(repository: &Repository) -> Result<Vec<Usage>> {
-    let of_class = |class: &Class| -> Result<Usage> {
+pub fn usage(repository: &Repository) -> Result<Vec<ClassUsage>> {
+    let of_class = |class: &Class| -> Result<ClassUsage> {
         let listed = repository.store().list(*class, "")?;
         let bytes = listed.iter().map(|object| object.len_bytes).sum();
-        Ok(Usage { folder: class.folder(), objects: listed.len() as u64, bytes })
+        Ok(ClassUsage { folder: class.folder(), objects: listed.len() as u64, bytes })
     };
     Class::ALL.iter().map(of_class).collect()
 }

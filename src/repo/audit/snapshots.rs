@@ -88,32 +88,32 @@ fn read_all(
         read(repository, object)
     })?;
     let (mut tombstones, mut guarded) = (Vec::new(), HashSet::new());
-    for (object, held) in listed.into_iter().zip(read) {
+    for (object, held_object) in listed.into_iter().zip(read) {
         let key = Key::new(Class::Snapshots, object.name);
-        match held {
-            Held::Slot(loaded) => {
+        match held_object {
+            SnapshotObject::Slot(loaded) => {
                 let found = findings.note(&key, *loaded)?;
                 // A burnt slot is no snapshot.
                 findings.seen -= u64::from(matches!(found, Some(None)));
                 all.good.extend(found.flatten());
             }
-            Held::Tombstone(Err(error @ Error::Unjustified { .. })) => {
+            SnapshotObject::Tombstone(Err(error @ Error::Unjustified { .. })) => {
                 findings.faults.push(Fault { object: key.to_string(), error });
             }
-            Held::Tombstone(loaded) => {
+            SnapshotObject::Tombstone(loaded) => {
                 let found = findings.note(&key, loaded)?;
                 // Counted apart: it is no snapshot.
                 findings.seen -= u64::from(found.is_some());
                 tombstones.extend(found);
             }
-            Held::Protection(loaded) => {
+            SnapshotObject::Protection(loaded) => {
                 let found = findings.note(&key, loaded)?;
                 findings.seen -= u64::from(found.is_some());
                 guarded.extend(
                     found.map(|protection| protection.snapshot).filter(|id| bare.contains(id)),
                 );
             }
-            Held::Foreign => findings.foreign.push(key.to_string()),
+            SnapshotObject::Foreign => findings.foreign.push(key.to_string()),
         }
     }
     for tombstone in tombstones.iter().filter(|tombstone| !guarded.contains(&tombstone.snapshot)) {
@@ -124,22 +124,22 @@ fn read_all(
 }
 
 /// What a name in `snapshots/` holds.
-enum Held {
+enum SnapshotObject {
     Slot(Box<Result<Option<Snapshot>>>),
     Tombstone(Result<Tombstone>),
     Protection(Result<Tombstone>),
     Foreign,
 }
 
-fn read(repository: &Repository, object: &Listed) -> Held {
+fn read(repository: &Repository, object: &Listed) -> SnapshotObject {
     if let Some(id) = SnapshotId::from_hex(&object.name) {
-        Held::Slot(Box::new(snapshots::load_whole(repository, &id, object.len_bytes)))
+        SnapshotObject::Slot(Box::new(snapshots::load_whole(repository, &id, object.len_bytes)))
     } else if let Some(id) = layout::tombstone_of(&object.name) {
-        Held::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
+        SnapshotObject::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
     } else if let Some(id) = layout::protection_of(&object.name) {
-        Held::Protection(protect::load(repository, &id))
+        SnapshotObject::Protection(protect::load(repository, &id))
     } else {
-        Held::Foreign
+        SnapshotObject::Foreign
     }
 }
 

@@ -17,12 +17,12 @@ use crate::store::beneath;
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A folder of local copies: groups of files, each group a folder.
-pub struct CacheFolder {
+pub struct CacheDirectory {
     path: PathBuf,
     folder: File,
 }
 
-impl CacheFolder {
+impl CacheDirectory {
     /// Opens a folder `name` in `above`; both are made, for their owner only, if they are missing.
     ///
     /// The way to `above` is the user's and may lead over links; nothing below it may. Fails with
@@ -35,13 +35,13 @@ impl CacheFolder {
         let above_folder = open_private(above, true)?;
         match rustix::fs::mkdirat(&above_folder, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => match beneath::open(&above_folder, name, FOLDER, Mode::empty()) {
+            Err(errno) => match beneath::open(&above_folder, name, DIRECTORY, Mode::empty()) {
                 // On a read-only disk, too, what is there can be used.
                 Ok(_) => {}
                 Err(_) => return Err(failed(errno.into())),
             },
         }
-        let folder = beneath::open(&above_folder, name, FOLDER, Mode::empty())
+        let folder = beneath::open(&above_folder, name, DIRECTORY, Mode::empty())
             .map_err(|error| refuse_link(&path, error))?;
         refuse_foreign(&folder, &path)?;
         Ok(Self { path, folder })
@@ -60,7 +60,8 @@ impl CacheFolder {
 
     /// Opens the folder once more: locks of files that were opened apart are apart.
     pub fn open_again(&self) -> io::Result<File> {
-        Ok(rustix::fs::openat(&self.folder, ".", FOLDER | OFlags::CLOEXEC, Mode::empty())?.into())
+        Ok(rustix::fs::openat(&self.folder, ".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())?
+            .into())
     }
 
     /// Opens a file of a group for reading.
@@ -123,12 +124,12 @@ impl CacheFolder {
     }
 
     fn open_group(&self, group: &str) -> io::Result<File> {
-        beneath::open(&self.folder, group, FOLDER, Mode::empty())
+        beneath::open(&self.folder, group, DIRECTORY, Mode::empty())
     }
 }
 
 /// How folders are opened.
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Opens a folder of the program's own, which is made (for its owner only) if it is missing.
 ///
@@ -136,7 +137,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 /// others.
 fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
     let failed = |source| Error::Cache { path: path.to_owned(), source };
-    let flags = FOLDER | OFlags::CLOEXEC;
+    let flags = DIRECTORY | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_listed() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = CacheFolder::open(&dir.path().join("a/b"), "r").unwrap();
+        let folder = CacheDirectory::open(&dir.path().join("a/b"), "r").unwrap();
         folder.write("index", NAME, b"one").unwrap();
         folder.write("index", NAME, b"another").unwrap();
         assert_eq!(
@@ -255,9 +256,9 @@ mod tests {
         fs::write(victim.join(NAME), "precious").unwrap();
         fs::create_dir(dir.path().join("cache")).unwrap();
         symlink(&victim, dir.path().join("cache/linked")).unwrap();
-        let refused = CacheFolder::open(&dir.path().join("cache"), "linked");
+        let refused = CacheDirectory::open(&dir.path().join("cache"), "linked");
         assert!(matches!(refused, Err(Error::ForeignCache { .. })));
-        let folder = CacheFolder::open(&dir.path().join("cache"), "r").unwrap();
+        let folder = CacheDirectory::open(&dir.path().join("cache"), "r").unwrap();
         symlink(&victim, folder.path().join("index")).unwrap();
         assert!(folder.files("index").is_err() && folder.open_file("index", NAME).is_err());
         assert!(
@@ -312,7 +313,7 @@ mod tests {
                 let above = dir.path().join(format!("{mode:o}{below}"));
                 fs::create_dir_all(above.join("r")).unwrap();
                 fs::set_permissions(above.join(below), fs::Permissions::from_mode(mode)).unwrap();
-                let opened = CacheFolder::open(&above, "r");
+                let opened = CacheDirectory::open(&above, "r");
                 // Like /tmp: nobody can put another folder in the place of ours, which lies below.
                 let is_refused = is_refused
                     && !(mode == 0o1777
@@ -329,7 +330,9 @@ mod tests {
             let above = dir.path().join("theirs");
             fs::create_dir(&above).unwrap();
             std::os::unix::fs::chown(&above, Some(12_345), None).unwrap();
-            let Err(error) = CacheFolder::open(&above, "r") else { panic!("it is another user's") };
+            let Err(error) = CacheDirectory::open(&above, "r") else {
+                panic!("it is another user's")
+            };
             assert!(error.to_string().contains("12345"), "{error}");
             assert!(!above.join("r").exists());
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::directory::CacheFolder;
+use super::directory::CacheDirectory;
 use crate::id::RepositoryId;
 use crate::repo::error::{Error, Result};
 
@@ -19,7 +19,7 @@ pub fn remember_location(cache_dir: &Path, location: &str, repository: Repositor
     if cache_dir.as_os_str().is_empty() {
         return Ok(());
     }
-    match CacheFolder::at(cache_dir) {
+    match CacheDirectory::at(cache_dir) {
         // Best effort: it only saves a request.
         Ok(folder) => drop(folder.write(
             LOCATIONS,
@@ -37,8 +37,10 @@ pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
     if !cache_dir.is_dir() {
         return None;
     }
-    let file =
-        CacheFolder::at(cache_dir).ok()?.open_file(LOCATIONS, &hash_of_location(location)).ok()?;
+    let file = CacheDirectory::at(cache_dir)
+        .ok()?
+        .open_file(LOCATIONS, &hash_of_location(location))
+        .ok()?;
     RepositoryId::from_hex(io::read_to_string(file).ok()?.trim())
 }
 

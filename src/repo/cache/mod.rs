@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use self::directory::CacheFolder;
+use self::directory::CacheDirectory;
 use self::locations::hash_of_location;
 use super::error::{Error, Result};
 use crate::id::{ObjectId, RepositoryId};
@@ -36,7 +36,7 @@ const TREES_IN_MEMORY_BYTES: usize = 64 << 20;
 
 /// The local copies and notes of one repository.
 pub struct Cache {
-    place: Place,
+    backing: Backing,
     /// What the folder did not take, by group and name, as long as the process lives.
     spilt: Mutex<Groups>,
     trouble: Mutex<Option<String>>,
@@ -44,9 +44,9 @@ pub struct Cache {
     unwatched_bytes: AtomicU64,
 }
 
-enum Place {
+enum Backing {
     /// A folder.
-    Folder(CacheFolder),
+    Directory(CacheDirectory),
     /// By group and name, as long as the process lives.
     Memory(Mutex<Groups>),
 }
@@ -98,13 +98,13 @@ impl Cache {
             cache.note_trouble("no folder for them is known: HOME is not set".to_owned());
             return Ok(cache);
         }
-        match CacheFolder::open(cache_dir, &name) {
+        match CacheDirectory::open(cache_dir, &name) {
             Err(Error::Cache { path, source }) => {
                 let cache = Self::in_memory();
                 cache.note_trouble(format!("{}: {source}", path.display()));
                 Ok(cache)
             }
-            opened => Ok(Self::at(Place::Folder(opened?))),
+            opened => Ok(Self::at(Backing::Directory(opened?))),
         }
     }
 
@@ -135,13 +135,13 @@ impl Cache {
 
     /// Makes an empty one that is gone with the process.
     pub fn in_memory() -> Self {
-        Self::at(Place::Memory(Mutex::default()))
+        Self::at(Backing::Memory(Mutex::default()))
     }
 
-    fn at(place: Place) -> Self {
+    fn at(backing: Backing) -> Self {
         let (spilt, trouble) = Default::default();
         Self {
-            place,
+            backing,
             spilt,
             trouble,
             limit_bytes: AtomicU64::new(LIMIT_BYTES),
@@ -157,15 +157,15 @@ impl Cache {
 
     /// Opens a copy or note: `group` is a folder, `name` a file in it.
     pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
-        let (path, opened) = match &self.place {
-            Place::Folder(folder) => {
+        let (path, opened) = match &self.backing {
+            Backing::Directory(folder) => {
                 if let Some(bytes) = self.spilt(group, name) {
                     return Ok(LocalCopy::Bytes(bytes));
                 }
                 let opened = folder.open_file(group, name).map(LocalCopy::File);
                 (folder.path().join(group).join(name), opened)
             }
-            Place::Memory(copies) => {
+            Backing::Memory(copies) => {
                 let found = lock(copies).get(group).and_then(|group| group.get(name)).cloned();
                 let found = found.or_else(|| self.spilt(group, name));
                 let opened =
@@ -178,8 +178,8 @@ impl Cache {
 
     /// Reads a whole copy or note, or `None` if it is not there.
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
-        match &self.place {
-            Place::Folder(folder) => {
+        match &self.backing {
+            Backing::Directory(folder) => {
                 if let Some(bytes) = self.spilt(group, name) {
                     return Some(bytes.to_vec());
                 }
@@ -187,7 +187,7 @@ impl Cache {
                 folder.open_file(group, name).ok()?.read_to_end(&mut bytes).ok()?;
                 Some(bytes)
             }
-            Place::Memory(copies) => Some(lock(copies).get(group)?.get(name)?.to_vec()),
+            Backing::Memory(copies) => Some(lock(copies).get(group)?.get(name)?.to_vec()),
         }
     }
 
@@ -216,8 +216,8 @@ impl Cache {
     /// Not synced: after a crash of the machine its content is checked like any copy, and thrown
     /// away if wrong. What a full or read-only disk does not take is kept in memory.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
-        match &self.place {
-            Place::Folder(folder) => {
+        match &self.backing {
+            Backing::Directory(folder) => {
                 match folder.write(group, name, bytes) {
                     Ok(()) => {
                         drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)))
@@ -231,12 +231,12 @@ impl Cache {
                 }
                 Ok(())
             }
-            Place::Memory(_) if group == TREES && self.trouble().is_some() => {
+            Backing::Memory(_) if group == TREES && self.trouble().is_some() => {
                 // Not for ever growing: what is fetched again costs time only.
                 self.spill(group, name, bytes);
                 Ok(())
             }
-            Place::Memory(copies) => {
+            Backing::Memory(copies) => {
                 lock(copies)
                     .entry(group.to_owned())
                     .or_default()
@@ -282,7 +282,7 @@ impl Cache {
     /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open
     /// stays readable.
     fn trim_trees(&self, limit: u64) {
-        let Place::Folder(folder) = &self.place else {
+        let Backing::Directory(folder) = &self.backing else {
             return;
         };
         let Ok(mut copies) = folder.files(TREES) else {
@@ -303,37 +303,37 @@ impl Cache {
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, group: &str, name: &str) {
         drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)));
-        match &self.place {
-            Place::Folder(folder) => drop(folder.remove(group, name)),
-            Place::Memory(copies) => {
+        match &self.backing {
+            Backing::Directory(folder) => drop(folder.remove(group, name)),
+            Backing::Memory(copies) => {
                 drop(lock(copies).get_mut(group).and_then(|group| group.remove(name)))
             }
         }
     }
 
     /// Opens the folder itself once more, so that it can be locked; `None` where there is none.
-    pub fn folder_file(&self) -> Option<File> {
-        match &self.place {
-            Place::Folder(folder) => folder.open_again().ok(),
-            Place::Memory(_) => None,
+    pub fn directory_file(&self) -> Option<File> {
+        match &self.backing {
+            Backing::Directory(folder) => folder.open_again().ok(),
+            Backing::Memory(_) => None,
         }
     }
 
     /// Makes an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
-        match &self.place {
-            Place::Folder(folder) => {
+        match &self.backing {
+            Backing::Directory(folder) => {
                 tempfile::tempfile_in(folder.path()).or_else(|_| scratch_elsewhere())
             }
-            Place::Memory(_) => scratch_elsewhere(),
+            Backing::Memory(_) => scratch_elsewhere(),
         }
     }
 
     /// Lists the names in a group that the program gave.
     pub fn names(&self, group: &str) -> Vec<String> {
-        let folder = match &self.place {
-            Place::Folder(folder) => folder,
-            Place::Memory(copies) => {
+        let folder = match &self.backing {
+            Backing::Directory(folder) => folder,
+            Backing::Memory(copies) => {
                 return lock(copies)
                     .get(group)
                     .into_iter()

@@ -13,14 +13,14 @@ use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::cache;
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{ChunkIndex, Merge, Run, merge_runs};
+use crate::repo::index::{ChunkIndex, Run, RunMerge, merge_runs};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, Key, Listed};
 
 /// A pack in a listing.
 #[derive(Clone, Copy, Debug)]
-pub struct ListedPack {
+pub struct DatedPack {
     /// Its class.
     pub class: PackClass,
     /// Its length in bytes.
@@ -33,17 +33,17 @@ pub struct ListedPack {
 #[derive(Default)]
 pub struct PackList {
     /// By name.
-    pub packs: HashMap<ObjectId, ListedPack>,
+    pub packs: HashMap<ObjectId, DatedPack>,
     /// The newest time that the store stated of any of them.
     pub newest_s: Option<i64>,
     /// Packs that verdicts on record remove: listed or not, they are no place of a chunk.
-    over: HashSet<ObjectId>,
+    used_up: HashSet<ObjectId>,
 }
 
 impl PackList {
     /// Returns whether a pack is there, and is a place of chunks.
     pub fn has(&self, name: &ObjectId) -> bool {
-        self.packs.contains_key(name) && !self.over.contains(name)
+        self.packs.contains_key(name) && !self.used_up.contains(name)
     }
 }
 
@@ -57,11 +57,8 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
                 name.filter(|name| layout::pack_key(class, name).name == object.name)
             {
                 list.newest_s = list.newest_s.max(object.modified_s);
-                let listed = ListedPack {
-                    class,
-                    len_bytes: object.len_bytes,
-                    modified_s: object.modified_s,
-                };
+                let listed =
+                    DatedPack { class, len_bytes: object.len_bytes, modified_s: object.modified_s };
                 list.packs.insert(name, listed);
             }
         }
@@ -73,7 +70,7 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
 fn missing_packs(index: &ChunkIndex, listed: &PackList) -> HashSet<ObjectId> {
     let runs = index.set().runs();
     let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
-    named.filter(|name| !listed.packs.contains_key(name) || listed.over.contains(name)).collect()
+    named.filter(|name| !listed.packs.contains_key(name) || listed.used_up.contains(name)).collect()
 }
 
 /// Makes the index that of the store, and returns the packs with those that the index names and
@@ -83,8 +80,8 @@ fn missing_packs(index: &ChunkIndex, listed: &PackList) -> HashSet<ObjectId> {
 pub fn survey(index: &ChunkIndex) -> Result<(horizon::Horizon, PackList)> {
     let repository = index.repository();
     let horizon = horizon::sync(index)?;
-    let over = Generations::list(repository)?.removed_packs(repository)?;
-    let listed = PackList { over, ..list_packs(repository)? };
+    let used_up = Generations::list(repository)?.removed_packs(repository)?;
+    let listed = PackList { used_up, ..list_packs(repository)? };
     index.set().avoid(crate::repo::index::Avoided {
         packs: missing_packs(index, &listed),
         ..Default::default()
@@ -201,7 +198,7 @@ pub struct Rewritten {
 /// Replaces the runs that name what `removal` removes, and those that are worth merging; removes
 /// the replaced ones.
 ///
-/// `may_merge` says whether a run is of a session that is over.
+/// `may_merge` says whether a run is of a session that has ended.
 pub fn rewrite_index(
     index: &ChunkIndex,
     generation: u64,
@@ -211,7 +208,7 @@ pub fn rewrite_index(
     let repository = index.repository();
     horizon::sync(index)?;
     let removed = generations::removed(index)?;
-    let over = Generations::list(repository)?.removed_packs(repository)?;
+    let used_up = Generations::list(repository)?.removed_packs(repository)?;
     let missing = missing_packs(index, &list_packs(repository)?);
     let mut dead: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
     let runs = index.set().runs();
@@ -222,7 +219,7 @@ pub fn rewrite_index(
         // What is missing for any other reason stays named, so that a check finds it.
         dead.extend(gone.filter(|name| is_stale || removed.packs.contains(name)));
         dead.extend(
-            run.toc().packs.iter().map(|pack| pack.name).filter(|name| over.contains(name)),
+            run.toc().packs.iter().map(|pack| pack.name).filter(|name| used_up.contains(name)),
         );
     }
     let names_dead = |run: &Run| run.toc().packs.iter().any(|pack| dead.contains(&pack.name));
@@ -234,9 +231,9 @@ pub fn rewrite_index(
         let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
         clean.retain(|name| !names.contains(name));
         let hidden = hidden_by(repository, &rewrite)?;
-        let merge = Merge { runs: &rewrite, hidden: &hidden, dead: &dead, generation };
+        let merge = RunMerge { runs: &rewrite, hidden: &hidden, dead: &dead, generation };
         merge_runs(repository, &merge, &mut |sealed| {
-            crate::repo::objects::create_once::put(
+            crate::repo::objects::create_once::create_once(
                 repository.store(),
                 &layout::run_key(1, &sealed.name),
                 &sealed.bytes,
@@ -301,8 +298,8 @@ fn replaced_first(runs: &[Arc<Run>]) -> Vec<ObjectId> {
     for run in runs {
         // A run is opened before what it replaces, and placed when that is placed.
         let mut open = vec![(run.name(), false)];
-        while let Some((name, is_over)) = open.pop() {
-            if is_over {
+        while let Some((name, is_opened)) = open.pop() {
+            if is_opened {
                 order.push(name);
             } else if placed.insert(name) {
                 open.push((name, true));

@@ -22,7 +22,7 @@ pub(in crate::repo) const LISTINGS_MAX: usize = 8;
 
 /// How far a generation has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum GenerationState {
     /// It has no verdict: everything that it condemns may be removed or not.
     Open(Removal),
     /// It removes nothing.
@@ -85,15 +85,15 @@ impl Generations {
     }
 
     /// Returns how far a generation of this listing had come when it was listed.
-    pub fn state(&self, repository: &Repository, number: u64) -> Result<State> {
+    pub fn state(&self, repository: &Repository, number: u64) -> Result<GenerationState> {
         let words = self.words(number);
         if words.verdict.is_none() {
-            return Ok(State::Open(self.condemned(repository, number)?.removal));
+            return Ok(GenerationState::Open(self.condemned(repository, number)?.removal));
         }
         match self.read(repository, number, "verdict")?.content {
-            RecordContent::Go(_) if words.done.is_some() => Ok(State::Done),
-            RecordContent::Go(removal) => Ok(State::Unfinished(removal)),
-            _ => Ok(State::Cancelled),
+            RecordContent::Go(_) if words.done.is_some() => Ok(GenerationState::Done),
+            RecordContent::Go(removal) => Ok(GenerationState::Unfinished(removal)),
+            _ => Ok(GenerationState::Cancelled),
         }
     }
 
@@ -113,7 +113,7 @@ impl Generations {
             0 => Ok(false),
             highest => Ok(matches!(
                 self.state(repository, highest)?,
-                State::Open(_) | State::Unfinished(_)
+                GenerationState::Open(_) | GenerationState::Unfinished(_)
             )),
         }
     }
@@ -178,7 +178,7 @@ impl Generations {
     /// Fails with `RolledBack` if one of the generations from `first` to the highest is not listed.
     ///
     /// Takes as long as there are listed ones, however far apart their numbers are.
-    pub(in crate::repo) fn demand_all(&self, repository: &Repository, first: u64) -> Result<()> {
+    pub(in crate::repo) fn require_all(&self, repository: &Repository, first: u64) -> Result<()> {
         let listed = self.0.range(first..).map(|(number, _)| *number);
         match listed.zip(first..).find(|(number, wanted)| number != wanted) {
             None => Ok(()),

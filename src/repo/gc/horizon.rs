@@ -33,7 +33,7 @@ pub struct Horizon {
     /// Whether nothing of the index must be avoided, so that a later session may begin with it.
     is_clear: bool,
     /// Whether there were later generations at the last look.
-    is_over: Arc<AtomicBool>,
+    has_later: Arc<AtomicBool>,
 }
 
 /// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid
@@ -79,7 +79,7 @@ fn try_sync(index: &ChunkIndex) -> Result<Horizon> {
     let first = oldest.max(1);
     let matters =
         |number: &u64| *number >= first && (*number > least || !generations.is_done(*number));
-    generations.demand_all(repository, first.max(least.saturating_add(1)))?;
+    generations.require_all(repository, first.max(least.saturating_add(1)))?;
     for number in generations.numbers().filter(matters) {
         if generations.is_open(number) {
             horizon.decided = horizon.decided.min(number - 1);
@@ -140,7 +140,7 @@ impl Horizon {
     /// came that are not to be relied on, nor if there are later generations: the next session had
     /// better ask at its beginning.
     pub fn note_again(&self, index: &ChunkIndex) {
-        if self.is_clear && !self.is_over.load(Ordering::Relaxed) && index.set().trusts_all() {
+        if self.is_clear && !self.has_later.load(Ordering::Relaxed) && index.set().trusts_all() {
             // Without it the next session asks the store.
             let _ = note(index, self.highest);
         }
@@ -149,7 +149,7 @@ impl Horizon {
 
 /// Returns whether a repair may have taken something of a snapshot out of the index since that is
 /// known to be whole.
-pub fn is_behind(
+pub fn may_lack_chunks(
     repository: &Repository,
     generations: &Generations,
     snapshot: &SnapshotId,
@@ -161,7 +161,7 @@ pub fn is_behind(
 }
 
 /// What a session relies on beside its own work.
-pub struct Reliance<'a> {
+pub struct Dependencies<'a> {
     /// Packs.
     pub packs: &'a HashSet<ObjectId>,
     /// The parent, if subtrees of it were taken over unread.
@@ -176,7 +176,7 @@ impl Horizon {
             decided: highest,
             removals: HashMap::new(),
             is_clear: false,
-            is_over: Arc::default(),
+            has_later: Arc::default(),
         }
     }
 
@@ -185,17 +185,25 @@ impl Horizon {
     /// on (rule R).
     ///
     /// The first half of step W5 of the specification.
-    pub fn has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
+    pub fn has_conflict(
+        &self,
+        repository: &Repository,
+        dependencies: &Dependencies,
+    ) -> Result<bool> {
         for _ in 1..LISTINGS_MAX {
-            match self.try_has_conflict(repository, reliance) {
+            match self.try_has_conflict(repository, dependencies) {
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
         }
-        self.try_has_conflict(repository, reliance)
+        self.try_has_conflict(repository, dependencies)
     }
 
-    fn try_has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
+    fn try_has_conflict(
+        &self,
+        repository: &Repository,
+        dependencies: &Dependencies,
+    ) -> Result<bool> {
         let generations = Generations::list(repository)?;
         let highest = generations.highest();
         if highest < self.highest {
@@ -203,7 +211,7 @@ impl Horizon {
             return Err(Error::RolledBack { location: repository.location().to_owned(), what });
         }
         if highest > self.highest {
-            self.is_over.store(true, Ordering::Relaxed);
+            self.has_later.store(true, Ordering::Relaxed);
             notes::remove(repository, NOTE);
         }
         if highest > self.highest
@@ -213,16 +221,16 @@ impl Horizon {
         }
         let names_parent = |removal: &Removal| {
             let drops = |id: &SnapshotId| removal.snapshots.binary_search(id).is_ok();
-            reliance.parent.as_ref().is_some_and(drops)
+            dependencies.parent.as_ref().is_some_and(drops)
         };
         let condemns = |removal: &Removal| {
             names_parent(removal)
-                || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name))
+                || removal.packs.iter().any(|victim| dependencies.packs.contains(&victim.name))
         };
         if self.removals.values().any(condemns) {
             return Ok(true);
         }
-        generations.demand_all(repository, self.highest.saturating_add(1))?;
+        generations.require_all(repository, self.highest.saturating_add(1))?;
         for number in generations.numbers().filter(|number| *number > self.highest) {
             if condemns(&generations.removal(repository, number)?)
                 || generations.is_cancelled(repository, number)?
@@ -230,8 +238,8 @@ impl Horizon {
                 return Ok(true);
             }
         }
-        if let Some(parent) = &reliance.parent
-            && is_behind(repository, &generations, parent)?
+        if let Some(parent) = &dependencies.parent
+            && may_lack_chunks(repository, &generations, parent)?
         {
             return Ok(true);
         }
@@ -239,7 +247,7 @@ impl Horizon {
         // with `Aborted`.
         let mut known = generations
             .numbers()
-            .filter(|number| reliance.parent.is_some() && *number <= self.highest);
+            .filter(|number| dependencies.parent.is_some() && *number <= self.highest);
         known.try_fold(false, |found, number| {
             Ok(found || names_parent(&generations.removal(repository, number)?))
         })

@@ -10,7 +10,7 @@ use crate::format::limits::RECORD_PACKS_MAX;
 use crate::format::snapshot::CommitSlot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
-use crate::repo::objects::create_once::{Put, put};
+use crate::repo::objects::create_once::{Created, create_once};
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_listed;
 use crate::repo::open::{Repository, check_writable};
@@ -35,7 +35,7 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
             return Err(Error::WrongContent { object: key.to_string() });
         }
         let sealed = repository.seal_single(ContainerKind::Intent, &bytes)?;
-        if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
+        if let Created::ByOther(_) = create_once(repository.store(), &key, &sealed.bytes)? {
             return Err(Error::WrongContent { object: key.to_string() });
         }
         number += 1;
@@ -109,7 +109,7 @@ pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
     check_writable(repository.config())?;
     let slot = codec::encode(&CommitSlot::Aborted);
     let sealed = repository.seal_single(ContainerKind::Snapshot, &slot)?;
-    match put(repository.store(), &layout::snapshot_key(session), &sealed.bytes) {
+    match create_once(repository.store(), &layout::snapshot_key(session), &sealed.bytes) {
         // It was filled, and its snapshot dropped since.
         Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),
         outcome => outcome.map(drop),

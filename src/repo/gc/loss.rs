@@ -5,7 +5,7 @@
 //! before it looks again. Nothing is removed under it. Spec: `format-spec/13-commit.md`, section
 //! 5.1.
 
-use super::generations::{self, Generations, State};
+use super::generations::{self, GenerationState, Generations};
 use crate::format::entry::Timestamp;
 use crate::format::generation::{Condemned, Removal, Victim};
 use crate::format::limits::RECORD_PACKS_MAX;
@@ -18,12 +18,12 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// A generation that was opened to tell of a loss.
 #[derive(Debug)]
-pub struct Notice {
+pub struct LossNotice {
     number: u64,
     removal: Removal,
 }
 
-impl Notice {
+impl LossNotice {
     /// Opens a generation that condemns these packs, or goes on with the one that a repair which
     /// died had opened.
     ///
@@ -43,9 +43,9 @@ impl Notice {
     fn open_for(repository: &Repository, now: Timestamp, removal: Removal) -> Result<Option<Self>> {
         for _ in 0..ATTEMPTS_MAX {
             match try_open(repository, now, &removal) {
-                Ok(Attempt::Opened(number)) => return Ok(Some(Self { number, removal })),
-                Ok(Attempt::Impossible) => return Ok(None),
-                Ok(Attempt::Again) => {}
+                Ok(OpenAttempt::Opened(number)) => return Ok(Some(Self { number, removal })),
+                Ok(OpenAttempt::Impossible) => return Ok(None),
+                Ok(OpenAttempt::Again) => {}
                 // A record was trimmed under the listing.
                 Err(error) if error.is_not_found() => {}
                 // What a damaged record says is not known: nobody stores anything until that is
@@ -75,44 +75,48 @@ impl Notice {
     }
 }
 
-enum Attempt {
+enum OpenAttempt {
     Opened(u64),
     Again,
     Impossible,
 }
 
-fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Result<Attempt> {
+fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Result<OpenAttempt> {
     let generations = Generations::list(repository)?;
     let highest = generations.highest();
     if highest > 0 {
         match generations.state(repository, highest)? {
-            State::Open(open) if open == *removal => return Ok(Attempt::Opened(highest)),
-            State::Unfinished(_) => return Ok(Attempt::Impossible),
-            State::Open(_) if !probe::is_exclusive(repository)? => return Ok(Attempt::Impossible),
-            // The process that opened it looks again and plans anew.
-            State::Open(_) => {
-                generations::decide(repository, highest, now, None)?;
-                return Ok(Attempt::Again);
+            GenerationState::Open(open) if open == *removal => {
+                return Ok(OpenAttempt::Opened(highest));
             }
-            State::Cancelled | State::Done => {}
+            GenerationState::Unfinished(_) => return Ok(OpenAttempt::Impossible),
+            GenerationState::Open(_) if !probe::is_exclusive(repository)? => {
+                return Ok(OpenAttempt::Impossible);
+            }
+            // The process that opened it looks again and plans anew.
+            GenerationState::Open(_) => {
+                generations::decide(repository, highest, now, None)?;
+                return Ok(OpenAttempt::Again);
+            }
+            GenerationState::Cancelled | GenerationState::Done => {}
         }
     }
     if !probe::is_exclusive(repository)? {
-        return Ok(Attempt::Impossible);
+        return Ok(OpenAttempt::Impossible);
     }
     let number = highest.checked_add(1).ok_or(Error::Contended { rounds: 1 })?;
     let condemned =
         Condemned { oldest: generations.oldest(repository)?.max(1), removal: removal.clone() };
     let is_first = generations::condemn(repository, number, now, condemned)?;
-    Ok(if is_first { Attempt::Opened(number) } else { Attempt::Again })
+    Ok(if is_first { OpenAttempt::Opened(number) } else { OpenAttempt::Again })
 }
 
 /// Returns whether the last generation was cancelled, so that a notice of a loss may be the newest
 /// thing that happened.
-pub fn is_told(repository: &Repository) -> Result<bool> {
+pub fn is_newest_cancelled(repository: &Repository) -> Result<bool> {
     let generations = Generations::list(repository)?;
     match generations.highest() {
         0 => Ok(false),
-        highest => Ok(generations.state(repository, highest)? == State::Cancelled),
+        highest => Ok(generations.state(repository, highest)? == GenerationState::Cancelled),
     }
 }

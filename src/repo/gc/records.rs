@@ -9,7 +9,7 @@ use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
 use crate::format::generation::{CollectorRecord, RecordContent};
 use crate::repo::error::{Error, Result};
-use crate::repo::objects::create_once::{Put, put};
+use crate::repo::objects::create_once::{Created, create_once};
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::{read_listed, read_small};
 use crate::repo::open::{Repository, check_writable};
@@ -43,12 +43,12 @@ pub(super) fn write(
         return Err(Error::WrongContent { object: key.to_string() });
     }
     let sealed = repository.seal_single(ContainerKind::CollectorRecord, &bytes)?;
-    match put(repository.store(), &key, &sealed.bytes)? {
-        Put::Made => {
+    match create_once(repository.store(), &key, &sealed.bytes)? {
+        Created::ByUs => {
             repository.witness().saw_generation(number);
             Ok(None)
         }
-        Put::Exists(bytes) => Ok(Some(bytes)),
+        Created::ByOther(bytes) => Ok(Some(bytes)),
     }
 }
 

@@ -70,7 +70,7 @@ pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>)
         done => return done,
     }
     repository.store().remove(&key(FOR_MARKS.0))?;
-    remove_told(repository)?;
+    remove_ended_intents(repository)?;
     let done = match act() {
         Err(error) if error.is_full() => {
             repository.store().remove(&key(FOR_PRUNES.0))?;
@@ -88,11 +88,11 @@ pub fn release(repository: &Repository) -> Result<()> {
     [FOR_MARKS, FOR_PRUNES]
         .iter()
         .try_for_each(|(name, _)| repository.store().remove(&key(name)))?;
-    remove_told(repository)
+    remove_ended_intents(repository)
 }
 
 /// Removes the intents of sessions that are over (rule I7).
-fn remove_told(repository: &Repository) -> Result<()> {
+fn remove_ended_intents(repository: &Repository) -> Result<()> {
     let listed = repository.store().list(Class::Intents, "")?;
     let told: Vec<(SnapshotId, u64)> =
         listed.iter().filter_map(|object| layout::intent_of(&object.name)).collect();

@@ -11,7 +11,7 @@ use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
 /// How often the index is listed again because a run went away while a chunk was looked up.
-const LOOKS_MAX: usize = 8;
+const ATTEMPTS_MAX: usize = 8;
 
 /// Finds chunks of one repository; shared between threads.
 pub struct ChunkIndex {
@@ -46,20 +46,20 @@ impl ChunkIndex {
         let repository = &self.repository;
         let synced = self.set.sync(repository.store(), repository.cache(), repository.records());
         self.set
-            .take_left_out()
+            .take_skipped()
             .iter()
-            .for_each(|(run, error)| repository.opened().left_out.tell(run, error));
+            .for_each(|(run, error)| repository.verified().skipped_runs.report(run, error));
         synced
     }
 
     /// Returns a place of the chunk, or `None` if the index names none.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        let (mut looks, mut is_renewed) = (1, false);
+        let (mut attempts, mut is_renewed) = (1, false);
         loop {
             match self.set.find(id) {
                 // A prune replaced a run of which only the tail is here.
-                Err(error) if error.is_not_found() && looks < LOOKS_MAX => {
-                    looks += 1;
+                Err(error) if error.is_not_found() && attempts < ATTEMPTS_MAX => {
+                    attempts += 1;
                     self.sync()?;
                 }
                 Err(error)
@@ -100,6 +100,6 @@ impl ChunkIndex {
         self.drop_bad_copies();
         self.sync()?;
         let repository = &self.repository;
-        self.set.renew_ends(repository.store(), repository.cache(), repository.records())
+        self.set.renew_tails(repository.store(), repository.cache(), repository.records())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::run::{ENDS, ListedRun, Run, WHOLE};
+use super::run::{ListedRun, Run, TAILS, WHOLE};
 use super::tail;
 use crate::container::name_of;
 use crate::crypto::container_keys::RecordKeys;
@@ -14,14 +14,14 @@ use crate::repo::open::Repository;
 use crate::store::Store;
 
 /// What a set of runs needs for those that it knows by their ends only.
-pub struct Sparing {
+pub struct PartialFetch {
     /// What has the runs.
     pub repository: Arc<Repository>,
     /// Held while a whole run is fetched, so that no other thread fetches it too.
     pub fetching: Mutex<()>,
 }
 
-impl Sparing {
+impl PartialFetch {
     /// Lets a set fetch only the ends of long runs in a distant store.
     pub fn new(repository: &Arc<Repository>) -> Self {
         Self { repository: repository.clone(), fetching: Mutex::default() }
@@ -29,7 +29,7 @@ impl Sparing {
 }
 
 /// A block in the store that may hold what is looked for.
-pub struct FarBlock {
+pub struct RemoteBlock {
     /// Its run.
     pub run: Arc<Run>,
     /// Its position in there.
@@ -62,7 +62,7 @@ pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> 
 /// Keeps a copy of a whole run, which serves for its end too, and opens it.
 pub fn keep_whole(cache: &Cache, keys: &RecordKeys, name: ObjectId, bytes: &[u8]) -> Result<Run> {
     cache.write(WHOLE, &name.to_hex(), bytes)?;
-    cache.remove(ENDS, &name.to_hex());
+    cache.remove(TAILS, &name.to_hex());
     Run::open(cache, keys, name)
 }
 
@@ -76,11 +76,11 @@ pub fn fetch_and_open(
     let name = run.name.to_hex();
     let fetch = || {
         let bytes = tail::fetch(store, keys, &run.key, run.len_bytes)?;
-        cache.write(ENDS, &name, &bytes)?;
+        cache.write(TAILS, &name, &bytes)?;
         // Another process that has the whole run, or a user who tidies up, may have removed it
         // already.
-        let copy = cache.open_copy(ENDS, &name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
-        Run::open_end(keys, copy, run)
+        let copy = cache.open_copy(TAILS, &name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
+        Run::open_tail(keys, copy, run)
     };
     match fetch() {
         Err(error) if error.is_damage() && !error.is_not_found() => fetch(),

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::run::Run;
-use super::write::Alike;
+use super::write::FenceLimit;
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, SegmentCodec};
@@ -25,7 +25,7 @@ struct RunBuilder {
     body: Vec<u8>,
     /// The part that records are added to now.
     class: PackClass,
-    alike: Alike,
+    alike: FenceLimit,
     toc: RunToc,
     packs: HashMap<ObjectId, u32>,
 }
@@ -39,7 +39,7 @@ impl RunBuilder {
             builder,
             body,
             class: PackClass::Data,
-            alike: Alike::default(),
+            alike: FenceLimit::default(),
             toc,
             packs: HashMap::new(),
         }
@@ -50,7 +50,7 @@ impl RunBuilder {
     fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
         if self.class != pack.class {
             self.close_block();
-            (self.class, self.alike) = (pack.class, Alike::default());
+            (self.class, self.alike) = (pack.class, FenceLimit::default());
         }
         if !self.alike.admits(&record.id) {
             return;
@@ -101,7 +101,7 @@ struct Records {
 }
 
 impl Records {
-    fn next(&mut self) -> Result<Option<Next>> {
+    fn next(&mut self) -> Result<Option<NextRecord>> {
         while self.at == self.block.len() {
             if self.next_block == self.run.block_count() {
                 return Ok(None);
@@ -111,7 +111,7 @@ impl Records {
         }
         self.at += 1;
         let record = self.block[self.at - 1];
-        Ok(Some(Next {
+        Ok(Some(NextRecord {
             pack: self.run.toc().packs[record.pack as usize],
             record,
             input: self.number,
@@ -120,7 +120,7 @@ impl Records {
 }
 
 /// Which runs become new ones.
-pub struct Merge<'a> {
+pub struct RunMerge<'a> {
     /// The runs.
     pub runs: &'a [Arc<Run>],
     /// Runs that these replace and that are still there, which must not come back when these go.
@@ -138,10 +138,10 @@ pub struct Merge<'a> {
 /// of the hidden ones. If nothing is left there is none.
 pub fn merge_runs(
     repository: &Repository,
-    merge: &Merge,
+    merge: &RunMerge,
     create: &mut dyn FnMut(Sealed) -> Result<()>,
 ) -> Result<()> {
-    let Merge { runs, hidden, dead, generation } = *merge;
+    let RunMerge { runs, hidden, dead, generation } = *merge;
     let input = |(number, run): (usize, &Arc<Run>)| Records {
         number,
         run: run.clone(),
@@ -158,7 +158,7 @@ pub fn merge_runs(
     // The places of the current chunk.
     let mut places: Vec<(ObjectId, u32, u16)> = Vec::new();
     let mut current = None;
-    while let Some(Reverse(Next { pack, record, input })) = heap.pop() {
+    while let Some(Reverse(NextRecord { pack, record, input })) = heap.pop() {
         if current != Some(record.id) {
             current = Some(record.id);
             places.clear();
@@ -191,29 +191,29 @@ pub fn merge_runs(
 }
 
 /// The next record of one of the runs; ordered by part, then by chunk, then by run.
-struct Next {
+struct NextRecord {
     pack: PackRef,
     record: RunRecord,
     input: usize,
 }
 
-impl Ord for Next {
+impl Ord for NextRecord {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         let order = |next: &Self| (next.pack.class, next.record.id, next.input);
         order(self).cmp(&order(other))
     }
 }
 
-impl PartialOrd for Next {
+impl PartialOrd for NextRecord {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Next {
+impl PartialEq for NextRecord {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Next {}
+impl Eq for NextRecord {}

@@ -14,9 +14,9 @@ pub(super) mod tail;
 mod update;
 mod write;
 
-pub use self::places::{Avoided, Place};
+pub use self::places::{Avoided, ChunkPlace};
 pub use chunk_index::ChunkIndex;
-pub use merge::{MERGED_RECORDS_MAX, Merge, merge_runs};
+pub use merge::{MERGED_RECORDS_MAX, RunMerge, merge_runs};
 pub use run::{DRAFTS, FILTERS, Location, Run, WHOLE};
 pub use set::IndexSet;
-pub use write::{Origin, PlacedPack, build_replacing_run, build_run, seal_run};
+pub use write::{PlacedPack, RunOrigin, build_replacing_run, build_run, seal_run};

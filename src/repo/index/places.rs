@@ -11,7 +11,7 @@ use crate::id::ObjectId;
 
 /// What a set knows.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct KnownRuns {
     /// The runs.
     pub runs: Vec<Numbered>,
     /// The number of the first record of the next run.
@@ -19,12 +19,12 @@ pub(super) struct Known {
     /// What must not be relied on.
     pub avoided: Avoided,
     /// All runs that were ever there.
-    seen: HashMap<ObjectId, Seen>,
+    seen: HashMap<ObjectId, SeenRun>,
 }
 
 /// What is remembered of a run, should it go and come back: a bad local copy is dropped and fetched
 /// again.
-struct Seen {
+struct SeenRun {
     /// The number of its first record.
     first: u64,
     /// Whether it was there when it was said last what must not be relied on.
@@ -75,7 +75,7 @@ impl Avoided {
 
 /// A place of a chunk.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct ChunkPlace {
     /// The number of its record, which is the same as long as its run is in the set: a set of
     /// chunks is a bit for each number.
     pub number: u64,
@@ -85,11 +85,11 @@ pub struct Place {
     pub is_trusted: bool,
 }
 
-impl Known {
+impl KnownRuns {
     /// Adds a run.
     pub fn add(&mut self, run: Arc<Run>) {
         let next = self.next;
-        let seen = self.seen.entry(run.name()).or_insert(Seen { first: next, is_judged: false });
+        let seen = self.seen.entry(run.name()).or_insert(SeenRun { first: next, is_judged: false });
         if seen.first == next {
             self.next = next.saturating_add(run.toc().record_count());
         }
@@ -116,9 +116,9 @@ impl Known {
         at: usize,
         first_number: u64,
         record: &RunRecord,
-    ) -> Place {
+    ) -> ChunkPlace {
         let number = first_number + run.toc().block(block).first_record + at as u64;
         let location = run.location(record);
-        Place { number, location, is_trusted: self.avoided.trusts(run, &location.pack.name) }
+        ChunkPlace { number, location, is_trusted: self.avoided.trusts(run, &location.pack.name) }
     }
 }

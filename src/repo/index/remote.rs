@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::fetch::{FarBlock, Sparing, fetch_and_open, fetch_verified, keep_whole};
-use super::places::Place;
-use super::run::{ENDS, ListedRun, Run};
+use super::fetch::{PartialFetch, RemoteBlock, fetch_and_open, fetch_verified, keep_whole};
+use super::places::ChunkPlace;
+use super::run::{ListedRun, Run, TAILS};
 use super::set::IndexSet;
 use super::tail;
 use crate::crypto::container_keys::RecordKeys;
@@ -25,38 +25,38 @@ const BLOCKS_MAX: usize = 64;
 
 impl IndexSet {
     /// Returns whether only the end of a run is fetched.
-    pub(super) fn is_spared(&self, store: &dyn Store, run: &ListedRun) -> bool {
-        self.sparing.is_some() && store.properties().is_remote() && tail::is_long(run.len_bytes)
+    pub(super) fn fetches_tail_only(&self, store: &dyn Store, run: &ListedRun) -> bool {
+        self.partial.is_some() && store.properties().is_remote() && tail::is_long(run.len_bytes)
     }
 
     /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks
     /// are read at once.
     ///
     /// Fails only if what is wanted is in none of those that can be read.
-    pub(super) fn look_far(
+    pub(super) fn find_remote(
         &self,
         id: &ChunkId,
-        blocks: &[FarBlock],
-        wants_more: &mut dyn FnMut(Place) -> bool,
+        blocks: &[RemoteBlock],
+        wants_more: &mut dyn FnMut(ChunkPlace) -> bool,
     ) -> Result<()> {
-        let Some(sparing) = self.sparing.as_ref().filter(|_| !blocks.is_empty()) else {
+        let Some(partial) = self.partial.as_ref().filter(|_| !blocks.is_empty()) else {
             return Ok(());
         };
-        let store = sparing.repository.store();
+        let store = partial.repository.store();
         let mut failed = None;
-        for (far, read) in blocks
+        for (remote, read) in blocks
             .iter()
-            .zip(parallel::for_each(store, blocks, |far| self.far_block(sparing, far))?)
+            .zip(parallel::for_each(store, blocks, |remote| self.remote_block(partial, remote))?)
         {
             match read {
                 Err(error) => failed = failed.or(Some(error)),
                 Ok(records) => {
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id))
                         && !wants_more(self.place(
-                            &far.run,
-                            far.block,
+                            &remote.run,
+                            remote.block,
                             at,
-                            far.first_number,
+                            remote.first_number,
                             &records[at],
                         ))
                     {
@@ -68,33 +68,37 @@ impl IndexSet {
         failed.map_or(Ok(()), Err)
     }
 
-    fn far_block(&self, sparing: &Sparing, far: &FarBlock) -> Result<Arc<[RunRecord]>> {
-        let Some(rest) = far.run.far() else {
-            return self.block(&far.run, far.block);
+    fn remote_block(
+        &self,
+        partial: &PartialFetch,
+        remote: &RemoteBlock,
+    ) -> Result<Arc<[RunRecord]>> {
+        let Some(rest) = remote.run.remote() else {
+            return self.block(&remote.run, remote.block);
         };
-        self.cached_block(&far.run, far.block, || {
-            if rest.count_block() > BLOCKS_MAX.min(far.run.block_count() / BLOCKS_DIVISOR) {
-                return self.fetch_whole(sparing, &far.run, &rest.key)?.read_block(far.block);
+        self.cached_block(&remote.run, remote.block, || {
+            if rest.count_block() > BLOCKS_MAX.min(remote.run.block_count() / BLOCKS_DIVISOR) {
+                return self.fetch_whole(partial, &remote.run, &rest.key)?.read_block(remote.block);
             }
-            let place = far.run.toc().block(far.block);
+            let place = remote.run.toc().block(remote.block);
             let mut stored = Vec::new();
             let range = place.offset..place.offset + place.stored_len() as u64;
-            sparing.repository.store().read_into(&rest.key, range, &mut stored)?;
-            far.run.open_block(far.block, stored)
+            partial.repository.store().read_into(&rest.key, range, &mut stored)?;
+            remote.run.open_block(remote.block, stored)
         })
     }
 
     /// Fetches all of a run, unless another thread just did; from then on it is one like any other.
-    fn fetch_whole(&self, sparing: &Sparing, run: &Run, key: &Key) -> Result<Arc<Run>> {
-        let _guard = lock(&sparing.fetching);
+    fn fetch_whole(&self, partial: &PartialFetch, run: &Run, key: &Key) -> Result<Arc<Run>> {
+        let _guard = lock(&partial.fetching);
         if let Some(known) = self
             .runs()
             .into_iter()
-            .find(|known| known.name() == run.name() && known.far().is_none())
+            .find(|known| known.name() == run.name() && known.remote().is_none())
         {
             return Ok(known);
         }
-        let repository = &sparing.repository;
+        let repository = &partial.repository;
         let keys = repository.records();
         let bytes = fetch_verified(repository.store(), keys, &in_store(run, key))?;
         let whole = Arc::new(keep_whole(repository.cache(), keys, run.name(), &bytes)?);
@@ -103,7 +107,7 @@ impl IndexSet {
     }
 
     /// Adds a run that is in the store by its end: from the local copy, or fetched.
-    pub(super) fn fetch_end(
+    pub(super) fn fetch_tail(
         &self,
         store: &dyn Store,
         cache: &Cache,
@@ -111,8 +115,8 @@ impl IndexSet {
         run: &ListedRun,
     ) -> Result<()> {
         let copy = cache
-            .open_copy(ENDS, &run.name.to_hex())
-            .and_then(|copy| Run::open_end(keys, copy, run));
+            .open_copy(TAILS, &run.name.to_hex())
+            .and_then(|copy| Run::open_tail(keys, copy, run));
         self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, cache, keys, run))?));
         Ok(())
     }
@@ -121,9 +125,9 @@ impl IndexSet {
     ///
     /// Fails with the damage if one is damaged in the store too. Runs that are there no more are
     /// left as they are, for [`Self::sync`].
-    pub fn renew_ends(&self, store: &dyn Store, cache: &Cache, keys: &RecordKeys) -> Result<()> {
+    pub fn renew_tails(&self, store: &dyn Store, cache: &Cache, keys: &RecordKeys) -> Result<()> {
         for run in self.runs() {
-            let Some(rest) = run.far().filter(|_| !run.is_sound_here()) else {
+            let Some(rest) = run.remote().filter(|_| !run.is_sound_here()) else {
                 continue;
             };
             match fetch_and_open(store, cache, keys, &in_store(&run, &rest.key)) {

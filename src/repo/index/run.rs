@@ -19,7 +19,7 @@ use crate::store::Key;
 /// The group of local copies of whole runs.
 pub const WHOLE: &str = "index";
 /// The group of the ends of runs: see [`end`].
-pub const ENDS: &str = "tail";
+pub const TAILS: &str = "tail";
 /// The group of filters of whole runs.
 pub const FILTERS: &str = "filter";
 /// The group of runs (and packs) that a repair has made and not stored yet.
@@ -51,42 +51,42 @@ pub struct ListedRun {
 /// An index run of which all, or header and end, lie in the local cache.
 pub struct Run {
     name: ObjectId,
-    held: Held,
+    local: LocalPart,
     opener: Opener,
     toc: RunToc,
     filter: Option<RunFilter>,
 }
 
 /// What the local cache has of a run: its header, and its bytes from `from` on.
-struct Held {
+struct LocalPart {
     file: LocalCopy,
     /// Where the header stands in the file; what follows it follows there.
     header_at: u64,
     from: u64,
     len_bytes: u64,
     /// For a run of which only the end is here.
-    far: Option<Far>,
+    remote: Option<RemotePart>,
 }
 
 /// The rest of a run, which is in the store.
-pub struct Far {
+pub struct RemotePart {
     /// The object.
     pub key: Key,
     blocks_read: AtomicUsize,
 }
 
-impl Far {
+impl RemotePart {
     /// Counts one more block that is read from the store, and returns how many it were.
     pub fn count_block(&self) -> usize {
         self.blocks_read.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-impl Held {
+impl LocalPart {
     fn read(&self, at: u64, len: usize) -> std::result::Result<Vec<u8>, ContainerError> {
         let header_len = HEADER_LEN_BYTES as u64;
         let place = match at.checked_sub(self.from) {
-            Some(behind) => header_len + behind,
+            Some(offset) => header_len + offset,
             None if at + len as u64 <= header_len => at,
             None => return Err(ContainerError::Short),
         };
@@ -117,8 +117,14 @@ impl Run {
     ) -> Result<Self> {
         let file = cache.open_copy(group, &name.to_hex())?;
         let len_bytes = len_of(&file, group, &name)?;
-        let held = Held { file, header_at: 0, from: HEADER_LEN_BYTES as u64, len_bytes, far: None };
-        let mut run = Self::open_held(keys, name, held)?;
+        let local = LocalPart {
+            file,
+            header_at: 0,
+            from: HEADER_LEN_BYTES as u64,
+            len_bytes,
+            remote: None,
+        };
+        let mut run = Self::open_local(keys, name, local)?;
         run.filter = run.load_filter(cache, keys)?;
         Ok(run)
     }
@@ -127,10 +133,10 @@ impl Run {
     ///
     /// Fails if the copy is not that, and with the damage that is found; blocks are verified when
     /// they are read.
-    pub fn open_end(keys: &RecordKeys, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
+    pub fn open_tail(keys: &RecordKeys, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
         let (name, len_bytes) = (listed.name, listed.len_bytes);
         let kept =
-            len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
+            len_of(&file, TAILS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
         let mut stated = [0; tail::LEN_BYTES];
         let is_that =
             file.read_exact_at(&mut stated, 0).is_ok() && u64::from_le_bytes(stated) == len_bytes;
@@ -138,11 +144,17 @@ impl Run {
         let from =
             from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
         let from = from.map_err(Error::damaged(format!("index/{name}")))?;
-        let far = Far { key: listed.key.clone(), blocks_read: AtomicUsize::new(0) };
-        let run = Self::open_held(
+        let remote = RemotePart { key: listed.key.clone(), blocks_read: AtomicUsize::new(0) };
+        let run = Self::open_local(
             keys,
             name,
-            Held { file, header_at: tail::LEN_BYTES as u64, from, len_bytes, far: Some(far) },
+            LocalPart {
+                file,
+                header_at: tail::LEN_BYTES as u64,
+                from,
+                len_bytes,
+                remote: Some(remote),
+            },
         )?;
         if run.toc.meta_offset() < from {
             return Err(Error::damaged(format!("index/{name}"))(ContainerError::Short));
@@ -150,28 +162,28 @@ impl Run {
         Ok(run)
     }
 
-    fn open_held(keys: &RecordKeys, name: ObjectId, held: Held) -> Result<Self> {
+    fn open_local(keys: &RecordKeys, name: ObjectId, local: LocalPart) -> Result<Self> {
         let open_toc = || {
             let opener = Opener::from_header(
                 keys.open(),
                 ContainerKind::IndexRun,
-                &held.read(0, HEADER_LEN_BYTES)?,
+                &local.read(0, HEADER_LEN_BYTES)?,
             )?;
-            let last = held
+            let last = local
                 .len_bytes
                 .checked_sub(TRAILER_LEN_BYTES as u64)
                 .ok_or(ContainerError::Short)?;
-            let trailer = opener.trailer(&held.read(last, TRAILER_LEN_BYTES)?, held.len_bytes)?;
+            let trailer = opener.trailer(&local.read(last, TRAILER_LEN_BYTES)?, local.len_bytes)?;
             let toc = opener.toc(
                 &trailer,
-                &held.read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?,
+                &local.read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?,
             )?;
             let toc = RunToc::decode(&toc)?;
             toc.check(&trailer)?;
             Ok((opener, toc))
         };
         let (opener, toc) = open_toc().map_err(Error::damaged(format!("index/{name}")))?;
-        Ok(Self { name, held, opener, toc, filter: None })
+        Ok(Self { name, local, opener, toc, filter: None })
     }
 
     fn load_filter(&self, cache: &Cache, keys: &RecordKeys) -> Result<Option<RunFilter>> {
@@ -205,12 +217,12 @@ impl Run {
 
     /// Returns the run's length in bytes.
     pub fn len_bytes(&self) -> u64 {
-        self.held.len_bytes
+        self.local.len_bytes
     }
 
     /// Returns the part of the run that is only in the store; `None` if all of it is here.
-    pub fn far(&self) -> Option<&Far> {
-        self.held.far.as_ref()
+    pub fn remote(&self) -> Option<&RemotePart> {
+        self.local.remote.as_ref()
     }
 
     /// Returns how many blocks of records there are.
@@ -235,7 +247,7 @@ impl Run {
 
     /// Returns whether a block is in the local cache.
     pub fn is_here(&self, block: usize) -> bool {
-        self.toc.block(block).offset >= self.held.from
+        self.toc.block(block).offset >= self.local.from
     }
 
     /// Returns whether all blocks that are in the local cache are sound.
@@ -250,7 +262,7 @@ impl Run {
     pub fn read_block(&self, block: usize) -> Result<Arc<[RunRecord]>> {
         let place = self.toc.block(block);
         let stored = self
-            .held
+            .local
             .read(place.offset, place.stored_len())
             .map_err(Error::damaged(format!("index/{}", self.name)))?;
         self.open_block(block, stored)

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::fetch::{self, FarBlock, Sparing};
-use super::places::{Avoided, Known, Numbered, Place};
+use super::fetch::{self, PartialFetch, RemoteBlock};
+use super::places::{Avoided, ChunkPlace, KnownRuns, Numbered};
 use super::run::{Location, Run, WHOLE};
 use crate::crypto::container_keys::RecordKeys;
 use crate::format::run::RunRecord;
@@ -34,16 +34,16 @@ impl Default for BlockCache {
 /// The union of all index runs that are known here.
 #[derive(Default)]
 pub struct IndexSet {
-    known: RwLock<Known>,
+    known: RwLock<KnownRuns>,
     blocks: BlockCache,
     /// For a set that need not have all of each run here.
-    pub(super) sparing: Option<Sparing>,
+    pub(super) partial: Option<PartialFetch>,
     /// Whether it stays as it is, whatever the store holds.
     is_frozen: bool,
     /// Whether damaged runs are left out instead of being an error.
-    pub(super) passes_over: bool,
+    pub(super) skips_damaged: bool,
     /// Those that were, and what is wrong with them, until that is asked.
-    pub(super) left_out: Mutex<Vec<(ObjectId, Error)>>,
+    pub(super) skipped: Mutex<Vec<(ObjectId, Error)>>,
 }
 
 impl IndexSet {
@@ -62,21 +62,21 @@ impl IndexSet {
 
     /// Lets the set fetch only the ends of long runs in a distant store: for look-ups, not for
     /// those who read whole runs.
-    pub fn spare(mut self, repository: &Arc<Repository>) -> Self {
-        self.sparing = Some(Sparing::new(repository));
+    pub fn with_partial_runs(mut self, repository: &Arc<Repository>) -> Self {
+        self.partial = Some(PartialFetch::new(repository));
         self
     }
 
     /// Lets the set do without runs that are damaged: for those who only look, and name what they
     /// then miss.
-    pub fn pass_over(mut self) -> Self {
-        self.passes_over = true;
+    pub fn skip_damaged(mut self) -> Self {
+        self.skips_damaged = true;
         self
     }
 
     /// Returns the runs that were left out since this was asked last, and what is wrong with them.
-    pub fn take_left_out(&self) -> Vec<(ObjectId, Error)> {
-        std::mem::take(&mut *lock(&self.left_out))
+    pub fn take_skipped(&self) -> Vec<(ObjectId, Error)> {
+        std::mem::take(&mut *lock(&self.skipped))
     }
 
     /// Opens exactly these runs from their local copies, leaving out those that another of them
@@ -192,12 +192,12 @@ impl IndexSet {
     }
 
     /// Returns what is known, to look at.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, KnownRuns> {
         sync::read(&self.known)
     }
 
     /// Returns what is known, to change.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Known> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, KnownRuns> {
         sync::write(&self.known)
     }
 
@@ -224,7 +224,7 @@ impl IndexSet {
 
     /// Returns the first place of the chunk with this id that may be relied on, or else the first
     /// that there is.
-    pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<Place>> {
+    pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<ChunkPlace>> {
         let mut best = None;
         self.look_up(id, |place| {
             if place.is_trusted || best.is_none() {
@@ -236,7 +236,7 @@ impl IndexSet {
     }
 
     /// Returns all places of the chunk with this id, also those that must not be relied on.
-    pub fn places(&self, id: &ChunkId) -> Result<Vec<Place>> {
+    pub fn places(&self, id: &ChunkId) -> Result<Vec<ChunkPlace>> {
         let mut places = Vec::new();
         self.look_up(id, |place| {
             places.push(place);
@@ -247,14 +247,18 @@ impl IndexSet {
 
     /// Shows the places of a chunk, one run's after another's, as long as more are wanted: first
     /// those that are known here, then those that only the store knows.
-    fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(Place) -> bool) -> Result<()> {
+    fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(ChunkPlace) -> bool) -> Result<()> {
         let known = self.read();
-        let mut far = Vec::new();
+        let mut remote = Vec::new();
         for run in &known.runs {
             let blocks = run.may_hold(id).then(|| run.candidate_blocks(id));
             for block in blocks.into_iter().flatten() {
                 if !run.is_here(block) {
-                    far.push(FarBlock { run: run.run.clone(), block, first_number: run.first });
+                    remote.push(RemoteBlock {
+                        run: run.run.clone(),
+                        block,
+                        first_number: run.first,
+                    });
                     continue;
                 }
                 let records = self.block(run, block)?;
@@ -268,7 +272,7 @@ impl IndexSet {
         }
         // No thread that learns of a run need wait until the store has answered.
         drop(known);
-        self.look_far(id, &far, &mut wants_more)
+        self.find_remote(id, &remote, &mut wants_more)
     }
 
     /// Describes the place that record `at` of a block states.
@@ -279,7 +283,7 @@ impl IndexSet {
         at: usize,
         first_number: u64,
         record: &RunRecord,
-    ) -> Place {
+    ) -> ChunkPlace {
         self.read().place(run, block, at, first_number, record)
     }
 

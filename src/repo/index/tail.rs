@@ -77,27 +77,27 @@ pub fn fetch(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) ->
         return Err(damaged(ContainerError::Short));
     }
     let trailer_at = len_bytes - TRAILER_LEN_BYTES as u64;
-    let [header, end] = first_ranges(len_bytes);
-    let from = end.start;
-    let (header, end) = parallel::both(store, || read(header), || read(end));
-    let (header, end) = (header?, end?);
+    let [header, tail] = first_ranges(len_bytes);
+    let from = tail.start;
+    let (header, tail) = parallel::both(store, || read(header), || read(tail));
+    let (header, tail) = (header?, tail?);
     let opener =
         Opener::from_header(keys.open(), ContainerKind::IndexRun, &header).map_err(damaged)?;
     let trailer =
-        opener.trailer(&end[(trailer_at - from) as usize..], len_bytes).map_err(damaged)?;
+        opener.trailer(&tail[(trailer_at - from) as usize..], len_bytes).map_err(damaged)?;
     // Makes what begins at `from` begin at `to`: with what is missing, or without what is too much.
-    let reach = |from: u64, end: Vec<u8>, to: u64| -> Result<Vec<u8>> {
+    let reach = |from: u64, tail: Vec<u8>, to: u64| -> Result<Vec<u8>> {
         match to.checked_sub(from) {
-            Some(too_much) => Ok(end[too_much as usize..].to_vec()),
-            None => Ok([read(to..from)?, end].concat()),
+            Some(too_much) => Ok(tail[too_much as usize..].to_vec()),
+            None => Ok([read(to..from)?, tail].concat()),
         }
     };
     let start = from.min(trailer.toc_offset);
-    let end = reach(from, end, start)?;
-    let sealed = &end[(trailer.toc_offset - start) as usize..(trailer_at - start) as usize];
+    let tail = reach(from, tail, start)?;
+    let sealed = &tail[(trailer.toc_offset - start) as usize..(trailer_at - start) as usize];
     let toc = RunToc::decode(&opener.toc(&trailer, sealed).map_err(damaged)?)
         .map_err(|error| damaged(error.into()))?;
     toc.check(&trailer).map_err(|error| damaged(error.into()))?;
-    let end = reach(start, end, toc.meta_offset())?;
-    Ok([&len_bytes.to_le_bytes()[..], &header, &end].concat())
+    let tail = reach(start, tail, toc.meta_offset())?;
+    Ok([&len_bytes.to_le_bytes()[..], &header, &tail].concat())
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::fetch;
-use super::run::{ENDS, FILTERS, ListedRun, Run, WHOLE};
+use super::run::{FILTERS, ListedRun, Run, TAILS, WHOLE};
 use super::set::IndexSet;
 use super::tail;
 use crate::crypto::container_keys::RecordKeys;
@@ -40,21 +40,21 @@ impl IndexSet {
         let known: HashSet<String> = self
             .runs()
             .iter()
-            .filter(|run| run.far().is_some())
+            .filter(|run| run.remote().is_some())
             .map(|run| run.name().to_hex())
             .collect();
         cache
-            .names(ENDS)
+            .names(TAILS)
             .iter()
             .filter(|name| !known.contains(*name))
-            .for_each(|name| cache.remove(ENDS, name));
+            .for_each(|name| cache.remove(TAILS, name));
         Ok(())
     }
 
     /// Adds the runs that are in the store and not known yet, drops none, and returns the names of
     /// all that are listed.
     ///
-    /// Fails if one of them is damaged, and none replaces it; see [`Self::pass_over`].
+    /// Fails if one of them is damaged, and none replaces it; see [`Self::skip_damaged`].
     pub fn fetch_new(
         &self,
         store: &dyn Store,
@@ -69,7 +69,7 @@ impl IndexSet {
                 other => return other,
             }
         }
-        self.try_fetch_new(store, cache, keys, self.passes_over)
+        self.try_fetch_new(store, cache, keys, self.skips_damaged)
     }
 
     /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
@@ -101,8 +101,8 @@ impl IndexSet {
         }
         // A damaged run that another replaces is not needed any more: it was repaired.
         damaged.retain(|(id, _)| !self.is_replaced(id, &names));
-        if self.passes_over {
-            lock(&self.left_out).extend(damaged);
+        if self.skips_damaged {
+            lock(&self.skipped).extend(damaged);
             return Ok(names);
         }
         damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
@@ -120,8 +120,8 @@ impl IndexSet {
         if self.is_replaced(&run.name, listed) {
             return Ok(());
         }
-        if self.is_spared(store, run) {
-            return self.fetch_end(store, cache, keys, run);
+        if self.fetches_tail_only(store, run) {
+            return self.fetch_tail(store, cache, keys, run);
         }
         self.add(cache, keys, run.name, &fetch::fetch_verified(store, keys, run)?)
     }
@@ -139,7 +139,7 @@ impl IndexSet {
     /// again; returns whether there were any.
     pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
         let is_good = |run: &Arc<Run>| {
-            run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
+            run.remote().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
         };
         let bad: HashSet<ObjectId> =
             self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
@@ -154,7 +154,7 @@ impl IndexSet {
     /// Forgets runs and their local copies.
     pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
         for name in names {
-            [WHOLE, ENDS, FILTERS]
+            [WHOLE, TAILS, FILTERS]
                 .into_iter()
                 .for_each(|group| cache.remove(group, &name.to_hex()));
         }
@@ -163,7 +163,7 @@ impl IndexSet {
 
     /// Returns how much of a run is fetched.
     fn fetched_len(&self, store: &dyn Store, run: &ListedRun) -> u64 {
-        if self.is_spared(store, run) { tail::guess(run.len_bytes) } else { run.len_bytes }
+        if self.fetches_tail_only(store, run) { tail::guess(run.len_bytes) } else { run.len_bytes }
     }
 }
 

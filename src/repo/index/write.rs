@@ -20,7 +20,7 @@ pub struct PlacedPack {
 
 /// Where a run comes from. Spec: `format-spec/13-commit.md`, section 2.3.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Origin {
+pub struct RunOrigin {
     /// The highest generation that was listed before the first pack was stored.
     pub generation: u64,
     /// The session that stored the packs.
@@ -29,7 +29,11 @@ pub struct Origin {
 
 /// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the
 /// first counts.
-pub fn build_run(repository: &Repository, packs: &[PlacedPack], origin: Origin) -> Result<Sealed> {
+pub fn build_run(
+    repository: &Repository,
+    packs: &[PlacedPack],
+    origin: RunOrigin,
+) -> Result<Sealed> {
     let toc =
         RunToc { generation: origin.generation, session: origin.session, ..RunToc::default() };
     build(repository, packs, toc)
@@ -66,7 +70,7 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
                 toc.packs[record.pack as usize].class == PackClass::Data
             }));
     let [data, meta] = [data, meta].map(|part| {
-        let mut alike = Alike::default();
+        let mut alike = FenceLimit::default();
         part.iter().filter(|record| alike.admits(&record.id)).copied().collect::<Vec<_>>()
     });
     let mut toc = RunToc {
@@ -90,12 +94,12 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
 /// Ids are keyed hashes, so these are no chunks; who made them up must not make this program write
 /// a run that nobody reads.
 #[derive(Default)]
-pub struct Alike {
+pub struct FenceLimit {
     fence: Option<u64>,
     count: usize,
 }
 
-impl Alike {
+impl FenceLimit {
     /// Returns whether the next id of a part has a place there.
     pub fn admits(&mut self, id: &ChunkId) -> bool {
         let fence = Some(fence_of(id));

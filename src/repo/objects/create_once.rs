@@ -5,11 +5,11 @@ use crate::repo::error::Result;
 use crate::store::{ErrorKind, Key, Store};
 
 /// How a race for a name ended.
-pub enum Put {
+pub enum Created {
     /// The object has the bytes that were given.
-    Made,
+    ByUs,
     /// Another process was first; these are the bytes.
-    Exists(Vec<u8>),
+    ByOther(Vec<u8>),
 }
 
 /// Creates an object; a `create` whose answer was lost is success if the object has these bytes.
@@ -18,16 +18,16 @@ pub enum Put {
 /// again.
 ///
 /// The bytes must hold something random, so that nobody else makes the same.
-pub fn put(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Put> {
+pub fn create_once(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Created> {
     let Err(error) = store.create(key, bytes) else {
-        return Ok(Put::Made);
+        return Ok(Created::ByUs);
     };
     if !matches!(error.kind, ErrorKind::Exists | ErrorKind::Unanswered) {
         return Err(error.into());
     }
     match read_small(store, key) {
-        Ok(found) if found == bytes => Ok(Put::Made),
-        Ok(found) if error.kind == ErrorKind::Exists => Ok(Put::Exists(found)),
+        Ok(found) if found == bytes => Ok(Created::ByUs),
+        Ok(found) if error.kind == ErrorKind::Exists => Ok(Created::ByOther(found)),
         _ => Err(error.into()),
     }
 }

@@ -112,19 +112,19 @@ pub fn slot_key(id: &SlotId) -> Key {
 }
 
 /// A folder that tells a repository in use from other folders.
-pub struct Sign {
+pub struct RepositorySign {
     class: Class,
     fits: fn(&str) -> bool,
 }
 
 /// All of them.
-pub const SIGNS: [Sign; 3] = [
-    Sign { class: Class::Config, fits: |name| decimal(name).is_some() },
-    Sign { class: Class::Keys, fits: |name| SlotId::from_hex(name).is_some() },
-    Sign { class: Class::Snapshots, fits: |name| SnapshotId::from_hex(name).is_some() },
+pub const REPOSITORY_SIGNS: [RepositorySign; 3] = [
+    RepositorySign { class: Class::Config, fits: |name| decimal(name).is_some() },
+    RepositorySign { class: Class::Keys, fits: |name| SlotId::from_hex(name).is_some() },
+    RepositorySign { class: Class::Snapshots, fits: |name| SnapshotId::from_hex(name).is_some() },
 ];
 
-impl Sign {
+impl RepositorySign {
     /// Returns the folder's name.
     pub fn folder(&self) -> &'static str {
         self.class.folder()

@@ -1,6 +1,6 @@
 //! The numbered configurations of a repository. Spec: `format-spec/09-config.md`.
 
-use super::key_slots::{self, Wanted};
+use super::key_slots::{self, SlotChoice};
 use super::witness::Witness;
 use crate::container::open_single;
 use crate::crypto::container_keys::OpenKeys;
@@ -134,7 +134,7 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
         return Ok(false);
     }
     let mut repositories =
-        key_slots::read_all(store, &Wanted { last: None, only: None })?.repositories();
+        key_slots::read_all(store, &SlotChoice { last: None, only: None })?.repositories();
     let count = repositories.len();
     repositories.sort();
     repositories.dedup();

@@ -75,7 +75,7 @@ const WORK_MAX_KIB: u64 = 10 << 20;
 const ALL_WORK_MAX_KIB: u64 = 64 << 20;
 
 /// Which slots are tried, and which of them first.
-pub(in crate::repo) struct Wanted<'a> {
+pub(in crate::repo) struct SlotChoice<'a> {
     /// The one that opened the repository last.
     pub last: Option<&'a str>,
     /// The start of the name of the only one.
@@ -86,12 +86,12 @@ pub(in crate::repo) struct Wanted<'a> {
 ///
 /// Where there are very many, the one that opened last and then the oldest are read: what an
 /// attacker planted came later.
-pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Slots> {
+pub(in crate::repo) fn read_all(store: &dyn Store, choice: &SlotChoice) -> Result<Slots> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
-    listed.retain(|object| wanted.only.is_none_or(|only| object.name.starts_with(only)));
+    listed.retain(|object| choice.only.is_none_or(|only| object.name.starts_with(only)));
     listed.sort_by_cached_key(|object| {
-        let is_last = wanted.last == Some(&object.name);
+        let is_last = choice.last == Some(&object.name);
         (!is_last, SlotId::from_hex(&object.name).is_none(), object.modified_s, object.name.clone())
     });
     let unread = listed.len().saturating_sub(READ_MAX);
@@ -112,7 +112,7 @@ pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Sl
 pub(in crate::repo) fn open_any<T>(
     slots: Slots,
     secret: &Secret,
-    wanted: &Wanted,
+    choice: &SlotChoice,
     accept: impl Fn(&OpenedSlot) -> Result<T>,
 ) -> Result<Option<(OpenedSlot, T)>> {
     let Slots { read, unread } = slots;
@@ -123,13 +123,13 @@ pub(in crate::repo) fn open_any<T>(
             Err(error) => refused = Some(error),
         }
     }
-    slots.sort_by_key(|(slot, key)| (wanted.last != Some(&key.name), slot.kdf.cost()));
+    slots.sort_by_key(|(slot, key)| (choice.last != Some(&key.name), slot.kdf.cost()));
     let (mut work, mut tried, mut untried) = (0, 0, unread);
     for (slot, key) in slots {
         let cost = if matches!(secret, Secret::Passphrase(_)) { slot.kdf.cost() } else { 0 };
         let is_dear =
             cost > WORK_MAX_KIB || work + cost > ALL_WORK_MAX_KIB || tried == limits::SLOTS_MAX;
-        if cost > 0 && is_dear && wanted.only.is_none() {
+        if cost > 0 && is_dear && choice.only.is_none() {
             untried += 1;
             continue;
         }

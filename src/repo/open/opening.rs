@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::configs::{self, Configs, Valid, decode_config};
-use super::key_slots::{self, Wanted};
+use super::key_slots::{self, SlotChoice};
 use super::repository::{Repository, Unlocked};
 use super::witness::Witness;
 use crate::crypto::keyring::Keyring;
@@ -91,11 +91,11 @@ impl Repository {
     ) -> Result<Self> {
         let location = store.location().to_owned();
         let last = witness.last_slot();
-        let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
+        let choice = SlotChoice { last: last.as_deref(), only: expected.key.as_deref() };
         let (configs, slots) = parallel::both(
             &*store,
             || Configs::read(&*store),
-            || key_slots::read_all(&*store, &wanted),
+            || key_slots::read_all(&*store, &choice),
         );
         let Some(configs) = configs? else {
             return Err(configs::why_missing(&*store, witness)?);
@@ -106,7 +106,7 @@ impl Repository {
             (true, None) => return Err(Error::KeysLost { location }),
             (true, Some(key)) => return Err(Error::NotFound { what: "key", text: key.to_owned() }),
         }
-        let opened = key_slots::open_any(slots, secret, &wanted, |opened| {
+        let opened = key_slots::open_any(slots, secret, &choice, |opened| {
             let keyring = Keyring::new(&opened.master, opened.repository);
             configs.valid(&*store, keyring.records().open()).map(|valid| (keyring, valid))
         })?;

@@ -56,9 +56,9 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
     let is_exclusive = probed?;
     removed.into_iter().collect::<std::result::Result<(), _>>()?;
     for is_missing in parallel::for_each(store, &keys, |key| is_missing(store.read(key)))? {
-        demand(store, is_missing?, "what was removed can still be read")?;
+        require(store, is_missing?, "what was removed can still be read")?;
     }
-    demand(store, store.list(Class::Probe, &id)?.is_empty(), "what was removed is still listed")?;
+    require(store, store.list(Class::Probe, &id)?.is_empty(), "what was removed is still listed")?;
     Ok(is_exclusive)
 }
 
@@ -69,21 +69,21 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
         || parallel::for_each(store, &[0..32, 5..9, 31..32], |range| read(store, &keys[0], range));
     let (read, listed) = parallel::both(store, read, || store.list(Class::Probe, id));
     let (read, listed) = (read?.into_iter().collect::<Result<Vec<_>>>()?, listed?);
-    demand(store, read[0] == first, "it does not return what it took")?;
-    demand(
+    require(store, read[0] == first, "it does not return what it took")?;
+    require(
         store,
         read[1] == first[5..9] && read[2] == first[31..],
         "a range is not that of the object",
     )?;
     let shows =
         |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
-    demand(
+    require(
         store,
         listed.len() == 1 && shows(&listed[0]),
         "a listing does not show what was just created",
     )?;
     remove_left_behind(store, listed[0].modified_s)?;
-    let again = was_made(store.create(&keys[0], &system_32()?[..24]))?;
+    let again = was_created(store.create(&keys[0], &system_32()?[..24]))?;
     if again || store.read(&keys[0])? != first {
         return Ok(false);
     }
@@ -93,7 +93,7 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     }
     let mut won = Vec::with_capacity(RACES);
     for key in &keys[1..] {
-        match winner(store, key)? {
+        match race_winner(store, key)? {
             Some(number) => won.push((key, [number; 32])),
             None => return Ok(false),
         }
@@ -115,14 +115,14 @@ fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
 
 /// Lets several threads create an object at once, and returns which one was told that it did;
 /// `None` if several were.
-fn winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
+fn race_winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
     let creators =
         u8::try_from(store.properties().parallelism.clamp(*CREATORS.start(), *CREATORS.end()))
             .unwrap_or(u8::MAX);
     let barrier = Barrier::new(usize::from(creators));
     let race = |number: u8| {
         barrier.wait();
-        was_made(store.create(key, &[number; 32]))
+        was_created(store.create(key, &[number; 32]))
     };
     let told: Vec<Result<bool>> = thread::scope(|scope| {
         let threads: Vec<_> =
@@ -132,12 +132,12 @@ fn winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
     let told = told.into_iter().collect::<Result<Vec<bool>>>()?;
     let winners: Vec<u8> =
         (0..creators).zip(told).filter_map(|(number, is_told)| is_told.then_some(number)).collect();
-    demand(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
+    require(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
     Ok((winners.len() == 1).then(|| winners[0]))
 }
 
 /// Returns whether a `create` made the object; false if there was one.
-fn was_made(created: std::result::Result<(), StoreError>) -> Result<bool> {
+fn was_created(created: std::result::Result<(), StoreError>) -> Result<bool> {
     match created {
         Err(error) if error.kind == ErrorKind::Exists => Ok(false),
         created => Ok(created.map(|()| true)?),
@@ -178,7 +178,7 @@ fn is_probe(name: &str) -> bool {
     })
 }
 
-fn demand(store: &dyn Store, is_met: bool, what: &'static str) -> Result<()> {
+fn require(store: &dyn Store, is_met: bool, what: &'static str) -> Result<()> {
     let location = || store.location().to_owned();
     if is_met { Ok(()) } else { Err(Error::UnusableStore { location: location(), what }) }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::configs::{self, Configs, check_writable, decode_config};
-use super::verified_cache::Opened;
-use super::witness::{Identity, Witness};
+use super::verified_cache::VerifiedCache;
+use super::witness::{RepositoryIdentity, Witness};
 use crate::container::{ContainerError, Sealed, seal_single};
 use crate::crypto::container_keys::{OpenKeys, RecordKeys, SealKeys};
 use crate::crypto::ids::IdKeys;
@@ -31,7 +31,7 @@ use crate::store::{Class, ErrorKind, Key, Store};
 pub struct Repository {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
-    opened: Arc<Opened>,
+    verified: Arc<VerifiedCache>,
     randomness: Randomness,
     master: Zeroizing<[u8; 32]>,
     config: Config,
@@ -56,9 +56,9 @@ pub(super) struct Unlocked {
 
 impl Repository {
     /// Returns which repository it is.
-    pub(in crate::repo) fn identity(&self) -> Identity<'_> {
+    pub(in crate::repo) fn identity(&self) -> RepositoryIdentity<'_> {
         let (repository, fingerprint) = (self.id(), self.fingerprint());
-        Identity { repository, fingerprint, config: self.config.number, slot: &self.slot }
+        RepositoryIdentity { repository, fingerprint, config: self.config.number, slot: &self.slot }
     }
 
     /// Returns whether no config in the store opens.
@@ -109,7 +109,7 @@ impl Repository {
         Self {
             store,
             keyring: Arc::new(keys.keyring),
-            opened: Arc::default(),
+            verified: Arc::default(),
             randomness: Randomness::System,
             master: keys.master,
             config,
@@ -138,7 +138,7 @@ impl Repository {
         Self {
             store,
             keyring: self.keyring.clone(),
-            opened: self.opened.clone(),
+            verified: self.verified.clone(),
             randomness: Randomness::System,
             master: self.master.clone(),
             config: self.config.clone(),
@@ -307,8 +307,8 @@ impl Repository {
         self.randomness.next_32()
     }
 
-    pub(in crate::repo) fn opened(&self) -> &Opened {
-        &self.opened
+    pub(in crate::repo) fn verified(&self) -> &VerifiedCache {
+        &self.verified
     }
 
     /// Seals a record: a container that holds one structure.
@@ -326,7 +326,7 @@ impl Repository {
         kind: ContainerKind,
         sealed: &[u8],
     ) -> std::result::Result<Arc<[u8]>, ContainerError> {
-        self.opened.content(self.records().open(), kind, sealed)
+        self.verified.content(self.records().open(), kind, sealed)
     }
 
     /// Sets how many bytes local copies of trees may take; 2 GiB if this is never called.

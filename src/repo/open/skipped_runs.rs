@@ -1,4 +1,4 @@
-//! Index runs that those who look do without, because they are damaged: each is told once, however
+//! Index runs that those who look do without, because they are damaged: each is reported once, however
 //! many readers meet it.
 
 use std::collections::HashSet;
@@ -9,26 +9,26 @@ use crate::repo::error::Error;
 use crate::sync::lock;
 
 /// Is called with what is wrong with a run; by any thread.
-type Tell = Box<dyn Fn(&Error) + Send + Sync>;
+type OnSkipped = Box<dyn Fn(&Error) + Send + Sync>;
 
-/// Who is told, and what was told.
+/// Who is told, and which runs were reported.
 #[derive(Default)]
-pub struct LeftOut {
-    tell: OnceLock<Tell>,
-    told: Mutex<HashSet<ObjectId>>,
+pub struct SkippedRuns {
+    on_skipped: OnceLock<OnSkipped>,
+    reported: Mutex<HashSet<ObjectId>>,
 }
 
-impl LeftOut {
-    /// Tells from now on by `tell`; only the first counts.
-    pub fn tell_by(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
-        let _ = self.tell.set(Box::new(tell));
+impl SkippedRuns {
+    /// Sets whom to tell; only the first call counts.
+    pub fn report_to(&self, on_skipped: impl Fn(&Error) + Send + Sync + 'static) {
+        let _ = self.on_skipped.set(Box::new(on_skipped));
     }
 
-    /// Tells of a run, unless that was told.
-    pub fn tell(&self, run: &ObjectId, error: &Error) {
-        let is_new = lock(&self.told).insert(*run);
-        if let Some(tell) = self.tell.get().filter(|_| is_new) {
-            tell(error);
+    /// Reports a run, unless it was reported.
+    pub fn report(&self, run: &ObjectId, error: &Error) {
+        let is_new = lock(&self.reported).insert(*run);
+        if let Some(on_skipped) = self.on_skipped.get().filter(|_| is_new) {
+            on_skipped(error);
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use super::skipped_runs::LeftOut;
+use super::skipped_runs::SkippedRuns;
 use crate::container::{ContainerError, open_single};
 use crate::crypto::container_keys::OpenKeys;
 use crate::format::container::ContainerKind;
@@ -21,11 +21,11 @@ const SIGNATURES_MAX: usize = 50_000;
 type Hash = [u8; 32];
 
 /// Remembers, by hashes of all that counts.
-pub struct Opened {
+pub struct VerifiedCache {
     contents: Mutex<ByteLru<Hash, Arc<[u8]>>>,
     signatures: Mutex<HashSet<Hash>>,
     /// Who is told of what is left out because it does not open.
-    pub left_out: LeftOut,
+    pub skipped_runs: SkippedRuns,
 }
 
 /// Signed bytes.
@@ -39,14 +39,14 @@ pub struct Signed<'a> {
     pub signature: &'a [u8; 64],
 }
 
-impl Default for Opened {
+impl Default for VerifiedCache {
     fn default() -> Self {
         let contents = Mutex::new(ByteLru::new(CONTENT_BYTES));
-        Self { contents, signatures: Mutex::default(), left_out: LeftOut::default() }
+        Self { contents, signatures: Mutex::default(), skipped_runs: SkippedRuns::default() }
     }
 }
 
-impl Opened {
+impl VerifiedCache {
     /// Opens a container that holds one structure, unless the very same was opened before, and
     /// returns the structure's bytes.
     pub fn content(
@@ -113,22 +113,22 @@ mod tests {
         let sealed =
             seal_single(keyring.records().seal(), ContainerKind::Snapshot, &[3; 32], b"content")
                 .bytes;
-        let opened = Opened::default();
+        let verified = VerifiedCache::default();
         for _ in 0..2 {
             assert_eq!(
-                *opened
+                *verified
                     .content(keyring.records().open(), ContainerKind::Snapshot, &sealed)
                     .unwrap(),
                 *b"content"
             );
             assert!(
-                opened.content(keyring.records().open(), ContainerKind::Intent, &sealed).is_err()
+                verified.content(keyring.records().open(), ContainerKind::Intent, &sealed).is_err()
             );
             for at in 0..sealed.len() {
                 let mut damaged = sealed.clone();
                 damaged[at] ^= 1;
                 assert!(
-                    opened
+                    verified
                         .content(keyring.records().open(), ContainerKind::Snapshot, &damaged)
                         .is_err()
                 );
@@ -141,11 +141,11 @@ mod tests {
             Signed { writer, bytes, signature }
         }
         for _ in 0..2 {
-            assert!(opened.is_signed(kind, with(&writer, b"snapshot", &signature), verify));
-            assert!(!opened.is_signed(kind, with(&writer, b"snapshos", &signature), verify));
-            assert!(!opened.is_signed(kind, with(&[0; 32], b"snapshot", &signature), verify));
+            assert!(verified.is_signed(kind, with(&writer, b"snapshot", &signature), verify));
+            assert!(!verified.is_signed(kind, with(&writer, b"snapshos", &signature), verify));
+            assert!(!verified.is_signed(kind, with(&[0; 32], b"snapshot", &signature), verify));
             let tombstone = signing::verify_tombstone;
-            assert!(!opened.is_signed(
+            assert!(!verified.is_signed(
                 ContainerKind::Tombstone,
                 with(&writer, b"snapshot", &signature),
                 tombstone

@@ -15,18 +15,18 @@ use crate::repo::error::Result;
 /// would hold too much, and read again when the walk comes back.
 pub struct Descent {
     trees: Trees,
-    levels: Stack<Level>,
+    levels: Stack<DirLevel>,
     /// Path of the entry that was returned last.
     path: Vec<u8>,
 }
 
-struct Level {
+struct DirLevel {
     cursor: Cursor,
     /// Bytes of the directory's own path.
     path_len: usize,
 }
 
-impl Holds for Level {
+impl Holds for DirLevel {
     fn held_bytes(&self) -> usize {
         self.cursor.held_bytes()
     }
@@ -73,7 +73,7 @@ impl Descent {
         } else {
             Cursor::new(tree)
         };
-        self.levels.push(Level { cursor, path_len: self.path.len() });
+        self.levels.push(DirLevel { cursor, path_len: self.path.len() });
     }
 
     /// Goes back to the directory above, to the entry behind.
@@ -82,7 +82,7 @@ impl Descent {
     }
 
     /// Returns whether there is no directory any more.
-    pub fn is_over(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.levels.is_empty()
     }
 

@@ -10,40 +10,40 @@ use crate::repo::error::{Error, Result};
 
 /// Where the reading of one directory stands.
 ///
-/// It can give up what it has decoded and go on all the same: the nodes on its way are known by id
+/// It can give up what it has decoded and go on all the same: the nodes on its path are known by id
 /// and position.
 pub struct Cursor {
     /// Nodes from the directory's top to the one that is being read.
-    way: Vec<Stand>,
+    path: Vec<PathNode>,
     /// Why it cannot be read at all.
     refused: Option<&'static str>,
 }
 
-/// One node on the way.
-struct Stand {
+/// One node on the path.
+struct PathNode {
     promised: Promised,
     /// How many of its entries or children were taken.
     taken: usize,
-    node: Node,
+    node: NodeState,
     held_bytes: usize,
 }
 
-enum Node {
+enum NodeState {
     Unread,
     Inner(std::vec::IntoIter<Promised>),
     Leaf(std::vec::IntoIter<DirEntry>),
-    Over,
+    Finished,
 }
 
 impl Cursor {
     /// Stands before the first entry of a directory.
     pub fn new(dir: &ChunkId) -> Self {
-        Self { way: vec![Stand::new(Promised::top(*dir))], refused: None }
+        Self { path: vec![PathNode::new(Promised::top(*dir))], refused: None }
     }
 
     /// Stands in a directory that is not read for this reason, which is its only item.
     pub fn refused(why: &'static str) -> Self {
-        Self { way: Vec::new(), refused: Some(why) }
+        Self { path: Vec::new(), refused: Some(why) }
     }
 
     /// Returns the next entry, leaving out the nodes that `is_wanted` refuses, unread.
@@ -63,18 +63,19 @@ impl Cursor {
 
     /// Leaves out all that follows.
     pub fn end(&mut self) {
-        self.way.clear();
+        self.path.clear();
     }
 
     /// Returns about how much memory its decoded nodes take, in bytes.
     pub fn held_bytes(&self) -> usize {
-        self.way.iter().map(|stand| stand.held_bytes).sum()
+        self.path.iter().map(|stand| stand.held_bytes).sum()
     }
 
     /// Gives up the decoded nodes.
     pub fn give_up(&mut self) {
-        for stand in self.way.iter_mut().filter(|stand| !matches!(stand.node, Node::Over)) {
-            (stand.node, stand.held_bytes) = (Node::Unread, 0);
+        for stand in self.path.iter_mut().filter(|stand| !matches!(stand.node, NodeState::Finished))
+        {
+            (stand.node, stand.held_bytes) = (NodeState::Unread, 0);
         }
     }
 
@@ -87,42 +88,42 @@ impl Cursor {
             return Some(Err(Error::malformed("a directory")(DecodeError::new("tree", why))));
         }
         loop {
-            let stand = self.way.last_mut()?;
+            let stand = self.path.last_mut()?;
             match &mut stand.node {
                 // What is not wanted is not read; of what was begun that is known already.
-                Node::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => {
-                    drop(self.way.pop())
+                NodeState::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => {
+                    drop(self.path.pop())
                 }
-                Node::Unread => match stand.read(trees) {
+                NodeState::Unread => match stand.read(trees) {
                     Ok(()) => {}
                     Err(error) => return Some(Err(error)),
                 },
-                Node::Leaf(entries) => {
+                NodeState::Leaf(entries) => {
                     let entry = entries.next();
                     stand.taken += 1;
                     if entries.as_slice().is_empty() {
-                        (stand.node, stand.held_bytes) = (Node::Over, 0);
+                        (stand.node, stand.held_bytes) = (NodeState::Finished, 0);
                     }
                     if let Some(entry) = entry {
                         return Some(Ok(entry));
                     }
                 }
-                Node::Inner(children) => match children.next() {
+                NodeState::Inner(children) => match children.next() {
                     Some(child) => {
                         stand.taken += 1;
-                        self.way.push(Stand::new(child));
+                        self.path.push(PathNode::new(child));
                     }
-                    None => drop(self.way.pop()),
+                    None => drop(self.path.pop()),
                 },
-                Node::Over => drop(self.way.pop()),
+                NodeState::Finished => drop(self.path.pop()),
             }
         }
     }
 }
 
-impl Stand {
+impl PathNode {
     fn new(promised: Promised) -> Self {
-        Self { promised, taken: 0, node: Node::Unread, held_bytes: 0 }
+        Self { promised, taken: 0, node: NodeState::Unread, held_bytes: 0 }
     }
 
     /// Reads the node, and goes to where it stood in it.
@@ -133,12 +134,12 @@ impl Stand {
             TreeNode::Inner { level, children } => {
                 let below = self.promised.below(level, children);
                 self.held_bytes = below.iter().map(Promised::memory_bytes).sum();
-                self.node = Node::Inner(skipped(below, self.taken));
+                self.node = NodeState::Inner(skipped(below, self.taken));
             }
             leaf => {
                 let entries = leaf_entries(leaf);
                 self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
-                self.node = Node::Leaf(skipped(entries, self.taken));
+                self.node = NodeState::Leaf(skipped(entries, self.taken));
             }
         }
         Ok(())

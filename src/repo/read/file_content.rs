@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file_map::{FileMap, Spans};
 use super::node_cache::Nodes;
-use super::readahead::{Ahead, Reading};
+use super::readahead::{ReadaheadThreads, Reading};
 use super::reader::Reader;
 use super::segment_cache::{Segments, SharedError};
 use super::trees::Trees;
@@ -17,7 +17,7 @@ use crate::repo::error::{Error, Result};
 pub struct FileContents {
     nodes: Nodes,
     segments: Arc<Segments>,
-    ahead: Ahead,
+    ahead: ReadaheadThreads,
 }
 
 impl FileContents {
@@ -29,7 +29,11 @@ impl FileContents {
         let segments = Arc::new(Segments::new(reader.clone(), for_segments));
         Ok(Self {
             nodes: Nodes::new(Trees::new(reader.clone()), for_nodes),
-            ahead: Ahead::start(&segments, reader.repository().readers(threads_min), for_segments)?,
+            ahead: ReadaheadThreads::start(
+                &segments,
+                reader.repository().readers(threads_min),
+                for_segments,
+            )?,
             segments,
         })
     }

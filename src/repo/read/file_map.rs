@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::node_cache::{Found, Nodes, wrong_levels};
+use super::node_cache::{CachedEntry, Nodes, wrong_levels};
 use crate::format::entry::{Content, Ref};
 use crate::format::limits;
 use crate::format::node::ListNode;
@@ -12,19 +12,19 @@ use crate::repo::{Error, Result};
 /// The content of one file.
 #[derive(Clone)]
 pub struct FileMap {
-    found: Found,
+    found: CachedEntry,
 }
 
 /// A piece of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct FileSpan {
     /// Where it begins in the file, in bytes.
     pub start: u64,
     /// What it is.
     pub piece: Ref,
 }
 
-impl Span {
+impl FileSpan {
     /// Returns where it ends in the file, in bytes.
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.piece.len())
@@ -34,7 +34,7 @@ impl Span {
 /// References that stand together.
 #[derive(Clone)]
 enum Leaf {
-    Entry(Found),
+    Entry(CachedEntry),
     List(Arc<ListNode>),
 }
 
@@ -55,7 +55,7 @@ impl Leaf {
 
 impl FileMap {
     /// Makes the map of a file's entry.
-    pub fn new(found: Found) -> Self {
+    pub fn new(found: CachedEntry) -> Self {
         Self { found }
     }
 
@@ -162,7 +162,7 @@ pub struct Spans<'a> {
 }
 
 impl Spans<'_> {
-    fn step(&mut self) -> Result<Option<Span>> {
+    fn step(&mut self) -> Result<Option<FileSpan>> {
         if self.map.inline().is_some() {
             return Ok(None);
         }
@@ -170,7 +170,7 @@ impl Spans<'_> {
             if let Some(leaf) = &self.leaf
                 && let Some(piece) = leaf.refs().get(self.at)
             {
-                let span = Span { start: self.next, piece: *piece };
+                let span = FileSpan { start: self.next, piece: *piece };
                 self.at += 1;
                 self.next = span.end();
                 return Ok(Some(span));
@@ -194,7 +194,7 @@ impl Spans<'_> {
 }
 
 impl Iterator for Spans<'_> {
-    type Item = Result<Span>;
+    type Item = Result<FileSpan>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();

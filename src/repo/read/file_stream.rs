@@ -6,7 +6,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::padded::Part;
+use super::padded::PaddedPart;
 use super::reader::Reader;
 use super::trees::Trees;
 use crate::container::Segment;
@@ -64,13 +64,13 @@ pub fn stream_file(
     out: &mut dyn Write,
     monitor: &Monitor,
 ) -> std::result::Result<(), StreamError> {
-    let mut sink = Sink { out, monitor, written: 0 };
+    let mut output = CountedOutput { out, monitor, written: 0 };
     match &entry.content {
-        Content::Inline(bytes) => sink.write(bytes)?,
-        content => stream(trees, content, &mut sink)?,
+        Content::Inline(bytes) => output.write(bytes)?,
+        content => stream(trees, content, &mut output)?,
     }
-    sink.flush()?;
-    match sink.written == entry.size {
+    output.flush()?;
+    match output.written == entry.size {
         true => Ok(()),
         false => {
             Err(Error::WrongContent { object: String::from_utf8_lossy(path).into_owned() }.into())
@@ -79,13 +79,13 @@ pub fn stream_file(
 }
 
 /// The receiver, with what it got so far.
-struct Sink<'a> {
+struct CountedOutput<'a> {
     out: &'a mut dyn Write,
     monitor: &'a Monitor,
     written: u64,
 }
 
-impl Sink<'_> {
+impl CountedOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), StreamError> {
         if self.monitor.is_cancelled() {
             return Err(Error::Cancelled.into());
@@ -112,7 +112,7 @@ impl Sink<'_> {
 }
 
 /// The next piece of the file: neighbouring chunks of one segment, or a hole.
-enum Piece {
+enum StreamPiece {
     Chunks(Chunks),
     Hole(u64),
 }
@@ -133,15 +133,15 @@ enum Pending {
 }
 
 type Chunks = Vec<(Location, ChunkId, u32)>;
-type Job = (Chunks, Sender<Result<Verified>>);
+type ReadJob = (Chunks, Sender<Result<Verified>>);
 
 fn stream(
     trees: &Trees,
     content: &Content,
-    sink: &mut Sink<'_>,
+    output: &mut CountedOutput<'_>,
 ) -> std::result::Result<(), StreamError> {
     let mut pieces =
-        Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
+        Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), carried: None };
     let Some(first) = pieces.next() else {
         return Ok(());
     };
@@ -150,35 +150,35 @@ fn stream(
     if second.is_none() {
         // Most files are one piece, and not worth a thread.
         return match first {
-            Piece::Chunks(chunks) => sink.write(&copy(trees.reader(), &chunks)?),
-            Piece::Hole(len) => sink.write_zeros(len),
+            StreamPiece::Chunks(chunks) => output.write(&copy(trees.reader(), &chunks)?),
+            StreamPiece::Hole(len) => output.write_zeros(len),
         };
     }
     let rest = [Ok(first)].into_iter().chain(second.map(Ok)).chain(pieces);
     thread::scope(|scope| {
-        let (jobs, queue) = bounded::<Job>(AHEAD_MAX);
-        let (give_back, spare) = unbounded();
+        let (jobs, queue) = bounded::<ReadJob>(AHEAD_MAX);
+        let (give_back, free) = unbounded();
         for _ in 0..trees.reader().repository().readers(THREADS_MIN) {
-            let (queue, spare) = (queue.clone(), spare.clone());
+            let (queue, free) = (queue.clone(), free.clone());
             scope.spawn(move || {
-                let mut stored = Part::default();
+                let mut stored = PaddedPart::default();
                 for (chunks, answer) in queue {
                     // The other end is gone if the receiver failed: then nobody wants the bytes.
-                    let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &spare));
+                    let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &free));
                 }
             });
         }
         drop(queue);
-        write_in_order(rest, &jobs, &give_back, sink)
+        write_in_order(rest, &jobs, &give_back, output)
     })
 }
 
 /// Keeps [`AHEAD_MAX`] pieces on their way and writes them in order.
 fn write_in_order(
-    pieces: impl Iterator<Item = Result<Piece>>,
-    jobs: &Sender<Job>,
+    pieces: impl Iterator<Item = Result<StreamPiece>>,
+    jobs: &Sender<ReadJob>,
     give_back: &Sender<Vec<u8>>,
-    sink: &mut Sink<'_>,
+    output: &mut CountedOutput<'_>,
 ) -> std::result::Result<(), StreamError> {
     let mut pieces = pieces.fuse();
     let mut ahead = VecDeque::new();
@@ -187,8 +187,8 @@ fn write_in_order(
             && let Some(piece) = pieces.next()
         {
             ahead.push_back(match piece? {
-                Piece::Hole(len) => Pending::Hole(len),
-                Piece::Chunks(chunks) => {
+                StreamPiece::Hole(len) => Pending::Hole(len),
+                StreamPiece::Chunks(chunks) => {
                     let (answer, verified) = bounded(1);
                     jobs.send((chunks, answer)).expect("the threads live as long as the sender");
                     Pending::Verified(verified)
@@ -197,18 +197,18 @@ fn write_in_order(
         }
         match ahead.pop_front() {
             None => return Ok(()),
-            Some(Pending::Hole(len)) => sink.write_zeros(len)?,
+            Some(Pending::Hole(len)) => output.write_zeros(len)?,
             Some(Pending::Verified(verified)) => {
                 let verified = verified
                     .recv()
                     .map_err(|_| Error::Threads("a reading thread broke".to_owned()))?;
                 match verified? {
-                    Verified::Copied(bytes) => sink.write(&bytes)?,
+                    Verified::Copied(bytes) => output.write(&bytes)?,
                     Verified::Segment(segment, positions) => {
                         let chunks = positions
                             .iter()
                             .filter_map(|position| segment.chunk(usize::from(*position)));
-                        chunks.map(|(_, bytes)| bytes).try_for_each(|bytes| sink.write(bytes))?;
+                        chunks.map(|(_, bytes)| bytes).try_for_each(|bytes| output.write(bytes))?;
                         let _ = give_back.send(segment.into_buffer());
                     }
                 }
@@ -222,8 +222,8 @@ fn write_in_order(
 fn read(
     reader: &Reader,
     chunks: &Chunks,
-    stored: &mut Part,
-    spare: &Receiver<Vec<u8>>,
+    stored: &mut PaddedPart,
+    free: &Receiver<Vec<u8>>,
 ) -> Result<Verified> {
     if chunks.iter().map(|(_, _, len)| *len as usize).sum::<usize>() < STREAMED_LEN_MIN_BYTES {
         return copy(reader, chunks).map(Verified::Copied);
@@ -234,7 +234,7 @@ fn read(
         Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),
         read => read?,
     }
-    match open(reader, chunks, stored, spare) {
+    match open(reader, chunks, stored, free) {
         // Another place may have what is not here as it should be.
         Err(error) if error.is_damage() => copy(reader, chunks).map(Verified::Copied),
         opened => opened,
@@ -246,14 +246,14 @@ fn open(
     reader: &Reader,
     chunks: &Chunks,
     stored: &mut [u8],
-    spare: &Receiver<Vec<u8>>,
+    free: &Receiver<Vec<u8>>,
 ) -> Result<Verified> {
     let place = chunks[0].0;
     let segment = reader.open_segment(
         &place.pack,
         place.offset,
         stored,
-        spare.try_recv().unwrap_or_default(),
+        free.try_recv().unwrap_or_default(),
     )?;
     for (location, id, len) in chunks {
         if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {
@@ -281,7 +281,7 @@ struct Pieces<'a, I: Iterator<Item = Result<Ref>>> {
     reader: &'a Reader,
     refs: std::iter::Peekable<I>,
     /// The chunk that did not belong to the piece before.
-    held: Option<(Location, ChunkId, u32)>,
+    carried: Option<(Location, ChunkId, u32)>,
 }
 
 impl<I: Iterator<Item = Result<Ref>>> Pieces<'_, I> {
@@ -290,12 +290,12 @@ impl<I: Iterator<Item = Result<Ref>>> Pieces<'_, I> {
         Ok((location, id, len))
     }
 
-    fn step(&mut self) -> Result<Option<Piece>> {
-        let first = match self.held.take() {
-            Some(held) => held,
+    fn step(&mut self) -> Result<Option<StreamPiece>> {
+        let first = match self.carried.take() {
+            Some(carried) => carried,
             None => match self.refs.next().transpose()? {
                 None => return Ok(None),
-                Some(Ref::Hole { len }) => return Ok(Some(Piece::Hole(len))),
+                Some(Ref::Hole { len }) => return Ok(Some(StreamPiece::Hole(len))),
                 Some(Ref::Data { id, len }) => self.locate(id, len)?,
             },
         };
@@ -310,17 +310,17 @@ impl<I: Iterator<Item = Result<Ref>>> Pieces<'_, I> {
             let elsewhere =
                 (next.0.pack.name, next.0.offset) != (first.0.pack.name, first.0.offset);
             if elsewhere || len_bytes > PIECE_LEN_MAX_BYTES {
-                self.held = Some(next);
+                self.carried = Some(next);
                 break;
             }
             chunks.push(next);
         }
-        Ok(Some(Piece::Chunks(chunks)))
+        Ok(Some(StreamPiece::Chunks(chunks)))
     }
 }
 
 impl<I: Iterator<Item = Result<Ref>>> Iterator for Pieces<'_, I> {
-    type Item = Result<Piece>;
+    type Item = Result<StreamPiece>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()

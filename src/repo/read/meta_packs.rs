@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::padded::{self, Part};
+use super::padded::{self, PaddedPart};
 use crate::container::{ContainerError, name_of};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
@@ -48,7 +48,7 @@ impl TreePacks {
         repository: &Repository,
         pack: &PackRef,
         range: Range<u64>,
-        part: &mut Part,
+        part: &mut PaddedPart,
     ) -> Result<()> {
         let key = layout::pack_key(PackClass::Meta, &pack.name);
         let from_store = |part| {

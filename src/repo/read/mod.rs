@@ -5,7 +5,7 @@ pub mod entries;
 pub mod file_content;
 pub mod file_map;
 pub mod file_stream;
-mod marks;
+mod mark_bits;
 mod meta_packs;
 pub mod node_cache;
 pub mod node_ref;
@@ -23,7 +23,7 @@ pub mod trees;
 
 pub use descent::Descent;
 pub use packs::CompressedSegment;
-pub use padded::Part;
-pub use prefetch::look_ahead;
+pub use padded::PaddedPart;
+pub use prefetch::prefetch_listings;
 pub use reader::Reader;
 pub use trees::{DirEntry, Trees};

@@ -1,4 +1,4 @@
-//! Decoded nodes of directories and of chunk lists, kept within a limit of memory.
+//! Decoded nodes of directories and of chunk lists, cached within a limit of memory.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -15,23 +15,23 @@ use crate::sync::lock;
 /// Reads nodes and keeps those that were used last.
 pub struct Nodes {
     trees: Trees,
-    kept: Mutex<ByteLru<ChunkId, Node>>,
+    cached: Mutex<ByteLru<ChunkId, CachedNode>>,
 }
 
 #[derive(Clone)]
-enum Node {
+enum CachedNode {
     Tree(Arc<TreeNode>),
     List(Arc<ListNode>),
 }
 
 /// An entry in its leaf, which stays in memory as long as this value does.
 #[derive(Clone)]
-pub struct Found {
+pub struct CachedEntry {
     leaf: Arc<TreeNode>,
     at: usize,
 }
 
-impl Found {
+impl CachedEntry {
     /// Returns the entry at a position of a leaf, if the node is one and has it.
     pub fn new(leaf: &Arc<TreeNode>, at: usize) -> Option<Self> {
         let found = Self { leaf: leaf.clone(), at };
@@ -60,7 +60,7 @@ impl Found {
     }
 }
 
-impl Deref for Found {
+impl Deref for CachedEntry {
     type Target = Entry;
 
     fn deref(&self) -> &Entry {
@@ -71,7 +71,7 @@ impl Deref for Found {
 impl Nodes {
     /// Keeps nodes of at most `limit_bytes` in memory, by an estimate that is rather too high.
     pub fn new(trees: Trees, limit_bytes: usize) -> Self {
-        Self { trees, kept: Mutex::new(ByteLru::new(limit_bytes)) }
+        Self { trees, cached: Mutex::new(ByteLru::new(limit_bytes)) }
     }
 
     /// Returns the trees that nodes are read from.
@@ -81,26 +81,26 @@ impl Nodes {
 
     /// Returns one node of a directory.
     pub fn tree(&self, id: &ChunkId) -> Result<Arc<TreeNode>> {
-        if let Some(Node::Tree(node)) = self.kept(id) {
+        if let Some(CachedNode::Tree(node)) = self.cached(id) {
             return Ok(node);
         }
         let node = Arc::new(self.trees.node(id)?);
-        self.keep(*id, Node::Tree(node.clone()), tree_len_bytes(&node));
+        self.insert(*id, CachedNode::Tree(node.clone()), tree_len_bytes(&node));
         Ok(node)
     }
 
     /// Returns one node of a chunk list.
     pub fn list(&self, id: &ChunkId) -> Result<Arc<ListNode>> {
-        if let Some(Node::List(node)) = self.kept(id) {
+        if let Some(CachedNode::List(node)) = self.cached(id) {
             return Ok(node);
         }
         let node = Arc::new(self.trees.list_node(id)?);
-        self.keep(*id, Node::List(node.clone()), list_len_bytes(&node));
+        self.insert(*id, CachedNode::List(node.clone()), list_len_bytes(&node));
         Ok(node)
     }
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
-    pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<Found>> {
+    pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<CachedEntry>> {
         let mut promised = Promised::top(*dir);
         // Levels go down by one each time, so that this ends.
         loop {
@@ -114,7 +114,7 @@ impl Nodes {
                 },
                 TreeNode::Leaf { entries, .. } => {
                     let at = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
-                    return Ok(at.ok().and_then(|at| Found::new(&node, at)));
+                    return Ok(at.ok().and_then(|at| CachedEntry::new(&node, at)));
                 }
             }
         }
@@ -154,12 +154,12 @@ impl Nodes {
         Ok(leaves)
     }
 
-    fn kept(&self, id: &ChunkId) -> Option<Node> {
-        lock(&self.kept).get(id)
+    fn cached(&self, id: &ChunkId) -> Option<CachedNode> {
+        lock(&self.cached).get(id)
     }
 
-    fn keep(&self, id: ChunkId, node: Node, len_bytes: usize) {
-        lock(&self.kept).insert(id, node, len_bytes);
+    fn insert(&self, id: ChunkId, node: CachedNode, len_bytes: usize) {
+        lock(&self.cached).insert(id, node, len_bytes);
     }
 }
 
@@ -173,7 +173,7 @@ pub fn wrong_levels(id: &ChunkId) -> Error {
 }
 
 /// What a map of these takes for each value beside the value, about.
-const KEPT_LEN_BYTES: usize = 200;
+const OVERHEAD_LEN_BYTES: usize = 200;
 
 fn tree_len_bytes(node: &TreeNode) -> usize {
     let len = match node {
@@ -188,7 +188,7 @@ fn tree_len_bytes(node: &TreeNode) -> usize {
             children.iter().map(|child| size_of::<TreeChild>() + 16 + child.first_name.len()).sum()
         }
     };
-    len + KEPT_LEN_BYTES
+    len + OVERHEAD_LEN_BYTES
 }
 
 fn list_len_bytes(node: &ListNode) -> usize {
@@ -196,5 +196,5 @@ fn list_len_bytes(node: &ListNode) -> usize {
         ListNode::Leaf { refs } => refs.len() * size_of::<Ref>(),
         ListNode::Inner { children, .. } => size_of_val(&children[..]),
     };
-    len + KEPT_LEN_BYTES
+    len + OVERHEAD_LEN_BYTES
 }

@@ -1,6 +1,6 @@
 //! What packs themselves say they hold: their tables of contents, whatever an index says of them.
 
-use super::padded::{self, BLOCK_LEN_BYTES, Part};
+use super::padded::{self, BLOCK_LEN_BYTES, PaddedPart};
 use crate::container::{ContainerError, Opener};
 use crate::format::container::{HEADER_LEN_BYTES, Header, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef};
@@ -43,7 +43,7 @@ pub fn read(
 ) -> Result<PlacedPack> {
     let key = layout::pack_key(pack.class, &pack.name);
     let read = |from: u64, to: u64| {
-        let mut part = Part::default();
+        let mut part = PaddedPart::default();
         padded::read(repository.store(), &key, from..to, pack.len_bytes, &mut part).map(|()| part)
     };
     let trailer_at = pack

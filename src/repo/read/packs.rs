@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::padded::{self, Part};
+use super::padded::{self, PaddedPart};
 use super::reader::Reader;
 use crate::container::{ContainerError, Opener, Segment};
 use crate::format::container::{FRAME_LEN_BYTES, Frame, PackToc, TRAILER_LEN_BYTES};
@@ -30,7 +30,7 @@ impl Reader {
     }
 
     fn try_read_segment(&self, location: &Location) -> Result<Segment> {
-        let mut stored = Part::default();
+        let mut stored = PaddedPart::default();
         self.read_range(
             &location.pack,
             location.offset,
@@ -44,7 +44,7 @@ impl Reader {
     ///
     /// Its seal is verified; what is in it is not looked at.
     pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
-        let mut stored = Part::default();
+        let mut stored = PaddedPart::default();
         self.read_range(
             &location.pack,
             location.offset,
@@ -73,12 +73,12 @@ impl Reader {
             .checked_sub(TRAILER_LEN_BYTES as u32)
             .ok_or(ContainerError::Short)
             .map_err(Error::damaged(object()))?;
-        let mut trailer = Part::default();
+        let mut trailer = PaddedPart::default();
         self.read_range(pack, trailer_at, TRAILER_LEN_BYTES, &mut trailer)?;
         let trailer =
             opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
         let toc_at = u32::try_from(trailer.toc_offset).unwrap_or(trailer_at).min(trailer_at);
-        let mut toc = Part::default();
+        let mut toc = PaddedPart::default();
         self.read_range(pack, toc_at, (trailer_at - toc_at) as usize, &mut toc)?;
         let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc));
         toc.map_err(Error::damaged(object()))
@@ -93,7 +93,7 @@ impl Reader {
         pack: &PackRef,
         offset: u32,
         len: usize,
-        part: &mut Part,
+        part: &mut PaddedPart,
     ) -> Result<()> {
         let range = u64::from(offset)..u64::from(offset) + len as u64;
         match pack.class {
@@ -138,7 +138,7 @@ pub struct CompressedSegment {
     /// Its lengths and how it is compressed.
     pub frame: Frame,
     /// What was stored, opened in place.
-    stored: Part,
+    stored: PaddedPart,
 }
 
 impl CompressedSegment {

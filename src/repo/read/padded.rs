@@ -15,12 +15,12 @@ pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
 /// A part of an object, in the memory into which the blocks around it were read.
 #[derive(Default)]
-pub struct Part {
+pub struct PaddedPart {
     bytes: Vec<u8>,
     range: Range<usize>,
 }
 
-impl Part {
+impl PaddedPart {
     /// Returns memory for as many bytes, and the blocks around them.
     pub fn with_capacity(len_bytes: usize) -> Self {
         let room = len_bytes + 2 * BLOCK_LEN_BYTES as usize + SLOW_START_MAX_BYTES;
@@ -39,7 +39,7 @@ impl Part {
     }
 }
 
-impl Deref for Part {
+impl Deref for PaddedPart {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -47,7 +47,7 @@ impl Deref for Part {
     }
 }
 
-impl DerefMut for Part {
+impl DerefMut for PaddedPart {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.range.clone()]
     }
@@ -63,7 +63,7 @@ pub fn read(
     key: &Key,
     range: Range<u64>,
     object: u64,
-    part: &mut Part,
+    part: &mut PaddedPart,
 ) -> Result<(), StoreError> {
     let around = blocks_around(&range, object);
     match part.fill(|out| store.read_into(key, around.clone(), out)) {
@@ -152,7 +152,7 @@ mod tests {
             299_999..LEN,
             70_000..70_000,
         ] {
-            let mut part = Part::default();
+            let mut part = PaddedPart::default();
             read(&store, &key, 3..9, LEN, &mut part).unwrap();
             store.ranges.lock().unwrap().clear();
             read(&store, &key, range.clone(), LEN, &mut part).unwrap();
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_a_short_object_still_has_is_read() {
         let (store, key, bytes) = observer(100_000);
-        let mut part = Part::default();
+        let mut part = PaddedPart::default();
         read(&store, &key, 70_000..99_000, LEN, &mut part).unwrap();
         assert!(part[..] == bytes[70_000..99_000]);
         for range in [70_000..100_001, 200_000..200_001, LEN - 1..LEN + 1, 5..u64::MAX] {

@@ -28,7 +28,7 @@ const FETCHED_MAX: usize = 64;
 /// returned as it is.
 ///
 /// For those that look: what they are told is true for the time when this is called.
-pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
+pub fn prefetch_listings(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
     if !store.properties().is_remote() {
         return store;
     }
@@ -38,17 +38,17 @@ pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
         let ask = move || fetch(&*store, class, fetches).ok();
         (class, Mutex::new(thread::Builder::new().name("ahead".to_owned()).spawn(ask).ok()))
     });
-    Arc::new(AheadStore { inner: store, coming, pieces: Mutex::default() })
+    Arc::new(PrefetchStore { inner: store, coming, ranges: Mutex::default() })
 }
 
 /// What is known of a class before anybody asked.
-struct Found {
+struct ClassPrefetch {
     listed: Vec<Listed>,
-    pieces: Vec<Piece>,
+    ranges: Vec<PrefetchedRange>,
 }
 
 /// A part of an object.
-struct Piece {
+struct PrefetchedRange {
     key: Key,
     range: Range<u64>,
     is_whole: bool,
@@ -56,15 +56,15 @@ struct Piece {
 }
 
 /// Lists a class and, if `fetches` says so, reads what those who look read of it.
-fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<Found, StoreError> {
+fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<ClassPrefetch, StoreError> {
     let listed = store.list(class, "")?;
     let wanted = if fetches { wanted(class, &listed) } else { Vec::new() };
     let read = parallel::for_each(store, &wanted, |(object, range)| {
         read(store, Key::new(class, object.name.clone()), object, range)
     });
     // What went since, or cannot be read, is not needed, or asked for again.
-    let pieces = read.into_iter().flatten().filter_map(Result::ok).collect();
-    Ok(Found { listed, pieces })
+    let ranges = read.into_iter().flatten().filter_map(Result::ok).collect();
+    Ok(ClassPrefetch { listed, ranges })
 }
 
 /// Returns what is read of these objects, nothing if that is much.
@@ -89,39 +89,44 @@ fn read(
     key: Key,
     object: &Listed,
     range: &Range<u64>,
-) -> Result<Piece, StoreError> {
+) -> Result<PrefetchedRange, StoreError> {
     let mut bytes = Vec::new();
     store.read_into(&key, range.clone(), &mut bytes)?;
-    Ok(Piece { key, range: range.clone(), is_whole: *range == (0..object.len_bytes), bytes })
+    Ok(PrefetchedRange {
+        key,
+        range: range.clone(),
+        is_whole: *range == (0..object.len_bytes),
+        bytes,
+    })
 }
 
 /// The answers about a class, until they are taken.
-type Coming = Mutex<Option<JoinHandle<Option<Found>>>>;
+type Coming = Mutex<Option<JoinHandle<Option<ClassPrefetch>>>>;
 
 /// A store of which some answers are on their way.
-struct AheadStore {
+struct PrefetchStore {
     inner: Arc<dyn Store>,
     coming: [(Class, Coming); 2],
-    pieces: Mutex<Vec<Piece>>,
+    ranges: Mutex<Vec<PrefetchedRange>>,
 }
 
-impl AheadStore {
+impl PrefetchStore {
     /// Waits for what is on its way of a class, and takes it.
     fn take_listed(&self, class: Class) -> Option<Vec<Listed>> {
         let (_, coming) = self.coming.iter().find(|(of, _)| *of == class)?;
         let found = lock(coming).take()?.join().ok()??;
-        lock(&self.pieces).extend(found.pieces);
+        lock(&self.ranges).extend(found.ranges);
         Some(found.listed)
     }
 
-    fn take_piece(&self, is_it: impl Fn(&Piece) -> bool) -> Option<Vec<u8>> {
-        let mut pieces = lock(&self.pieces);
-        let at = pieces.iter().position(is_it)?;
-        Some(pieces.swap_remove(at).bytes)
+    fn take_range(&self, is_it: impl Fn(&PrefetchedRange) -> bool) -> Option<Vec<u8>> {
+        let mut ranges = lock(&self.ranges);
+        let at = ranges.iter().position(is_it)?;
+        Some(ranges.swap_remove(at).bytes)
     }
 }
 
-impl layers::Layer for AheadStore {
+impl layers::Layer for PrefetchStore {
     fn inner(&self) -> &dyn Store {
         &*self.inner
     }
@@ -134,7 +139,7 @@ impl layers::Layer for AheadStore {
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        match self.take_piece(|piece| piece.key == *key && piece.range == range) {
+        match self.take_range(|piece| piece.key == *key && piece.range == range) {
             Some(bytes) => out.extend_from_slice(&bytes),
             None => self.inner.read_into(key, range, out)?,
         }
@@ -142,7 +147,7 @@ impl layers::Layer for AheadStore {
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.take_piece(|piece| piece.key == *key && piece.is_whole)
+        self.take_range(|piece| piece.key == *key && piece.is_whole)
             .map_or_else(|| self.inner.read(key), Ok)
     }
 }
@@ -185,7 +190,7 @@ mod tests {
         memory.create(&run(1), b"run").unwrap();
         memory.create(&run(2), &long).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let store = look_ahead(counted.clone(), dir.path());
+        let store = prefetch_listings(counted.clone(), dir.path());
         assert_eq!(store.list(Class::Snapshots, "").unwrap().len(), 1);
         assert_eq!(store.list(Class::Index, "").unwrap().len(), 2);
         let before = counted.counts();
@@ -228,7 +233,7 @@ mod tests {
                 )
                 .unwrap();
             }
-            let store = look_ahead(counted.clone(), dir.path());
+            let store = prefetch_listings(counted.clone(), dir.path());
             store.list(Class::Index, "").unwrap();
             store.list(Class::Snapshots, "").unwrap();
             let counts = counted.counts();
@@ -247,7 +252,7 @@ mod tests {
             Box::new(|| MemoryStore::default().stat(&run(1)).map(|_| unreachable!())),
         );
         let dir = tempfile::tempdir().unwrap();
-        let store = look_ahead(Arc::new(store), dir.path());
+        let store = prefetch_listings(Arc::new(store), dir.path());
         assert_eq!(store.list(Class::Index, "").unwrap_err().kind, ErrorKind::NotFound);
     }
 }

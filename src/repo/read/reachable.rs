@@ -5,8 +5,8 @@
 use std::hash::Hash;
 use std::sync::Mutex;
 
-use super::marks::Said;
-pub use super::marks::{Marks, Notes};
+use super::mark_bits::Statement;
+pub use super::mark_bits::{MarkBits, Notes};
 use super::trees::Trees;
 use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
@@ -16,14 +16,19 @@ use crate::format::promise::{ListPromise, TreePromise};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::error::{Error, Result};
-use crate::repo::index::Place;
+use crate::repo::index::ChunkPlace;
 use crate::sync::{self, lock};
 
 /// Is told what is reached.
 pub trait Visitor: Sync {
     /// A chunk is reached for the first time; a node is read only if this returns true.
-    fn reached(&self, kind: ChunkKind, id: &ChunkId, len_bytes: Option<u32>, place: &Place)
-    -> bool;
+    fn reached(
+        &self,
+        kind: ChunkKind,
+        id: &ChunkId,
+        len_bytes: Option<u32>,
+        place: &ChunkPlace,
+    ) -> bool;
 
     /// A node that was read holds so many bytes of file content itself.
     fn inline(&self, _len_bytes: u64) {}
@@ -40,7 +45,7 @@ pub trait Visitor: Sync {
     }
 
     /// A piece of a file is met that refers to a chunk of the index: each time, not only the first.
-    fn referred(&self, _id: &ChunkId, _len_bytes: u32, _place: &Place) {}
+    fn referred(&self, _id: &ChunkId, _len_bytes: u32, _place: &ChunkPlace) {}
 
     /// Returns where to note what is said of nodes, so that a second node above one is compared
     /// with it, too.
@@ -61,7 +66,7 @@ struct Promise {
 }
 
 /// A node to visit.
-struct Visit {
+struct NodeVisit {
     kind: ChunkKind,
     id: ChunkId,
     promise: Promise,
@@ -88,7 +93,7 @@ pub fn visit_reachable(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
-    let marks = Marks::new(trees.reader().index().record_count());
+    let marks = MarkBits::new(trees.reader().index().record_count());
     visit_unmarked(trees, roots, visitor, &marks, &Walkers { pool, monitor })
 }
 
@@ -101,34 +106,35 @@ pub fn visit_unmarked(
     trees: &Trees,
     roots: &[(ChunkId, Totals)],
     visitor: &dyn Visitor,
-    marks: &Marks,
+    marks: &MarkBits,
     walkers: &Walkers,
 ) -> Result<()> {
     let Walkers { pool, monitor } = *walkers;
-    let walk = Walk { trees, marks, visitor, monitor, failure: Mutex::new(None) };
+    let traversal = Traversal { trees, marks, visitor, monitor, failure: Mutex::new(None) };
     pool.in_place_scope(|scope| {
         for (id, totals) in roots {
             let promise = Promise { totals: Some(*totals), ..Promise::default() };
-            walk.enter(scope, Visit { kind: ChunkKind::Tree, id: *id, promise, above: None });
+            traversal
+                .enter(scope, NodeVisit { kind: ChunkKind::Tree, id: *id, promise, above: None });
         }
     });
-    let failure = sync::into_inner(walk.failure);
+    let failure = sync::into_inner(traversal.failure);
     if monitor.is_cancelled() {
         return Err(Error::Cancelled);
     }
     failure.map_or(Ok(()), Err)
 }
 
-struct Walk<'a> {
+struct Traversal<'a> {
     trees: &'a Trees,
-    marks: &'a Marks,
+    marks: &'a MarkBits,
     visitor: &'a dyn Visitor,
     monitor: &'a Monitor,
     failure: Mutex<Option<Error>>,
 }
 
-impl<'a> Walk<'a> {
-    fn enter<'s>(&'s self, scope: &rayon::Scope<'s>, visit: Visit)
+impl<'a> Traversal<'a> {
+    fn enter<'s>(&'s self, scope: &rayon::Scope<'s>, visit: NodeVisit)
     where
         'a: 's,
     {
@@ -147,7 +153,7 @@ impl<'a> Walk<'a> {
 
     /// Returns whether a node that must be read is only to be compared with what is said of it;
     /// `None` if it need not be read.
-    fn look_up(&self, visit: &Visit) -> Result<Option<bool>> {
+    fn look_up(&self, visit: &NodeVisit) -> Result<Option<bool>> {
         let Some(found) = self.trees.reader().index().find_numbered(&visit.id)? else {
             self.visitor.missing(visit.kind, &visit.id);
             return Ok(None);
@@ -155,15 +161,15 @@ impl<'a> Walk<'a> {
         let said = self
             .visitor
             .notes()
-            .map_or(Said::Unknown, |notes| notes.say(found.number, &visit.promise));
+            .map_or(Statement::Unknown, |notes| notes.say(found.number, &visit.promise));
         if self.marks.set(found.number) {
             return Ok(self.visitor.reached(visit.kind, &visit.id, None, &found).then_some(false));
         }
-        Ok((said == Said::Otherwise || said == Said::First).then_some(true))
+        Ok((said == Statement::Different || said == Statement::First).then_some(true))
     }
 
     /// Reads a node; one that was met before is only compared with what is said of it this time.
-    fn read<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, only_compare: bool)
+    fn read<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &NodeVisit, only_compare: bool)
     where
         'a: 's,
     {
@@ -191,7 +197,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Tells that what stands above a node says something of it that is not so.
-    fn misfit(&self, visit: &Visit, source: DecodeError) {
+    fn misfit(&self, visit: &NodeVisit, source: DecodeError) {
         let (kind, id) = visit.above.unwrap_or((visit.kind, visit.id));
         if (visit.kind, kind) == (ChunkKind::List, ChunkKind::Tree) {
             let bytes = visit.promise.totals.unwrap_or_default().bytes;
@@ -203,7 +209,7 @@ impl<'a> Walk<'a> {
     fn read_tree<'s>(
         &'s self,
         scope: &rayon::Scope<'s>,
-        visit: &Visit,
+        visit: &NodeVisit,
         node: TreeNode,
         only_compare: bool,
     ) -> Result<()>
@@ -239,7 +245,7 @@ impl<'a> Walk<'a> {
                     };
                     self.enter(
                         scope,
-                        Visit { kind: ChunkKind::Tree, id: child.id, promise, above },
+                        NodeVisit { kind: ChunkKind::Tree, id: child.id, promise, above },
                     );
                 }
             }
@@ -267,12 +273,12 @@ impl<'a> Walk<'a> {
         match entry.content {
             Content::Tree(id) => {
                 let promise = Promise { totals: dir_totals.next(), ..Promise::default() };
-                self.enter(scope, Visit { kind: ChunkKind::Tree, id, promise, above });
+                self.enter(scope, NodeVisit { kind: ChunkKind::Tree, id, promise, above });
             }
             Content::List(id) => {
                 let totals = Totals { bytes: entry.size, ..Totals::default() };
                 let promise = Promise { totals: Some(totals), ..Promise::default() };
-                self.enter(scope, Visit { kind: ChunkKind::List, id, promise, above });
+                self.enter(scope, NodeVisit { kind: ChunkKind::List, id, promise, above });
             }
             Content::Refs(refs) => self.read_refs(&refs)?,
             Content::Inline(bytes) if entry.kind == EntryKind::File => {
@@ -286,7 +292,7 @@ impl<'a> Walk<'a> {
     fn read_list<'s>(
         &'s self,
         scope: &rayon::Scope<'s>,
-        visit: &Visit,
+        visit: &NodeVisit,
         node: ListNode,
         only_compare: bool,
     ) -> Result<()>
@@ -316,7 +322,7 @@ impl<'a> Walk<'a> {
                     };
                     self.enter(
                         scope,
-                        Visit { kind: ChunkKind::List, id: child.id, promise, above },
+                        NodeVisit { kind: ChunkKind::List, id: child.id, promise, above },
                     );
                 }
                 Ok(())

@@ -43,31 +43,31 @@ impl Sequence {
     ///
     /// The window doubles each time that half of it was used, and is gone with the first read
     /// somewhere else.
-    pub fn read(&mut self, read: Range<u64>, window_max: u64) -> Next {
+    pub fn read(&mut self, read: Range<u64>, window_max: u64) -> ReadaheadStep {
         let is_next = read.start <= self.end.saturating_add(SLACK_BYTES)
             && read.end.saturating_add(SLACK_BYTES) >= self.end;
         let (end, reads) = (self.end.max(read.end), self.reads);
         if !is_next || (reads == 0 && read.start > 0) {
             *self = Self { end: read.end, window: 0, ahead: read.end, reads: 1 };
-            return Next::Elsewhere;
+            return ReadaheadStep::Elsewhere;
         }
         self.reads += 1;
         self.ahead = self.ahead.max(end);
         let has_moved = end > self.end;
         self.end = end;
         if reads == 0 || !has_moved || self.ahead - end >= self.window.div_ceil(2).max(1) {
-            return Next::Nothing;
+            return ReadaheadStep::Nothing;
         }
         self.window = (self.window * 2).clamp(WINDOW_MIN_BYTES.min(window_max), window_max);
         let wanted = self.ahead..end.saturating_add(self.window).max(self.ahead);
         self.ahead = wanted.end;
-        Next::Fetch(wanted)
+        ReadaheadStep::Fetch(wanted)
     }
 }
 
 /// What follows from a read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum ReadaheadStep {
     /// Enough is on its way.
     Nothing,
     /// The reader went elsewhere: what was asked for before is of no use.
@@ -86,33 +86,33 @@ pub struct Reading {
 
 impl Reading {
     /// Makes what was asked for so far worthless.
-    pub fn turn(&self) {
+    pub fn discard_pending(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-struct Job {
+struct FetchJob {
     run: Vec<Location>,
     turns: Arc<AtomicU64>,
     at: u64,
 }
 
-impl Job {
+impl FetchJob {
     fn is_wanted(&self) -> bool {
         self.turns.load(Ordering::Relaxed) == self.at
     }
 }
 
 /// A few threads that fetch segments; they end when this value is dropped.
-pub struct Ahead {
-    jobs: Sender<Job>,
+pub struct ReadaheadThreads {
+    jobs: Sender<FetchJob>,
     window_max: u64,
 }
 
-impl Ahead {
+impl ReadaheadThreads {
     /// Starts `threads` threads that read into `segments`, which keep at most `limit_bytes`.
     pub fn start(segments: &Arc<Segments>, threads: usize, limit_bytes: usize) -> Result<Self> {
-        let (jobs, queue) = bounded::<Job>(QUEUE_MAX);
+        let (jobs, queue) = bounded::<FetchJob>(QUEUE_MAX);
         for at in 0..threads {
             let (queue, segments) = (queue.clone(), segments.clone());
             let thread = std::thread::Builder::new().name(format!("ahead-{at}"));
@@ -138,9 +138,9 @@ impl Ahead {
     ) {
         let next = lock(&reading.sequence).read(read, self.window_max);
         let wanted = match next {
-            Next::Nothing => return,
-            Next::Elsewhere => return reading.turn(),
-            Next::Fetch(wanted) => wanted,
+            ReadaheadStep::Nothing => return,
+            ReadaheadStep::Elsewhere => return reading.discard_pending(),
+            ReadaheadStep::Fetch(wanted) => wanted,
         };
         let spans = file
             .spans(nodes, wanted.start)
@@ -158,7 +158,7 @@ impl Ahead {
         ids: &mut dyn Iterator<Item = ChunkId>,
         reading: &Reading,
     ) {
-        let mut run = Run::default();
+        let mut run = SegmentRun::default();
         for id in ids {
             let Ok(location) = segments.locate(&id) else { break };
             if let Some(full) = run.push(location)
@@ -171,13 +171,13 @@ impl Ahead {
     }
 
     fn send(&self, segments: &Segments, mut run: Vec<Location>, reading: &Reading) -> bool {
-        run.retain(|location| !segments.is_at_hand(location));
+        run.retain(|location| !segments.is_cached_or_loading(location));
         let (turns, at) = (reading.turns.clone(), reading.turns.load(Ordering::Relaxed));
-        run.is_empty() || self.jobs.try_send(Job { run, turns, at }).is_ok()
+        run.is_empty() || self.jobs.try_send(FetchJob { run, turns, at }).is_ok()
     }
 }
 
-fn work(queue: &Receiver<Job>, segments: &Segments) {
+fn work(queue: &Receiver<FetchJob>, segments: &Segments) {
     for job in queue {
         if job.is_wanted() {
             segments.fetch(&job.run);
@@ -187,9 +187,9 @@ fn work(queue: &Receiver<Job>, segments: &Segments) {
 
 /// Segments that one request can read.
 #[derive(Default)]
-struct Run(Vec<Location>);
+struct SegmentRun(Vec<Location>);
 
-impl Run {
+impl SegmentRun {
     /// Adds the segment of a chunk; returns the run so far if the segment does not belong to it.
     fn push(&mut self, location: Location) -> Option<Vec<Location>> {
         if let (Some(first), Some(last)) = (self.0.first(), self.0.last()) {
@@ -217,7 +217,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn read(sequence: &mut Sequence, from: u64, to: u64) -> Next {
+    fn read(sequence: &mut Sequence, from: u64, to: u64) -> ReadaheadStep {
         sequence.read(from..to, 8 * MIB)
     }
 
@@ -226,7 +226,7 @@ mod tests {
         let mut sequence = Sequence::default();
         let (mut at, mut fetched, mut widest) = (0, 0, 0);
         for _ in 0..400 {
-            if let Next::Fetch(wanted) = read(&mut sequence, at, at + MIB / 8) {
+            if let ReadaheadStep::Fetch(wanted) = read(&mut sequence, at, at + MIB / 8) {
                 assert!(wanted.start >= fetched, "nothing is fetched twice");
                 fetched = wanted.end;
             }
@@ -238,18 +238,21 @@ mod tests {
 
     #[test]
     fn the_first_read_fetches_nothing() {
-        assert_eq!(read(&mut Sequence::default(), 0, MIB), Next::Nothing);
-        assert_eq!(read(&mut Sequence::default(), 50 * MIB, 51 * MIB), Next::Elsewhere);
+        assert_eq!(read(&mut Sequence::default(), 0, MIB), ReadaheadStep::Nothing);
+        assert_eq!(read(&mut Sequence::default(), 50 * MIB, 51 * MIB), ReadaheadStep::Elsewhere);
     }
 
     #[test]
     fn a_jump_ends_it_and_small_disorder_does_not() {
         let mut sequence = Sequence::default();
         read(&mut sequence, 0, MIB);
-        assert!(matches!(read(&mut sequence, MIB + MIB / 4, MIB + MIB / 2), Next::Fetch(_)));
-        assert_eq!(read(&mut sequence, MIB, MIB + MIB / 4), Next::Nothing);
-        assert_eq!(read(&mut sequence, 90 * MIB, 91 * MIB), Next::Elsewhere);
-        assert_eq!(read(&mut sequence, 10 * MIB, 11 * MIB), Next::Elsewhere);
-        assert!(matches!(read(&mut sequence, 11 * MIB, 12 * MIB), Next::Fetch(_)));
+        assert!(matches!(
+            read(&mut sequence, MIB + MIB / 4, MIB + MIB / 2),
+            ReadaheadStep::Fetch(_)
+        ));
+        assert_eq!(read(&mut sequence, MIB, MIB + MIB / 4), ReadaheadStep::Nothing);
+        assert_eq!(read(&mut sequence, 90 * MIB, 91 * MIB), ReadaheadStep::Elsewhere);
+        assert_eq!(read(&mut sequence, 10 * MIB, 11 * MIB), ReadaheadStep::Elsewhere);
+        assert!(matches!(read(&mut sequence, 11 * MIB, 12 * MIB), ReadaheadStep::Fetch(_)));
     }
 }

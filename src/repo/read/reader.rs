@@ -29,7 +29,7 @@ const SEGMENT_CACHE_BYTES: usize = 24 << 20;
 const OPENERS_MAX: usize = 256;
 
 /// Of more packs with trees than these it cannot be said which a path leads through.
-const EXPECTED_MAX: usize = 16;
+const HINTED_PACKS_MAX: usize = 16;
 
 /// Reads chunks of one repository; shared between threads.
 pub struct Reader {
@@ -52,39 +52,39 @@ impl Reader {
     /// Makes a reader for looking, whose index is what the store holds now without the runs that
     /// are damaged.
     ///
-    /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then
+    /// Anybody may have added one; it is told ([`Repository::report_skipped_runs`]), and what is then
     /// missing is missing only where it is wanted. Nothing may be concluded from that a chunk is
     /// not found.
-    pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        let index = IndexSet::open_cached(repository.cache(), repository.records())?.pass_over();
+    pub fn tolerant(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.records())?.skip_damaged();
         let reader = Self::with_index(repository, index);
         reader.sync()?;
         Ok(reader)
     }
 
-    /// Makes a reader like [`Self::looking`] for looking at trees and at single files.
+    /// Makes a reader like [`Self::tolerant`] for looking at trees and at single files.
     ///
     /// Of long index runs in a distant store only the end is fetched, where the records of trees
     /// are, and the records of file content one block at a time. Who reads much content, or all of
-    /// the index, uses [`Self::looking`].
-    pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        let index =
-            IndexSet::open_cached(repository.cache(), repository.records())?.spare(repository);
-        let reader = Self::with_index(repository, index.pass_over());
+    /// the index, uses [`Self::tolerant`].
+    pub fn for_lookup(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.records())?
+            .with_partial_runs(repository);
+        let reader = Self::with_index(repository, index.skip_damaged());
         reader.sync()?;
-        reader.expect_trees();
+        reader.hint_tree_packs();
         Ok(reader)
     }
 
     /// Tells the store in which packs the way to a file may lie, if they are few.
-    fn expect_trees(&self) {
+    fn hint_tree_packs(&self) {
         let runs = self.index().runs();
         let packs = runs
             .iter()
             .flat_map(|run| &run.toc().packs)
             .filter(|pack| pack.class == PackClass::Meta);
         let names: BTreeSet<ObjectId> = packs.map(|pack| pack.name).collect();
-        if names.len() <= EXPECTED_MAX {
+        if names.len() <= HINTED_PACKS_MAX {
             let keys: Vec<Key> =
                 names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
             self.repository().store().hint_reads(&keys);
@@ -162,7 +162,7 @@ impl Reader {
     ///
     /// One that may be relied on if there is one; else any other. `None` if there is none: then the
     /// chunk is missing.
-    fn look_again(
+    fn other_place(
         &self,
         gone: &[ObjectId],
         wrong: &[Location],
@@ -208,7 +208,7 @@ impl Reader {
                 true => gone.push(location.pack.name),
                 false => wrong.push(location),
             }
-            let next = self.look_again(&gone, &wrong, id)?;
+            let next = self.other_place(&gone, &wrong, id)?;
             // That something is damaged says more than that something else is not there.
             if first.as_ref().is_none_or(|first: &Error| first.is_not_found()) {
                 first = Some(error);
@@ -231,7 +231,7 @@ impl Reader {
         kind: ChunkKind,
         id: &ChunkId,
     ) -> Result<Option<Vec<u8>>> {
-        let Some(other) = self.look_again(&[], std::slice::from_ref(wrong), id)? else {
+        let Some(other) = self.other_place(&[], std::slice::from_ref(wrong), id)? else {
             return Ok(None);
         };
         match self.with_chunk(&other, kind, id, <[u8]>::to_vec) {
@@ -283,7 +283,7 @@ impl Reader {
 impl Repository {
     /// Says who is told, once of each, of index runs that readers leave out because they are
     /// damaged.
-    pub fn tell_left_out(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
-        self.opened().left_out.tell_by(tell);
+    pub fn report_skipped_runs(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.verified().skipped_runs.report_to(tell);
     }
 }

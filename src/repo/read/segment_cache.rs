@@ -1,4 +1,4 @@
-//! Decoded segments of file content, kept within a limit of memory; each is read and opened once,
+//! Decoded segments of file content, cached within a limit of memory; each is read and opened once,
 //! the reader that wants it.
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::lru::ByteLru;
-use crate::repo::{Error, Location, Part, Reader};
+use crate::repo::{Error, Location, PaddedPart, Reader};
 use crate::sync::{self, lock};
 
 /// How long a damaged segment is not tried again.
@@ -22,7 +22,7 @@ const DAMAGED_MAX: usize = 1_000;
 pub const GAP_MAX_BYTES: u32 = 64 << 10;
 
 /// Pack and offset of a segment.
-type Key = (ObjectId, u32);
+type SegmentKey = (ObjectId, u32);
 
 /// What is shared between requests that fail for the same reason.
 pub type SharedError = Arc<Error>;
@@ -30,24 +30,24 @@ pub type SharedError = Arc<Error>;
 /// Reads segments and keeps those that were used last.
 pub struct Segments {
     reader: Arc<Reader>,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
     arrived: Condvar,
 }
 
-struct State {
-    kept: ByteLru<Key, Arc<Kept>>,
+struct CacheState {
+    cached: ByteLru<SegmentKey, Arc<CachedSegment>>,
     /// What a thread is reading now.
-    loading: HashSet<Key>,
-    damaged: HashMap<Key, (Instant, SharedError)>,
+    loading: HashSet<SegmentKey>,
+    damaged: HashMap<SegmentKey, (Instant, SharedError)>,
 }
 
 /// A decoded segment, and which of its chunks were found to be what their ids promise.
-struct Kept {
+struct CachedSegment {
     segment: Segment,
     verified: Mutex<HashMap<u16, ChunkId>>,
 }
 
-impl Kept {
+impl CachedSegment {
     fn chunk<'a>(
         &'a self,
         reader: &Reader,
@@ -70,10 +70,11 @@ impl Segments {
     /// Keeps at most `limit_bytes` of decoded segments; those that are being read or sent come on
     /// top.
     pub fn new(reader: Arc<Reader>, limit_bytes: usize) -> Self {
-        let (kept, loading, damaged) = (ByteLru::new(limit_bytes), HashSet::new(), HashMap::new());
+        let (cached, loading, damaged) =
+            (ByteLru::new(limit_bytes), HashSet::new(), HashMap::new());
         Self {
             reader,
-            state: Mutex::new(State { kept, loading, damaged }),
+            state: Mutex::new(CacheState { cached, loading, damaged }),
             arrived: Condvar::new(),
         }
     }
@@ -100,7 +101,7 @@ impl Segments {
         let location = self.locate(id)?;
         let read = self
             .segment(&location)
-            .and_then(|kept| kept.chunk(&self.reader, &location, id).map(&mut take));
+            .and_then(|cached| cached.chunk(&self.reader, &location, id).map(&mut take));
         match read {
             // A collector may have moved the chunk: the reader knows where to look.
             Err(error) if error.is_not_found() => {
@@ -117,12 +118,12 @@ impl Segments {
         }
     }
 
-    fn segment(&self, location: &Location) -> Result<Arc<Kept>, SharedError> {
+    fn segment(&self, location: &Location) -> Result<Arc<CachedSegment>, SharedError> {
         let key = key_of(location);
         let mut state = lock(&self.state);
         loop {
-            if let Some(kept) = state.kept.get(&key) {
-                return Ok(kept);
+            if let Some(cached) = state.cached.get(&key) {
+                return Ok(cached);
             }
             match state.damaged.get(&key) {
                 Some((when, error)) if when.elapsed() < DAMAGED_REST => return Err(error.clone()),
@@ -135,9 +136,9 @@ impl Segments {
             state = sync::wait(&self.arrived, state);
         }
         drop(state);
-        let _claim = Claim { segments: self, keys: vec![key] };
+        let _claim = LoadingClaim { segments: self, keys: vec![key] };
         match self.reader.read_segment(location) {
-            Ok(segment) => Ok(self.keep(key, segment)),
+            Ok(segment) => Ok(self.insert(key, segment)),
             Err(error) => {
                 let error = SharedError::new(error);
                 if error.is_damage() {
@@ -152,22 +153,22 @@ impl Segments {
         }
     }
 
-    fn keep(&self, key: Key, segment: Segment) -> Arc<Kept> {
+    fn insert(&self, key: SegmentKey, segment: Segment) -> Arc<CachedSegment> {
         let len_bytes = segment.memory_bytes();
-        let kept = Arc::new(Kept { segment, verified: Mutex::default() });
+        let cached = Arc::new(CachedSegment { segment, verified: Mutex::default() });
         let mut state = lock(&self.state);
-        state.kept.insert(key, kept.clone(), len_bytes);
+        state.cached.insert(key, cached.clone(), len_bytes);
         state.loading.remove(&key);
         drop(state);
         self.arrived.notify_all();
-        kept
+        cached
     }
 
     /// Returns whether a segment is in memory, or on its way there.
-    pub fn is_at_hand(&self, location: &Location) -> bool {
+    pub fn is_cached_or_loading(&self, location: &Location) -> bool {
         let key = key_of(location);
         let mut state = lock(&self.state);
-        state.kept.get(&key).is_some()
+        state.cached.get(&key).is_some()
             || state.loading.contains(&key)
             || state.damaged.contains_key(&key)
     }
@@ -177,12 +178,12 @@ impl Segments {
     /// Skips segments that are already being loaded. Errors are left to the reader that really
     /// wants it, and told to him.
     pub fn fetch(&self, run: &[Location]) {
-        let mut claim = Claim { segments: self, keys: Vec::new() };
+        let mut claim = LoadingClaim { segments: self, keys: Vec::new() };
         let mut wanted = Vec::new();
         let mut state = lock(&self.state);
         for location in run {
             let key = key_of(location);
-            if state.kept.get(&key).is_none() && state.loading.insert(key) {
+            if state.cached.get(&key).is_none() && state.loading.insert(key) {
                 claim.keys.push(key);
                 wanted.push(*location);
             }
@@ -192,7 +193,7 @@ impl Segments {
             return;
         };
         let len = (last.offset - first.offset) as usize + last.stored_len as usize;
-        let mut stored = Part::with_capacity(len);
+        let mut stored = PaddedPart::with_capacity(len);
         if self.reader.read_range(&first.pack, first.offset, len, &mut stored).is_err() {
             return;
         }
@@ -202,19 +203,19 @@ impl Segments {
             if let Ok(segment) =
                 self.reader.open_segment(&location.pack, location.offset, bytes, Vec::new())
             {
-                self.keep(key_of(location), segment);
+                self.insert(key_of(location), segment);
             }
         }
     }
 }
 
 /// Segments that a thread is reading; whatever happens to it, nobody waits for them in vain.
-struct Claim<'a> {
+struct LoadingClaim<'a> {
     segments: &'a Segments,
-    keys: Vec<Key>,
+    keys: Vec<SegmentKey>,
 }
 
-impl Drop for Claim<'_> {
+impl Drop for LoadingClaim<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.segments.state);
         for key in &self.keys {
@@ -225,6 +226,6 @@ impl Drop for Claim<'_> {
     }
 }
 
-fn key_of(location: &Location) -> Key {
+fn key_of(location: &Location) -> SegmentKey {
     (location.pack.name, location.offset)
 }

@@ -18,12 +18,12 @@ use crate::repo::error::Result;
 /// with a difference are yielded though they may be equal. Holds a leaf and one path of inner nodes
 /// of each side, which it can give up and read again. The first error is the last item: what lies
 /// behind it cannot be told.
-pub struct Merge {
+pub struct TreeDiff {
     trees: Trees,
     tops: [ChunkId; 2],
     left: Side,
     right: Side,
-    is_over: bool,
+    is_finished: bool,
 }
 
 /// A name with its entry on the left and on the right; one of them at least is there.
@@ -37,7 +37,7 @@ struct Side {
     leaf: IntoIter<DirEntry>,
     held_bytes: usize,
     /// Names up to this one were yielded before the nodes were given up.
-    behind: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
 }
 
 /// Ranks what a side comes to next, so that of two things with the same name the higher one is
@@ -49,7 +49,7 @@ enum Rank {
     Top,
 }
 
-impl Merge {
+impl TreeDiff {
     /// Begins with the top nodes of two directories.
     pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
         let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
@@ -58,7 +58,7 @@ impl Merge {
             tops: [*left, *right],
             left: left_side,
             right: right_side,
-            is_over: false,
+            is_finished: false,
         }
     }
 
@@ -69,7 +69,7 @@ impl Merge {
 
     /// Gives the decoded nodes up, and will go on behind `name`, which was yielded last.
     pub fn give_up(&mut self, name: &[u8]) {
-        if !self.is_over {
+        if !self.is_finished {
             let [left, right] = self.tops.map(|top| Side::new(&top, Some(name.to_vec())));
             (self.left, self.right) = (left, right);
         }
@@ -117,16 +117,16 @@ impl Merge {
     }
 }
 
-impl Iterator for Merge {
+impl Iterator for TreeDiff {
     type Item = Result<Pair>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
+        if self.is_finished {
             return None;
         }
         let step = self.step();
-        self.is_over = !matches!(step, Ok(Some(_)));
-        if self.is_over {
+        self.is_finished = !matches!(step, Ok(Some(_)));
+        if self.is_finished {
             [&mut self.left, &mut self.right].into_iter().for_each(Side::end);
         }
         step.transpose()
@@ -134,12 +134,12 @@ impl Iterator for Merge {
 }
 
 impl Side {
-    fn new(top: &ChunkId, behind: Option<Vec<u8>>) -> Self {
+    fn new(top: &ChunkId, after: Option<Vec<u8>>) -> Self {
         Self {
             pending: vec![Promised::top(*top)],
             leaf: Vec::new().into_iter(),
             held_bytes: 0,
-            behind,
+            after,
         }
     }
 
@@ -170,10 +170,10 @@ impl Side {
         promised.check(&node)?;
         match node {
             TreeNode::Inner { level, children } => {
-                let passed = self.behind.as_ref().map_or(0, |behind| {
+                let passed = self.after.as_ref().map_or(0, |after| {
                     // Of a child whose next sibling begins at or before that name, everything was
                     // yielded.
-                    children.partition_point(|child| child.first_name <= *behind).saturating_sub(1)
+                    children.partition_point(|child| child.first_name <= *after).saturating_sub(1)
                 });
                 self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
                 self.held_bytes = self.pending.iter().map(Promised::memory_bytes).sum();
@@ -182,12 +182,12 @@ impl Side {
                 let entries = leaf_entries(leaf);
                 self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
                 self.leaf = entries.into_iter();
-                if let Some(behind) = &self.behind {
+                if let Some(after) = &self.after {
                     while self
                         .leaf
                         .as_slice()
                         .first()
-                        .is_some_and(|found| found.entry.name <= *behind)
+                        .is_some_and(|found| found.entry.name <= *after)
                     {
                         self.leaf.next();
                     }

@@ -213,7 +213,7 @@ fn explain(
             None => unknown.push((*id, *len_bytes)),
         }
     }
-    learn_told(repository, listing, &told, open, explained)?;
+    learn_from(repository, listing, &told, open, explained)?;
     if open.is_subset(&explained.hashes) {
         return Ok(());
     }
@@ -229,7 +229,7 @@ fn explain(
             read => told.push((*id, read?.hash)),
         }
     }
-    learn_told(repository, listing, &told, open, explained)?;
+    learn_from(repository, listing, &told, open, explained)?;
     if !open.is_subset(&explained.hashes) {
         let dropped = Generations::list(repository)?.dropped(repository)?;
         let has_tombstone = |id: &SnapshotId| {
@@ -242,7 +242,7 @@ fn explain(
 }
 
 /// Takes in what tombstones that hold say of these gaps, but of what a protection holds for.
-fn learn_told(
+fn learn_from(
     repository: &Repository,
     listing: &Listing,
     told: &[(SnapshotId, Option<ChainHash>)],

@@ -7,7 +7,7 @@
 
 use super::load;
 use super::order::chain_hash;
-use super::prepare::{NewTree, Secured};
+use super::prepare::{NewTree, Prepared};
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::limits;
@@ -15,11 +15,11 @@ use crate::format::snapshot::{CommitSlot, Snapshot};
 use crate::id::SnapshotId;
 use crate::repo::error::{Error, Result};
 use crate::repo::gc::known_whole;
-use crate::repo::objects::create_once::{Put, put};
+use crate::repo::objects::create_once::{Created, create_once};
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_small;
 use crate::repo::open::{Repository, check_writable};
-use crate::repo::write::Stored;
+use crate::repo::write::DurablePacks;
 use crate::store::ErrorKind;
 
 /// Returns a new random snapshot id.
@@ -31,19 +31,19 @@ pub fn new_id(repository: &Repository) -> Result<SnapshotId> {
 pub enum Commit {
     /// The snapshot exists.
     Done,
-    /// A collector took the session for dead; all that was stored can be secured and committed
+    /// A collector took the session for dead; all that was stored can be prepared and committed
     /// under a new id.
-    Aborted(Stored, NewTree),
-    /// It is not known whether the snapshot was made, and it is not there; all can be secured and
+    Aborted(DurablePacks, NewTree),
+    /// It is not known whether the snapshot was made, and it is not there; all can be prepared and
     /// committed under a new id.
-    Lost(Stored, NewTree, Error),
+    Lost(DurablePacks, NewTree, Error),
 }
 
 /// Commits a snapshot: the one step after which it exists. The token proves that all it needs is
 /// durable and stays.
 ///
 /// If the process dies before this returns, the snapshot either exists whole or not at all.
-pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) -> Result<Commit> {
+pub fn commit(repository: &Repository, snapshot: &Snapshot, prepared: Prepared) -> Result<Commit> {
     check_writable(repository.config())?;
     let signed = snapshot.encode();
     let signature = repository.sign_keys().sign_snapshot(&signed);
@@ -52,43 +52,45 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     let key = layout::snapshot_key(&snapshot.id);
     // What no reader takes must not be there: the backup would have succeeded in vain.
     if Snapshot::decode(&signed).map_err(Error::malformed(&key))? != *snapshot
-        || snapshot.id != secured.session()
+        || snapshot.id != prepared.session()
     {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    let whole_after = secured.whole_after();
-    let put = match put(repository.store(), &key, &sealed.bytes) {
+    let whole_after = prepared.whole_after();
+    let created = match create_once(repository.store(), &key, &sealed.bytes) {
         Err(error) if is_unknown(&error) => match read_small(repository.store(), &key) {
             // The request arrived after `put` had looked whether it did.
-            Ok(bytes) if bytes == sealed.bytes && is_unanswered(&error) => Put::Made,
+            Ok(bytes) if bytes == sealed.bytes && is_unanswered(&error) => Created::ByUs,
             // What the store could not keep it may still show: a disk does until it is mounted
             // again.
             Ok(bytes) if bytes == sealed.bytes => return Err(error),
-            Ok(bytes) => Put::Exists(bytes),
+            Ok(bytes) => Created::ByOther(bytes),
             // It may have been made, forgotten and dropped since: made again under this id, it
             // would be there without its chunks.
             Err(absent) if absent.is_not_found() => {
-                let (stored, tree) = secured.renamed()?;
-                return Ok(Commit::Lost(stored, tree, error));
+                let (durable, tree) = prepared.renamed()?;
+                return Ok(Commit::Lost(durable, tree, error));
             }
             Err(_) => return Err(error),
         },
-        put => put?,
+        created => created?,
     };
-    match put {
-        Put::Made => {
+    match created {
+        Created::ByUs => {
             // It exists now, whatever becomes of the local copy.
             let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
             repository.witness().saw_snapshots(std::iter::once(snapshot), |_| false);
             let _ = known_whole::note(repository, &snapshot.id, whole_after);
-            secured.note_index();
+            prepared.note_index();
             Ok(Commit::Done)
         }
-        Put::Exists(bytes) if load::parse(repository, &snapshot.id, &key, &bytes)?.is_none() => {
-            let (stored, tree) = secured.renamed()?;
-            Ok(Commit::Aborted(stored, tree))
+        Created::ByOther(bytes)
+            if load::parse(repository, &snapshot.id, &key, &bytes)?.is_none() =>
+        {
+            let (durable, tree) = prepared.renamed()?;
+            Ok(Commit::Aborted(durable, tree))
         }
-        Put::Exists(_) => Err(Error::WrongContent { object: key.to_string() }),
+        Created::ByOther(_) => Err(Error::WrongContent { object: key.to_string() }),
     }
 }
 

@@ -147,20 +147,22 @@ pub fn list(repository: &Repository) -> Result<Vec<Snapshot>> {
 type LoadTombstone = fn(&Repository, &SnapshotId, u64) -> Result<Tombstone>;
 
 /// The tombstones beside slots, as a listing names them.
-type Marks<'a> = Vec<(SnapshotId, &'a Listed)>;
+type ListedTombstones<'a> = Vec<(SnapshotId, &'a Listed)>;
 
 fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<Listing> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     let (mut listing, marks) = sort_names(&listed);
-    let marked = read_trash(repository, &mut listing, marks, load_tombstone)?;
-    read_unmarked(repository, &mut listing, &marked)?;
-    trash::drop_copies(repository, |id| listing.slots.contains_key(id) && !marked.contains(id));
+    let forgotten_ids = read_trash(repository, &mut listing, marks, load_tombstone)?;
+    read_remaining(repository, &mut listing, &forgotten_ids)?;
+    trash::drop_copies(repository, |id| {
+        listing.slots.contains_key(id) && !forgotten_ids.contains(id)
+    });
     order_by_time(&mut listing);
     Ok(listing)
 }
 
 /// Returns what the names alone tell, and the tombstones that are to be read.
-fn sort_names(listed: &[Listed]) -> (Listing, Marks<'_>) {
+fn sort_names(listed: &[Listed]) -> (Listing, ListedTombstones<'_>) {
     let mut listing = Listing { store_s: trash::newest_s(listed), ..Listing::default() };
     let slots: BTreeMap<SnapshotId, u64> = listed
         .iter()
@@ -186,7 +188,7 @@ fn sort_names(listed: &[Listed]) -> (Listing, Marks<'_>) {
 fn read_trash(
     repository: &Repository,
     listing: &mut Listing,
-    marks: Marks,
+    marks: ListedTombstones,
     load_tombstone: LoadTombstone,
 ) -> Result<HashSet<SnapshotId>> {
     let slots = &listing.slots;
@@ -199,11 +201,11 @@ fn read_trash(
             Ok::<_, Error>((tombstone, load_any(repository, id, slots[id])?))
         },
     )?;
-    let mut marked = HashSet::new();
+    let mut forgotten_ids = HashSet::new();
     for ((id, object), loaded) in marks.into_iter().zip(tombstones) {
         match loaded {
             Ok((tombstone, snapshot)) => {
-                marked.insert(id);
+                forgotten_ids.insert(id);
                 listing.explained.extend(tombstone.hash);
                 if let Some(snapshot) = is_there(snapshot) {
                     listing.forgotten.push(Forgotten {
@@ -220,29 +222,29 @@ fn read_trash(
             Err(error) => return Err(error),
         }
     }
-    Ok(marked)
+    Ok(forgotten_ids)
 }
 
 /// Reads the snapshots that are not forgotten.
-fn read_unmarked(
+fn read_remaining(
     repository: &Repository,
     listing: &mut Listing,
-    marked: &HashSet<SnapshotId>,
+    forgotten_ids: &HashSet<SnapshotId>,
 ) -> Result<()> {
-    let unmarked: Vec<(&SnapshotId, u64)> = listing
+    let remaining: Vec<(&SnapshotId, u64)> = listing
         .slots
         .iter()
-        .filter(|(id, _)| !marked.contains(*id))
+        .filter(|(id, _)| !forgotten_ids.contains(*id))
         .map(|(id, len_bytes)| (id, *len_bytes))
         .collect();
     let loaded = parallel::for_each_long(
         repository.store(),
-        &unmarked,
+        &remaining,
         |(_, len)| memory_of(*len),
         |(id, len)| load_any(repository, id, *len),
     )?;
     let loaded = loaded.into_iter().collect::<Result<Vec<_>>>()?;
-    let snapshots = unmarked
+    let snapshots = remaining
         .into_iter()
         .zip(loaded)
         .filter_map(|((id, _), loaded)| Some((*id, is_there(loaded)?)));

@@ -69,7 +69,7 @@ pub(super) fn parse(
     };
     let snapshot = Snapshot::decode(&signed).map_err(Error::malformed(key))?;
     let is_signed = |signed: Signed<'_>| {
-        repository.opened().is_signed(ContainerKind::Snapshot, signed, signing::verify_snapshot)
+        repository.verified().is_signed(ContainerKind::Snapshot, signed, signing::verify_snapshot)
     };
     let trusted = snapshot.writer == repository.writer();
     if !trusted

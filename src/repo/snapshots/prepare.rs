@@ -15,11 +15,11 @@ use crate::monitor::Monitor;
 use crate::repo::error::{Error, Result};
 use crate::repo::gc::generations::Generations;
 use crate::repo::gc::{horizon, intents, known_whole};
-use crate::repo::index::Place;
+use crate::repo::index::ChunkPlace;
 use crate::repo::objects::layout;
 use crate::repo::read::reachable::{Visitor, visit_reachable};
 use crate::repo::read::trees::Trees;
-use crate::repo::write::{Journal, Lane, Session, Stored};
+use crate::repo::write::{DurablePacks, Journal, Lane, Session};
 use crate::repo::{Reader, Repository};
 use crate::store::{Class, Listed};
 use crate::sync::{self, lock};
@@ -40,16 +40,16 @@ pub struct NewTree {
 
 /// Proof that no collector removes what a session relies on, before it commits or is told that it
 /// cannot.
-pub struct Secured {
-    stored: Stored,
+pub struct Prepared {
+    durable: DurablePacks,
     tree: NewTree,
     slots: BTreeMap<SnapshotId, u64>,
 }
 
-impl Secured {
+impl Prepared {
     /// Returns the id under which the snapshot must be committed.
     pub fn session(&self) -> SnapshotId {
-        self.journal().session().expect("only backups are secured")
+        self.journal().session().expect("only backups are prepared")
     }
 
     /// Returns all commit slots and their lengths in bytes, as they were listed after the intent
@@ -66,23 +66,23 @@ impl Secured {
     /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for
     /// it.
     pub(in crate::repo) fn note_index(&self) {
-        self.journal().horizon().note_again(&self.stored.index);
+        self.journal().horizon().note_again(&self.durable.index);
     }
 
     /// Returns what the last session stored.
-    pub fn stored(&self) -> &Stored {
-        &self.stored
+    pub fn durable(&self) -> &DurablePacks {
+        &self.durable
     }
 
     /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a
     /// second time.
-    pub(in crate::repo) fn renamed(self) -> Result<(Stored, NewTree)> {
-        self.journal().rename(layout::new_session(&self.stored.index.repository().random_32()?));
-        Ok((self.stored, self.tree))
+    pub(in crate::repo) fn renamed(self) -> Result<(DurablePacks, NewTree)> {
+        self.journal().rename(layout::new_session(&self.durable.index.repository().random_32()?));
+        Ok((self.durable, self.tree))
     }
 
     fn journal(&self) -> &Journal {
-        &self.stored.journal
+        &self.durable.journal
     }
 }
 
@@ -92,16 +92,20 @@ impl Secured {
 /// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup
 /// must begin again, without a parent. Fails with [`Error::Contended`] if that goes on and on. In
 /// no case is anything lost but the attempt.
-pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Result<Secured> {
+pub fn prepare(
+    mut durable: DurablePacks,
+    mut tree: NewTree,
+    monitor: &Monitor,
+) -> Result<Prepared> {
     for _ in 0..ROUNDS_MAX {
-        let repository = stored.index.repository().clone();
-        stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
-        if !stored.journal.has_conflict(&repository, tree.parent)? {
+        let repository = durable.index.repository().clone();
+        durable.journal.publish_intent(&repository, Some(tree.root), tree.parent)?;
+        if !durable.journal.has_conflict(&repository, tree.parent)? {
             let (slots, forgotten, present) = list_slots(&repository)?;
             trash::refuse_missing(&repository, repository.witness().heads(), &present)?;
-            if stored.journal.session().is_some_and(|session| slots.contains_key(&session)) {
+            if durable.journal.session().is_some_and(|session| slots.contains_key(&session)) {
                 // Burnt: the commit would find out too, but not on a store that replaces objects.
-                stored.journal.rename(layout::new_session(&repository.random_32()?));
+                durable.journal.rename(layout::new_session(&repository.random_32()?));
                 continue;
             }
             // Rule P: such a parent was a root all the time. One that was dropped has a tombstone
@@ -110,11 +114,11 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
                 .parent
                 .is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent))
             {
-                return Ok(Secured { stored, tree, slots });
+                return Ok(Prepared { durable, tree, slots });
             }
         }
-        let session = stored.journal.session();
-        stored = resolve(stored, &tree, monitor).inspect_err(|error| {
+        let session = durable.journal.session();
+        durable = resolve(durable, &tree, monitor).inspect_err(|error| {
             if let (Error::Swept { .. }, Some(session)) = (error, session) {
                 // This session will never commit: collectors need not respect it for two weeks. If
                 // this fails, they do.
@@ -140,23 +144,23 @@ pub fn confirm_unchanged(
 ) -> Result<()> {
     let repository = reader.repository();
     if !repository.store().properties().is_local
-        || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)?
+        || !horizon::may_lack_chunks(repository, &Generations::list(repository)?, &snapshot.id)?
     {
         return Ok(());
     }
     let pool = pool_of(repository, threads)?;
-    let (horizon, look) = renewing(reader, || {
-        let (horizon, look) = (horizon::sync(reader.chunk_index())?, Look(Mutex::new(None)));
+    let (horizon, check) = renewing(reader, || {
+        let (horizon, check) = (horizon::sync(reader.chunk_index())?, TrustCheck(Mutex::new(None)));
         visit_reachable(
             &Trees::new(reader.clone()),
             &[(snapshot.root, snapshot.stats.totals)],
-            &look,
+            &check,
             &pool,
             monitor,
         )?;
-        Ok((horizon, look))
+        Ok((horizon, check))
     })?;
-    match sync::into_inner(look.0) {
+    match sync::into_inner(check.0) {
         None => known_whole::note(repository, &snapshot.id, horizon.decided),
         Some(error) => {
             incomplete::add(repository, snapshot.id)?;
@@ -180,21 +184,21 @@ fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
 }
 
 /// Finds out whether all of a tree may be relied on.
-struct Look(Mutex<Option<Error>>);
+struct TrustCheck(Mutex<Option<Error>>);
 
-impl Look {
+impl TrustCheck {
     fn fail(&self, error: Error) {
         lock(&self.0).get_or_insert(error);
     }
 }
 
-impl Visitor for Look {
+impl Visitor for TrustCheck {
     fn reached(
         &self,
         _kind: ChunkKind,
         id: &ChunkId,
         _len_bytes: Option<u32>,
-        place: &Place,
+        place: &ChunkPlace,
     ) -> bool {
         if !place.is_trusted {
             self.fail(Error::Swept { id: *id });
@@ -233,9 +237,9 @@ fn list_slots(
 
 /// Looks up every chunk of the tree again, and stores those again that are only where nobody may
 /// rely on them.
-fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
-    let threads = stored.options.threads;
-    let session = Session::resume(stored).expect("only backups are secured");
+fn resolve(durable: DurablePacks, tree: &NewTree, monitor: &Monitor) -> Result<DurablePacks> {
+    let threads = durable.options.threads;
+    let session = Session::resume(durable).expect("only backups are prepared");
     let pool = pool_of(session.repository(), threads)?;
     let reader = Reader::over(session.index());
     renewing(&reader, || store_missing(&session, &reader, tree, &pool, monitor))?;
@@ -249,7 +253,7 @@ fn store_missing(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
-    let journal = session.prepare()?;
+    let journal = session.open_journal()?;
     let rescue = Rescue {
         reader,
         journal: &journal,
@@ -269,7 +273,7 @@ struct Rescue<'a> {
 }
 
 impl Rescue<'_> {
-    fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &Place) -> Result<()> {
+    fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &ChunkPlace) -> Result<()> {
         let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
         let is_lost = |error: &Error| error.is_damage() && !error.is_of_index();
         let bytes =
@@ -288,10 +292,10 @@ impl Visitor for Rescue<'_> {
         kind: ChunkKind,
         id: &ChunkId,
         _len_bytes: Option<u32>,
-        place: &Place,
+        place: &ChunkPlace,
     ) -> bool {
         if place.is_trusted {
-            self.journal.rely(place.location.pack.name);
+            self.journal.depend_on(place.location.pack.name);
         } else if let Err(error) = self.store_again(kind, id, place) {
             self.fail(error);
             return false;

@@ -152,7 +152,7 @@ pub(in crate::repo) fn parse(
         MarkKind::Protection => signing::verify_protection,
     };
     if mark.writer != repository.writer()
-        || !repository.opened().is_signed(
+        || !repository.verified().is_signed(
             kind.container(),
             Signed { writer: &mark.writer, bytes: &slot.signed, signature: &slot.signature },
             verify,

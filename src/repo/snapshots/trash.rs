@@ -15,8 +15,8 @@ use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
 use crate::repo::error::{Error, Result};
-use crate::repo::gc::generations::{self, Generations, State};
-use crate::repo::objects::create_once::put;
+use crate::repo::gc::generations::{self, GenerationState, Generations};
+use crate::repo::objects::create_once::create_once;
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_listed;
 use crate::repo::open::{Repository, check_writable};
@@ -53,7 +53,7 @@ impl Forgotten {
     ///
     /// One wrong clock makes the window longer, never shorter. A window of 0 seconds is always
     /// over.
-    pub fn is_over(&self, window_s: i64, clock: TrashClock) -> bool {
+    pub fn has_expired(&self, window_s: i64, clock: TrashClock) -> bool {
         let passed = |since: i64, now: i64| now.saturating_sub(since) >= window_s;
         let by_store =
             self.stored_s.is_none_or(|stored| clock.store_s.is_some_and(|now| passed(stored, now)));
@@ -79,7 +79,7 @@ pub fn forget(
     hash: Option<[u8; 32]>,
     note: &ForgetNote,
 ) -> Result<bool> {
-    let note = &unlike_those_taken_back(repository, id, hash, note);
+    let note = &with_new_time(repository, id, hash, note);
     match signed_marks::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
             // It is forgotten now, whatever becomes of the local copy.
@@ -94,7 +94,7 @@ pub fn forget(
 
 /// Returns the note with a time at which its tombstone is not one that this machine took back:
 /// clocks may stand still, or state seconds.
-fn unlike_those_taken_back(
+fn with_new_time(
     repository: &Repository,
     id: &SnapshotId,
     hash: Option<[u8; 32]>,
@@ -140,10 +140,10 @@ pub fn undelete(
             hash = Some(hash_of(&tombstone));
             let snapshot = Err(Error::NotForgotten { id: *id });
             let forgotten = Forgotten { tombstone, stored_s: found.modified_s, snapshot };
-            let is_over =
-                forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) });
+            let has_expired =
+                forgotten.has_expired(window_s, TrashClock { now, store_s: newest_s(&listed) });
             // No collector drops what is protected.
-            if is_over && find(&layout::protection_key(id)).is_none() {
+            if has_expired && find(&layout::protection_key(id)).is_none() {
                 return Err(Error::Collected { id: *id });
             }
         }
@@ -173,7 +173,7 @@ pub fn undelete(
     } else if let Some(bytes) = bytes {
         // It goes on explaining where the snapshot went; and what failed halfway is to be as it
         // was.
-        put(repository.store(), &tombstone, &bytes)?;
+        create_once(repository.store(), &tombstone, &bytes)?;
     }
     kept
 }
@@ -200,7 +200,7 @@ fn keep(
     let names_it = |removal: &Removal| removal.snapshots.binary_search(id).is_ok();
     let generations = Generations::list(repository)?;
     for number in generations.numbers() {
-        let State::Open(removal) = generations.state(repository, number)? else {
+        let GenerationState::Open(removal) = generations.state(repository, number)? else {
             continue;
         };
         if !names_it(&removal) {

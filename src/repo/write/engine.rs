@@ -296,7 +296,7 @@ impl Engine {
         let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
         self.pack_buffers[class as usize].0.send(bytes).expect("the engine holds both ends");
         stored?;
-        self.journal.rely(name);
+        self.journal.depend_on(name);
         lock(&self.placed).push(PlacedPack { pack: PackRef { class, name, len, salt }, toc });
         Ok(())
     }

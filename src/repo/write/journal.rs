@@ -7,9 +7,9 @@ use crate::format::entry::Timestamp;
 use crate::format::intent::Intent;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::Result;
-use crate::repo::gc::horizon::{Horizon, Reliance};
+use crate::repo::gc::horizon::{Dependencies, Horizon};
 use crate::repo::gc::intents;
-use crate::repo::index::Origin;
+use crate::repo::index::RunOrigin;
 use crate::repo::open::Repository;
 use crate::sync::lock;
 
@@ -18,7 +18,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Who runs a session.
 #[derive(Clone)]
-pub struct Identity {
+pub struct SessionIdentity {
     /// Name of the host.
     pub host: String,
     /// The snapshot from which subtrees may be taken over unread.
@@ -29,19 +29,19 @@ pub struct Identity {
 
 /// The packs that a session relies on, and its intents.
 pub struct Journal {
-    identity: Option<Identity>,
+    identity: Option<SessionIdentity>,
     horizon: Horizon,
-    state: Mutex<State>,
-    telling: Mutex<()>,
+    state: Mutex<JournalState>,
+    publishing: Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct JournalState {
     /// The session; `None` for a collector's, which needs no intent.
     session: Option<SnapshotId>,
-    relied: HashSet<ObjectId>,
+    dependencies: HashSet<ObjectId>,
     /// Those of them that no intent names yet.
-    untold: HashSet<ObjectId>,
+    unpublished: HashSet<ObjectId>,
     next_number: u64,
 }
 
@@ -49,22 +49,26 @@ impl Journal {
     /// Starts the journal of a session whose next intent has this number.
     pub fn of_session(
         session: SnapshotId,
-        identity: Identity,
+        identity: SessionIdentity,
         horizon: Horizon,
         next_number: u64,
     ) -> Self {
-        let state = Mutex::new(State { session: Some(session), next_number, ..State::default() });
-        Self { identity: Some(identity), horizon, state, telling: Mutex::default() }
+        let state = Mutex::new(JournalState {
+            session: Some(session),
+            next_number,
+            ..JournalState::default()
+        });
+        Self { identity: Some(identity), horizon, state, publishing: Mutex::default() }
     }
 
     /// Starts the journal of a collector that stores chunks again.
     pub fn of_collector(horizon: Horizon) -> Self {
-        Self { identity: None, horizon, state: Mutex::default(), telling: Mutex::default() }
+        Self { identity: None, horizon, state: Mutex::default(), publishing: Mutex::default() }
     }
 
     /// Returns what the session's runs say of themselves.
-    pub fn origin(&self) -> Origin {
-        Origin { generation: self.horizon.highest, session: self.session() }
+    pub fn origin(&self) -> RunOrigin {
+        RunOrigin { generation: self.horizon.highest, session: self.session() }
     }
 
     /// Returns the generation up to which the session's index says everything that repairs found.
@@ -78,7 +82,7 @@ impl Journal {
     }
 
     /// Returns who runs the session; a collector has no identity.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub fn identity(&self) -> Option<&SessionIdentity> {
         self.identity.as_ref()
     }
 
@@ -88,10 +92,10 @@ impl Journal {
     }
 
     /// Notes that the session relies on a pack.
-    pub fn rely(&self, pack: ObjectId) {
+    pub fn depend_on(&self, pack: ObjectId) {
         let mut state = lock(&self.state);
-        if state.relied.insert(pack) {
-            state.untold.insert(pack);
+        if state.dependencies.insert(pack) {
+            state.unpublished.insert(pack);
         }
     }
 
@@ -101,7 +105,7 @@ impl Journal {
     }
 
     /// Stores an intent that names what was not told before; `root` is absent in a checkpoint.
-    pub fn tell(
+    pub fn publish_intent(
         &self,
         repository: &Repository,
         root: Option<ChunkId>,
@@ -111,10 +115,10 @@ impl Journal {
             return Ok(());
         };
         // Several threads may be due at once, and each intent has a number of its own.
-        let _telling = lock(&self.telling);
+        let _publishing = lock(&self.publishing);
         let (packs, number) = {
             let mut state = lock(&self.state);
-            (std::mem::take(&mut state.untold), state.next_number)
+            (std::mem::take(&mut state.unpublished), state.next_number)
         };
         let intent = Intent {
             session,
@@ -132,7 +136,7 @@ impl Journal {
         match written {
             Ok(next) => state.next_number = next,
             Err(error) => {
-                state.untold.extend(packs);
+                state.unpublished.extend(packs);
                 return Err(error);
             }
         }
@@ -141,10 +145,14 @@ impl Journal {
 
     /// Stores an intent without a root, if there is anything to tell.
     pub fn checkpoint(&self, repository: &Repository) -> Result<()> {
-        if lock(&self.state).untold.is_empty() {
+        if lock(&self.state).unpublished.is_empty() {
             return Ok(());
         }
-        self.tell(repository, None, self.identity.as_ref().and_then(|identity| identity.parent))
+        self.publish_intent(
+            repository,
+            None,
+            self.identity.as_ref().and_then(|identity| identity.parent),
+        )
     }
 
     /// Returns whether a generation condemns what the session relies on.
@@ -154,14 +162,14 @@ impl Journal {
         parent: Option<SnapshotId>,
     ) -> Result<bool> {
         let state = lock(&self.state);
-        self.horizon.has_conflict(repository, &Reliance { packs: &state.relied, parent })
+        self.horizon.has_conflict(repository, &Dependencies { packs: &state.dependencies, parent })
     }
 
     /// Goes on under another name, because the slot of the old one was burnt.
     pub fn rename(&self, session: SnapshotId) {
         let state = &mut *lock(&self.state);
         state.session = Some(session);
-        state.untold.clone_from(&state.relied);
+        state.unpublished.clone_from(&state.dependencies);
         state.next_number = 0;
     }
 }

@@ -10,7 +10,7 @@ mod options;
 mod session;
 pub mod tree_builder;
 
-pub use journal::{Clock, Identity, Journal};
+pub use journal::{Clock, Journal, SessionIdentity};
 pub use lane::Lane;
 pub use options::{Checkpoints, SessionOptions, SessionStats};
-pub use session::{Session, Stored};
+pub use session::{DurablePacks, Session};

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use super::claims::Claims;
 use super::engine::Engine;
-use super::journal::{Identity, Journal};
+use super::journal::{Journal, SessionIdentity};
 use super::options::{Counters, SessionOptions, SessionStats};
 use crate::crypto::ids::IdKeys;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
@@ -27,14 +27,14 @@ use crate::repo::open::Repository;
 use crate::sync::lock;
 
 /// Proof that everything a session took is durable: without it no snapshot can be committed.
-pub struct Stored {
+pub struct DurablePacks {
     stats: SessionStats,
     pub(in crate::repo) index: Arc<ChunkIndex>,
     pub(in crate::repo) options: SessionOptions,
     pub(in crate::repo) journal: Arc<Journal>,
 }
 
-impl Stored {
+impl DurablePacks {
     /// Returns what was stored.
     pub fn stats(&self) -> SessionStats {
         self.stats
@@ -42,11 +42,11 @@ impl Stored {
 }
 
 /// Who makes a session, and so how it begins.
-enum Origin {
+enum SessionOrigin {
     /// A backup, that asks the store when it must.
-    Backup(Identity),
+    Backup(SessionIdentity),
     /// A backup that goes on under the same name, with the number of its next intent.
-    Resumed(Identity, SnapshotId, u64),
+    Resumed(SessionIdentity, SnapshotId, u64),
     /// A collector, that has asked already.
     Collector(Horizon),
 }
@@ -57,42 +57,45 @@ pub struct Session {
     pub(super) options: SessionOptions,
     claims: Arc<Claims>,
     pub(super) counters: Arc<Counters>,
-    origin: Origin,
+    origin: SessionOrigin,
     journal: Mutex<Option<Arc<Journal>>>,
     /// Whether the index is only what this machine knew before.
-    is_behind: AtomicBool,
+    is_outdated: AtomicBool,
     engine: Mutex<Option<Arc<Engine>>>,
     /// Chunks that were found in the local index before the store was asked for its own.
-    relied_on: Mutex<Vec<ChunkId>>,
+    found_offline: Mutex<Vec<ChunkId>>,
 }
 
 /// Bytes of new chunks from which on it is worth two requests to know what others stored.
 const CATCH_UP_BYTES: u64 = 8 << 20;
 /// How many chunks may be found in the local index alone before the store is asked.
-const RELIED_ON_MAX: usize = 10_000;
+const FOUND_OFFLINE_MAX: usize = 10_000;
 
 impl Session {
     /// Starts a session that dedups against `index`; nothing is asked of the store until
     /// the first new chunk.
-    pub fn new(index: Arc<ChunkIndex>, options: SessionOptions, identity: Identity) -> Self {
-        Self::begin(index, options, Origin::Backup(identity))
+    pub fn new(index: Arc<ChunkIndex>, options: SessionOptions, identity: SessionIdentity) -> Self {
+        Self::begin(index, options, SessionOrigin::Backup(identity))
     }
 
     /// Starts a session that stores more for one that finished, under the same name.
-    pub(in crate::repo) fn resume(stored: Stored) -> Option<Self> {
-        let Stored { index, options, journal, .. } = stored;
-        let origin =
-            Origin::Resumed(journal.identity()?.clone(), journal.session()?, journal.next_number());
+    pub(in crate::repo) fn resume(durable: DurablePacks) -> Option<Self> {
+        let DurablePacks { index, options, journal, .. } = durable;
+        let origin = SessionOrigin::Resumed(
+            journal.identity()?.clone(),
+            journal.session()?,
+            journal.next_number(),
+        );
         Some(Self::begin(index, options, origin))
     }
 
     /// Starts a collector's session, which relies on nothing and stores what `index` does
     /// not trust.
     pub fn of_collector(index: Arc<ChunkIndex>, options: SessionOptions, horizon: Horizon) -> Self {
-        Self::begin(index, options, Origin::Collector(horizon))
+        Self::begin(index, options, SessionOrigin::Collector(horizon))
     }
 
-    fn begin(index: Arc<ChunkIndex>, options: SessionOptions, origin: Origin) -> Self {
+    fn begin(index: Arc<ChunkIndex>, options: SessionOptions, origin: SessionOrigin) -> Self {
         Self {
             index,
             options,
@@ -100,9 +103,9 @@ impl Session {
             counters: Arc::default(),
             origin,
             journal: Mutex::default(),
-            is_behind: AtomicBool::default(),
+            is_outdated: AtomicBool::default(),
             engine: Mutex::default(),
-            relied_on: Mutex::default(),
+            found_offline: Mutex::default(),
         }
     }
 
@@ -142,7 +145,7 @@ impl Session {
     /// The horizon stays what it was: what was relied on before is judged by it.
     fn catch_up(&self) -> Result<()> {
         if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES
-            && self.is_behind.swap(false, Ordering::Relaxed)
+            && self.is_outdated.swap(false, Ordering::Relaxed)
         {
             horizon::sync(&self.index)?;
             horizon::forget(self.index.repository());
@@ -151,31 +154,33 @@ impl Session {
     }
 
     /// Confirms the key and learns what to avoid, once, and returns the journal.
-    pub(in crate::repo) fn prepare(&self) -> Result<Arc<Journal>> {
+    pub(in crate::repo) fn open_journal(&self) -> Result<Arc<Journal>> {
         let mut journal = lock(&self.journal);
         if let Some(journal) = &*journal {
             return Ok(journal.clone());
         }
         let repository = self.index.repository();
-        let begin = |identity: &Identity, session, number| {
+        let begin = |identity: &SessionIdentity, session, number| {
             repository.confirm_key()?;
             // A session that stores little does with what this machine knows already; the look
             // before the commit decides.
             let noted = if number == 0 { horizon::noted(&self.index) } else { None };
-            self.is_behind.store(noted.is_some(), Ordering::Relaxed);
+            self.is_outdated.store(noted.is_some(), Ordering::Relaxed);
             let horizon = noted.map_or_else(|| horizon::sync(&self.index), Ok)?;
             Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
         };
         let made = Arc::new(match &self.origin {
-            Origin::Backup(identity) => {
+            SessionOrigin::Backup(identity) => {
                 begin(identity, layout::new_session(&repository.random_32()?), 0)?
             }
-            Origin::Resumed(identity, session, number) => begin(identity, *session, *number)?,
-            Origin::Collector(horizon) => Journal::of_collector(horizon.clone()),
+            SessionOrigin::Resumed(identity, session, number) => {
+                begin(identity, *session, *number)?
+            }
+            SessionOrigin::Collector(horizon) => Journal::of_collector(horizon.clone()),
         });
-        for id in lock(&self.relied_on).drain(..) {
+        for id in lock(&self.found_offline).drain(..) {
             // Its bytes are gone by now; the backup begins again and stores it from the source.
-            made.rely(self.index.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
+            made.depend_on(self.index.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
         }
         *journal = Some(made.clone());
         Ok(made)
@@ -190,7 +195,7 @@ impl Session {
         if let Some(engine) = &*engine {
             return Ok(engine.clone());
         }
-        let journal = self.prepare()?;
+        let journal = self.open_journal()?;
         if !self.options.dry_run {
             horizon::forget(self.index.repository());
         }
@@ -218,9 +223,9 @@ impl Session {
         {
             return Ok(false);
         }
-        let mut relied_on = lock(&self.relied_on);
-        relied_on.push(*id);
-        Ok(relied_on.len() <= RELIED_ON_MAX)
+        let mut found_offline = lock(&self.found_offline);
+        found_offline.push(*id);
+        Ok(found_offline.len() <= FOUND_OFFLINE_MAX)
     }
 
     /// Claims a missing chunk: true for exactly one caller, which must then put
@@ -231,12 +236,12 @@ impl Session {
         if self.claims.contains(id) {
             return Ok(false);
         }
-        if self.is_behind.load(Ordering::Relaxed) {
+        if self.is_outdated.load(Ordering::Relaxed) {
             self.catch_up()?;
         }
         if let Some(location) = self.index.locate_trusted(id)? {
             if last.replace(location.pack.name) != Some(location.pack.name) {
-                self.prepare()?.rely(location.pack.name);
+                self.open_journal()?.depend_on(location.pack.name);
             }
             return Ok(false);
         }
@@ -248,11 +253,11 @@ impl Session {
     ///
     /// Fails with the first error of any thread; what was stored until then is indexed and helps
     /// the next backup.
-    pub fn finish(self) -> Result<Stored> {
-        let journal = self.prepare()?;
+    pub fn finish(self) -> Result<DurablePacks> {
+        let journal = self.open_journal()?;
         self.settle()?;
         let stats = self.stats();
-        Ok(Stored { stats, index: self.index.clone(), options: self.options, journal })
+        Ok(DurablePacks { stats, index: self.index.clone(), options: self.options, journal })
     }
 
     /// Makes what was taken so far durable without allowing a commit, for a backup that was

@@ -195,7 +195,7 @@ mod tests {
     use crate::format::config::Profile;
     use crate::format::entry::{Content, Timestamp, Xattr};
     use crate::format::slot::SlotKdf;
-    use crate::repo::write::{Checkpoints, Identity};
+    use crate::repo::write::{Checkpoints, SessionIdentity};
     use crate::repo::{InitOptions, Reader, Repository, Session, SessionOptions, Trees};
     use crate::store::memory::MemoryStore;
 
@@ -252,8 +252,11 @@ mod tests {
                 dry_run: false,
                 checkpoints,
             };
-            let identity =
-                Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) };
+            let identity = SessionIdentity {
+                host: String::new(),
+                parent: None,
+                clock: Arc::new(Timestamp::default),
+            };
             let reader = Reader::new(&repository).unwrap();
             let session = Session::new(reader.chunk_index().clone(), options, identity);
             let mut lane = Lane::new(&session);

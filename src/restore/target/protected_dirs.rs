@@ -10,7 +10,7 @@ use super::dir::Identity;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
-use crate::repo::objects::layout::{SIGNS, Sign};
+use crate::repo::objects::layout::{REPOSITORY_SIGNS, RepositorySign};
 use crate::sync::lock;
 
 /// What is said of such a folder.
@@ -26,7 +26,7 @@ pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repositor
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
 pub fn is_repository(dir: &Dir, names: &Names) -> bool {
-    let holds = |sign: &&Sign| {
+    let holds = |sign: &&RepositorySign| {
         let folder = sign.folder().as_bytes();
         // What cannot be looked into may hold it.
         names.contains(folder)
@@ -35,12 +35,12 @@ pub fn is_repository(dir: &Dir, names: &Names) -> bool {
                 Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
             }
     };
-    SIGNS.iter().filter(holds).count() >= 2
+    REPOSITORY_SIGNS.iter().filter(holds).count() >= 2
 }
 
 /// Returns whether a name is that of a folder that is such a sign.
 pub fn is_sign(name: &[u8]) -> bool {
-    SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
+    REPOSITORY_SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
 }
 
 /// Folders of the target that look like repositories, by their paths in the snapshot: below them

@@ -13,7 +13,7 @@ use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackRef;
 use crate::monitor::{ProblemKind, in_words};
-use crate::repo::{Error, Location, Part};
+use crate::repo::{Error, Location, PaddedPart};
 use crate::restore::options::add;
 use crate::restore::plan::read_plan::{Placement, Plan, PlannedRead, PlannedSegment};
 
@@ -30,7 +30,7 @@ pub struct Batch {
 /// Memory that one worker uses again and again.
 #[derive(Default)]
 pub struct Buffers {
-    stored: Part,
+    stored: PaddedPart,
     raw: Vec<u8>,
     /// For comparing.
     pub bytes: Vec<u8>,
@@ -147,7 +147,7 @@ fn fetch(
     pack: &PackRef,
     offset: u32,
     len: u32,
-    stored: &mut Part,
+    stored: &mut PaddedPart,
 ) -> Result<(), Error> {
     context.trees.reader().read_range(pack, offset, len as usize, stored)?;
     add(&context.counts.bytes_fetched, len.into());

@@ -12,7 +12,7 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, Outcome, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::gc::generations::{self, Generations, State};
+use drumlin::repo::gc::generations::{self, GenerationState, Generations};
 use drumlin::repo::objects::layout;
 use drumlin::repo::{Error, Repository};
 use drumlin::store::{Class, Key, Store};
@@ -50,7 +50,7 @@ fn mend(repository: &Arc<Repository>) -> Outcome {
         .unwrap()
 }
 
-fn state(repository: &Repository) -> State {
+fn state(repository: &Repository) -> GenerationState {
     let generations = Generations::list(repository).unwrap();
     generations.state(repository, generations.highest()).unwrap()
 }
@@ -224,7 +224,7 @@ fn what_lacks_something_in_the_trash_does_not_stop_the_end_of_a_prune_that_died(
         assert!(matches!(refused, Error::MissingChunk { .. }), "{refused:?}");
         let report = prune(&repo.open(), at_once()).unwrap();
         assert!(report.dropped == [broken.id] && report.removed_packs >= 1, "{report:#?}");
-        assert_eq!(state(&repo.open()), State::Done);
+        assert_eq!(state(&repo.open()), GenerationState::Done);
         let report = run_check(
             &repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(),
             Level::Full,
@@ -300,7 +300,10 @@ fn anothers_generation_of_which_anything_is_spared_is_cancelled() {
         let number = begin_to_remove(&repo.open(), &removal, false);
         prune(&repo.open(), PruneOptions::new(now())).unwrap();
         let state = Generations::list(&repo.open()).unwrap().state(&repo.open(), number).unwrap();
-        assert_eq!(state, if is_carried_out { State::Done } else { State::Cancelled });
+        assert_eq!(
+            state,
+            if is_carried_out { GenerationState::Done } else { GenerationState::Cancelled }
+        );
         assert!(run_check(&repo.open(), Level::Full).is_sound());
     }
 }

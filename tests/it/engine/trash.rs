@@ -295,16 +295,16 @@ fn the_window_ends_by_both_clocks() {
         (-400, 8, false),
     ] {
         assert_eq!(
-            forgotten.is_over(window, clock(host, store)),
+            forgotten.has_expired(window, clock(host, store)),
             over,
             "host {host}, store {store}"
         );
     }
     assert!(
-        !forgotten.is_over(window, TrashClock { now: after(99), store_s: None }),
+        !forgotten.has_expired(window, TrashClock { now: after(99), store_s: None }),
         "no time is no proof"
     );
-    assert!(forgotten.is_over(0, clock(-5, -5)), "an empty window is over");
+    assert!(forgotten.has_expired(0, clock(-5, -5)), "an empty window is over");
     // The clock of this host is ten days ahead; the store, where nothing happened since, knows of
     // no such time.
     assert!(matches!(
@@ -339,6 +339,6 @@ proptest! {
         let now = Timestamp { seconds: real + passed + off(2), nanos: 0 };
         let clock = TrashClock { now, store_s: Some(real + passed + off(3)) };
         let listing = snapshots::listing(&repository).unwrap();
-        prop_assert!(!listing.forgotten[0].is_over(TRASH_WINDOW_S, clock));
+        prop_assert!(!listing.forgotten[0].has_expired(TRASH_WINDOW_S, clock));
     }
 }

@@ -66,7 +66,7 @@ fn an_old_tombstone_does_not_explain_where_a_protected_snapshot_went() {
     for known in [&seen, &misled] {
         assert!(
             is_rolled_back(prune(known, at_once()))
-                && is_rolled_back(checked_open::look_back(known))
+                && is_rolled_back(checked_open::check_rollback(known))
         );
         assert!(
             is_rolled_back(snapshots::listing(known)) && is_rolled_back(snapshots::list_all(known))
@@ -101,7 +101,7 @@ fn a_protection_that_does_not_hold_hides_nothing() {
     for bytes in [b"garbage".to_vec(), Vec::new(), other] {
         repo.memory.overwrite(&layout::protection_key(&shots[1].id), &bytes);
         assert_eq!(snapshots::listing(&machine).unwrap().snapshots.len(), 2);
-        checked_open::look_back(&machine).unwrap();
+        checked_open::check_rollback(&machine).unwrap();
         prune(&machine, at_once()).unwrap();
         prune(&new_machine(&repo, &repo.memory).1, at_once()).unwrap();
     }
@@ -158,7 +158,7 @@ fn reads(repo: &TestRepo, cache: &Path) -> (u64, usize) {
     let counted = Arc::new(CountStore::new(repo.memory.clone()));
     let machine = repo.open_in(counted.clone(), cache).unwrap();
     let before = counted.counts();
-    checked_open::look_back(&machine).unwrap();
+    checked_open::check_rollback(&machine).unwrap();
     let told =
         chains::name_hidden(&machine, &snapshots::overview(&machine).unwrap()).unwrap().len();
     snapshots::listing(&machine).unwrap();
@@ -208,7 +208,7 @@ fn a_collector_that_dies_leaves_no_protection_without_a_slot() {
             let (_cache, machine) = new_machine(&repo, &image);
             crate::support::fixture::copy_folder(&repo.cache(), _cache.path());
             snapshots::listing(&machine).unwrap_or_else(|error| panic!("{what}: {error:?}"));
-            checked_open::look_back(&machine).unwrap();
+            checked_open::check_rollback(&machine).unwrap();
             prune(&machine, at_once()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
             assert!(image.stat(&layout::protection_key(&shots[1].id)).is_err(), "{what}");
             assert!(image.stat(&layout::snapshot_key(&shots[1].id)).is_err(), "{what}");

@@ -18,7 +18,7 @@ use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::repo::snapshots::prepare::{self, NewTree};
-use drumlin::repo::write::{Checkpoints, Identity};
+use drumlin::repo::write::{Checkpoints, SessionIdentity};
 use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
@@ -42,7 +42,8 @@ impl<'a> Forger<'a> {
             dry_run: false,
             checkpoints,
         };
-        let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
+        let identity =
+            SessionIdentity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
         Self {
             repo,
             session: Session::new(
@@ -84,7 +85,7 @@ impl<'a> Forger<'a> {
         let repository = &self.repo.repository;
         let tree = NewTree { root, totals, parent: None };
         let secured =
-            prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+            prepare::prepare(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: repository.config().repository,

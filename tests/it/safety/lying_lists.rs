@@ -102,7 +102,7 @@ fn no_more_is_read_of_an_object_than_is_listed() {
     assert_eq!(snapshots::listing(&repository).unwrap().forgotten.len(), 1);
     assert!(snapshots::load(&repository, &second.id).unwrap().is_some());
     assert!(snapshots::load_from_store(&repository, &second.id).unwrap().is_some());
-    for reader in [Reader::looking, Reader::sparing, Reader::new] {
+    for reader in [Reader::tolerant, Reader::for_lookup, Reader::new] {
         let trees = Trees::new(reader(&repository).unwrap());
         assert!(read_all(&trees, &second).len() > 20);
     }

@@ -12,7 +12,7 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use drumlin::monitor::Monitor;
-use drumlin::repo::gc::generations::{self, Generations, State};
+use drumlin::repo::gc::generations::{self, GenerationState, Generations};
 use drumlin::repo::gc::intents;
 use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
@@ -182,12 +182,12 @@ fn a_snapshot_about_which_a_collector_decides_is_not_brought_back() {
         let is_forgotten = repo.memory.stat(&layout::tombstone_key(&first.id)).is_ok();
         if is_exclusive {
             assert!(
-                back.is_ok() && state == State::Cancelled && !is_forgotten,
+                back.is_ok() && state == GenerationState::Cancelled && !is_forgotten,
                 "{back:?}, {state:?}"
             );
         } else {
             assert!(matches!(back, Err(Error::Undecided { id }) if id == first.id), "{back:?}");
-            assert!(matches!(state, State::Open(_)) && is_forgotten, "{state:?}");
+            assert!(matches!(state, GenerationState::Open(_)) && is_forgotten, "{state:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::Level;
-use drumlin::repo::gc::generations::{Generations, State};
+use drumlin::repo::gc::generations::{GenerationState, Generations};
 use drumlin::repo::{InitOptions, OpenOptions, Repository, snapshots};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
@@ -82,7 +82,7 @@ fn a_generation_is_not_taken_for_one_that_had_its_number() {
     prune(&repo.open_in(dying, other_cache.path()).unwrap(), at_once()).unwrap_err();
     let repository = repo.open();
     let state = Generations::list(&repository).unwrap().state(&repository, 1).unwrap();
-    let State::Unfinished(removal) = state else { panic!("{state:?}") };
+    let GenerationState::Unfinished(removal) = state else { panic!("{state:?}") };
     assert_eq!(removal.snapshots, [shots[1].id]);
     prune(&repository, at_once()).unwrap();
     let cache = tempfile::tempdir().unwrap();

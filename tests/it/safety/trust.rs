@@ -24,7 +24,7 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::prepare::{self, NewTree};
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, protect};
-use drumlin::repo::write::{Checkpoints, Identity};
+use drumlin::repo::write::{Checkpoints, SessionIdentity};
 use drumlin::repo::{Error, InitOptions, OpenOptions, Reader, Repository, Session, SessionOptions};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
@@ -434,7 +434,8 @@ fn what_no_reader_takes_is_not_committed() {
             dry_run: false,
             checkpoints,
         };
-        let identity = Identity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
+        let identity =
+            SessionIdentity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
         let session = Session::new(
             Reader::new(&repo.repository).unwrap().chunk_index().clone(),
             options,
@@ -442,7 +443,7 @@ fn what_no_reader_takes_is_not_committed() {
         );
         let tree = NewTree { root: third.root, totals: third.stats.totals, parent: None };
         let secured =
-            prepare::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+            prepare::prepare(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot { id: secured.session(), ..snapshot };
         assert!(matches!(
             snapshots::commit(&repo.repository, &snapshot, secured),

@@ -16,7 +16,7 @@ pub const PLACES: &str = "places";
 /// The file in the folder of a place. Each has one of its own, so that the folder of all does not
 /// change when one does: a backup that passes it over sees the same.
 pub const FILE: &str = "memory.json";
-/// What a damaged one is called then.
+/// The name that a damaged file gets.
 const BROKEN: &str = "memory.json.broken";
 /// The file beside it that is locked while it changes.
 const LOCK: &str = "lock";
@@ -39,7 +39,7 @@ pub const POLICIES_MAX: usize = 5_000;
 
 /// All that is remembered of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct PlaceMemory {
     pub form: u32,
     pub location: String,
     pub repository: String,
@@ -61,7 +61,7 @@ pub struct CopyMemory {
     /// The highest generation of collectors.
     pub generation: u64,
     /// The newest snapshot of each host.
-    pub heads: Vec<Head>,
+    pub heads: Vec<HostHead>,
     /// Hashes of snapshots whose absence was accepted, in hex.
     pub accepted: Vec<String>,
     /// Hashes of tombstones that this machine took back, in hex.
@@ -74,7 +74,7 @@ pub struct CopyMemory {
 
 /// The newest snapshot of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct HostHead {
     pub host: String,
     pub snapshot: String,
     pub sequence: u64,
@@ -94,7 +94,7 @@ pub struct PolicyNote {
     pub gap_s: Option<i64>,
 }
 
-impl Memory {
+impl PlaceMemory {
     /// Nothing is known of this place.
     pub fn of(location: &str) -> Self {
         Self { form: FORM, location: location.to_owned(), ..Self::default() }
@@ -110,11 +110,11 @@ pub fn add(hashes: &mut Vec<String>, hash: String) {
 }
 
 /// What the file of a place holds.
-pub enum Held {
+pub enum StoredMemory {
     /// There is none.
     Nothing,
     /// This is remembered.
-    Memory(Memory),
+    Memory(PlaceMemory),
     /// It is damaged: nobody will ever read it again.
     Broken(io::Error),
 }
@@ -123,13 +123,13 @@ pub enum Held {
 ///
 /// Fails if it cannot be read, if others may have written it, and if another version of the program
 /// did: what it holds is not known, and must not be written over.
-pub fn read(file: &Path) -> io::Result<Held> {
+pub fn read(file: &Path) -> io::Result<StoredMemory> {
     refuse_foreign(file.parent().expect("the file has a folder"))?;
     let text = match read_regular(file) {
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
-            return Ok(Held::Nothing);
+            return Ok(StoredMemory::Nothing);
         }
         text => text?,
     };
@@ -141,7 +141,7 @@ pub fn read(file: &Path) -> io::Result<Held> {
             "it was written by another version of the program",
         )),
         _ => Ok(serde_json::from_slice(&text)
-            .map_or_else(|error| Held::Broken(broken(&error)), Held::Memory)),
+            .map_or_else(|error| StoredMemory::Broken(broken(&error)), StoredMemory::Memory)),
     }
 }
 
@@ -201,7 +201,7 @@ fn refuse_one(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes the memory whole, durably: one that is lost would let a rollback pass.
-pub fn write(file: &Path, memory: &Memory) -> io::Result<()> {
+pub fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
     let folder = file.parent().expect("the file has a folder");
     make_folder(folder)?;
     let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
@@ -216,7 +216,7 @@ pub fn write(file: &Path, memory: &Memory) -> io::Result<()> {
 /// Returns `None` where that cannot be had: the folder cannot be written, its file system knows no
 /// locks, or a process that holds the lock was stopped. What is remembered then is what the last
 /// writer knew.
-pub fn hold(file: &Path) -> Option<File> {
+pub fn lock_for_change(file: &Path) -> Option<File> {
     let folder = file.parent()?;
     make_folder(folder).ok()?;
     let lock = OpenOptions::new()

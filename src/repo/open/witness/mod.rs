@@ -6,7 +6,7 @@
 //! copy is remembered by itself. Spec: `format-spec/10-keys.md`, section 5, and
 //! `format-spec/08-snapshots.md`, section 4.
 
-mod called;
+mod alias;
 mod copies;
 mod file;
 mod policies;
@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use self::file::{CopyMemory, FILE, Head, Held, Memory, hold, read, set_aside, write};
+use self::file::{
+    CopyMemory, FILE, HostHead, PlaceMemory, StoredMemory, lock_for_change, read, set_aside, write,
+};
 use crate::id::{RepositoryId, encode_hex};
 use crate::repo::error::{Error, Result};
 use crate::sync::lock;
@@ -35,7 +37,7 @@ pub struct Accept {
 
 /// Which repository it is, as it says itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Identity<'a> {
+pub struct RepositoryIdentity<'a> {
     /// Its id.
     pub repository: RepositoryId,
     /// The fingerprint of its keys.
@@ -50,8 +52,8 @@ pub struct Identity<'a> {
 pub struct Witness {
     file: Option<PathBuf>,
     /// The file of another name of the place, and that name: what is written goes there too.
-    called: Option<(PathBuf, String)>,
-    memory: Mutex<Memory>,
+    alias: Option<(PathBuf, String)>,
+    memory: Mutex<PlaceMemory>,
     accept: Accept,
     trouble: Mutex<Option<io::Error>>,
     /// A repository is being made here: what the file holds is of another one.
@@ -62,7 +64,7 @@ pub struct Witness {
     /// process lives.
     is_blind: AtomicBool,
     /// This process is to change nothing.
-    only_looks: bool,
+    is_dry: bool,
 }
 
 impl Witness {
@@ -74,32 +76,35 @@ impl Witness {
     /// again one day.
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
         let file = state_dir.map(|dir| file_of(dir, location));
-        let fresh = Memory::of(location);
-        let (memory, trouble, is_blind) = match file.as_deref().map_or(Ok(Held::Nothing), read) {
-            Ok(Held::Memory(memory)) if memory.location == location => (memory, None, false),
-            Ok(Held::Memory(_) | Held::Nothing) => (fresh, None, false),
-            Ok(Held::Broken(why)) => (fresh, Some(why), false),
-            Err(error) => (fresh, Some(error), true),
-        };
+        let fresh = PlaceMemory::of(location);
+        let (memory, trouble, is_blind) =
+            match file.as_deref().map_or(Ok(StoredMemory::Nothing), read) {
+                Ok(StoredMemory::Memory(memory)) if memory.location == location => {
+                    (memory, None, false)
+                }
+                Ok(StoredMemory::Memory(_) | StoredMemory::Nothing) => (fresh, None, false),
+                Ok(StoredMemory::Broken(why)) => (fresh, Some(why), false),
+                Err(error) => (fresh, Some(error), true),
+            };
         let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
         let (is_anew, is_borrowed, is_blind) =
             (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
         Self {
             file,
-            called: None,
+            alias: None,
             memory,
             accept,
             trouble,
             is_anew,
             is_borrowed,
             is_blind,
-            only_looks: false,
+            is_dry: false,
         }
     }
 
     /// Returns whether nothing outlives the process.
-    pub fn only_looks(&self) -> bool {
-        self.only_looks
+    pub fn is_dry(&self) -> bool {
+        self.is_dry
     }
 
     /// Remembers for as long as the process lives.
@@ -139,7 +144,7 @@ impl Witness {
     /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than what was
     /// known before it was read, unless the user accepts that. Another process may have seen a
     /// later one since.
-    pub fn admit(&self, identity: &Identity) -> Result<()> {
+    pub fn admit(&self, identity: &RepositoryIdentity) -> Result<()> {
         let (repository, fingerprint) =
             (identity.repository.to_hex(), encode_hex(&identity.fingerprint));
         let (location, mut known) = {
@@ -159,7 +164,7 @@ impl Witness {
                             found: fingerprint,
                         });
                     }
-                    *memory = Memory::of(&memory.location);
+                    *memory = PlaceMemory::of(&memory.location);
                     known = 0;
                 }
                 if identity.config < known && !self.accept.rollback {
@@ -188,7 +193,7 @@ impl Witness {
     /// Forgets what is remembered, because a repository is being made here.
     pub fn begin_anew(&self) {
         let mut memory = lock(&self.memory);
-        *memory = Memory::of(&memory.location);
+        *memory = PlaceMemory::of(&memory.location);
         self.is_anew.store(true, Ordering::Relaxed);
         self.is_borrowed.store(false, Ordering::Relaxed);
         self.is_blind.store(false, Ordering::Relaxed);
@@ -234,7 +239,7 @@ impl Witness {
         let (Some(copy), [_]) = (memory.copies.last(), &memory.copies[..]) else {
             return false;
         };
-        let has_head = |head: &Head| {
+        let has_head = |head: &HostHead| {
             is_there(format!("snapshots/{}", head.snapshot))
                 || is_there(format!("snapshots/{}.forgotten", head.snapshot))
         };
@@ -245,7 +250,7 @@ impl Witness {
     }
 
     /// Changes what is remembered of the repository that was admitted.
-    fn change<R>(&self, change: impl FnOnce(&mut Memory) -> R) -> R {
+    fn change<R>(&self, change: impl FnOnce(&mut PlaceMemory) -> R) -> R {
         let (location, repository) = {
             let memory = lock(&self.memory);
             (memory.location.clone(), memory.repository.clone())
@@ -261,27 +266,25 @@ impl Witness {
     /// saw, and a rollback of just that would pass.
     fn change_where<R>(
         &self,
-        is_ours: impl FnOnce(&Memory) -> bool,
-        change: impl FnOnce(&mut Memory) -> R,
+        is_ours: impl FnOnce(&PlaceMemory) -> bool,
+        change: impl FnOnce(&mut PlaceMemory) -> R,
     ) -> R {
-        let file = self
-            .file
-            .as_deref()
-            .filter(|_| !self.only_looks && !self.is_blind.load(Ordering::Relaxed));
-        let _held = file.and_then(hold);
+        let file =
+            self.file.as_deref().filter(|_| !self.is_dry && !self.is_blind.load(Ordering::Relaxed));
+        let _held = file.and_then(lock_for_change);
         let is_anew = self.is_anew.load(Ordering::Relaxed);
-        let now = file.filter(|_| !is_anew).map_or(Ok(Held::Nothing), read);
+        let now = file.filter(|_| !is_anew).map_or(Ok(StoredMemory::Nothing), read);
         let may_write = match &now {
-            Ok(Held::Memory(now)) => is_ours(now),
-            Ok(Held::Nothing | Held::Broken(_)) => true,
+            Ok(StoredMemory::Memory(now)) => is_ours(now),
+            Ok(StoredMemory::Nothing | StoredMemory::Broken(_)) => true,
             Err(_) => false,
         };
         let mut memory = lock(&self.memory);
         let mut is_broken = false;
         match now {
-            Ok(Held::Memory(now)) if may_write => take_over(&mut memory, now),
-            Ok(Held::Memory(_) | Held::Nothing) => {}
-            Ok(Held::Broken(why)) => {
+            Ok(StoredMemory::Memory(now)) if may_write => take_over(&mut memory, now),
+            Ok(StoredMemory::Memory(_) | StoredMemory::Nothing) => {}
+            Ok(StoredMemory::Broken(why)) => {
                 is_broken = true;
                 self.note(why);
             }
@@ -296,7 +299,7 @@ impl Witness {
         if let Some(file) = file.filter(|_| is_new && may_write) {
             let made_room = if is_broken { set_aside(file) } else { Ok(()) };
             let _ = made_room.and_then(|()| write(file, &memory)).map_err(|error| self.note(error));
-            self.note_called(&memory, &Memory::default());
+            self.note_alias(&memory, &PlaceMemory::default());
         }
         result
     }
@@ -309,7 +312,7 @@ impl Witness {
 
 /// Takes over what the file holds, but stays with the copy that this process uses: another one may
 /// use another copy.
-fn take_over(memory: &mut Memory, now: Memory) {
+fn take_over(memory: &mut PlaceMemory, now: PlaceMemory) {
     let used = memory.copies.pop();
     *memory = now;
     if let Some(used) = used {

@@ -4,7 +4,7 @@
 //! `format-spec/08-snapshots.md`, section 4.
 
 use super::Witness;
-use super::file::{Head, add};
+use super::file::{HostHead, add};
 use crate::format::snapshot::Snapshot;
 use crate::id::{SnapshotId, encode_hex};
 use crate::sync::lock;
@@ -18,7 +18,7 @@ impl Witness {
     /// Returns the same of one host, if one is given.
     pub fn heads_of(&self, host: Option<&str>) -> Vec<SnapshotId> {
         let memory = lock(&self.memory);
-        let is_of = |head: &&Head| host.is_none_or(|host| head.host == host);
+        let is_of = |head: &&HostHead| host.is_none_or(|host| head.host == host);
         let heads = memory.copies.last().into_iter().flat_map(|copy| &copy.heads).filter(is_of);
         heads.filter_map(|head| SnapshotId::from_hex(&head.snapshot)).collect()
     }
@@ -38,7 +38,7 @@ impl Witness {
                 SnapshotId::from_hex(&head.snapshot).is_some_and(|id| !is_gone(&id))
             });
             for snapshot in seen {
-                let new = Head {
+                let new = HostHead {
                     host: snapshot.host.clone(),
                     snapshot: snapshot.id.to_hex(),
                     sequence: snapshot.sequence,

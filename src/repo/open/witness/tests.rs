@@ -6,8 +6,8 @@ use super::*;
 
 const HERE: &str = "/mnt/disk";
 
-fn identity(fingerprint: u8, config: u64) -> Identity<'static> {
-    Identity {
+fn identity(fingerprint: u8, config: u64) -> RepositoryIdentity<'static> {
+    RepositoryIdentity {
         repository: RepositoryId([fingerprint; 16]),
         fingerprint: [fingerprint; 32],
         config,

@@ -15,7 +15,7 @@ use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp};
 use drumlin::format::node::{Totals, TreeChild, TreeNode};
 use drumlin::id::ChunkId;
-use drumlin::repo::write::{Checkpoints, Identity};
+use drumlin::repo::write::{Checkpoints, SessionIdentity};
 use drumlin::repo::{Lane, Reader, Session, SessionOptions, Trees};
 
 use crate::support::fixture::{TestRepo, bare_entry, now};
@@ -56,7 +56,8 @@ impl<'a> Forest<'a> {
             dry_run: false,
             checkpoints,
         };
-        let identity = Identity { host: "forester".to_owned(), parent: None, clock: Arc::new(now) };
+        let identity =
+            SessionIdentity { host: "forester".to_owned(), parent: None, clock: Arc::new(now) };
         Self {
             repo,
             session: Session::new(

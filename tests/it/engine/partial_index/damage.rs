@@ -13,7 +13,9 @@ use crate::support::fixture::fast_folder;
 
 /// Looks for the root of the snapshot as a command would.
 fn find_root(long: &Long, repository: &Arc<Repository>) -> repo::Result<()> {
-    Reader::sparing(repository)?.locate(&long.snapshot.root).map(|found| assert!(found.is_some()))
+    Reader::for_lookup(repository)?
+        .locate(&long.snapshot.root)
+        .map(|found| assert!(found.is_some()))
 }
 
 #[test]
@@ -69,11 +71,11 @@ fn damage_in_the_store_is_named_and_never_believed() {
             let told = Arc::new(Mutex::new(Vec::new()));
             let tells = told.clone();
             let tell = told.clone();
-            repository.tell_left_out(move |error| {
+            repository.report_skipped_runs(move |error| {
                 tell.lock().unwrap().push((error.is_damage(), error.to_string()))
             });
             for _ in 0..2 {
-                match Reader::sparing(repository).unwrap().locate(&long.snapshot.root) {
+                match Reader::for_lookup(repository).unwrap().locate(&long.snapshot.root) {
                     Ok(found) => {
                         assert!(found.is_none() && told.lock().unwrap().len() == 1, "byte {at}")
                     }
@@ -97,7 +99,7 @@ fn damage_in_the_store_is_named_and_never_believed() {
     let bytes = block.offset as usize..block.offset as usize + block.stored_len();
     for at in bytes.clone().step_by(997).chain([bytes.end - 1]) {
         with_flip(at, &|repository| {
-            let reader = Reader::sparing(repository).unwrap();
+            let reader = Reader::for_lookup(repository).unwrap();
             let error = reader.locate(&long.id_in(7)).expect_err("it is needed");
             assert!(error.is_damage() && error.to_string().contains(name), "byte {at}: {error:?}");
             assert!(long.is_at(&reader, &long.id_in(8)));
@@ -124,6 +126,9 @@ fn what_comes_damaged_once_is_fetched_again() {
         let cache = fast_folder();
         let store = Arc::new(FaultStore::new(long.repo.memory.clone(), vec![fault]));
         let (_, repository) = long.open_over(store, cache.path());
-        assert!(long.is_at(&Reader::sparing(&repository).unwrap(), &long.id_in(0)), "call {call}");
+        assert!(
+            long.is_at(&Reader::for_lookup(&repository).unwrap(), &long.id_in(0)),
+            "call {call}"
+        );
     }
 }

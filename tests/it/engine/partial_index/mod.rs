@@ -15,7 +15,7 @@ use std::sync::Arc;
 use drumlin::format::run::{PackClass, PackRef, RECORDS_PER_BLOCK, RunRecord, RunToc};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, ObjectId};
-use drumlin::repo::index::{Merge, Run, merge_runs, seal_run};
+use drumlin::repo::index::{Run, RunMerge, merge_runs, seal_run};
 use drumlin::repo::{Reader, Repository, Trees};
 use drumlin::store::layers::count::{Count, CountStore};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
@@ -173,7 +173,7 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
     let long = Long::new(LONG);
     let cache = fast_folder();
     let (store, repository) = long.open(cache.path());
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     assert_eq!(list(&reader, &long.snapshot), long.contents.len());
     let for_trees = index_reads(&store);
     println!("{for_trees:?} of {} bytes", long.len_bytes);
@@ -205,7 +205,7 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
 
     // The next command.
     let (store, repository) = long.open(cache.path());
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     assert_eq!(list(&reader, &long.snapshot), long.contents.len());
     assert_eq!(index_reads(&store), Count::default());
     assert_eq!(read_all(&Trees::new(reader), &long.snapshot), long.contents);
@@ -218,7 +218,7 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
     assert_eq!((copies(cache.path(), "tail").len(), copies(cache.path(), "index").len()), (0, 1));
     let (store, repository) = long.open(cache.path());
     assert_eq!(
-        read_all(&Trees::new(Reader::sparing(&repository).unwrap()), &long.snapshot),
+        read_all(&Trees::new(Reader::for_lookup(&repository).unwrap()), &long.snapshot),
         long.contents
     );
     assert_eq!(index_reads(&store), Count::default());
@@ -230,12 +230,12 @@ fn short_runs_and_those_of_a_store_at_hand_are_fetched_whole() {
     let cache = fast_folder();
     let counted = Arc::new(CountStore::new(long.repo.memory.clone()));
     let repository = long.repo.open_in(counted.clone(), cache.path()).unwrap();
-    Reader::sparing(&repository).unwrap();
+    Reader::for_lookup(&repository).unwrap();
     assert_eq!(index_reads(&counted), Count { calls: 1, bytes: long.len_bytes });
     let short = Long::new(Planted { content: CONTENT / 2, ..LONG });
     let cache = fast_folder();
     let (store, repository) = short.open(cache.path());
-    Reader::sparing(&repository).unwrap();
+    Reader::for_lookup(&repository).unwrap();
     assert_eq!(index_reads(&store), Count { calls: 1, bytes: short.len_bytes });
 }
 
@@ -248,7 +248,7 @@ fn an_end_that_is_longer_than_guessed_is_fetched_to_its_beginning() {
         let long = Long::new(planted);
         let cache = fast_folder();
         let (store, repository) = long.open(cache.path());
-        let reader = Reader::sparing(&repository).unwrap();
+        let reader = Reader::for_lookup(&repository).unwrap();
         assert_eq!(list(&reader, &long.snapshot), long.contents.len());
         let read = index_reads(&store);
         assert!(
@@ -274,7 +274,7 @@ fn merged_runs_have_both_parts_in_order() {
     };
     assert_eq!(runs.len(), 2);
     let mut made = Vec::new();
-    let merge = Merge { runs: &runs, hidden: &[], dead: &HashSet::new(), generation: 0 };
+    let merge = RunMerge { runs: &runs, hidden: &[], dead: &HashSet::new(), generation: 0 };
     merge_runs(&repository, &merge, &mut |sealed| {
         made.push(sealed);
         Ok(())
@@ -302,7 +302,7 @@ fn a_run_that_is_wanted_again_and_again_is_fetched_whole_once() {
     let long = Long::new(LONG);
     let cache = fast_folder();
     let (store, repository) = long.open(cache.path());
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     let before = index_reads(&store);
     for block in 0..BLOCKS_MAX {
         assert!(long.is_at(&reader, &long.id_in(block)));
@@ -328,7 +328,7 @@ fn threads_that_look_at_once_find_everything_and_fetch_the_run_once() {
     let long = Long::new(LONG);
     let cache = fast_folder();
     let (store, repository) = long.open(cache.path());
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     let before = index_reads(&store);
     std::thread::scope(|scope| {
         for first in 0..8 {
@@ -346,7 +346,7 @@ fn threads_that_look_at_once_find_everything_and_fetch_the_run_once() {
         bytes <= BLOCKS_MAX as u64 * BLOCK_LEN_BYTES + long.len_bytes,
         "{spent:?} after {before:?}"
     );
-    assert!(only_run(&reader).far().is_none());
+    assert!(only_run(&reader).remote().is_none());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_run_that_goes_away_is_looked_for_again() {
     let long = Long::new(LONG);
     let cache = fast_folder();
     let (store, repository) = long.open(cache.path());
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     list(&reader, &long.snapshot);
     let (run, ..) = plant(&long.repo, Planted { content: CONTENT + 1, ..LONG });
     assert!(run != long.run && long.is_at(&reader, &long.id_in(3)), "another run names it now");
@@ -369,7 +369,7 @@ fn a_run_that_goes_away_is_looked_for_again() {
         [&name[..]]
     );
     // No block of it is in the memory of another reader.
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     long.repo.memory.remove(&run).unwrap();
     assert_eq!(reader.locate(&long.id_in(4)).unwrap(), None, "no run names it any more");
     assert!(
@@ -392,7 +392,7 @@ fn a_run_that_is_listed_and_never_there_is_not_looked_for_for_ever() {
         Arc::new(FaultStore::new(long.repo.memory.clone(), (2..50).map(gone).collect())),
         cache.path(),
     );
-    let reader = Reader::sparing(&repository).unwrap();
+    let reader = Reader::for_lookup(&repository).unwrap();
     let error = reader.locate(&long.id_in(0)).unwrap_err();
     assert!(
         error.is_not_found() && long.run.name.contains(&only_run(&reader).name().to_hex()),

@@ -17,7 +17,7 @@ use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots::prepare::{self, NewTree};
-use drumlin::repo::write::{Checkpoints, Identity};
+use drumlin::repo::write::{Checkpoints, SessionIdentity};
 use drumlin::repo::{InitOptions, Lane, Reader, Repository, Session, SessionOptions, snapshots};
 use drumlin::store::memory::MemoryStore;
 
@@ -55,7 +55,7 @@ impl Forger {
             checkpoints,
         };
         let identity =
-            Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(|| NOW) };
+            SessionIdentity { host: "attacker".to_owned(), parent: None, clock: Arc::new(|| NOW) };
         let session =
             Session::new(Reader::new(repository).unwrap().chunk_index().clone(), options, identity);
         Self { repository: repository.clone(), session }
@@ -86,7 +86,7 @@ impl Forger {
     pub fn finish(self, root: ChunkId, totals: Totals, sequence: u64) -> Snapshot {
         let tree = NewTree { root, totals, parent: None };
         let secured =
-            prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+            prepare::prepare(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: self.repository.config().repository,

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One bit per record of the index.
-pub struct Marks(Vec<AtomicU64>);
+pub struct MarkBits(Vec<AtomicU64>);
 
-impl Marks {
+impl MarkBits {
     /// Makes `count` bits, all clear.
     pub fn new(count: u64) -> Self {
         Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
@@ -59,16 +59,16 @@ impl Notes {
 
     /// Notes what is said first of a chunk; returns what was noted before if that is something
     /// else.
-    pub fn say(&self, number: u64, said: impl Hash) -> Said {
+    pub fn say(&self, number: u64, said: impl Hash) -> Statement {
         let Some(slot) = self.slot(number) else {
-            return Said::Unknown;
+            return Statement::Unknown;
         };
         // 0 is: nothing was said.
         let hash = (self.hashes.hash_one(said) as u32).max(1);
         match slot.compare_exchange(0, hash, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Said::First,
-            Err(before) if before == hash => Said::Again,
-            Err(_) => Said::Otherwise,
+            Ok(_) => Statement::First,
+            Err(before) if before == hash => Statement::Same,
+            Err(_) => Statement::Different,
         }
     }
 
@@ -91,10 +91,10 @@ impl Notes {
 
 /// How what is said of a chunk compares with what was said before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Statement {
     First,
-    Again,
-    Otherwise,
+    Same,
+    Different,
     Unknown,
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn each_mark_is_set_once() {
-        let marks = Marks::new(130);
+        let marks = MarkBits::new(130);
         for number in [0, 63, 64, 129] {
             assert!(!marks.is_set(number) && marks.set(number), "{number}");
             assert!(marks.is_set(number) && !marks.set(number), "{number}");
@@ -117,11 +117,14 @@ mod tests {
     #[test]
     fn another_statement_about_a_chunk_is_noticed() {
         let notes = Notes::new(3);
-        assert_eq!(notes.say(0, "file"), Said::First);
-        assert_eq!((notes.say(0, "file"), notes.say(0, "dir")), (Said::Again, Said::Otherwise));
+        assert_eq!(notes.say(0, "file"), Statement::First);
+        assert_eq!(
+            (notes.say(0, "file"), notes.say(0, "dir")),
+            (Statement::Same, Statement::Different)
+        );
         notes.note_len(2, 17);
         assert!(!notes.has_other_len(2, 17) && notes.has_other_len(2, 18));
         assert!(!notes.has_other_len(1, 5), "nothing was noted");
-        assert_eq!(Notes::new(0).say(0, "anything"), Said::Unknown);
+        assert_eq!(Notes::new(0).say(0, "anything"), Statement::Unknown);
     }
 }
