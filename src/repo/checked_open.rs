@@ -1,4 +1,4 @@
-//! Opening a repository at a place that this machine may remember.
+//! Opening a repository, with a check against what this machine remembers of the place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use crate::store::Store;
 /// What is known about a repository before it is opened, and what the user accepts.
 #[derive(Default)]
 pub struct OpenConditions {
-    /// The folder of what this machine remembers; without one nothing is remembered.
+    /// The directory of this machine's memory; without one nothing is remembered.
     pub state_dir: Option<PathBuf>,
-    /// The repository's folder, if it is one of this machine.
+    /// The repository's directory, if it is in a file system of this machine.
     pub folder: Option<PathBuf>,
     /// What the user accepts.
     pub accept: Accept,
-    /// What is expected.
+    /// What the repository must be.
     pub expected: Expected,
-    /// Whether nothing of it is to be remembered.
+    /// Whether to remember nothing.
     pub is_dry: bool,
 }
 
 /// Opens the repository at a place, and makes sure that it is the one that this machine remembers
 /// there.
 ///
-/// That it has not gone back in time is seen when it is listed; here only if the place is known
-/// to hold several copies of it in turn, if going back is accepted now, or if it is a folder to
-/// which nothing else would look.
+/// A rollback is usually noticed later, when the snapshots are listed. It is checked here if this
+/// place is known to hold several copies in turn, if the user accepts a rollback now, or if another
+/// directory than the remembered one holds the repository.
 pub fn open_checked(
     store: Arc<dyn Store>,
     secret: &Secret,
@@ -73,7 +73,7 @@ pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
     }
 }
 
-/// Remembers a repository that was made just now, whatever was at its place before.
+/// Remembers a repository that was created just now, and forgets what was at its place before.
 pub fn remember(
     repository: &Repository,
     state_dir: Option<&Path>,
@@ -81,20 +81,20 @@ pub fn remember(
     let (place, alias) = (repository.store().place(), repository.location());
     let witness = Witness::open_with_alias(state_dir, place, alias, Accept::default(), false);
     witness.begin_anew();
-    // It cannot fail: nothing is remembered.
+    // This cannot fail, because nothing is remembered.
     let _ = witness.admit(&repository.identity());
     witness.trouble()
 }
 
-/// Makes sure that the repository has not gone back in time, for those that do not list its
-/// snapshots otherwise.
+/// Fails with `RolledBack` if the repository lacks what this machine saw in it, for callers that do
+/// not list snapshots otherwise.
 pub fn check_rollback(repository: &Repository) -> Result<()> {
     trash::refuse_hidden(repository, &Present::list(repository)?)?;
     Generations::list(repository).map(drop)
 }
 
-/// Finds out which of the copies that are known here this one is; one that is none of them is
-/// remembered too, if the user accepts it.
+/// Finds out which of the remembered copies this one is. A copy that is none of them is remembered
+/// as another one, if the user accepts a rollback.
 fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Repository>> {
     let witness = repository.witness();
     let last = witness.copy();
@@ -113,8 +113,8 @@ fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Reposito
             witness.use_copy(last);
             Err(error)
         }
-        // What a dry run learns of a copy that is not remembered must not be taken for another
-        // one's.
+        // A dry run does not remember the new copy, so what it learns must not go into the cache,
+        // where a later copy with the same number would use it.
         _ if witness.is_dry() => repository.as_copy(witness.add_copy(), Path::new("")),
         _ => repository.as_copy(witness.add_copy(), cache_dir),
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a repository, by what the user can do about it.
+//! Errors of repository operations, distinguished by what the user can do.
 
 use std::path::PathBuf;
 
@@ -13,64 +13,49 @@ pub enum Error {
     /// There is no repository at the location.
     #[error("there is no repository at {location}")]
     NoRepository {
-        /// Where it was looked for.
         location: String,
         /// Whether this machine has used one there.
         is_known: bool,
     },
-    /// The config of a repository is gone, and what is stored in it is not.
+    /// The config of a repository is gone, but other objects are there.
     #[error("the repository at {location} has lost its config")]
-    ConfigLost {
-        /// Where it is.
-        location: String,
-    },
-    /// No config of a repository opens, with the key that opened a slot of it.
+    ConfigLost { location: String },
+    /// No config of a repository opens with the keys from its key slot.
     #[error("no config of the repository at {location} can be read")]
     ConfigDamaged {
-        /// Where it is.
         location: String,
-        /// What is wrong with the newest.
+        /// The fault of the newest config.
         source: Box<Error>,
     },
-    /// Nothing is left in `keys/`.
+    /// There is no object in `keys/`.
     #[error("the repository at {location} has lost its keys")]
-    KeysLost {
-        /// Where it is.
-        location: String,
-    },
-    /// A place holds another repository than the one that is known there.
+    KeysLost { location: String },
+    /// The repository is not the one that this machine remembers at the place.
     #[error(
         "another repository answers at {location}: its fingerprint is {}, not {}",
         grouped(found),
         grouped(known)
     )]
     AnotherRepository {
-        /// Where it is.
         location: String,
-        /// The start of the fingerprint that is known, in hex.
+        /// The start of the remembered fingerprint, in hex.
         known: String,
-        /// The fingerprint that was found.
         found: String,
     },
-    /// So many key slots, or such dear ones, that not all of them were tried.
+    /// Some key slots were not tried, because there are too many or their passwords are too costly
+    /// to derive keys from.
     #[error("no key that was tried opens the repository, and {untried} would cost too much to try")]
     TooManyKeys {
-        /// How many were not tried.
+        /// Number of key slots that were not tried.
         untried: usize,
     },
-    /// `init` found a repository.
+    /// `init` found a repository at the location.
     #[error("there already is a repository at {location}")]
-    AlreadyExists {
-        /// Where it is.
-        location: String,
-    },
+    AlreadyExists { location: String },
     /// No key slot opens with the given secret.
     #[error("wrong password or key for the repository at {location}")]
-    WrongSecret {
-        /// Where it is.
-        location: String,
-    },
-    /// The last key slot must stay.
+    WrongSecret { location: String },
+    /// The last key slot cannot be removed.
     #[error("this is the last key of the repository: without it nothing can be read any more")]
     LastKey,
     /// A name given by the user matches nothing.
@@ -78,21 +63,18 @@ pub enum Error {
     NotFound {
         /// `snapshot`, `key`, `path`.
         what: &'static str,
-        /// What was given.
         text: String,
     },
-    /// A name given by the user matches more than one thing.
+    /// A name given by the user matches more than one object.
     #[error("'{text}' matches more than one {what}")]
     Ambiguous {
         /// `snapshot`, `key`.
         what: &'static str,
-        /// What was given.
         text: String,
     },
     /// The store no longer holds what this machine saw there.
     #[error("the repository at {location} went back in time: {what} is gone")]
     RolledBack {
-        /// Where it is.
         location: String,
         /// What is missing.
         what: String,
@@ -100,20 +82,16 @@ pub enum Error {
     /// The store failed.
     #[error("{}", said_of(_0))]
     Store(#[from] StoreError),
-    /// None of the packs can be read, although the store answers: what failed is the disk, or what
-    /// is in front of it.
+    /// None of the packs can be read, although the store answers: probably the disk or the server
+    /// failed, not the packs.
     #[error(
         "none of the packs at {location} can be read: the disk or the server has failed, and \
             nothing is concluded from that"
     )]
-    NothingReadable {
-        /// Where it is.
-        location: String,
-    },
-    /// A container does not open.
+    NothingReadable { location: String },
+    /// A container cannot be opened.
     #[error("{object} is damaged")]
     Damaged {
-        /// The object.
         object: String,
         /// What is wrong with it.
         #[source]
@@ -122,121 +100,79 @@ pub enum Error {
     /// A structure inside an authentic container breaks a rule.
     #[error("{object} cannot be understood")]
     Malformed {
-        /// The object.
         object: String,
-        /// The rule.
         #[source]
         source: DecodeError,
     },
-    /// An object's bytes are not those that its name promises.
+    /// An object's content does not match the hash in its name.
     #[error("{object} is damaged: its content does not fit its name")]
-    WrongContent {
-        /// The object.
-        object: String,
-    },
-    /// The index knows no place of a chunk.
+    WrongContent { object: String },
+    /// The index has no record of a chunk.
     #[error("chunk {} is missing from the repository", id.short())]
-    MissingChunk {
-        /// The chunk.
-        id: ChunkId,
-    },
-    /// A collector removed a chunk that a backup relied on: it must be stored again from the
+    MissingChunk { id: ChunkId },
+    /// A collector removed a chunk that a backup relied on; the backup must store it again from the
     /// source.
     #[error("chunk {} was removed by a prune while the backup relied on it", id.short())]
-    Swept {
-        /// The chunk.
-        id: ChunkId,
-    },
+    Swept { id: ChunkId },
     /// Collectors kept removing what a backup relied on.
     #[error("prunes kept removing what the backup relied on, {rounds} times in a row")]
     Contended {
-        /// How often it was tried.
+        /// Number of attempts.
         rounds: usize,
     },
-    /// A chunk's bytes do not have its id.
+    /// A chunk's bytes do not match its id.
     #[error("chunk {} is damaged", id.short())]
-    WrongChunk {
-        /// The chunk.
-        id: ChunkId,
-    },
-    /// A snapshot's signature does not hold.
+    WrongChunk { id: ChunkId },
+    /// A signature is not valid.
     #[error("{object} was not written by a key of this repository")]
-    BadSignature {
-        /// The object.
-        object: String,
-    },
+    BadSignature { object: String },
     /// The snapshot is not in the trash.
     #[error("snapshot {} is not forgotten", id.short())]
-    NotForgotten {
-        /// The snapshot.
-        id: SnapshotId,
-    },
+    NotForgotten { id: SnapshotId },
     /// The snapshot is protected from being forgotten.
     #[error("snapshot {} is protected", id.short())]
-    Protected {
-        /// The snapshot.
-        id: SnapshotId,
-    },
+    Protected { id: SnapshotId },
     /// The snapshot is in the trash.
     #[error("snapshot {} is in the trash", id.short())]
-    InTrash {
-        /// The snapshot.
-        id: SnapshotId,
-    },
-    /// A forgotten snapshot can not be brought back any more.
+    InTrash { id: SnapshotId },
+    /// A forgotten snapshot cannot be restored from the trash any more.
     #[error("snapshot {} was forgotten too long ago to be brought back", id.short())]
-    Collected {
-        /// The snapshot.
-        id: SnapshotId,
-    },
-    /// A collector is deciding about a forgotten snapshot, and the store is none on which it could
-    /// be stopped.
+    Collected { id: SnapshotId },
+    /// A collector is deciding about a forgotten snapshot, and on this store it cannot be
+    /// cancelled.
     #[error("a prune is deciding about snapshot {}", id.short())]
-    Undecided {
-        /// The snapshot.
-        id: SnapshotId,
-    },
-    /// A collector found records of another one, on a store on which there must be one.
+    Undecided { id: SnapshotId },
+    /// A collector found records of another one, on a store that allows only one at a time.
     #[error("another prune is at work: generation {generation} is not what this one wrote")]
-    SecondCollector {
-        /// The generation.
-        generation: u64,
-    },
+    SecondCollector { generation: u64 },
     /// A record tells collectors to remove what must not be removed.
     #[error("{object} must not be carried out: {why}")]
     Unjustified {
-        /// The record.
         object: String,
-        /// What it would remove.
+        /// Why its verdict is not valid.
         why: String,
     },
-    /// A store does not do what every store must.
+    /// A store lacks a property that every store must have.
     #[error("the store at {location} cannot be used: {what}")]
     UnusableStore {
-        /// Where it is.
         location: String,
-        /// What it does not do.
+        /// The property.
         what: &'static str,
     },
-    /// Locks are to be extended in a store that makes none.
+    /// Object locks are to be extended, but the store has none.
     #[error("the objects at {location} are not locked")]
-    NoLocks {
-        /// Where it is.
-        location: String,
-    },
-    /// Local state could not be read or written.
+    NoLocks { location: String },
+    /// The local cache cannot be read or written.
     #[error("cannot use the local cache at {path}")]
     Cache {
-        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// Others could have put anything into the folder of local state.
+    /// The cache directory is writable for other users, who could have put anything into it.
     #[error("the cache folder {path} is not safe to use: {why}")]
     ForeignCache {
-        /// The folder.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -244,7 +180,7 @@ pub enum Error {
     /// The system gave no randomness.
     #[error("the system gave no random bytes: {0}")]
     Random(getrandom::Error),
-    /// Threads could not be started, or one of them broke.
+    /// Threads could not be started, or one of them panicked.
     #[error("cannot run threads: {0}")]
     Threads(String),
     /// The operation was asked to stop.
@@ -261,8 +197,7 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
     }
 
-    /// Returns whether an object is there and the store cannot read it: its content may be as it
-    /// ever was.
+    /// Returns whether an object exists but the store cannot read it; its content may be intact.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::Unreadable)
     }
@@ -272,8 +207,8 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::Full)
     }
 
-    /// Returns whether the store could not be reached, or did not answer: nothing is known about
-    /// what was asked.
+    /// Returns whether the store could not be reached or did not answer, so that nothing is known
+    /// about the object.
     pub fn is_trouble(&self) -> bool {
         matches!(
             self,
@@ -301,7 +236,7 @@ impl Error {
             )
     }
 
-    /// Returns whether an index run is damaged: in the store, or only its local copy.
+    /// Returns whether an index run is damaged, in the store or only in its local copy.
     pub fn is_of_index(&self) -> bool {
         let of_index = |object: &String| object.starts_with("index/");
         match self {
@@ -321,7 +256,7 @@ impl Error {
     }
 }
 
-/// Returns what a store's failure means to the repository.
+/// Returns the message for a store's failure.
 fn said_of(error: &StoreError) -> &'static str {
     match error.kind {
         ErrorKind::Unreadable => "an object of the repository cannot be read",
@@ -329,7 +264,7 @@ fn said_of(error: &StoreError) -> &'static str {
     }
 }
 
-/// Returns the start of a fingerprint as people compare it.
+/// Returns the start of a fingerprint in groups of four digits, for people to compare.
 fn grouped(hex: &str) -> String {
     let groups: Vec<&str> =
         (0..hex.len().min(32)).step_by(4).filter_map(|at| hex.get(at..at + 4)).collect();

@@ -5,16 +5,16 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`objects`] | names of objects, how small ones are created and read |
+//! | [`objects`] | names of objects; creating and reading small ones |
 //! | `cache` | local copies of immutable objects |
-//! | [`open`] | [`Repository`], key slots, what this machine remembers of a place |
+//! | [`open`] | [`Repository`], key slots, this machine's memory of a place |
 //! | [`index`] | where chunks are |
 //! | [`read`] | from a chunk id to its bytes; directories, node by node |
 //! | [`gc`] | the collection protocol: generations, intents, object locks |
 //! | [`mod@write`] | sessions: chunks in, durable packs and index runs out |
 //! | [`snapshots`] | commit, lists, trash, protections |
-//! | [`audit`] | what the store itself holds, for `check` and `repair` |
-//! | [`checked_open`] | opening at a place that this machine may remember |
+//! | [`audit`] | listings of the store itself, for `check` and `repair` |
+//! | [`checked_open`] | opening a repository, with a check against that memory |
 
 pub mod audit;
 mod cache;

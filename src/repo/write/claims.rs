@@ -1,4 +1,4 @@
-//! The ids of chunks that this session took and no index run names yet.
+//! Ids of chunks that this session stores and that no index run names yet.
 
 use std::sync::Mutex;
 
@@ -12,17 +12,17 @@ const SHARDS: usize = 16;
 pub struct Claims([Mutex<ChunkSet>; SHARDS]);
 
 impl Claims {
-    /// Returns whether `id` was taken.
+    /// Returns whether `id` was claimed.
     pub fn contains(&self, id: &ChunkId) -> bool {
         lock(self.shard(id)).contains(id)
     }
 
-    /// Takes `id`; true for the first caller only.
+    /// Claims `id`; true for the first caller only.
     pub fn insert(&self, id: &ChunkId) -> bool {
         lock(self.shard(id)).insert(*id)
     }
 
-    /// Forgets ids that an index run names now.
+    /// Forgets ids that an index run names by now.
     pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
         for id in ids {
             lock(self.shard(id)).remove(id);

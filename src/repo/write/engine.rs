@@ -1,5 +1,5 @@
-//! The threads of a session: a pool that compresses, and writers that seal packs, create them and
-//! write index runs.
+//! Threads of a session: a pool that compresses segments, and writers that seal packs, create them
+//! in the store and write index runs.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -23,13 +23,13 @@ use crate::repo::read::CompressedSegment;
 use crate::store::{ErrorKind, Key, StoreError};
 use crate::sync::lock;
 
-/// Packs that are on their way at once: few on a disk, as many as serve a distant store.
+/// Packs that are written at once: few to a disk, more to a remote store.
 const WRITERS_MIN: usize = 2;
 const WRITERS_MAX: usize = 16;
-/// What they may take together in bytes: with many writers packs are smaller.
-const ON_THEIR_WAY_BYTES: usize = 96 << 20;
+/// Bytes of all packs that are written at once: with many writers packs are smaller.
+const IN_FLIGHT_BYTES: usize = 96 << 20;
 
-/// How large things grow and how many of them there are.
+/// Sizes of packs, and numbers of buffers and threads.
 struct Sizes {
     pack_len: [usize; 2],
     pack_buffers: [usize; 2],
@@ -39,8 +39,8 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// A collector makes do with less: it competes with backups, and most of what it stores need
-    /// not be compressed.
+    /// Returns the sizes for a collector: it needs fewer threads, because most of its segments are
+    /// compressed already, and it competes with backups.
     fn of_collector(options: &SessionOptions) -> Self {
         let raw_buffers = 2 * options.lanes() + 2;
         Self {
@@ -63,10 +63,10 @@ impl Sizes {
                 chunks_per_run: 50_000,
             };
         }
-        // Each lane may hold two; the rest are on their way through the pool.
+        // Each lane may hold two; the rest are in the pool.
         let raw_buffers = 2 * options.lanes() + (options.threads + 2).min(8);
         let writers = transfers.clamp(WRITERS_MIN, WRITERS_MAX);
-        let data_len = (ON_THEIR_WAY_BYTES / writers).min(28 << 20);
+        let data_len = (IN_FLIGHT_BYTES / writers).min(28 << 20);
         let pack_len = [data_len, data_len.min(8 << 20)];
         Self {
             pack_len,
@@ -78,10 +78,10 @@ impl Sizes {
     }
 }
 
-/// Packs that are durable and not named by a run yet.
+/// Packs that are durable and that no run names yet.
 struct Placed {
     packs: Vec<PlacedPack>,
-    /// Chunks in them.
+    /// Chunks in `packs`.
     chunks: usize,
     checkpoint: Instant,
     /// Bytes of packs since the last checkpoint.
@@ -115,7 +115,7 @@ impl Placed {
 
 type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
-/// The running part of a session.
+/// The threads of a session, and the buffers that they share.
 pub struct Engine {
     index: Arc<ChunkIndex>,
     keys: SealKeys,
@@ -184,7 +184,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Returns whether any thread failed.
+    /// Returns whether a thread has failed.
     pub fn has_failed(&self) -> bool {
         self.failure.is_set()
     }
@@ -225,7 +225,7 @@ impl Engine {
         make(self.options.compression)
     }
 
-    /// Adds a segment to the open pack that is compressed already.
+    /// Adds a segment that is already compressed to the open pack.
     pub fn submit_compressed(
         &self,
         class: PackClass,
@@ -290,7 +290,7 @@ impl Engine {
         let Sealed { name, salt, bytes, toc } = sealed;
         let stored = self.create(&layout::pack_key(class, &name), &bytes);
         if class == PackClass::Meta && stored.is_ok() {
-            // Only a hint: without the copy the next backup reads the pack from the store.
+            // The copy is only a hint: without it the next backup reads the pack from the store.
             let _ = repository.cache().write_trees(&name.to_hex(), &bytes);
         }
         let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
@@ -301,7 +301,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Creates an object whose name is the hash of its bytes: one that exists is the same one.
+    /// Creates an object whose name is the hash of its bytes: one that exists already has the same
+    /// content.
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<()> {
         match self.index.repository().store().create(key, bytes) {
             Ok(()) | Err(StoreError { kind: ErrorKind::Exists, .. }) => {
@@ -312,7 +313,7 @@ impl Engine {
         }
     }
 
-    /// Names the packs that are durable in an index run, and drops their ids from memory.
+    /// Writes an index run for the durable packs if one is due, and drops their ids from memory.
     fn write_run_if_due(&self, at_end: bool) -> Result<()> {
         let (packs, is_checkpoint) = {
             let mut placed = lock(&self.placed);
@@ -332,16 +333,16 @@ impl Engine {
         let chunks =
             packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
         self.claims.forget(chunks.map(|chunk| &chunk.id));
-        // What the intent names must be durable, and so must the run; packs that come meanwhile are
-        // named too early, which is no harm: the session cannot commit without them.
+        // The intent may name only durable packs with a durable run. Packs that other writers
+        // finish meanwhile are named before their run, which is harmless: the session cannot commit
+        // without them.
         if is_checkpoint { self.journal.checkpoint(repository) } else { Ok(()) }
     }
 
-    /// Waits until every segment is in a pack, every pack is durable and every pack is named by a
-    /// run.
+    /// Waits until every segment is in a pack, and every pack is durable and named by a run.
     pub fn finish(&self) -> Result<()> {
         for _ in 0..self.sizes.raw_buffers {
-            // All buffers back means that no segment is on its way.
+            // When all buffers are back, no segment is left in the pool.
             self.raw_buffer();
         }
         for class in [PackClass::Meta, PackClass::Data] {
@@ -356,7 +357,7 @@ impl Engine {
                 self.failure.set(Error::Threads("a writer panicked".to_owned()));
             }
         }
-        // Also after a failure: packs that are durable help the next backup.
+        // This is done after a failure, too: durable packs help the next backup.
         let written = self.write_run_if_due(true);
         self.failure.take().map_or(written, Err)
     }

@@ -1,4 +1,6 @@
-//! What a session relies on, and what it has told of it. Spec: `format-spec/13-commit.md`.
+//! Journal of a session: the packs that it relies on, and the intents that name them.
+//!
+//! Spec: `format-spec/13-commit.md`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -13,17 +15,17 @@ use crate::repo::index::RunOrigin;
 use crate::repo::open::Repository;
 use crate::sync::lock;
 
-/// Tells the time.
+/// The clock that dates intents.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Who runs a session.
+/// The host and parent that a session's intents name.
 #[derive(Clone)]
 pub struct SessionIdentity {
-    /// Name of the host.
+    /// Host name.
     pub host: String,
-    /// The snapshot from which subtrees may be taken over unread.
+    /// The snapshot whose unchanged subtrees are referred to without being read.
     pub parent: Option<SnapshotId>,
-    /// Tells the time.
+    /// Dates the intents.
     pub clock: Clock,
 }
 
@@ -37,16 +39,16 @@ pub struct Journal {
 
 #[derive(Default)]
 struct JournalState {
-    /// The session; `None` for a collector's, which needs no intent.
+    /// The session's id; `None` for a collector, which writes no intents.
     session: Option<SnapshotId>,
     dependencies: HashSet<ObjectId>,
-    /// Those of them that no intent names yet.
+    /// Those dependencies that no intent names yet.
     unpublished: HashSet<ObjectId>,
     next_number: u64,
 }
 
 impl Journal {
-    /// Starts the journal of a session whose next intent has this number.
+    /// Starts the journal of a session whose next intent has the number `next_number`.
     pub fn of_session(
         session: SnapshotId,
         identity: SessionIdentity,
@@ -61,27 +63,27 @@ impl Journal {
         Self { identity: Some(identity), horizon, state, publishing: Mutex::default() }
     }
 
-    /// Starts the journal of a collector that stores chunks again.
+    /// Starts the journal of a collector that rewrites packs.
     pub fn of_collector(horizon: Horizon) -> Self {
         Self { identity: None, horizon, state: Mutex::default(), publishing: Mutex::default() }
     }
 
-    /// Returns what the session's runs say of themselves.
+    /// Returns the origin that the session's index runs state.
     pub fn origin(&self) -> RunOrigin {
         RunOrigin { generation: self.horizon.highest, session: self.session() }
     }
 
-    /// Returns the generation up to which the session's index says everything that repairs found.
+    /// Returns the generation up to which the session's index includes all findings of repairs.
     pub fn decided(&self) -> u64 {
         self.horizon.decided
     }
 
-    /// Returns the session; a collector has none.
+    /// Returns the session's id; a collector has none.
     pub fn session(&self) -> Option<SnapshotId> {
         lock(&self.state).session
     }
 
-    /// Returns who runs the session; a collector has no identity.
+    /// Returns the session's identity; a collector has none.
     pub fn identity(&self) -> Option<&SessionIdentity> {
         self.identity.as_ref()
     }
@@ -99,12 +101,13 @@ impl Journal {
         }
     }
 
-    /// Returns what the session began with.
+    /// Returns the horizon with which the session began.
     pub fn horizon(&self) -> &Horizon {
         &self.horizon
     }
 
-    /// Stores an intent that names what was not told before; `root` is absent in a checkpoint.
+    /// Stores an intent that names all packs that no intent names yet; `root` is absent in a
+    /// checkpoint.
     pub fn publish_intent(
         &self,
         repository: &Repository,
@@ -114,7 +117,7 @@ impl Journal {
         let (Some(session), Some(identity)) = (self.session(), &self.identity) else {
             return Ok(());
         };
-        // Several threads may be due at once, and each intent has a number of its own.
+        // Several threads may publish at once, and each intent needs its own number.
         let _publishing = lock(&self.publishing);
         let (packs, number) = {
             let mut state = lock(&self.state);
@@ -143,7 +146,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Stores an intent without a root, if there is anything to tell.
+    /// Stores an intent without a root, if there are packs that no intent names yet.
     pub fn checkpoint(&self, repository: &Repository) -> Result<()> {
         if lock(&self.state).unpublished.is_empty() {
             return Ok(());
@@ -155,7 +158,7 @@ impl Journal {
         )
     }
 
-    /// Returns whether a generation condemns what the session relies on.
+    /// Returns whether a generation condemns a pack or the parent that the session relies on.
     pub fn has_conflict(
         &self,
         repository: &Repository,
@@ -165,7 +168,7 @@ impl Journal {
         self.horizon.has_conflict(repository, &Dependencies { packs: &state.dependencies, parent })
     }
 
-    /// Goes on under another name, because the slot of the old one was burnt.
+    /// Continues under another session id, because the slot of the old one was burnt.
     pub fn rename(&self, session: SnapshotId) {
         let state = &mut *lock(&self.state);
         state.session = Some(session);

@@ -1,5 +1,5 @@
-//! One thread's way into a session: its own open segments, so that neighbours in the source stay
-//! neighbours in the store.
+//! Lane of one thread into a session, with its own open segments, so that neighbours in the source
+//! stay neighbours in the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,15 +34,15 @@ impl<'s> Lane<'s> {
         Self { session, engine: None, open: [None, None], last_pack: None }
     }
 
-    /// Returns the session.
+    /// Returns the session that the lane belongs to.
     pub fn session(&self) -> &'s Session {
         self.session
     }
 
-    /// Takes a chunk whose id is known, and returns whether it is new to the repository.
+    /// Stores a chunk if it is new to the repository, and returns whether it is.
     ///
-    /// Waits while the pipeline is full. Fails when the session failed anywhere: then nothing can
-    /// be committed any more.
+    /// Waits while the pipeline is full. Fails if any thread of the session has failed: then
+    /// nothing can be committed any more.
     pub fn put(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) -> Result<bool> {
         if self.engine.is_none() {
             if self.session.is_known_offline(id)? {
@@ -72,8 +72,8 @@ impl<'s> Lane<'s> {
         Ok(true)
     }
 
-    /// Stores a whole segment as it is compressed. For collectors, that know what is in it and that
-    /// it lies nowhere else.
+    /// Stores a whole compressed segment as it is, without a look into the index: a collector knows
+    /// its chunks, and that no other pack holds them.
     pub fn put_compressed(
         &mut self,
         segment: &CompressedSegment,
@@ -100,7 +100,7 @@ impl<'s> Lane<'s> {
         counters.bytes_new_raw.fetch_add(len_bytes, Ordering::Relaxed);
     }
 
-    /// Hands on what is left in the open segments.
+    /// Submits the open segments, even if they are not full.
     pub fn flush(&mut self) {
         let Some(engine) = &self.engine else {
             return;
@@ -119,7 +119,7 @@ fn class_of(kind: ChunkKind) -> PackClass {
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        // Also on the way out of an error: the buffer must go back, and what is in it may help the
+        // This happens after an error, too: the buffer must go back, and its chunks may help the
         // next backup.
         self.flush();
     }

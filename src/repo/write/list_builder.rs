@@ -1,7 +1,7 @@
 //! Chunk lists of files: a few references in the entry itself, many in a tree of list nodes.
 //!
-//! A node ends where the last reference says so, so a change inside a large file touches one leaf
-//! and its path. Spec: `format-spec/07-trees.md`, section "Chunk lists".
+//! The id of the last reference decides whether a node ends, so a change inside a large file
+//! touches one leaf and its path. Spec: `format-spec/07-trees.md`, section "Chunk lists".
 
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};
@@ -26,7 +26,7 @@ impl ListBuilder {
             *len += more;
             return Ok(());
         }
-        // A node is cut before the next piece, never behind a hole that may still grow.
+        // A node is cut only when the next piece comes, because a hole at its end may still grow.
         if ends_leaf(&self.leaf) {
             self.close_leaf(lane)?;
         }
@@ -66,7 +66,7 @@ impl ListBuilder {
     fn close_level(&mut self, lane: &mut Lane, level: usize) -> Result<()> {
         let children = std::mem::take(&mut self.levels[level]);
         if children.is_empty() {
-            // The level was just cut: its last node already stands above.
+            // The level was just cut, so its last node is already in the level above.
             return Ok(());
         }
         self.add_child(lane, level + 1, ListNode::Inner { level: node_level(level), children })
@@ -108,7 +108,7 @@ fn ends_node(count: usize, hash: u32) -> bool {
     count >= LIST_NODE_MAX || (count >= LIST_NODE_MIN && hash < LIST_SPLIT_BELOW)
 }
 
-/// Ids are keyed hashes, so their own bytes decide.
+/// Returns the hash that decides where nodes end: ids are keyed hashes, so their first bytes serve.
 fn split_hash(id: &ChunkId) -> u32 {
     u32::from_le_bytes(id.0[..4].try_into().expect("4 bytes"))
 }

@@ -1,5 +1,6 @@
-//! Writing: chunks in, durable packs and index runs out. Spec: `format-spec/13-commit.md`, section
-//! 3.
+//! Writing: chunks in, durable packs and index runs out.
+//!
+//! Spec: `format-spec/13-commit.md`, section 3.
 
 mod claims;
 mod engine;

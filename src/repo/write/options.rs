@@ -8,28 +8,28 @@ use crate::compress::Compression;
 use crate::repo::error::Error;
 use crate::sync::lock;
 
-/// How a session works.
+/// Options of a write session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
-    /// How hard segments are compressed.
+    /// Level of compression.
     pub compression: Compression,
-    /// Threads that compress (at least 1).
+    /// Number of threads that compress, at least 1.
     pub threads: usize,
-    /// Smaller packs and fewer buffers: about 40 MiB instead of 150.
+    /// Whether to use smaller packs and fewer buffers: about 40 MiB of memory instead of 150.
     pub low_memory: bool,
-    /// Counts what would be stored, and stores nothing.
+    /// Whether only to count what would be stored.
     pub dry_run: bool,
     /// When checkpoints are made.
     pub checkpoints: Checkpoints,
 }
 
-/// After how much a session writes a run and an intent, so that an interrupted backup finds what it
-/// stored.
+/// Limits after which a session writes an index run and an intent, so that an interrupted backup
+/// finds what it stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoints {
-    /// After this time at the latest.
+    /// Longest time between two checkpoints.
     pub interval: Duration,
-    /// After so many bytes of packs.
+    /// Most bytes of packs between two checkpoints.
     pub bytes: u64,
 }
 
@@ -55,16 +55,16 @@ pub struct Counters {
     pub bytes_of_runs: AtomicU64,
 }
 
-/// What a session stored.
+/// Numbers of what a session stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionStats {
     /// Chunks stored for the first time.
     pub chunks_new: u64,
-    /// Their bytes before compression.
+    /// Bytes of new chunks before compression.
     pub bytes_new_raw: u64,
-    /// Bytes of all packs and runs.
+    /// Bytes of new packs and index runs.
     pub bytes_stored: u64,
-    /// Those of them that are of runs.
+    /// Bytes of new index runs.
     pub bytes_of_runs: u64,
 }
 

@@ -1,14 +1,16 @@
-//! One write session: chunks in, durable packs and index runs out, and only then a token that
-//! allows a commit.
+//! Write session: takes chunks, makes packs and index runs durable, and only then returns the token
+//! that a commit needs.
 //!
 //! ```text
 //! Lane::put ── claim ── new? ── segment ── compress (pool) ── pack ── seal, create (writers) ── index run
 //! ```
 //!
 //! Memory is bounded by the number of buffers: a full pipeline makes `put` wait. If the process
-//! dies at any point, the packs and runs that were created stay valid and are found by the next
-//! backup; packs that no run names yet are garbage for a collector. What the session relies on
-//! stands in its journal. Spec: `format-spec/13-commit.md`.
+//! dies, the packs and runs that it created stay valid, and the next backup uses them; packs that
+//! no run names yet are garbage for a collector. The journal of the session holds what it relies
+//! on.
+//!
+//! Spec: `format-spec/13-commit.md`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +28,7 @@ use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::sync::lock;
 
-/// Proof that everything a session took is durable: without it no snapshot can be committed.
+/// Proof that all chunks of a session are durable; a snapshot cannot be committed without it.
 pub struct DurablePacks {
     stats: SessionStats,
     pub(in crate::repo) index: Arc<ChunkIndex>,
@@ -35,19 +37,19 @@ pub struct DurablePacks {
 }
 
 impl DurablePacks {
-    /// Returns what was stored.
+    /// Returns numbers of what was stored.
     pub fn stats(&self) -> SessionStats {
         self.stats
     }
 }
 
-/// Who makes a session, and so how it begins.
+/// Kind of a session, which decides how it begins.
 enum SessionOrigin {
-    /// A backup, that asks the store when it must.
+    /// A backup; it lists the index and the generations in the store when it must.
     Backup(SessionIdentity),
-    /// A backup that goes on under the same name, with the number of its next intent.
+    /// A backup that continues under the same session id, with the number of its next intent.
     Resumed(SessionIdentity, SnapshotId, u64),
-    /// A collector, that has asked already.
+    /// A collector, which has listed them already.
     Collector(Horizon),
 }
 
@@ -59,26 +61,26 @@ pub struct Session {
     pub(super) counters: Arc<Counters>,
     origin: SessionOrigin,
     journal: Mutex<Option<Arc<Journal>>>,
-    /// Whether the index is only what this machine knew before.
+    /// Whether the index holds only what this machine had cached.
     is_outdated: AtomicBool,
     engine: Mutex<Option<Arc<Engine>>>,
-    /// Chunks that were found in the local index before the store was asked for its own.
+    /// Chunks that were found in the cached index before the index in the store was listed.
     found_offline: Mutex<Vec<ChunkId>>,
 }
 
-/// Bytes of new chunks from which on it is worth two requests to know what others stored.
+/// Bytes of new chunks after which two requests are worth it, to know what other machines stored.
 const CATCH_UP_BYTES: u64 = 8 << 20;
-/// How many chunks may be found in the local index alone before the store is asked.
+/// Number of chunks that may be found in the cached index alone before the store is listed.
 const FOUND_OFFLINE_MAX: usize = 10_000;
 
 impl Session {
-    /// Starts a session that dedups against `index`; nothing is asked of the store until
-    /// the first new chunk.
+    /// Starts a session that deduplicates against `index`; it sends no request before the first new
+    /// chunk.
     pub fn new(index: Arc<ChunkIndex>, options: SessionOptions, identity: SessionIdentity) -> Self {
         Self::begin(index, options, SessionOrigin::Backup(identity))
     }
 
-    /// Starts a session that stores more for one that finished, under the same name.
+    /// Starts a session that continues a finished one, under the same session id.
     pub(in crate::repo) fn resume(durable: DurablePacks) -> Option<Self> {
         let DurablePacks { index, options, journal, .. } = durable;
         let origin = SessionOrigin::Resumed(
@@ -89,8 +91,8 @@ impl Session {
         Some(Self::begin(index, options, origin))
     }
 
-    /// Starts a collector's session, which relies on nothing and stores what `index` does
-    /// not trust.
+    /// Starts a collector's session, which relies on nothing and stores all chunks for which
+    /// `index` has no trusted place.
     pub fn of_collector(index: Arc<ChunkIndex>, options: SessionOptions, horizon: Horizon) -> Self {
         Self::begin(index, options, SessionOrigin::Collector(horizon))
     }
@@ -109,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Returns the index that the session dedups against.
+    /// Returns the index against which the session deduplicates.
     pub fn index(&self) -> &Arc<ChunkIndex> {
         &self.index
     }
@@ -119,7 +121,7 @@ impl Session {
         self.index.repository()
     }
 
-    /// Returns what names chunks and cuts files.
+    /// Returns the keys that name chunks and cut files.
     pub fn ids(&self) -> &IdKeys {
         self.repository().ids()
     }
@@ -135,14 +137,14 @@ impl Session {
         }
     }
 
-    /// Returns whether anything was put, so that the store was asked for its index.
+    /// Returns whether a chunk was put, so that the threads run and the horizon is known.
     pub fn is_started(&self) -> bool {
         lock(&self.engine).is_some()
     }
 
-    /// Brings the index up to date with the store, if that was put off and is worth it by now.
+    /// Updates the index from the store, if that was postponed and is worth it by now.
     ///
-    /// The horizon stays what it was: what was relied on before is judged by it.
+    /// The horizon stays as it was: earlier dependencies are judged by it.
     fn catch_up(&self) -> Result<()> {
         if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES
             && self.is_outdated.swap(false, Ordering::Relaxed)
@@ -153,7 +155,7 @@ impl Session {
         Ok(())
     }
 
-    /// Confirms the key and learns what to avoid, once, and returns the journal.
+    /// Returns the journal; the first call confirms the key and reads the horizon.
     pub(in crate::repo) fn open_journal(&self) -> Result<Arc<Journal>> {
         let mut journal = lock(&self.journal);
         if let Some(journal) = &*journal {
@@ -162,8 +164,8 @@ impl Session {
         let repository = self.index.repository();
         let begin = |identity: &SessionIdentity, session, number| {
             repository.confirm_key()?;
-            // A session that stores little does with what this machine knows already; the look
-            // before the commit decides.
+            // A session that stores little can begin with the cached index; the check before the
+            // commit decides.
             let noted = if number == 0 { horizon::noted(&self.index) } else { None };
             self.is_outdated.store(noted.is_some(), Ordering::Relaxed);
             let horizon = noted.map_or_else(|| horizon::sync(&self.index), Ok)?;
@@ -179,7 +181,8 @@ impl Session {
             SessionOrigin::Collector(horizon) => Journal::of_collector(horizon.clone()),
         });
         for id in lock(&self.found_offline).drain(..) {
-            // Its bytes are gone by now; the backup begins again and stores it from the source.
+            // The caller does not have the chunk's bytes any more; so the backup begins again and
+            // stores it from the source.
             made.depend_on(self.index.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
         }
         *journal = Some(made.clone());
@@ -188,8 +191,7 @@ impl Session {
 
     /// Starts the threads, once.
     ///
-    /// Called with the first chunk: a backup that finds nothing changed never gets here and sends
-    /// no request.
+    /// The first chunk calls this: a backup of unchanged sources never does, and sends no request.
     pub(in crate::repo) fn start(&self) -> Result<Arc<Engine>> {
         let mut engine = lock(&self.engine);
         if let Some(engine) = &*engine {
@@ -210,12 +212,11 @@ impl Session {
         Ok(started)
     }
 
-    /// Returns whether a chunk needs no storing as far as the local index knows, while the store
-    /// was not asked yet.
+    /// Returns whether the cached index has a chunk, while the store was not asked yet.
     ///
-    /// So a file that is read again and found unchanged costs no request.
+    /// Then a file that is read again but has not changed costs no request.
     pub(in crate::repo) fn is_known_offline(&self, id: &ChunkId) -> Result<bool> {
-        // Held so that no id slips in behind the check that `start` makes of all of them.
+        // The lock is held so that no id is added after `start` has checked all of them.
         let engine = lock(&self.engine);
         if engine.is_some()
             || lock(&self.journal).is_some()
@@ -228,10 +229,10 @@ impl Session {
         Ok(found_offline.len() <= FOUND_OFFLINE_MAX)
     }
 
-    /// Claims a missing chunk: true for exactly one caller, which must then put
-    /// it.
+    /// Claims a missing chunk: true for exactly one caller, which must then store it.
     ///
-    /// `last` is the pack that the caller was led to before: neighbours mostly lie together.
+    /// `last` is the pack of the caller's previous chunk: neighbours are mostly in one pack, so the
+    /// journal is asked less often.
     pub(in crate::repo) fn claim(&self, id: &ChunkId, last: &mut Option<ObjectId>) -> Result<bool> {
         if self.claims.contains(id) {
             return Ok(false);
@@ -248,10 +249,10 @@ impl Session {
         Ok(self.claims.insert(id))
     }
 
-    /// Makes everything durable and returns the token for the commit; all lanes must have been
+    /// Makes everything durable and returns the token for the commit. All lanes must have been
     /// flushed.
     ///
-    /// Fails with the first error of any thread; what was stored until then is indexed and helps
+    /// Fails with the first error of any thread. What was stored until then is indexed and helps
     /// the next backup.
     pub fn finish(self) -> Result<DurablePacks> {
         let journal = self.open_journal()?;
@@ -260,8 +261,7 @@ impl Session {
         Ok(DurablePacks { stats, index: self.index.clone(), options: self.options, journal })
     }
 
-    /// Makes what was taken so far durable without allowing a commit, for a backup that was
-    /// interrupted.
+    /// Makes everything durable without allowing a commit, for a backup that was interrupted.
     pub fn abandon(self) -> Result<SessionStats> {
         self.settle()?;
         if let Some(journal) = lock(&self.journal).as_ref().filter(|_| !self.options.dry_run) {
@@ -278,8 +278,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // An abandoned session must not leave threads behind; its errors have been reported by
-        // the caller.
+        // An abandoned session must end its threads; the caller has reported its errors.
         let _ = self.settle();
     }
 }

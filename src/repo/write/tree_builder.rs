@@ -1,7 +1,8 @@
-//! Directories as search trees: entries in, nodes out, one change touches one leaf and its path.
+//! Builder of directories as search trees, in which one change touches one leaf and its path.
 //!
-//! Where a node ends depends on names alone, so changing a file never moves a boundary. Spec:
-//! `format-spec/07-trees.md`, section "Splitting directories".
+//! Where a node ends depends on names alone, so a changed file never moves a boundary.
+//!
+//! Spec: `format-spec/07-trees.md`, section "Splitting directories".
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ pub struct TreeBuilder {
     leaf: Vec<DirEntry>,
     /// Bytes of the leaf's names, attributes and inline content.
     bulk: usize,
-    /// Whether the directory turned out larger than one node, so that leaves are cut as soon as
-    /// they can be.
+    /// Whether the directory is larger than one node, so that leaves are cut as soon as the rule
+    /// allows it.
     is_split: bool,
     levels: Vec<Vec<TreeChild>>,
     totals: Totals,
@@ -50,14 +51,14 @@ impl TreeBuilder {
         self.bulk += entry.entry.bulk_len();
         self.leaf.push(entry);
         let count = self.leaf.len();
-        // Hashing is only worth it where it can decide.
+        // The hash is computed only where it can decide.
         let name = &self.leaf[count - 1].entry.name;
         let ends = self.bulk >= NODE_BULK_BYTES
             || (count >= NODE_ENTRIES_MIN && ends_node(count, split_hash(lane, name)));
         if ends { self.close_leaf(lane) } else { Ok(()) }
     }
 
-    /// Stores what is left and returns the directory's node and sums.
+    /// Stores what is left and returns the id of the directory's top node, and its sums.
     pub fn finish(mut self, lane: &mut Lane) -> Result<(ChunkId, Totals)> {
         if !self.is_split {
             let node = leaf_node(std::mem::take(&mut self.leaf));
@@ -160,7 +161,7 @@ pub fn entry_totals(entry: &DirEntry) -> Totals {
     totals
 }
 
-/// Makes a leaf with its own table of owners' names.
+/// Makes a leaf with a table of the owners' names in it.
 fn leaf_node(mut entries: Vec<DirEntry>) -> TreeNode {
     let names = entries.iter().flat_map(|entry| [&entry.user, &entry.group]).flatten();
     let mut strings: Vec<Arc<str>> = names.cloned().collect();
@@ -235,8 +236,8 @@ mod tests {
         DirEntry { entry, user: None, group: None, totals: None }
     }
 
-    /// Goal: whatever a directory holds, its nodes can be read again. Method: few and many entries,
-    /// small and huge ones.
+    /// Goal: the nodes of any directory can be read again. Method: few and many entries, small and
+    /// huge ones.
     #[test]
     fn every_directory_has_nodes_that_fit_into_segments() {
         let folder = tempfile::tempdir().unwrap();
