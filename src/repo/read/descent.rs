@@ -1,5 +1,5 @@
-//! Going through directories depth first, with memory for little more than one path, however deep
-//! and wide they are.
+//! Depth-first walk through directories, in the memory of about one path, however deep and wide
+//! they are.
 
 use super::entries::Cursor;
 use super::stack::{Holds, Stack};
@@ -8,11 +8,11 @@ use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::id::ChunkId;
 use crate::repo::error::Result;
 
-/// A walk that its caller steers: each entry of the deepest directory is returned once, and the
-/// caller says what is entered.
+/// Walk that its caller steers: it returns each entry of the deepest directory once, and the caller
+/// decides which directories it enters.
 ///
-/// A level takes about 200 bytes; what was decoded for it is given up where all levels together
-/// would hold too much, and read again when the walk comes back.
+/// A level takes about 200 bytes. Its decoded nodes are dropped if all levels together would hold
+/// too much, and are read again when the walk returns to it.
 pub struct Descent {
     trees: Trees,
     levels: Stack<DirLevel>,
@@ -22,7 +22,7 @@ pub struct Descent {
 
 struct DirLevel {
     cursor: Cursor,
-    /// Bytes of the directory's own path.
+    /// Length of the directory's path in `path`, in bytes.
     path_len: usize,
 }
 
@@ -37,15 +37,16 @@ impl Holds for DirLevel {
 }
 
 impl Descent {
-    /// Stands before the first entry of a directory, whose path is what all paths begin with.
+    /// Starts before the first entry of a directory. `path` is its path, with which all others
+    /// begin.
     pub fn new(trees: &Trees, dir: &ChunkId, path: &[u8]) -> Self {
         let mut descent = Self { trees: trees.clone(), levels: Stack::new(), path: path.to_vec() };
         descent.enter(dir);
         descent
     }
 
-    /// Returns the next entry like the iterator, leaving out the nodes that `is_wanted` refuses,
-    /// unread.
+    /// Returns the next entry like the iterator, but skips the nodes that `is_wanted` refuses,
+    /// without reading them.
     pub fn next_where(
         &mut self,
         is_wanted: &mut dyn FnMut(&ChunkId) -> bool,
@@ -63,9 +64,9 @@ impl Descent {
         found
     }
 
-    /// Goes into the directory that was returned last; its entries come next.
+    /// Enters the directory that was returned last; its entries come next.
     ///
-    /// A path that is too long is no error here: the directory's only item is one.
+    /// If its path is too long, the directory's only item is an error.
     pub fn enter(&mut self, tree: &ChunkId) {
         let is_too_long = self.path.len() > PATH_LEN_MAX_BYTES;
         let cursor = if is_too_long {
@@ -76,30 +77,30 @@ impl Descent {
         self.levels.push(DirLevel { cursor, path_len: self.path.len() });
     }
 
-    /// Goes back to the directory above, to the entry behind.
+    /// Returns to the directory above, to the entry after this directory.
     pub fn leave(&mut self) {
         self.levels.pop();
     }
 
-    /// Returns whether there is no directory any more.
+    /// Returns whether all directories were left.
     pub fn is_finished(&self) -> bool {
         self.levels.is_empty()
     }
 
-    /// Returns how many directories it is in.
+    /// Returns the number of directories that were entered and not left.
     pub fn depth(&self) -> usize {
         self.levels.len()
     }
 
-    /// Returns the path of the entry that was returned last; behind the end of a directory, or an
-    /// error, that directory's own.
+    /// Returns the path of the entry that was returned last; after the end of a directory or an
+    /// error, the path of that directory.
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 }
 
-/// The entries of the deepest directory: `None` at its end, and if there is no directory any more.
-/// An error ends the directory.
+/// Yields the entries of the deepest directory; `None` at its end, and when all directories were
+/// left. An error ends the directory.
 impl Iterator for Descent {
     type Item = Result<DirEntry>;
 

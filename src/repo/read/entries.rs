@@ -1,5 +1,6 @@
-//! The entries of a directory, one leaf in memory at a time. Spec: `format-spec/07-trees.md`,
-//! sections 1 and 2.
+//! Entries of a directory, with one leaf in memory at a time.
+//!
+//! Spec: `format-spec/07-trees.md`, sections 1 and 2.
 
 use super::node_ref::Promised;
 use super::trees::{DirEntry, Trees, leaf_entries};
@@ -8,21 +9,20 @@ use crate::format::node::TreeNode;
 use crate::id::ChunkId;
 use crate::repo::error::{Error, Result};
 
-/// Where the reading of one directory stands.
+/// Position in one directory.
 ///
-/// It can give up what it has decoded and go on all the same: the nodes on its path are known by id
-/// and position.
+/// It can drop its decoded nodes and continue later: it keeps their ids, and the position in each.
 pub struct Cursor {
-    /// Nodes from the directory's top to the one that is being read.
+    /// Nodes from the directory's top node to the one that is being read.
     path: Vec<PathNode>,
-    /// Why it cannot be read at all.
+    /// The reason, if the directory must not be read at all.
     refused: Option<&'static str>,
 }
 
 /// One node on the path.
 struct PathNode {
     promised: Promised,
-    /// How many of its entries or children were taken.
+    /// Number of its entries or children that were taken.
     taken: usize,
     node: NodeState,
     held_bytes: usize,
@@ -36,19 +36,20 @@ enum NodeState {
 }
 
 impl Cursor {
-    /// Stands before the first entry of a directory.
+    /// Starts before the first entry of a directory.
     pub fn new(dir: &ChunkId) -> Self {
         Self { path: vec![PathNode::new(Promised::top(*dir))], refused: None }
     }
 
-    /// Stands in a directory that is not read for this reason, which is its only item.
+    /// Makes the cursor of a directory that must not be read: an error with this reason is its only
+    /// item.
     pub fn refused(why: &'static str) -> Self {
         Self { path: Vec::new(), refused: Some(why) }
     }
 
-    /// Returns the next entry, leaving out the nodes that `is_wanted` refuses, unread.
+    /// Returns the next entry, skipping the nodes that `is_wanted` refuses, without reading them.
     ///
-    /// What follows a damaged node cannot be trusted to be complete: an error ends the directory.
+    /// An error ends the directory, because the entries after a damaged node may be incomplete.
     pub fn next(
         &mut self,
         trees: &Trees,
@@ -61,21 +62,22 @@ impl Cursor {
         step
     }
 
-    /// Leaves out all that follows.
+    /// Skips all entries that are left.
     pub fn end(&mut self) {
         self.path.clear();
     }
 
-    /// Returns about how much memory its decoded nodes take, in bytes.
+    /// Returns the memory of its decoded nodes in bytes, as an estimate.
     pub fn held_bytes(&self) -> usize {
-        self.path.iter().map(|stand| stand.held_bytes).sum()
+        self.path.iter().map(|on_path| on_path.held_bytes).sum()
     }
 
-    /// Gives up the decoded nodes.
+    /// Drops the decoded nodes.
     pub fn give_up(&mut self) {
-        for stand in self.path.iter_mut().filter(|stand| !matches!(stand.node, NodeState::Finished))
+        for on_path in
+            self.path.iter_mut().filter(|on_path| !matches!(on_path.node, NodeState::Finished))
         {
-            (stand.node, stand.held_bytes) = (NodeState::Unread, 0);
+            (on_path.node, on_path.held_bytes) = (NodeState::Unread, 0);
         }
     }
 
@@ -88,21 +90,21 @@ impl Cursor {
             return Some(Err(Error::malformed("a directory")(DecodeError::new("tree", why))));
         }
         loop {
-            let stand = self.path.last_mut()?;
-            match &mut stand.node {
-                // What is not wanted is not read; of what was begun that is known already.
-                NodeState::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => {
+            let on_path = self.path.last_mut()?;
+            match &mut on_path.node {
+                // A node that was begun is known to be wanted.
+                NodeState::Unread if on_path.taken == 0 && !is_wanted(&on_path.promised.id) => {
                     drop(self.path.pop())
                 }
-                NodeState::Unread => match stand.read(trees) {
+                NodeState::Unread => match on_path.read(trees) {
                     Ok(()) => {}
                     Err(error) => return Some(Err(error)),
                 },
                 NodeState::Leaf(entries) => {
                     let entry = entries.next();
-                    stand.taken += 1;
+                    on_path.taken += 1;
                     if entries.as_slice().is_empty() {
-                        (stand.node, stand.held_bytes) = (NodeState::Finished, 0);
+                        (on_path.node, on_path.held_bytes) = (NodeState::Finished, 0);
                     }
                     if let Some(entry) = entry {
                         return Some(Ok(entry));
@@ -110,7 +112,7 @@ impl Cursor {
                 }
                 NodeState::Inner(children) => match children.next() {
                     Some(child) => {
-                        stand.taken += 1;
+                        on_path.taken += 1;
                         self.path.push(PathNode::new(child));
                     }
                     None => drop(self.path.pop()),
@@ -126,15 +128,15 @@ impl PathNode {
         Self { promised, taken: 0, node: NodeState::Unread, held_bytes: 0 }
     }
 
-    /// Reads the node, and goes to where it stood in it.
+    /// Reads the node, and skips what was taken of it.
     fn read(&mut self, trees: &Trees) -> Result<()> {
         let node = trees.node(&self.promised.id)?;
         self.promised.check(&node)?;
         match node {
             TreeNode::Inner { level, children } => {
-                let below = self.promised.below(level, children);
-                self.held_bytes = below.iter().map(Promised::memory_bytes).sum();
-                self.node = NodeState::Inner(skipped(below, self.taken));
+                let children = self.promised.children(level, children);
+                self.held_bytes = children.iter().map(Promised::memory_bytes).sum();
+                self.node = NodeState::Inner(skipped(children, self.taken));
             }
             leaf => {
                 let entries = leaf_entries(leaf);
@@ -166,7 +168,7 @@ pub struct DirEntries {
 }
 
 impl DirEntries {
-    /// Stands before the first entry of a directory.
+    /// Starts before the first entry of a directory.
     pub fn new(trees: &Trees, dir: &ChunkId) -> Self {
         Self { trees: trees.clone(), cursor: Cursor::new(dir) }
     }

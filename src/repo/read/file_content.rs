@@ -1,4 +1,5 @@
-//! Files of snapshots, read at any offset: what a mount and other long-lived readers share.
+//! Random access to files of snapshots, with caches and readahead, for a mount and other long-lived
+//! readers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::format::entry::Ref;
 use crate::id::ChunkId;
 use crate::repo::error::{Error, Result};
 
-/// Caches of nodes and of decoded segments, and threads that read ahead into the latter.
+/// Caches of nodes and of decoded segments, and threads that read segments ahead.
 pub struct FileContents {
     nodes: Nodes,
     segments: Arc<Segments>,
@@ -21,8 +22,8 @@ pub struct FileContents {
 }
 
 impl FileContents {
-    /// Starts with empty caches, which keep at most `cache_len_bytes` together, and as many threads
-    /// as the store is served best by, `threads_min` at least.
+    /// Starts with empty caches, which hold at most `cache_len_bytes` together, and the best number
+    /// of threads for the store, at least `threads_min`.
     pub fn new(reader: &Arc<Reader>, cache_len_bytes: usize, threads_min: usize) -> Result<Self> {
         let (for_nodes, for_segments) =
             (cache_len_bytes / 4, cache_len_bytes - cache_len_bytes / 4);
@@ -43,20 +44,20 @@ impl FileContents {
         &self.nodes
     }
 
-    /// Yields the pieces of a file from the one that holds the byte at `offset`.
+    /// Returns the pieces of a file from the one that holds the byte at `offset`.
     pub fn spans<'a>(&'a self, file: &'a FileMap, offset: u64) -> Spans<'a> {
         file.spans(&self.nodes, offset)
     }
 
-    /// Asks for chunks that are likely to be read soon.
+    /// Queues chunks that are likely to be read soon.
     pub fn prefetch(&self, ids: &mut dyn Iterator<Item = ChunkId>, reading: &Reading) {
         self.ahead.ask(&self.segments, ids, reading);
     }
 
     /// Returns the bytes of a file in `range`, verified; fewer only at its end.
     ///
-    /// `reading` is how this file was read before: what is read in order is read ahead. Fails if
-    /// stored data is missing or damaged.
+    /// `reading` holds how this open file was read before: a file that is read in order is read
+    /// ahead. Fails if stored data is missing or damaged.
     pub fn read_at(
         &self,
         file: &FileMap,

@@ -1,4 +1,4 @@
-//! From an offset in a file to its pieces.
+//! Map from offsets in a file to its pieces.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ pub struct FileMap {
 /// A piece of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSpan {
-    /// Where it begins in the file, in bytes.
+    /// Offset in the file, in bytes.
     pub start: u64,
-    /// What it is.
+    /// The chunk or hole.
     pub piece: Ref,
 }
 
 impl FileSpan {
-    /// Returns where it ends in the file, in bytes.
+    /// Returns the offset of its end in the file, in bytes.
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.piece.len())
     }
 }
 
-/// References that stand together.
+/// References of one entry or of one list leaf.
 #[derive(Clone)]
 enum Leaf {
     Entry(CachedEntry),
@@ -69,7 +69,7 @@ impl FileMap {
         self.found.size
     }
 
-    /// Returns the file's bytes if they stand in its entry.
+    /// Returns the file's bytes if they are stored in its entry.
     pub fn inline(&self) -> Option<&[u8]> {
         match &self.found.content {
             Content::Inline(bytes) => Some(bytes),
@@ -77,15 +77,15 @@ impl FileMap {
         }
     }
 
-    /// Yields the pieces from the one that holds the byte at `offset`, reading one path of nodes
+    /// Returns the pieces from the one that holds the byte at `offset`; reads one path of nodes,
     /// and then leaf after leaf.
     ///
-    /// Nothing for inline content and behind the file's end.
+    /// There are none for inline content, and none after the file's end.
     pub fn spans<'a>(&'a self, nodes: &'a Nodes, offset: u64) -> Spans<'a> {
         Spans { map: self, nodes, leaf: None, at: 0, next: offset }
     }
 
-    /// Returns the leaf that holds the byte at `offset` and where the leaf begins in the file.
+    /// Returns the leaf that holds the byte at `offset`, and the leaf's offset in the file.
     fn leaf(&self, nodes: &Nodes, offset: u64) -> Result<(Leaf, u64)> {
         let Content::List(top) = self.found.content else {
             return Ok((Leaf::Entry(self.found.clone()), 0));
@@ -120,8 +120,8 @@ impl FileMap {
         Err(wrong_levels(&top))
     }
 
-    /// Returns how many bytes of the file are no holes; `None` if finding out takes reading more
-    /// than `nodes_max` nodes.
+    /// Returns the number of the file's bytes that are not in holes; `None` if that takes reading
+    /// more than `nodes_max` nodes.
     pub fn data_len(&self, nodes: &Nodes, nodes_max: usize) -> Result<Option<u64>> {
         let data = |refs: &[Ref]| -> u64 {
             refs.iter()
@@ -155,9 +155,9 @@ pub struct Spans<'a> {
     map: &'a FileMap,
     nodes: &'a Nodes,
     leaf: Option<Leaf>,
-    /// Position of the next piece in the leaf.
+    /// Index of the next piece in the leaf.
     at: usize,
-    /// Where the next piece begins; before the first one, a byte that it must hold.
+    /// Offset of the next piece in the file; for the first one, of any byte in it.
     next: u64,
 }
 
@@ -199,7 +199,7 @@ impl Iterator for Spans<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
         if step.is_err() {
-            // A retry must not get the same answer for ever.
+            // Without this a caller that goes on after errors would never end.
             self.next = u64::MAX;
             self.leaf = None;
         }

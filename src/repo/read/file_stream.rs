@@ -1,4 +1,4 @@
-//! Streaming a file's content in bounded memory, reading ahead while the receiver is busy.
+//! Stream of a file's content in bounded memory, which reads ahead while the receiver is busy.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -19,23 +19,23 @@ use crate::repo::index::Location;
 
 /// Segments that are read ahead; each is about 1 MiB and at most 8 MiB.
 const AHEAD_MAX: usize = 8;
-/// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself
-/// any number of times.
+/// Longest piece that is read at once, in bytes (or one chunk): without a limit, one chunk that is
+/// repeated could make a piece of any length.
 const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
-/// Threads that read, open and decompress.
+/// Least number of threads that read, open and decompress.
 const THREADS_MIN: usize = 4;
-/// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are
-/// used again.
+/// Pieces of at least this many bytes are not put into the reader's cache, but decoded into buffers
+/// that are reused.
 const STREAMED_LEN_MIN_BYTES: usize = 1 << 20;
 /// Longest piece of zeros that is written at once, in bytes.
 const ZEROS_LEN_BYTES: usize = 1 << 20;
 
-/// Why a file's content did not get to where it was wanted.
+/// Why a file's content was not written.
 #[derive(Debug)]
 pub enum StreamError {
-    /// It cannot be read.
+    /// The content cannot be read.
     Repository(Error),
-    /// It cannot be written.
+    /// The output cannot be written.
     Output(io::Error),
 }
 
@@ -53,10 +53,10 @@ impl From<io::Error> for StreamError {
 
 /// Writes the content of a file, or the target of a symbolic link, to `out`, and flushes it.
 ///
-/// Every chunk is verified before any byte of it is written; what was written before a failure is
-/// the file's beginning. Holes are written as zeros. Takes at most about 100 MiB, mostly the
-/// reader's cache, for a file of any size. Fails with `WrongContent`, which names `path`, if the
-/// content is not as long as the entry says.
+/// Every chunk is verified before any byte of it is written; after a failure, the output is a
+/// correct beginning of the file. Holes are written as zeros. Needs at most about 100 MiB of
+/// memory, mostly the reader's cache, for a file of any size. Fails with `WrongContent`, which
+/// names `path`, if the content is not as long as the entry says.
 pub fn stream_file(
     trees: &Trees,
     entry: &Entry,
@@ -78,7 +78,7 @@ pub fn stream_file(
     }
 }
 
-/// The receiver, with what it got so far.
+/// The receiver, with the number of bytes that it has taken.
 struct CountedOutput<'a> {
     out: &'a mut dyn Write,
     monitor: &'a Monitor,
@@ -111,7 +111,7 @@ impl CountedOutput<'_> {
     }
 }
 
-/// The next piece of the file: neighbouring chunks of one segment, or a hole.
+/// A piece of the file: neighbouring chunks of one segment, or a hole.
 enum StreamPiece {
     Chunks(Chunks),
     Hole(u64),
@@ -119,14 +119,14 @@ enum StreamPiece {
 
 /// Verified chunks of one piece, in order.
 enum Verified {
-    /// A decoded segment and the positions in it; its buffer goes back to the readers.
+    /// A decoded segment and the chunks' positions in it; its buffer goes back to the threads.
     Segment(Segment, Vec<u16>),
-    /// Copied out of a segment that stays in the reader's cache, because other pieces are likely to
-    /// want it.
+    /// A copy out of a segment that stays in the reader's cache, because other pieces are likely to
+    /// need it.
     Copied(Vec<u8>),
 }
 
-/// What is on its way, in the order of the file.
+/// A piece that is being read, in the order of the file.
 enum Pending {
     Verified(Receiver<Result<Verified>>),
     Hole(u64),
@@ -148,7 +148,7 @@ fn stream(
     let first = first?;
     let second = pieces.next().transpose()?;
     if second.is_none() {
-        // Most files are one piece, and not worth a thread.
+        // Most files have one piece, and are not worth a thread.
         return match first {
             StreamPiece::Chunks(chunks) => output.write(&copy(trees.reader(), &chunks)?),
             StreamPiece::Hole(len) => output.write_zeros(len),
@@ -163,7 +163,7 @@ fn stream(
             scope.spawn(move || {
                 let mut stored = PaddedPart::default();
                 for (chunks, answer) in queue {
-                    // The other end is gone if the receiver failed: then nobody wants the bytes.
+                    // Sending fails only if the receiver failed; then the bytes are not needed.
                     let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &free));
                 }
             });
@@ -173,7 +173,7 @@ fn stream(
     })
 }
 
-/// Keeps [`AHEAD_MAX`] pieces on their way and writes them in order.
+/// Keeps [`AHEAD_MAX`] pieces in the queue and writes them in order.
 fn write_in_order(
     pieces: impl Iterator<Item = Result<StreamPiece>>,
     jobs: &Sender<ReadJob>,
@@ -230,18 +230,18 @@ fn read(
     }
     let place = chunks[0].0;
     match reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored) {
-        // A collector may have moved the chunks, each to another place.
+        // A collector may have moved the chunks, each to a different place.
         Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),
         read => read?,
     }
     match open(reader, chunks, stored, free) {
-        // Another place may have what is not here as it should be.
+        // Other places may hold intact copies of the chunks.
         Err(error) if error.is_damage() => copy(reader, chunks).map(Verified::Copied),
         opened => opened,
     }
 }
 
-/// Opens the segment that these chunks lie in, and verifies each.
+/// Opens the segment that holds these chunks, and verifies each chunk.
 fn open(
     reader: &Reader,
     chunks: &Chunks,
@@ -280,7 +280,7 @@ fn copy(reader: &Reader, chunks: &Chunks) -> Result<Vec<u8>> {
 struct Pieces<'a, I: Iterator<Item = Result<Ref>>> {
     reader: &'a Reader,
     refs: std::iter::Peekable<I>,
-    /// The chunk that did not belong to the piece before.
+    /// The located chunk that did not fit into the previous piece.
     carried: Option<(Location, ChunkId, u32)>,
 }
 

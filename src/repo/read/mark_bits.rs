@@ -1,5 +1,5 @@
-//! Marks of what was reached, one bit for each record of the index, and notes of what was said of
-//! it.
+//! Marks of reached chunks, one bit for each record of the index, and notes of what was stated
+//! about them.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ impl MarkBits {
         Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Sets a bit and returns whether it was clear; what is beyond the last bit is always clear.
+    /// Sets a bit and returns whether it was clear; bits beyond the last word are always clear.
     pub fn set(&self, number: u64) -> bool {
         let bit = 1 << (number % 64);
         self.0
@@ -29,11 +29,11 @@ impl MarkBits {
     }
 }
 
-/// What was said of the chunk of each record: of a node what stands above it, of file content its
-/// length.
+/// Hashes of the first statement about the chunk of each record: of a node, what the node above
+/// states; of file content, its length.
 ///
-/// Four bytes for each record of a window of 16 million, which begins anywhere: so a larger
-/// repository is covered over time.
+/// They take four bytes for each record of a window of 16 million records. The window begins at a
+/// random record, so that repeated runs cover a larger repository.
 pub struct Notes {
     slots: Vec<AtomicU32>,
     start: u64,
@@ -41,11 +41,11 @@ pub struct Notes {
     hashes: RandomState,
 }
 
-/// Slots at most: 64 MiB.
+/// Most slots: 64 MiB.
 const NOTES_MAX: u64 = 16 << 20;
 
 impl Notes {
-    /// Makes room for what is said of `records` records.
+    /// Makes room for statements about `records` records, or about a window of them.
     pub fn new(records: u64) -> Self {
         let hashes = RandomState::new();
         let start = hashes.hash_one(records) % records.max(1);
@@ -57,14 +57,13 @@ impl Notes {
         }
     }
 
-    /// Notes what is said first of a chunk; returns what was noted before if that is something
-    /// else.
-    pub fn say(&self, number: u64, said: impl Hash) -> Statement {
+    /// Notes the first statement about a chunk, and compares later ones with it.
+    pub fn note(&self, number: u64, statement: impl Hash) -> Statement {
         let Some(slot) = self.slot(number) else {
             return Statement::Unknown;
         };
-        // 0 is: nothing was said.
-        let hash = (self.hashes.hash_one(said) as u32).max(1);
+        // 0 means that nothing was stated.
+        let hash = (self.hashes.hash_one(statement) as u32).max(1);
         match slot.compare_exchange(0, hash, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => Statement::First,
             Err(before) if before == hash => Statement::Same,
@@ -72,12 +71,12 @@ impl Notes {
         }
     }
 
-    /// Notes how long the chunk of a record is.
+    /// Notes the length of the chunk of a record.
     pub fn note_len(&self, number: u64, len_bytes: u32) {
-        self.say(number, len_bytes);
+        self.note(number, len_bytes);
     }
 
-    /// Returns whether the chunk of a record has another length, as far as its length was noted.
+    /// Returns whether another length was noted for the chunk of a record.
     pub fn has_other_len(&self, number: u64, len_bytes: u32) -> bool {
         let noted = self.slot(number).map_or(0, |slot| slot.load(Ordering::Relaxed));
         noted != 0 && noted != (self.hashes.hash_one(len_bytes) as u32).max(1)
@@ -89,7 +88,7 @@ impl Notes {
     }
 }
 
-/// How what is said of a chunk compares with what was said before.
+/// How a statement about a chunk compares with the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
     First,
@@ -117,14 +116,14 @@ mod tests {
     #[test]
     fn another_statement_about_a_chunk_is_noticed() {
         let notes = Notes::new(3);
-        assert_eq!(notes.say(0, "file"), Statement::First);
+        assert_eq!(notes.note(0, "file"), Statement::First);
         assert_eq!(
-            (notes.say(0, "file"), notes.say(0, "dir")),
+            (notes.note(0, "file"), notes.note(0, "dir")),
             (Statement::Same, Statement::Different)
         );
         notes.note_len(2, 17);
         assert!(!notes.has_other_len(2, 17) && notes.has_other_len(2, 18));
         assert!(!notes.has_other_len(1, 5), "nothing was noted");
-        assert_eq!(Notes::new(0).say(0, "anything"), Statement::Unknown);
+        assert_eq!(Notes::new(0).note(0, "anything"), Statement::Unknown);
     }
 }

@@ -1,5 +1,5 @@
-//! Stored bytes of packs with trees: from the store by ranges at first, from a local copy of the
-//! whole pack when more is wanted.
+//! Reader of packs with trees: first by ranges from the store, later from a local copy of the whole
+//! pack.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -18,12 +18,12 @@ use crate::repo::open::Repository;
 use crate::store::ErrorKind;
 use crate::sync::lock;
 
-/// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or
-/// two segments of a pack, who walks a tree wants most of them.
+/// Number of ranges that are read of a pack before a copy of the whole pack is fetched: a single
+/// path needs one or two segments of a pack, a walk needs most of them.
 const RANGES_MAX: u8 = 4;
-/// Open files of copies.
+/// Number of copies that are kept open.
 const FILES_MAX: usize = 64;
-/// How many packs it is known of how often they were read.
+/// Number of packs whose ranges are counted.
 const COUNTED_MAX: usize = 4096;
 
 /// Reads packs with trees; shared between threads.
@@ -56,8 +56,7 @@ impl TreePacks {
         };
         let file = match self.file(repository, pack) {
             Ok(Some(file)) => file,
-            // A damaged pack makes no copy, but those of its segments that are sound are as good as
-            // ever.
+            // A damaged pack is not copied, but its intact segments can still be read.
             Ok(None) | Err(Error::WrongContent { .. }) => return from_store(part),
             Err(error) => return Err(error),
         };
@@ -69,25 +68,25 @@ impl TreePacks {
         })
     }
 
-    /// Removes the local copy of a pack, which may be what is bad.
+    /// Removes the local copy of a pack, which may be damaged.
     pub fn drop_copy(&self, repository: &Repository, name: &ObjectId) {
         repository.cache().remove(cache::TREES, &name.to_hex());
         lock(&self.files).remove(name);
     }
 
-    /// Returns the copy of a pack, or `None` as long as none is worth making.
+    /// Returns the copy of a pack, or `None` as long as it is not worth fetching.
     fn file(&self, repository: &Repository, pack: &PackRef) -> Result<Option<Arc<LocalCopy>>> {
         if let Some(file) = lock(&self.files).get(&pack.name) {
             return Ok(Some(file));
         }
         let name = pack.name.to_hex();
-        // A pack that a repair has made and not stored is in no store, and copies make room for
-        // each other.
+        // A pack that a repair has made but not stored exists only as a draft, because the cache
+        // may have dropped its copy.
         let draft = || repository.cache().open_copy(DRAFTS, &name).ok();
         let copy = repository.cache().open_trees(&name, u64::from(pack.len)).or_else(draft);
         let file = match copy {
             Some(file) => file,
-            // A small one is read as a whole anyway.
+            // A small pack is read as a whole in any case.
             None if u64::from(pack.len) > padded::BLOCK_LEN_BYTES
                 && self.count_range(&pack.name) <= RANGES_MAX =>
             {
@@ -100,7 +99,7 @@ impl TreePacks {
         Ok(Some(file))
     }
 
-    /// Counts one more range that is wanted of a pack.
+    /// Counts one more range of a pack, and returns the count.
     fn count_range(&self, name: &ObjectId) -> u8 {
         let mut counts = lock(&self.ranges_read);
         let count = counts.get(name).unwrap_or(0).saturating_add(1);

@@ -1,4 +1,4 @@
-//! Reading: chunks by their ids, directories node by node, and everything that a snapshot reaches.
+//! Reading: chunks by their ids, directories node by node, and all that a snapshot reaches.
 
 mod descent;
 pub mod entries;

@@ -1,4 +1,4 @@
-//! Decoded nodes of directories and of chunk lists, cached within a limit of memory.
+//! Cache of decoded nodes of directories and chunk lists, within a limit of memory.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::repo::lru::ByteLru;
 use crate::repo::{Error, Result, Trees};
 use crate::sync::lock;
 
-/// Reads nodes and keeps those that were used last.
+/// Reads nodes, and keeps those that were used last.
 pub struct Nodes {
     trees: Trees,
     cached: Mutex<ByteLru<ChunkId, CachedNode>>,
@@ -24,7 +24,7 @@ enum CachedNode {
     List(Arc<ListNode>),
 }
 
-/// An entry in its leaf, which stays in memory as long as this value does.
+/// An entry in its leaf; the value keeps the leaf in memory.
 #[derive(Clone)]
 pub struct CachedEntry {
     leaf: Arc<TreeNode>,
@@ -32,14 +32,14 @@ pub struct CachedEntry {
 }
 
 impl CachedEntry {
-    /// Returns the entry at a position of a leaf, if the node is one and has it.
+    /// Returns the entry at a position, or `None` if the node is no leaf or has no such entry.
     pub fn new(leaf: &Arc<TreeNode>, at: usize) -> Option<Self> {
         let found = Self { leaf: leaf.clone(), at };
         found.entry().is_some().then_some(found)
     }
 
-    /// Returns its leaf's number in memory, which no other leaf has as long as this one is there,
-    /// and its position in it.
+    /// Returns the address of its leaf, which is unique while the leaf is in memory, and its
+    /// position in the leaf.
     pub fn place(&self) -> (usize, usize) {
         (Arc::as_ptr(&self.leaf).addr(), self.at)
     }
@@ -69,12 +69,12 @@ impl Deref for CachedEntry {
 }
 
 impl Nodes {
-    /// Keeps nodes of at most `limit_bytes` in memory, by an estimate that is rather too high.
+    /// Keeps at most `limit_bytes` of nodes in memory, by an estimate that is rather too high.
     pub fn new(trees: Trees, limit_bytes: usize) -> Self {
         Self { trees, cached: Mutex::new(ByteLru::new(limit_bytes)) }
     }
 
-    /// Returns the trees that nodes are read from.
+    /// Returns the trees from which nodes are read.
     pub fn trees(&self) -> &Trees {
         &self.trees
     }
@@ -102,7 +102,7 @@ impl Nodes {
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<CachedEntry>> {
         let mut promised = Promised::top(*dir);
-        // Levels go down by one each time, so that this ends.
+        // Each level is one less than the one above, so this ends.
         loop {
             let node = self.tree(&promised.id)?;
             promised.check(&node)?;
@@ -120,14 +120,14 @@ impl Nodes {
         }
     }
 
-    /// Returns the leaves of a directory in order, reading its inner nodes only.
+    /// Returns the ids of a directory's leaves in order, reading its inner nodes only.
     ///
-    /// The first names that nodes state must be right and ascend: then no node stands in it twice,
-    /// and the list ends.
+    /// The first names that nodes state must be right and ascend: then no node is in the list
+    /// twice, and the list ends.
     pub fn leaves(&self, dir: &ChunkId) -> Result<Vec<ChunkId>> {
         let (mut leaves, mut last) = (Vec::new(), None);
-        // Nodes with the level and the first name that the node above states.
-        let mut pending: Vec<(ChunkId, Option<Stated>)> = vec![(*dir, None)];
+        // Each node has the level and the first name that the node above states.
+        let mut pending: Vec<(ChunkId, Option<StatedNode>)> = vec![(*dir, None)];
         while let Some((id, stated)) = pending.pop() {
             if let Some((0, first)) = stated {
                 if last.is_some_and(|last| last >= first) {
@@ -163,16 +163,16 @@ impl Nodes {
     }
 }
 
-/// What a node says of one below it: its level and its first name.
-type Stated = (u8, Vec<u8>);
+/// Level and first name of a node, as the node above states them.
+type StatedNode = (u8, Vec<u8>);
 
-/// Returns the error of a node that does not stand where a node above it says.
+/// Returns the error of a node that does not match what the node above states.
 pub fn wrong_levels(id: &ChunkId) -> Error {
     let source = DecodeError::new("tree", "levels out of order, or sums that do not fit");
     Error::Malformed { object: format!("chunk {}", id.short()), source }
 }
 
-/// What a map of these takes for each value beside the value, about.
+/// Memory that the map takes for each node in addition to the node, as an estimate.
 const OVERHEAD_LEN_BYTES: usize = 200;
 
 fn tree_len_bytes(node: &TreeNode) -> usize {

@@ -1,4 +1,4 @@
-//! What packs themselves say they hold: their tables of contents, whatever an index says of them.
+//! Tables of contents of packs, read from the packs themselves, independent of the index.
 
 use super::padded::{self, BLOCK_LEN_BYTES, PaddedPart};
 use crate::container::{ContainerError, Opener};
@@ -14,7 +14,7 @@ use crate::store::{Key, Readiness};
 /// A pack as the store lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedPack {
-    /// Its class.
+    /// Its class, from the prefix of its name.
     pub class: PackClass,
     /// Its name.
     pub name: ObjectId,
@@ -34,8 +34,8 @@ pub fn pack_ref(pack: &ListedPack, salt: [u8; 32]) -> PackRef {
 
 /// Reads the table of contents of a pack: of a small one by one request, of others by two or three.
 ///
-/// `hint` is the salt that a run states. It spares the request for the header, and is not believed:
-/// a wrong one opens nothing.
+/// `hint` is the salt that a run states. It saves the request for the header. It need not be right:
+/// if nothing opens with it, the header is read.
 pub fn read(
     repository: &Repository,
     pack: &ListedPack,
@@ -51,7 +51,7 @@ pub fn read(
         .checked_sub(TRAILER_LEN_BYTES as u64)
         .filter(|at| *at >= HEADER_LEN_BYTES as u64);
     let trailer_at = trailer_at.ok_or(ContainerError::Short).map_err(Error::damaged(&key))?;
-    // The block that has the trailer mostly has the whole table.
+    // The block with the trailer usually holds the whole table.
     let tail_at = trailer_at / BLOCK_LEN_BYTES * BLOCK_LEN_BYTES;
     let tail = read(tail_at, pack.len_bytes)?;
     let (keys, kind) = (repository.open_keys(), layout::container_kind(pack.class));
@@ -86,10 +86,10 @@ pub fn read(
     Ok(PlacedPack { pack: pack_ref(pack, salt), toc })
 }
 
-/// Returns the content of a pack that is about to be removed: `None` if it is unknown.
+/// Returns the content of a pack that is about to be removed, or `None` if that is unknown.
 ///
-/// It cannot of what is no pack or is damaged, went away, or lies in an archive class, from which
-/// it would have to be ordered first.
+/// It is unknown if the object is damaged or no pack, has gone, or is in an archive class, from
+/// which it cannot be read at once.
 pub fn read_before_removal(
     repository: &Repository,
     pack: &ListedPack,

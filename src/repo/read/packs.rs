@@ -1,7 +1,9 @@
-//! Packs, read in parts: ranges of stored bytes, segments, and tables of contents.
+//! Reader of parts of packs: ranges of stored bytes, segments, and tables of contents.
 //!
-//! Every part is authenticated by itself, so no pack need be read as a whole; whether a chunk is
-//! what its id promises is not asked here. Spec: `format-spec/04-container.md`, section 7.
+//! Every part is authenticated by itself, so no pack need be read as a whole. Ids of chunks are not
+//! verified here.
+//!
+//! Spec: `format-spec/04-container.md`, section 7.
 
 use std::sync::Arc;
 
@@ -20,8 +22,8 @@ impl Reader {
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
         match self.try_read_segment(location) {
             Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
-                // It may be the local copy that is bad: copies are hints, so the store is asked
-                // once more.
+                // The local copy may be damaged. Copies are hints, so the pack is read from the
+                // store once more.
                 self.tree_packs.drop_copy(self.repository(), &location.pack.name);
                 self.try_read_segment(location)
             }
@@ -40,9 +42,10 @@ impl Reader {
         self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
     }
 
-    /// Reads and opens a whole segment as it is compressed, so that it can go into another pack.
+    /// Reads a whole segment and opens its seal without decompressing it, so that it can go into
+    /// another pack.
     ///
-    /// Its seal is verified; what is in it is not looked at.
+    /// Its content is not verified beyond the seal.
     pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
         let mut stored = PaddedPart::default();
         self.read_range(
@@ -84,10 +87,10 @@ impl Reader {
         toc.map_err(Error::damaged(object()))
     }
 
-    /// Replaces `part` by bytes of a pack as they are stored; those of packs with trees may come
-    /// from a local copy.
+    /// Replaces `part` by stored bytes of a pack; those of packs with trees may come from a local
+    /// copy.
     ///
-    /// The store sees whole blocks only.
+    /// The store is asked for whole blocks only.
     pub fn read_range(
         &self,
         pack: &PackRef,
@@ -133,16 +136,16 @@ impl Reader {
     }
 }
 
-/// A segment as it is compressed.
+/// A segment that is still compressed.
 pub struct CompressedSegment {
-    /// Its lengths and how it is compressed.
+    /// The lengths and the codec.
     pub frame: Frame,
-    /// What was stored, opened in place.
+    /// The stored bytes, opened in place.
     stored: PaddedPart,
 }
 
 impl CompressedSegment {
-    /// Returns the body as the frame's codec made it.
+    /// Returns the compressed body.
     pub fn body(&self) -> &[u8] {
         &self.stored[FRAME_LEN_BYTES..][..self.frame.body_len as usize]
     }

@@ -1,16 +1,16 @@
-//! Reading parts of packs without showing the store where chunks begin and end.
+//! Reads of parts of packs that hide from the store where chunks begin and end.
 //!
-//! The cut points of known content tell something about the secret table that places them (chapter
-//! 05), and who keeps the store sees every range that is read. So whole blocks around a part are
-//! asked for, by every reader of a part of a pack.
+//! The operator of the store sees every range that is read, and the cut points of known content
+//! tell something about the secret table that places them (chapter 05). Therefore every read of a
+//! part of a pack asks for the whole blocks around it.
 
 use std::ops::{Deref, DerefMut, Range};
 
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::store::{ErrorKind, Key, Store, StoreError};
 
-/// What ranges are rounded outwards to: at most twice this is read in vain, 1.6 % of a read of 8
-/// MiB.
+/// Multiple to which ranges are rounded outwards. At most twice this is read in vain: 1.6 % of a
+/// read of 8 MiB.
 pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
 /// A part of an object, in the memory into which the blocks around it were read.
@@ -21,13 +21,13 @@ pub struct PaddedPart {
 }
 
 impl PaddedPart {
-    /// Returns memory for as many bytes, and the blocks around them.
+    /// Returns an empty part with memory for `len_bytes` bytes and the blocks around them.
     pub fn with_capacity(len_bytes: usize) -> Self {
         let room = len_bytes + 2 * BLOCK_LEN_BYTES as usize + SLOW_START_MAX_BYTES;
         Self { bytes: Vec::with_capacity(room), range: 0..0 }
     }
 
-    /// Replaces it by what `fill` appends. If that fails it is empty.
+    /// Replaces the part by what `fill` appends; if that fails, the part is empty.
     pub fn fill<E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         self.range = 0..0;
         self.bytes.clear();
@@ -53,11 +53,11 @@ impl DerefMut for PaddedPart {
     }
 }
 
-/// Replaces `part` by a range of an object of this length, asking the store for whole blocks in one
-/// request.
+/// Replaces `part` by a range of an object of `object` bytes, asking the store for whole blocks in
+/// one request.
 ///
-/// If the object turns out to be shorter or cannot be read, and so is damaged, exactly the range is
-/// asked for: it may be there all the same.
+/// If the object is damaged (shorter, or not readable), exactly the range is requested, because it
+/// may be intact.
 pub fn read(
     store: &dyn Store,
     key: &Key,
@@ -83,11 +83,11 @@ pub fn read(
     Ok(())
 }
 
-/// Returns the blocks that a range lies in, up to the end of the object.
+/// Returns the range of whole blocks around a range, up to the end of the object.
 fn blocks_around(range: &Range<u64>, object: u64) -> Range<u64> {
     let start = range.start / BLOCK_LEN_BYTES * BLOCK_LEN_BYTES;
     let end = range.end.div_ceil(BLOCK_LEN_BYTES).saturating_mul(BLOCK_LEN_BYTES).min(object);
-    // A range beyond the end fails, as it is.
+    // A range beyond the end is not rounded, and fails.
     start..end.max(range.end)
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     const LEN: u64 = 300_000;
 
-    /// Notes which ranges are asked for.
+    /// Records which ranges are requested.
     struct Observer {
         inner: Arc<MemoryStore>,
         ranges: Mutex<Vec<Range<u64>>>,
@@ -136,8 +136,8 @@ mod tests {
         (Observer { inner, ranges: Mutex::default() }, key, bytes)
     }
 
-    /// Wherever a range begins and ends, what is seen is a multiple of the block, or the end of the
-    /// object, in one request.
+    /// Goal: for any range, the store sees one request that begins and ends at a block or at the
+    /// object's end.
     #[test]
     fn the_store_sees_whole_blocks_only() {
         let (store, key, bytes) = observer(LEN);
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// What is left of an object that was cut off can be read; what is not fails as it does without
+    /// Goal: the rest of a truncated object can be read, and ranges beyond it fail as without
     /// rounding.
     #[test]
     fn what_a_short_object_still_has_is_read() {

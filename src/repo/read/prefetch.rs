@@ -1,10 +1,11 @@
-//! Prefetch of what a read-only command needs, while the repository is still being
-//! opened: the list of snapshots and that of index runs, and, where nothing of them is on this
-//! machine yet, the snapshots themselves and the ends of the runs.
+//! Prefetch for read-only commands, while the repository is still being opened: the listings of
+//! snapshots and index runs and, if this machine has no cache of the repository, the snapshots
+//! themselves and the tails of the runs.
 //!
-//! Each answer is given once, to the first request: a later request asks about a later state.
-//! One that did not come, for whatever reason, is asked for again. Spec: `format-spec/12-store.md`,
-//! section 2.
+//! Each answer is used once, for the first request: a later request asks about a later state. A
+//! prefetch that failed is ignored, and the request is sent again.
+//!
+//! Spec: `format-spec/12-store.md`, section 2.
 
 use std::iter;
 use std::ops::Range;
@@ -19,35 +20,35 @@ use crate::store::layers;
 use crate::store::{Class, Key, Listed, Store, StoreError};
 use crate::sync::lock;
 
-/// How many bytes of a class are fetched before anybody asks, and may wait for one who never does.
+/// Most bytes of a class that are prefetched; they stay in memory until they are read, which may be
+/// never.
 const FETCHED_MAX_BYTES: u64 = 8 << 20;
-/// How many objects.
+/// Most objects of a class that are prefetched.
 const FETCHED_MAX: usize = 64;
 
-/// Returns a store that has the first answers sooner, made of one that is distant; any other is
-/// returned as it is.
+/// Wraps a remote store so that the first listings come sooner; returns any other store as it is.
 ///
-/// For those that look: what they are told is true for the time when this is called.
+/// Only for commands that read: the answers describe the store at the time of this call.
 pub fn prefetch_listings(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
     if !store.properties().is_remote() {
         return store;
     }
     let fetches = locations::known_at(cache_dir, store.place()).is_none();
-    let coming = [Class::Snapshots, Class::Index].map(|class| {
+    let pending = [Class::Snapshots, Class::Index].map(|class| {
         let store = store.clone();
         let ask = move || fetch(&*store, class, fetches).ok();
         (class, Mutex::new(thread::Builder::new().name("ahead".to_owned()).spawn(ask).ok()))
     });
-    Arc::new(PrefetchStore { inner: store, coming, ranges: Mutex::default() })
+    Arc::new(PrefetchStore { inner: store, pending, ranges: Mutex::default() })
 }
 
-/// What is known of a class before anybody asked.
+/// The listing of a class, and the ranges that were read ahead.
 struct ClassPrefetch {
     listed: Vec<Listed>,
     ranges: Vec<PrefetchedRange>,
 }
 
-/// A part of an object.
+/// A range of an object that was read ahead.
 struct PrefetchedRange {
     key: Key,
     range: Range<u64>,
@@ -55,19 +56,19 @@ struct PrefetchedRange {
     bytes: Vec<u8>,
 }
 
-/// Lists a class and, if `fetches` says so, reads what those who look read of it.
+/// Lists a class and, if `fetches` is true, reads what read-only commands need of its objects.
 fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<ClassPrefetch, StoreError> {
     let listed = store.list(class, "")?;
     let wanted = if fetches { wanted(class, &listed) } else { Vec::new() };
     let read = parallel::for_each(store, &wanted, |(object, range)| {
         read(store, Key::new(class, object.name.clone()), object, range)
     });
-    // What went since, or cannot be read, is not needed, or asked for again.
+    // Objects that have gone since are not needed; those that cannot be read are requested again.
     let ranges = read.into_iter().flatten().filter_map(Result::ok).collect();
     Ok(ClassPrefetch { listed, ranges })
 }
 
-/// Returns what is read of these objects, nothing if that is much.
+/// Returns the ranges of these objects to read ahead; none if they are too many or too long.
 fn wanted(class: Class, listed: &[Listed]) -> Vec<(&Listed, Range<u64>)> {
     let ranges = |object: &Listed| match class {
         Class::Index if tail::is_long(object.len_bytes) => {
@@ -100,21 +101,21 @@ fn read(
     })
 }
 
-/// The answers about a class, until they are taken.
-type Coming = Mutex<Option<JoinHandle<Option<ClassPrefetch>>>>;
+/// The thread that fetches a class, until its answers are taken.
+type PendingFetch = Mutex<Option<JoinHandle<Option<ClassPrefetch>>>>;
 
-/// A store of which some answers are on their way.
+/// A store with prefetched answers.
 struct PrefetchStore {
     inner: Arc<dyn Store>,
-    coming: [(Class, Coming); 2],
+    pending: [(Class, PendingFetch); 2],
     ranges: Mutex<Vec<PrefetchedRange>>,
 }
 
 impl PrefetchStore {
-    /// Waits for what is on its way of a class, and takes it.
+    /// Waits for the prefetch of a class, and takes its listing.
     fn take_listed(&self, class: Class) -> Option<Vec<Listed>> {
-        let (_, coming) = self.coming.iter().find(|(of, _)| *of == class)?;
-        let found = lock(coming).take()?.join().ok()??;
+        let (_, pending) = self.pending.iter().find(|(of, _)| *of == class)?;
+        let found = lock(pending).take()?.join().ok()??;
         lock(&self.ranges).extend(found.ranges);
         Some(found.listed)
     }
@@ -180,8 +181,8 @@ mod tests {
         Key::new(Class::Index, format!("0/{number:064x}"))
     }
 
-    /// What was asked for ahead is not asked for again by the first who wants it, and is by the
-    /// second.
+    /// Goal: the first request for something prefetched is not sent to the store; the second one
+    /// is.
     #[test]
     fn each_answer_is_given_once() {
         let (memory, counted) = distant();
@@ -204,7 +205,7 @@ mod tests {
             assert_eq!((out[0], &out[1..]), (1, &long[range.start as usize..range.end as usize]));
         }
         assert_eq!((counted.counts() - before).total().calls, 0);
-        // All this is gone: what is asked now is asked of the store.
+        // All answers are used up, so requests go to the store now.
         memory.remove(&snapshot(1)).unwrap();
         memory.create(&snapshot(2), b"two").unwrap();
         assert_eq!(store.read(&snapshot(1)).unwrap_err().kind, ErrorKind::NotFound);
@@ -212,7 +213,8 @@ mod tests {
         assert_eq!(store.read(&snapshot(2)).unwrap(), b"two");
     }
 
-    /// Where there are local copies, only the lists are asked for; where there is very much, too.
+    /// Goal: only listings are prefetched if there are local copies, or if the objects are too
+    /// large.
     #[test]
     fn little_is_fetched_for_nobody() {
         for is_known in [true, false] {
@@ -243,7 +245,8 @@ mod tests {
         }
     }
 
-    /// A store that cannot be reached says so to the one who asks.
+    /// Goal: the error of a store that cannot be reached comes with the request, not with the
+    /// prefetch.
     #[test]
     fn what_failed_ahead_is_asked_for_again() {
         let store = LazyStore::new(

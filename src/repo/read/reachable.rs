@@ -1,6 +1,6 @@
-//! Everything that snapshots reach: each node and each chunk once, in parallel, in any order.
+//! Traversal of all that snapshots reach: each node and each chunk once, in parallel, in any order.
 //!
-//! What was seen is one bit per record of the index, so 100 million chunks take 12 MiB.
+//! The marks take one bit per record of the index, so 100 million chunks take 12 MiB.
 
 use std::hash::Hash;
 use std::sync::Mutex;
@@ -19,9 +19,9 @@ use crate::repo::error::{Error, Result};
 use crate::repo::index::ChunkPlace;
 use crate::sync::{self, lock};
 
-/// Is told what is reached.
+/// Receives what a traversal reaches.
 pub trait Visitor: Sync {
-    /// A chunk is reached for the first time; a node is read only if this returns true.
+    /// Called when a chunk is reached for the first time; a node is read only if this returns true.
     fn reached(
         &self,
         kind: ChunkKind,
@@ -30,38 +30,38 @@ pub trait Visitor: Sync {
         place: &ChunkPlace,
     ) -> bool;
 
-    /// A node that was read holds so many bytes of file content itself.
+    /// Called for each file whose content is in the node itself, with its length.
     fn inline(&self, _len_bytes: u64) {}
 
-    /// A chunk that something refers to is not in the index. May be told more than once.
+    /// Called when a chunk is not in the index; more than once if several nodes refer to it.
     fn missing(&self, kind: ChunkKind, id: &ChunkId);
 
-    /// A node cannot be read, or says something of a node below it that is not so.
+    /// Called when a node cannot be read, or states something wrong about a node below it.
     fn fault(&self, kind: ChunkKind, id: &ChunkId, error: Error);
 
-    /// An entry says that a list has so many bytes, and it has others.
+    /// Called when an entry states that a list has `bytes` bytes, but it has another length.
     fn misstated(&self, id: &ChunkId, _bytes: u64, error: Error) {
         self.fault(ChunkKind::List, id, error);
     }
 
-    /// A piece of a file is met that refers to a chunk of the index: each time, not only the first.
+    /// Called for each reference of a file to a chunk in the index, not only for the first one.
     fn referred(&self, _id: &ChunkId, _len_bytes: u32, _place: &ChunkPlace) {}
 
-    /// Returns where to note what is said of nodes, so that a second node above one is compared
-    /// with it, too.
+    /// Returns the notes of what was stated about nodes, so that a node with several nodes above it
+    /// is compared with all of them.
     fn notes(&self) -> Option<&Notes> {
         None
     }
 }
 
-/// What stands above a node says of it.
+/// What the node or entry above states about a node.
 #[derive(Default, Hash)]
 struct Promise {
     level: Option<u8>,
     totals: Option<Totals>,
-    /// First name of a tree node; the bytes that a list node covers stand in `totals`.
+    /// First name of a tree node. (The bytes that a list node covers are in `totals`.)
     first_name: Option<Vec<u8>>,
-    /// Every name must be less.
+    /// Every name in the node must be less.
     before: Option<Vec<u8>>,
 }
 
@@ -70,21 +70,21 @@ struct NodeVisit {
     kind: ChunkKind,
     id: ChunkId,
     promise: Promise,
-    /// The node above, whose word this is; none for a snapshot's root.
+    /// The node above, which states the promise; none for a snapshot's root.
     above: Option<(ChunkKind, ChunkId)>,
 }
 
-/// The threads that walk through trees.
+/// The threads of a traversal, and the monitor that can stop it.
 pub struct Walkers<'a> {
-    /// Where they are.
+    /// The threads.
     pub pool: &'a rayon::ThreadPool,
-    /// What tells them to stop.
+    /// Stops the traversal when it is cancelled.
     pub monitor: &'a Monitor,
 }
 
-/// Visits everything that the trees with these roots reach.
+/// Visits all that the trees with these roots reach.
 ///
-/// Stops at the first failure that is not damage (the store cannot be reached, cancelled) and
+/// Stops at the first failure that is not damage (such as a store that cannot be reached), and
 /// returns it.
 pub fn visit_reachable(
     trees: &Trees,
@@ -97,10 +97,9 @@ pub fn visit_reachable(
     visit_unmarked(trees, roots, visitor, &marks, &Walkers { pool, monitor })
 }
 
-/// Visits everything that the trees with these roots reach and that is not marked yet, and marks
-/// it.
+/// Visits and marks all that the trees with these roots reach and that is not marked yet.
 ///
-/// There must be a mark for each record of the index. Stops at the first failure that is not
+/// `marks` must have a bit for each record of the index. Stops at the first failure that is not
 /// damage.
 pub fn visit_unmarked(
     trees: &Trees,
@@ -139,8 +138,8 @@ impl<'a> Traversal<'a> {
         'a: 's,
     {
         match self.look_up(&visit) {
-            // Spawned work is taken newest first, so what waits is bounded by the depth of the
-            // tree, not by its size.
+            // Each thread takes its newest task first, so the number of waiting tasks is bounded by
+            // the depth of the tree, not by its size.
             Ok(Some(only_compare)) => scope.spawn(move |scope| {
                 if !self.is_stopped() {
                     self.read(scope, &visit, only_compare);
@@ -151,8 +150,8 @@ impl<'a> Traversal<'a> {
         }
     }
 
-    /// Returns whether a node that must be read is only to be compared with what is said of it;
-    /// `None` if it need not be read.
+    /// Returns whether a node is read only to compare it with its promise; `None` if it need not be
+    /// read.
     fn look_up(&self, visit: &NodeVisit) -> Result<Option<bool>> {
         let Some(found) = self.trees.reader().index().find_numbered(&visit.id)? else {
             self.visitor.missing(visit.kind, &visit.id);
@@ -161,14 +160,14 @@ impl<'a> Traversal<'a> {
         let said = self
             .visitor
             .notes()
-            .map_or(Statement::Unknown, |notes| notes.say(found.number, &visit.promise));
+            .map_or(Statement::Unknown, |notes| notes.note(found.number, &visit.promise));
         if self.marks.set(found.number) {
             return Ok(self.visitor.reached(visit.kind, &visit.id, None, &found).then_some(false));
         }
         Ok((said == Statement::Different || said == Statement::First).then_some(true))
     }
 
-    /// Reads a node; one that was met before is only compared with what is said of it this time.
+    /// Reads a node; with `only_compare`, does not go on to what is below it.
     fn read<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &NodeVisit, only_compare: bool)
     where
         'a: 's,
@@ -186,9 +185,10 @@ impl<'a> Traversal<'a> {
             ChunkKind::Data => Ok(()),
         };
         match outcome {
-            // That says nothing of the node: the walk begins again with another copy.
+            // This says nothing about the node: the caller repeats the traversal with another copy
+            // of the run.
             Err(error) if error.is_of_index() => self.fail(error),
-            // It was told when it was met first.
+            // It was reported when the node was reached for the first time.
             Err(error) if error.is_damage() && only_compare => {}
             Err(error) if error.is_damage() => self.visitor.fault(visit.kind, id, error),
             Err(error) => self.fail(error),
@@ -196,7 +196,7 @@ impl<'a> Traversal<'a> {
         }
     }
 
-    /// Tells that what stands above a node says something of it that is not so.
+    /// Reports that the node or entry above states something wrong about a node.
     fn misfit(&self, visit: &NodeVisit, source: DecodeError) {
         let (kind, id) = visit.above.unwrap_or((visit.kind, visit.id));
         if (visit.kind, kind) == (ChunkKind::List, ChunkKind::Tree) {

@@ -1,4 +1,4 @@
-//! Readahead of files that are read from front to back.
+//! Readahead for files that are read from front to back.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,33 +16,32 @@ use crate::sync::lock;
 
 /// First window, in bytes.
 const WINDOW_MIN_BYTES: u64 = 1 << 20;
-/// Widest window, in bytes; less where the memory for segments is small.
+/// Widest window, in bytes; less if the memory for segments is small.
 const WINDOW_MAX_BYTES: u64 = 32 << 20;
-/// How far from where the last read ended the next may begin, in bytes: the kernel asks for several
-/// pieces at once, in any order.
+/// Distance from the end of the last read within which the next one counts as in order, in bytes:
+/// the kernel asks for several pieces at once, in any order.
 const SLACK_BYTES: u64 = 2 << 20;
-/// Most bytes of a pack that are asked for by one request.
+/// Most bytes of a pack in one request.
 const RUN_LEN_MAX_BYTES: u32 = 4 << 20;
 /// Requests that wait for a thread.
 const QUEUE_MAX: usize = 64;
 
-/// How one open file was read so far.
+/// Progress of the reads of one open file.
 #[derive(Debug, Default)]
 pub struct Sequence {
-    /// Where the reading has got to.
+    /// End of the furthest read in order.
     end: u64,
     window: u64,
-    /// Up to where was fetched ahead.
+    /// End of what was fetched ahead.
     ahead: u64,
     reads: u64,
 }
 
 impl Sequence {
-    /// Takes note of a read and returns what of the file is worth fetching now; `window_max` is in
-    /// bytes.
+    /// Notes a read and returns what to fetch now; `window_max` is in bytes.
     ///
-    /// The window doubles each time that half of it was used, and is gone with the first read
-    /// somewhere else.
+    /// The window doubles each time that half of it was used, and is reset by a read that is not in
+    /// order.
     pub fn read(&mut self, read: Range<u64>, window_max: u64) -> ReadaheadStep {
         let is_next = read.start <= self.end.saturating_add(SLACK_BYTES)
             && read.end.saturating_add(SLACK_BYTES) >= self.end;
@@ -65,27 +64,27 @@ impl Sequence {
     }
 }
 
-/// What follows from a read.
+/// What to do after a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadaheadStep {
-    /// Enough is on its way.
+    /// Enough is being fetched.
     Nothing,
-    /// The reader went elsewhere: what was asked for before is of no use.
+    /// The read was not in order: earlier requests are of no use.
     Elsewhere,
-    /// This part of the file is wanted soon.
+    /// Fetch this part of the file.
     Fetch(Range<u64>),
 }
 
-/// How one open file is being read.
+/// State of the reads of one open file.
 #[derive(Default)]
 pub struct Reading {
     sequence: Mutex<Sequence>,
-    /// How often its reader went elsewhere.
+    /// Number of reads that were not in order; requests from before the last one are dropped.
     turns: Arc<AtomicU64>,
 }
 
 impl Reading {
-    /// Makes what was asked for so far worthless.
+    /// Drops the requests that wait for a thread.
     pub fn discard_pending(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -124,10 +123,10 @@ impl ReadaheadThreads {
         Ok(Self { jobs, window_max })
     }
 
-    /// Takes note of a read of an open file, and asks for what comes next if it is read in order.
+    /// Notes a read of an open file, and requests what comes next if the file is read in order.
     ///
-    /// What does not fit into the queue is left out, and errors are left to the read that meets
-    /// them.
+    /// Requests that do not fit into the queue are dropped, and errors are ignored: the read that
+    /// needs the bytes reports them.
     pub fn on_read(
         &self,
         nodes: &Nodes,
@@ -151,7 +150,7 @@ impl ReadaheadThreads {
         self.ask(segments, &mut ids, reading);
     }
 
-    /// Asks for the segments of chunks, which will be wanted soon and in this order.
+    /// Requests the segments of chunks that will be needed soon, in this order.
     pub fn ask(
         &self,
         segments: &Segments,

@@ -1,8 +1,9 @@
-//! The way from a chunk id to its verified bytes.
+//! Reader of chunks: from an id to verified bytes.
 //!
-//! The index is a hint: what it names may have been moved, or be damaged, so a chunk is looked for
-//! at every place that it has before it counts as missing. Spec: `format-spec/06-index.md`,
-//! section 4, and `format-spec/13-commit.md`, section 5.
+//! The index is a hint: a pack may have been removed or be damaged, so a chunk is looked for in
+//! every place that the index names before it counts as missing.
+//!
+//! Spec: `format-spec/06-index.md`, section 4, and `format-spec/13-commit.md`, section 5.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -25,10 +26,10 @@ use crate::sync::lock;
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
-/// Openers that are kept, a few hundred bytes each.
+/// Number of openers that are kept, a few hundred bytes each.
 const OPENERS_MAX: usize = 256;
 
-/// Of more packs with trees than these it cannot be said which a path leads through.
+/// Most packs with trees for which a hint is given: with more of them, a path needs only a few.
 const HINTED_PACKS_MAX: usize = 16;
 
 /// Reads chunks of one repository; shared between threads.
@@ -49,12 +50,12 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Makes a reader for looking, whose index is what the store holds now without the runs that
-    /// are damaged.
+    /// Makes a reader for read-only commands, whose index is what the store holds now without
+    /// damaged runs.
     ///
-    /// Anybody may have added one; it is told ([`Repository::report_skipped_runs`]), and what is then
-    /// missing is missing only where it is wanted. Nothing may be concluded from that a chunk is
-    /// not found.
+    /// Anyone who can write to the store can add a damaged run. It is reported
+    /// ([`Repository::report_skipped_runs`]), and only chunks that no other run names cannot be
+    /// read. A caller must not conclude from a chunk that is not found that it does not exist.
     pub fn tolerant(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index = IndexSet::open_cached(repository.cache(), repository.records())?.skip_damaged();
         let reader = Self::with_index(repository, index);
@@ -62,11 +63,11 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Makes a reader like [`Self::tolerant`] for looking at trees and at single files.
+    /// Makes a reader like [`Self::tolerant`] for lookups in trees and single files.
     ///
-    /// Of long index runs in a distant store only the end is fetched, where the records of trees
-    /// are, and the records of file content one block at a time. Who reads much content, or all of
-    /// the index, uses [`Self::tolerant`].
+    /// Of long index runs in a remote store, only the tail is fetched, which has the records of
+    /// trees; records of file content are fetched one block at a time. To read much content or the
+    /// whole index, use [`Self::tolerant`].
     pub fn for_lookup(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index = IndexSet::open_cached(repository.cache(), repository.records())?
             .with_partial_runs(repository);
@@ -76,7 +77,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Tells the store in which packs the way to a file may lie, if they are few.
+    /// Tells the store which packs may hold the path to a file, if they are few.
     fn hint_tree_packs(&self) {
         let runs = self.index().runs();
         let packs = runs
@@ -91,7 +92,7 @@ impl Reader {
         }
     }
 
-    /// Makes a reader whose index is what lies in the local cache; the store is not asked.
+    /// Makes a reader whose index is what the local cache holds, without a request to the store.
     pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         Ok(Self::with_index(
             repository,
@@ -157,11 +158,11 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
-    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may
-    /// have moved what is in them, and it does not lie at the places in `wrong`.
+    /// Returns another place of a chunk than those in the packs `gone`, which do not exist any
+    /// more, and those in `wrong`, which do not hold it.
     ///
-    /// One that may be relied on if there is one; else any other. `None` if there is none: then the
-    /// chunk is missing.
+    /// Prefers a trusted place. `None` if there is no other: then the chunk is missing. The first
+    /// call for a pack lists the index again, because a collector may have moved the chunk.
     fn other_place(
         &self,
         gone: &[ObjectId],
@@ -182,9 +183,10 @@ impl Reader {
 
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
     ///
-    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is
-    /// looked for elsewhere: a collector may have moved it, a pack may be damaged, or the record
-    /// that led there may be wrong. Only where no place has it, that is an error: the first one.
+    /// If the pack is gone, or what it holds does not match the id, the chunk is looked for in
+    /// other places: a collector may have moved it, a pack may be damaged, or a record of the index
+    /// may be wrong. If no place has it, returns the first error, but the first error of damage if
+    /// there was one.
     pub fn with_chunk<T>(
         &self,
         location: &Location,
@@ -209,7 +211,7 @@ impl Reader {
                 false => wrong.push(location),
             }
             let next = self.other_place(&gone, &wrong, id)?;
-            // That something is damaged says more than that something else is not there.
+            // An error of damage says more than one of a missing pack.
             if first.as_ref().is_none_or(|first: &Error| first.is_not_found()) {
                 first = Some(error);
             }
@@ -223,8 +225,7 @@ impl Reader {
         Ok(use_bytes(bytes))
     }
 
-    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the
-    /// index has; `None` if there is none.
+    /// Returns the bytes of a chunk from any other place than `wrong`; `None` if there is none.
     pub fn read_elsewhere(
         &self,
         wrong: &Location,
@@ -256,7 +257,7 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// Makes sure that a chunk lies just there, and is what its id promises.
+    /// Fails unless exactly this place holds the chunk, and its bytes match its id.
     pub fn verify(&self, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<()> {
         self.chunk_of(&*self.cached_segment(location)?, location, kind, id).map(drop)
     }
@@ -281,8 +282,8 @@ impl Reader {
 }
 
 impl Repository {
-    /// Says who is told, once of each, of index runs that readers leave out because they are
-    /// damaged.
+    /// Sets the function that receives, once each, the errors of damaged index runs that readers
+    /// skip.
     pub fn report_skipped_runs(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
         self.verified().skipped_runs.report_to(tell);
     }

@@ -1,5 +1,5 @@
-//! Decoded segments of file content, cached within a limit of memory; each is read and opened once,
-//! the reader that wants it.
+//! Cache of decoded segments of file content, within a limit of memory; a segment that several
+//! threads need is read once.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -13,21 +13,21 @@ use crate::repo::lru::ByteLru;
 use crate::repo::{Error, Location, PaddedPart, Reader};
 use crate::sync::{self, lock};
 
-/// How long a damaged segment is not tried again.
+/// Time for which a damaged segment is not read again.
 const DAMAGED_REST: Duration = Duration::from_secs(10);
-/// How many damaged segments are remembered.
+/// Number of damaged segments that are remembered.
 const DAMAGED_MAX: usize = 1_000;
-/// Longest gap between two segments of a pack that are read in one go, in bytes: a request costs
-/// more than these.
+/// Longest gap between two segments of a pack that one request reads, in bytes: another request
+/// would cost more.
 pub const GAP_MAX_BYTES: u32 = 64 << 10;
 
 /// Pack and offset of a segment.
 type SegmentKey = (ObjectId, u32);
 
-/// What is shared between requests that fail for the same reason.
+/// An error that several requests share.
 pub type SharedError = Arc<Error>;
 
-/// Reads segments and keeps those that were used last.
+/// Reads segments, and keeps those that were used last.
 pub struct Segments {
     reader: Arc<Reader>,
     state: Mutex<CacheState>,
@@ -36,12 +36,12 @@ pub struct Segments {
 
 struct CacheState {
     cached: ByteLru<SegmentKey, Arc<CachedSegment>>,
-    /// What a thread is reading now.
+    /// Segments that a thread is reading now.
     loading: HashSet<SegmentKey>,
     damaged: HashMap<SegmentKey, (Instant, SharedError)>,
 }
 
-/// A decoded segment, and which of its chunks were found to be what their ids promise.
+/// A decoded segment, with the ids of those of its chunks that were verified.
 struct CachedSegment {
     segment: Segment,
     verified: Mutex<HashMap<u16, ChunkId>>,
@@ -67,8 +67,7 @@ impl CachedSegment {
 }
 
 impl Segments {
-    /// Keeps at most `limit_bytes` of decoded segments; those that are being read or sent come on
-    /// top.
+    /// Keeps at most `limit_bytes` of decoded segments, in addition to those that are in use.
     pub fn new(reader: Arc<Reader>, limit_bytes: usize) -> Self {
         let (cached, loading, damaged) =
             (ByteLru::new(limit_bytes), HashSet::new(), HashMap::new());
@@ -79,13 +78,13 @@ impl Segments {
         }
     }
 
-    /// Returns where a chunk lies.
+    /// Returns a place of a chunk.
     pub fn locate(&self, id: &ChunkId) -> Result<Location, SharedError> {
         Ok(self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?)
     }
 
-    /// Appends a part of a chunk, verified, to `out`; `len` is how long the chunk must be, in
-    /// bytes.
+    /// Appends a part of a verified chunk to `out`; `len` is the length that the chunk must have,
+    /// in bytes.
     pub fn copy(
         &self,
         id: &ChunkId,
@@ -103,11 +102,11 @@ impl Segments {
             .segment(&location)
             .and_then(|cached| cached.chunk(&self.reader, &location, id).map(&mut take));
         match read {
-            // A collector may have moved the chunk: the reader knows where to look.
+            // A collector may have moved the chunk: the reader looks for it in other places.
             Err(error) if error.is_not_found() => {
                 self.reader.with_chunk(&location, ChunkKind::Data, id, take)?
             }
-            // Another place may have what is not here as it should be.
+            // Another place may hold an intact copy.
             Err(error) if error.is_damage() => {
                 match self.reader.read_elsewhere(&location, ChunkKind::Data, id)? {
                     Some(bytes) => take(&bytes),
@@ -164,7 +163,7 @@ impl Segments {
         cached
     }
 
-    /// Returns whether a segment is in memory, or on its way there.
+    /// Returns whether a segment is in memory or being read, or known to be damaged.
     pub fn is_cached_or_loading(&self, location: &Location) -> bool {
         let key = key_of(location);
         let mut state = lock(&self.state);
@@ -173,10 +172,11 @@ impl Segments {
             || state.damaged.contains_key(&key)
     }
 
-    /// Reads segments ahead that lie in one pack in the order of their offsets, by one request.
+    /// Reads segments ahead by one request; they must be in one pack, in the order of their
+    /// offsets.
     ///
-    /// Skips segments that are already being loaded. Errors are left to the reader that really
-    /// wants it, and told to him.
+    /// Skips segments that are already being loaded. Errors are ignored here; the reader that needs
+    /// the segment reports them.
     pub fn fetch(&self, run: &[Location]) {
         let mut claim = LoadingClaim { segments: self, keys: Vec::new() };
         let mut wanted = Vec::new();
@@ -209,7 +209,8 @@ impl Segments {
     }
 }
 
-/// Segments that a thread is reading; whatever happens to it, nobody waits for them in vain.
+/// Segments that a thread is reading; when it is dropped, even by a panic, threads that wait for
+/// them continue.
 struct LoadingClaim<'a> {
     segments: &'a Segments,
     keys: Vec<SegmentKey>,

@@ -1,27 +1,26 @@
-//! A stack whose lower levels give up what can be read again, so that a deep walk needs little
-//! memory.
+//! Stack of a walk whose upper levels drop what they can read again, so that a deep walk needs
+//! little memory.
 
-/// Most memory that all levels of one walk may hold of what they have decoded, in bytes, by
-/// estimate.
+/// Most memory for the decoded nodes of all levels of one walk, in bytes, as an estimate.
 const HELD_MAX_BYTES: usize = 32 << 20;
 
-/// A level of a walk that holds something which it can read again.
+/// A level of a walk that holds memory for what it can read again.
 pub trait Holds {
-    /// Returns about how much memory it holds of what it can read again, in bytes.
+    /// Returns the memory for what it can read again in bytes, as an estimate.
     fn held_bytes(&self) -> usize;
 
-    /// Gives that up; it is read again when the level is used again.
+    /// Drops what it can read again; it does so when the level is used again.
     fn give_up(&mut self);
 }
 
 /// The levels of a walk, the deepest last.
 ///
-/// The deepest always holds what it needs; of the others those nearest to the top give up first,
-/// because they are needed last.
+/// The deepest level always keeps what it needs. Of the others, those nearest to the top drop
+/// theirs first, because they are needed last.
 pub struct Stack<T> {
     levels: Vec<T>,
     held_bytes: usize,
-    /// Levels before this one hold nothing.
+    /// Levels before this one hold no memory.
     first: usize,
 }
 
@@ -48,7 +47,7 @@ impl<T: Holds> Stack<T> {
         self.make_room();
     }
 
-    /// Takes the deepest level away.
+    /// Removes and returns the deepest level.
     pub fn pop(&mut self) -> Option<T> {
         let level = self.levels.pop()?;
         self.held_bytes -= level.held_bytes();
@@ -56,12 +55,12 @@ impl<T: Holds> Stack<T> {
         Some(level)
     }
 
-    /// Returns the deepest level to be looked at.
+    /// Returns the deepest level.
     pub fn last(&self) -> Option<&T> {
         self.levels.last()
     }
 
-    /// Works on the deepest level, which may read more meanwhile.
+    /// Calls `work` with the deepest level, which may then hold more or less memory.
     pub fn with_last<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let level = self.levels.last_mut()?;
         let before = level.held_bytes();
@@ -75,7 +74,7 @@ impl<T: Holds> Stack<T> {
         Some(result)
     }
 
-    /// Takes all levels away.
+    /// Removes all levels.
     pub fn clear(&mut self) {
         *self = Self::new();
     }
@@ -137,7 +136,7 @@ mod tests {
         stack.with_last(|level| level.len_bytes = 4 * HELD_MAX_BYTES);
         assert!(
             stack.last().is_some_and(|level| level.has_read),
-            "there is nobody else to give up"
+            "there is no other level to drop"
         );
         stack.pop();
         assert_eq!((stack.held_bytes, stack.is_empty()), (0, true));

@@ -1,5 +1,6 @@
-//! Two directories side by side, without what stands in both. Spec: `format-spec/07-trees.md`,
-//! sections 1 and 2.
+//! Comparison of two directories that skips the nodes that they share.
+//!
+//! Spec: `format-spec/07-trees.md`, sections 1 and 2.
 
 use std::cmp::Ordering;
 use std::vec::IntoIter;
@@ -13,11 +14,11 @@ use crate::repo::error::Result;
 /// Yields the names of two directories in their order, each with its entry on the left, on the
 /// right, or on both sides.
 ///
-/// Nodes that stand in both are left out unread: where a node ends depends on names alone, so
-/// reading costs about what differs, however large the directories are. Entries that share a node
-/// with a difference are yielded though they may be equal. Holds a leaf and one path of inner nodes
-/// of each side, which it can give up and read again. The first error is the last item: what lies
-/// behind it cannot be told.
+/// Nodes that both directories share are skipped without being read. Where a node ends depends on
+/// names alone, so the cost grows with the differences, not with the size of the directories.
+/// Entries in one node with a difference are yielded even if they are equal. Holds a leaf and one
+/// path of inner nodes of each side, which it can drop and read again. An error is the last item:
+/// what follows is not known.
 pub struct TreeDiff {
     trees: Trees,
     tops: [ChunkId; 2],
@@ -26,22 +27,21 @@ pub struct TreeDiff {
     is_finished: bool,
 }
 
-/// A name with its entry on the left and on the right; one of them at least is there.
+/// The entries of one name on the left and on the right; at least one of them is there.
 pub type Pair = (Option<DirEntry>, Option<DirEntry>);
 
-/// How far one directory was gone through.
+/// Position in one of the directories.
 struct Side {
-    /// Nodes that were not opened, the next one last.
+    /// Nodes that were not opened yet, the next one last.
     pending: Vec<Promised>,
     /// What is left of the leaf that was opened last.
     leaf: IntoIter<DirEntry>,
     held_bytes: usize,
-    /// Names up to this one were yielded before the nodes were given up.
+    /// Names up to this one were yielded before the nodes were dropped.
     after: Option<Vec<u8>>,
 }
 
-/// Ranks what a side comes to next, so that of two things with the same name the higher one is
-/// opened first.
+/// Rank of a side's next item: of two items with the same name, the higher one is opened first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Entry,
@@ -50,7 +50,7 @@ enum Rank {
 }
 
 impl TreeDiff {
-    /// Begins with the top nodes of two directories.
+    /// Starts with the top nodes of two directories.
     pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
         let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
         Self {
@@ -62,12 +62,12 @@ impl TreeDiff {
         }
     }
 
-    /// Returns about how much memory the nodes take that were decoded, in bytes.
+    /// Returns the memory of the decoded nodes in bytes, as an estimate.
     pub fn held_bytes(&self) -> usize {
         self.left.held_bytes + self.right.held_bytes
     }
 
-    /// Gives the decoded nodes up, and will go on behind `name`, which was yielded last.
+    /// Drops the decoded nodes, and will go on after `name`, which was yielded last.
     pub fn give_up(&mut self, name: &[u8]) {
         if !self.is_finished {
             let [left, right] = self.tops.map(|top| Side::new(&top, Some(name.to_vec())));
@@ -147,7 +147,7 @@ impl Side {
         (self.pending, self.leaf, self.held_bytes) = (Vec::new(), Vec::new().into_iter(), 0);
     }
 
-    /// Returns the name of what comes next, and what that is.
+    /// Returns the name and the rank of the next item.
     fn head(&self) -> Option<(&[u8], Rank)> {
         if let Some(found) = self.leaf.as_slice().first() {
             return Some((&found.entry.name, Rank::Entry));
@@ -160,7 +160,7 @@ impl Side {
         self.pending.last().map(|node| node.id)
     }
 
-    /// Opens the next node. It must be what the node above states: else equal nodes could be
+    /// Opens the next node. It must match what the node above states, or a difference could be
     /// missed.
     fn open(&mut self, trees: &Trees) -> Result<()> {
         let Some(promised) = self.pending.pop() else {
@@ -171,11 +171,12 @@ impl Side {
         match node {
             TreeNode::Inner { level, children } => {
                 let passed = self.after.as_ref().map_or(0, |after| {
-                    // Of a child whose next sibling begins at or before that name, everything was
-                    // yielded.
+                    // A child was yielded as a whole if its next sibling begins at or before that
+                    // name.
                     children.partition_point(|child| child.first_name <= *after).saturating_sub(1)
                 });
-                self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
+                self.pending
+                    .extend(promised.children(level, children).into_iter().skip(passed).rev());
                 self.held_bytes = self.pending.iter().map(Promised::memory_bytes).sum();
             }
             leaf => {

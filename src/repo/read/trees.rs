@@ -1,4 +1,6 @@
-//! Reading directories and chunk lists, node by node. Spec: `format-spec/07-trees.md`.
+//! Reader of directories and chunk lists, node by node.
+//!
+//! Spec: `format-spec/07-trees.md`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,28 +21,28 @@ pub struct Trees {
     nodes_read: Arc<AtomicU64>,
 }
 
-/// An entry with what its node knows about it.
+/// An entry of a directory, with its owners' names and totals from the node.
 #[derive(Clone, Debug)]
 pub struct DirEntry {
-    /// The entry.
+    /// The entry as it is stored.
     pub entry: Entry,
-    /// Name of the owner.
+    /// Name of the owning user.
     pub user: Option<Arc<str>>,
-    /// Name of the group.
+    /// Name of the owning group.
     pub group: Option<Arc<str>>,
     /// Sums over everything below, for directories.
     pub totals: Option<Totals>,
 }
 
 impl DirEntry {
-    /// Returns what is in it: of a folder the sums over all below it, of a file itself. Only files
-    /// have content that counts.
+    /// Returns the sums over its content: of a directory over all below it, else of the entry
+    /// itself. Only files count bytes.
     pub fn content_totals(&self) -> Totals {
         let bytes = if self.entry.kind == EntryKind::File { self.entry.size } else { 0 };
         self.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes })
     }
 
-    /// Returns about how much memory it takes, in bytes.
+    /// Returns the memory that it takes in bytes, as an estimate.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.entry.parts_memory_bytes() + self.owner_names_len()
     }
@@ -62,12 +64,12 @@ impl Trees {
         &self.reader
     }
 
-    /// Returns how many nodes of directories were read through this value and its clones.
+    /// Returns the number of directory nodes that were read through this value and its clones.
     pub fn nodes_read(&self) -> u64 {
         self.nodes_read.load(Ordering::Relaxed)
     }
 
-    /// Returns one node of a directory, verified and checked.
+    /// Returns one node of a directory, verified against its id and the rules of the format.
     pub fn node(&self, id: &ChunkId) -> Result<TreeNode> {
         self.nodes_read.fetch_add(1, Ordering::Relaxed);
         let location = self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
@@ -75,7 +77,7 @@ impl Trees {
         Reader::parsed(id, parsed)
     }
 
-    /// Returns one node of a chunk list, verified and checked.
+    /// Returns one node of a chunk list, verified against its id and the rules of the format.
     pub fn list_node(&self, id: &ChunkId) -> Result<ListNode> {
         let location = self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
         let parsed = self.reader.with_chunk(&location, ChunkKind::List, id, ListNode::decode)?;
@@ -87,11 +89,10 @@ impl Trees {
         Ok(self.leaf_for(dir, name)?.into_iter().find(|found| found.entry.name == name))
     }
 
-    /// Returns the entries of the leaf of a directory in which a name stands if it is there, sorted
-    /// by name.
+    /// Returns the entries of the leaf that holds `name` if the directory does, sorted by name.
     pub fn leaf_for(&self, dir: &ChunkId, name: &[u8]) -> Result<Vec<DirEntry>> {
         let mut promised = Promised::top(*dir);
-        // Levels go down by one each time, so that this ends.
+        // Each level is one less than the one above, so this ends.
         loop {
             let node = self.node(&promised.id)?;
             promised.check(&node)?;
@@ -128,7 +129,7 @@ impl Trees {
         Ok(None)
     }
 
-    /// Returns the pieces of a file in order, reading one list node at a time; nothing for inline
+    /// Returns the pieces of a file in order, reading one list node at a time; none for inline
     /// content.
     pub fn refs(&self, content: &Content) -> RefIter {
         let (pending, leaf) = match content {
@@ -140,8 +141,8 @@ impl Trees {
     }
 }
 
-/// Returns the entries of a leaf with their names of owners and sums of directories; nothing for an
-/// inner node.
+/// Returns the entries of a leaf with owners' names and directories' totals; none for an inner
+/// node.
 pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
     let TreeNode::Leaf { strings, entries, dir_totals } = node else {
         return Vec::new();
