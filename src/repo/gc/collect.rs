@@ -1,5 +1,7 @@
-//! What collectors do with objects: list them with their ages, and remove them. Spec:
-//! `format-spec/13-commit.md`, section 4.
+//! Collector's operations on objects: lists packs with their ages, removes objects, and rewrites
+//! the index.
+//!
+//! Spec: `format-spec/13-commit.md`, section 4.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,30 +20,31 @@ use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, Key, Listed};
 
-/// A pack in a listing.
+/// A pack as a collector lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct DatedPack {
-    /// Its class.
+    /// Its class, from the prefix that was listed.
     pub class: PackClass,
-    /// Its length in bytes.
+    /// Length of the object in bytes.
     pub len_bytes: u64,
-    /// When it was made, by the store's clock, in seconds since 1970, if the store says.
+    /// Its time of creation by the store's clock, in seconds since 1970, if the store states it.
     pub modified_s: Option<i64>,
 }
 
 /// All packs in the store.
 #[derive(Default)]
 pub struct PackList {
-    /// By name.
+    /// The packs by name.
     pub packs: HashMap<ObjectId, DatedPack>,
-    /// The newest time that the store stated of any of them.
+    /// The newest time of creation among them.
     pub newest_s: Option<i64>,
-    /// Packs that verdicts on record remove: listed or not, they are no place of a chunk.
+    /// Packs that recorded verdicts remove. Even if they are listed, they do not count as a place
+    /// of chunks.
     used_up: HashSet<ObjectId>,
 }
 
 impl PackList {
-    /// Returns whether a pack is there, and is a place of chunks.
+    /// Returns whether a pack is listed, and counts as a place of chunks.
     pub fn has(&self, name: &ObjectId) -> bool {
         self.packs.contains_key(name) && !self.used_up.contains(name)
     }
@@ -66,17 +69,17 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
     Ok(list)
 }
 
-/// Returns the packs that runs name and that are not there, or should not be.
+/// Returns the packs that runs name and that are missing, or removed by a verdict.
 fn missing_packs(index: &ChunkIndex, listed: &PackList) -> HashSet<ObjectId> {
     let runs = index.set().runs();
     let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
     named.filter(|name| !listed.packs.contains_key(name) || listed.used_up.contains(name)).collect()
 }
 
-/// Makes the index that of the store, and returns the packs with those that the index names and
-/// that are gone.
+/// Makes the index equal to the store's, lists the packs, and makes the index avoid those that are
+/// missing.
 ///
-/// The index avoids the latter, and trusts all others, because they were seen.
+/// The index trusts all other packs, because they were listed after it.
 pub fn survey(index: &ChunkIndex) -> Result<(horizon::Horizon, PackList)> {
     let repository = index.repository();
     let horizon = horizon::sync(index)?;
@@ -89,8 +92,8 @@ pub fn survey(index: &ChunkIndex) -> Result<(horizon::Horizon, PackList)> {
     Ok((horizon, listed))
 }
 
-/// Learns of runs that were written since [`survey`], dropping none, and avoids those of their
-/// packs that are gone.
+/// Adds runs that were written since [`survey`] without dropping others, and avoids those of their
+/// packs that are missing.
 pub fn learn(index: &ChunkIndex, listed: &mut PackList) -> Result<()> {
     let repository = index.repository();
     let before = index.set().runs().len();
@@ -104,7 +107,7 @@ pub fn learn(index: &ChunkIndex, listed: &mut PackList) -> Result<()> {
     Ok(())
 }
 
-/// Returns the object that an index run is, as the store lists it.
+/// Returns the object name of an index run, as the store lists it.
 pub fn object_of_run(repository: &Repository, run: &ObjectId) -> Result<String> {
     let listed = repository.store().list(Class::Index, "")?;
     let name = listed
@@ -114,11 +117,11 @@ pub fn object_of_run(repository: &Repository, run: &ObjectId) -> Result<String> 
     Ok(Key::new(Class::Index, name.unwrap_or_else(|| run.to_hex())).to_string())
 }
 
-/// Makes sure that the records of a generation in the store are what this collector wrote or found,
-/// where the store does not.
+/// Compares the records of a generation in the store with what this collector wrote or found, for
+/// stores that do not prevent replacement.
 ///
-/// Fails with [`Error::SecondCollector`] if another one replaced them. `condemned` is `None` if
-/// only the verdict was read.
+/// Fails with [`Error::SecondCollector`] if another collector replaced them. `condemned` is `None`
+/// if only the verdict was read.
 pub fn confirm(
     repository: &Repository,
     number: u64,
@@ -140,11 +143,11 @@ pub fn confirm(
     }
 }
 
-/// Removes the intents, the protections and the slots of dropped snapshots; their tombstones stay
-/// and explain where they went.
+/// Removes the intents, protections and slots of dropped snapshots; their tombstones stay, to show
+/// that they were removed on purpose.
 ///
-/// A protection goes before its slot: beside a tombstone alone it would say that the snapshot is
-/// hidden. One that was made between the two goes afterwards.
+/// A protection is removed before its slot, because a protection without a slot means that the
+/// snapshot is hidden. The second pass removes protections that were made meanwhile.
 pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
     if dropped.is_empty() {
         return Ok(());
@@ -174,7 +177,7 @@ fn remove_protections(repository: &Repository, dropped: &[SnapshotId]) -> Result
     Ok(())
 }
 
-/// Removes packs. No run may name them any more.
+/// Removes packs; no run may name them any more.
 pub fn remove_packs(repository: &Repository, packs: &[Victim]) -> Result<()> {
     for victim in packs {
         repository.store().remove(&layout::pack_key(victim.class, &victim.name))?;
@@ -183,22 +186,22 @@ pub fn remove_packs(repository: &Repository, packs: &[Victim]) -> Result<()> {
     Ok(())
 }
 
-/// What became of the index.
+/// Result of rewriting the index.
 pub struct Rewritten {
-    /// The runs that name nothing that was removed.
+    /// The runs that name no removed pack.
     pub clean: Vec<ObjectId>,
-    /// How many runs there are now.
+    /// Number of runs now.
     pub runs: usize,
-    /// Bytes of the runs that were made.
+    /// Bytes of the new runs.
     pub stored_bytes: u64,
-    /// Bytes of the runs that were removed.
+    /// Bytes of the removed runs.
     pub removed_bytes: u64,
 }
 
-/// Replaces the runs that name what `removal` removes, and those that are worth merging; removes
-/// the replaced ones.
+/// Replaces the runs that name packs of `removal`, and those that are worth merging; removes the
+/// replaced ones.
 ///
-/// `may_merge` says whether a run is of a session that has ended.
+/// `may_merge` returns whether the session of a run has ended.
 pub fn rewrite_index(
     index: &ChunkIndex,
     generation: u64,
@@ -216,7 +219,7 @@ pub fn rewrite_index(
         let is_stale = removed.stale_runs.contains(&run.name());
         let gone =
             run.toc().packs.iter().map(|pack| pack.name).filter(|name| missing.contains(name));
-        // What is missing for any other reason stays named, so that a check finds it.
+        // A pack that is missing for another reason stays named, so that `check` reports it.
         dead.extend(gone.filter(|name| is_stale || removed.packs.contains(name)));
         dead.extend(
             run.toc().packs.iter().map(|pack| pack.name).filter(|name| used_up.contains(name)),
@@ -260,19 +263,19 @@ fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>
     Ok(hidden)
 }
 
-/// Removes the runs that were rewritten, and those that others replace: what a collector that died
-/// had not removed, and what a repair left.
+/// Removes the runs that were rewritten, and those that other runs replace: leftovers of a
+/// collector that died or of a repair.
 ///
-/// A run goes after all that it replaces: a death in between must not bring back what a repair
-/// took out of the index. Returns the bytes that were removed.
+/// A run is removed after all runs that it replaces: if the collector dies in between, records that
+/// a repair dropped must not come back. Returns the number of bytes that were removed.
 fn remove_replaced(index: &ChunkIndex, rewritten: &[Arc<Run>]) -> Result<u64> {
     let repository = index.repository();
     let runs = index.set().runs();
     let mut gone: HashSet<ObjectId> =
         runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
     let mut order: HashMap<ObjectId, usize> = gone.iter().map(|name| (*name, 0)).collect();
-    // What is not known here is replaced by what is, so it goes first; of what is known, the
-    // replaced before its replacer.
+    // Runs that are not loaded are replaced by loaded ones, so they are removed first; among the
+    // loaded ones, each after those that it replaces.
     for (at, name) in replaced_first(rewritten).into_iter().enumerate() {
         order.insert(name, at + 1);
         gone.insert(name);
@@ -291,12 +294,12 @@ fn remove_replaced(index: &ChunkIndex, rewritten: &[Arc<Run>]) -> Result<u64> {
     Ok(removed_bytes)
 }
 
-/// Returns the names of these runs, each behind all those of them that it replaces.
+/// Returns the names of these runs, each after all those of them that it replaces.
 fn replaced_first(runs: &[Arc<Run>]) -> Vec<ObjectId> {
     let by_name: HashMap<ObjectId, &Arc<Run>> = runs.iter().map(|run| (run.name(), run)).collect();
     let (mut placed, mut order) = (HashSet::new(), Vec::new());
     for run in runs {
-        // A run is opened before what it replaces, and placed when that is placed.
+        // A run is opened before those that it replaces, and placed after them.
         let mut open = vec![(run.name(), false)];
         while let Some((name, is_opened)) = open.pop() {
             if is_opened {
@@ -317,8 +320,8 @@ fn replaced_first(runs: &[Arc<Run>]) -> Vec<ObjectId> {
     order
 }
 
-/// How many runs of about one size are merged, so that their number grows with the logarithm of the
-/// index.
+/// Number of runs of about one size that are merged, so that the number of runs grows with the
+/// logarithm of the index.
 const MERGE_AT: usize = 8;
 
 /// Returns the runs that are worth merging: eight or more of about the same size.
@@ -331,7 +334,7 @@ pub fn worth_merging(runs: &[Arc<Run>], may_merge: &dyn Fn(&Run) -> bool) -> Vec
     }
     let mut worth: Vec<Arc<Run>> =
         tiers.into_values().filter(|tier| tier.len() >= MERGE_AT).flatten().collect();
-    // Two collectors that replaced the same run at the same time said the same twice.
+    // Two collectors that replaced the same run at the same time wrote the same records twice.
     let mut replaced_by: HashMap<ObjectId, Arc<Run>> = HashMap::new();
     for run in runs {
         for name in &run.toc().replaces {

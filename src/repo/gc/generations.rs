@@ -1,5 +1,5 @@
-//! Generations of removal: what collectors condemned, and which places must therefore not be relied
-//! on.
+//! Generations of removal: the records of what collectors condemn, and the places on which sessions
+//! must therefore not rely.
 //!
 //! Spec: `format-spec/13-commit.md`.
 
@@ -17,23 +17,23 @@ use crate::repo::open::Repository;
 use crate::repo::open::witness::Witness;
 use crate::store::Class;
 
-/// How often `gc/` is listed again because a record was trimmed under the listing.
+/// How often `gc/` is listed again because a record was trimmed after the listing.
 pub(in crate::repo) const LISTINGS_MAX: usize = 8;
 
-/// How far a generation has come.
+/// State of a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenerationState {
-    /// It has no verdict: everything that it condemns may be removed or not.
+    /// It has no verdict; the removal that it condemns may or may not happen.
     Open(Removal),
-    /// It removes nothing.
+    /// Its verdict is to remove nothing.
     Cancelled,
-    /// This is being removed, or was going to be by a collector that died.
+    /// Its verdict is to remove this; the collector is at work, or died.
     Unfinished(Removal),
-    /// Everything is removed.
+    /// Its verdict is carried out.
     Done,
 }
 
-/// Which records of a generation are listed.
+/// The listed records of a generation, by their word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Words {
     condemned: Option<Stamp>,
@@ -51,7 +51,7 @@ impl Words {
     }
 }
 
-/// One listing of `gc/`.
+/// A listing of `gc/`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Generations(BTreeMap<u64, Words>);
 
@@ -67,7 +67,8 @@ impl Generations {
             *found.entry(number).or_default().of(word) =
                 Some(Stamp { len_bytes: object.len_bytes, modified_s: object.modified_s });
         }
-        // Trimming takes a generation's records one by one; what is left of one does not count.
+        // Trimming removes a generation's records one by one, `condemned` last; without it the rest
+        // does not count.
         found.retain(|_, words| words.condemned.is_some());
         let found = Self(found);
         Witness::compare_generation(repository.location(), known, found.highest())?;
@@ -84,7 +85,7 @@ impl Generations {
         self.0.keys().copied()
     }
 
-    /// Returns how far a generation of this listing had come when it was listed.
+    /// Returns the state of a generation of this listing, at the time of the listing.
     pub fn state(&self, repository: &Repository, number: u64) -> Result<GenerationState> {
         let words = self.words(number);
         if words.verdict.is_none() {
@@ -97,7 +98,8 @@ impl Generations {
         }
     }
 
-    /// Returns what a generation of this listing condemns; nothing if it was cancelled.
+    /// Returns the removal that a generation of this listing condemns; an empty one if it was
+    /// cancelled.
     pub(in crate::repo) fn removal(&self, repository: &Repository, number: u64) -> Result<Removal> {
         let word = if self.words(number).verdict.is_some() { "verdict" } else { "condemned" };
         Ok(match self.read(repository, number, word)?.content {
@@ -107,7 +109,8 @@ impl Generations {
         })
     }
 
-    /// Returns whether a generation is open or unfinished, so that packs may be going.
+    /// Returns whether the highest generation is open or unfinished, so that packs may be removed
+    /// now.
     pub fn is_at_work(&self, repository: &Repository) -> Result<bool> {
         match self.highest() {
             0 => Ok(false),
@@ -118,7 +121,7 @@ impl Generations {
         }
     }
 
-    /// Returns the generation below which records may be gone.
+    /// Returns the generation below which records may have been trimmed.
     pub fn oldest(&self, repository: &Repository) -> Result<u64> {
         match self.highest() {
             0 => Ok(0),
@@ -126,8 +129,10 @@ impl Generations {
         }
     }
 
-    /// Returns the packs that verdicts on record remove. Their names are used up: one that is there
-    /// was created again, too late.
+    /// Returns the packs that recorded verdicts remove.
+    ///
+    /// Their names are used up: such a pack that is listed was created again, too late to be relied
+    /// on.
     pub fn removed_packs(&self, repository: &Repository) -> Result<HashSet<ObjectId>> {
         Ok(self
             .verdicts(repository)?
@@ -137,7 +142,7 @@ impl Generations {
             .collect())
     }
 
-    /// Returns the snapshots that verdicts on record drop.
+    /// Returns the snapshots that recorded verdicts drop.
     pub fn dropped(&self, repository: &Repository) -> Result<HashSet<SnapshotId>> {
         Ok(self.verdicts(repository)?.into_iter().flat_map(|removal| removal.snapshots).collect())
     }
@@ -163,7 +168,7 @@ impl Generations {
         }
     }
 
-    /// Returns when a generation was opened, by the clock of its collector.
+    /// Returns the time at which a generation was opened, by the clock of its collector.
     pub fn opened(&self, repository: &Repository, number: u64) -> Result<Timestamp> {
         Ok(self.read(repository, number, "condemned")?.created)
     }
@@ -177,7 +182,7 @@ impl Generations {
 
     /// Fails with `RolledBack` if one of the generations from `first` to the highest is not listed.
     ///
-    /// Takes as long as there are listed ones, however far apart their numbers are.
+    /// Takes time in proportion to the listed generations, however far apart their numbers are.
     pub(in crate::repo) fn require_all(&self, repository: &Repository, first: u64) -> Result<()> {
         let listed = self.0.range(first..).map(|(number, _)| *number);
         match listed.zip(first..).find(|(number, wanted)| number != wanted) {
@@ -199,8 +204,8 @@ impl Generations {
         self.0.contains_key(&number) && self.words(number).verdict.is_none()
     }
 
-    /// Returns whether a listed generation was cancelled, as those are with which repairs say that
-    /// something was lost.
+    /// Returns whether a listed generation was cancelled; repairs report lost chunks by cancelled
+    /// generations.
     ///
     /// Spec: `format-spec/13-commit.md`, section 5.1.
     pub(in crate::repo) fn is_cancelled(
@@ -218,7 +223,7 @@ impl Generations {
         self.0.get(&number).copied().unwrap_or_default()
     }
 
-    /// Reads a record as it is listed.
+    /// Reads a record, from the local copy if the listing shows the same one.
     fn read(
         &self,
         repository: &Repository,
@@ -232,16 +237,16 @@ impl Generations {
     }
 }
 
-/// Returns the packs that collectors removed or are removing, and the runs that may name packs
-/// which nobody knows to be removed.
+/// Returns the packs that collectors removed or are removing, and the runs that are so old that the
+/// record of a removal of their packs may have been trimmed.
 pub fn removed(index: &ChunkIndex) -> Result<Avoided> {
     let repository = index.repository();
     let generations = Generations::list(repository)?;
     let oldest = generations.oldest(repository)?;
     let (done, clean) = generations.newest_done(repository)?;
     let mut avoided = Avoided::default();
-    // Nothing is removed under one without a verdict: what is missing then is lost, and a repair
-    // that died may have opened it.
+    // A generation without a verdict removes nothing, so its packs do not count: if they are
+    // missing, they are lost. (A repair that died may have opened it.)
     for number in
         generations.numbers().filter(|number| *number >= oldest && !generations.is_open(*number))
     {
@@ -260,7 +265,7 @@ pub fn removed(index: &ChunkIndex) -> Result<Avoided> {
     Ok(avoided)
 }
 
-/// Opens a generation; returns false if another collector opened one of this number.
+/// Opens a generation; returns false if another collector has already opened one with this number.
 pub fn condemn(
     repository: &Repository,
     number: u64,
@@ -270,7 +275,7 @@ pub fn condemn(
     Ok(records::write(repository, number, now, RecordContent::Condemned(condemned))?.is_none())
 }
 
-/// Decides about a generation, and returns what is removed: by this verdict, or by one that was
+/// Writes the verdict of a generation, and returns the removal of this verdict, or of one that was
 /// there before.
 pub fn decide(
     repository: &Repository,
@@ -288,7 +293,7 @@ pub fn decide(
     }
 }
 
-/// Notes that a generation is finished, and which runs are clean.
+/// Records that a generation is finished, and which runs are clean.
 pub fn finish(
     repository: &Repository,
     number: u64,

@@ -1,5 +1,5 @@
-//! How far a session or collector has looked at generations, and whether what came after concerns
-//! it.
+//! Horizon of a session or collector: the generations that it has seen, and the check whether later
+//! ones concern it.
 //!
 //! Spec: `format-spec/13-commit.md`.
 
@@ -17,33 +17,34 @@ use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::repo::open::notes;
 
-/// The local note of the last [`sync`].
+/// Name of the local note of the last [`sync`].
 const NOTE: &str = "horizon";
 
-/// What a session or collector knows of generations since it listed them.
+/// What a session or collector has learned from a listing of the generations.
 #[derive(Clone, Debug, Default)]
 pub struct Horizon {
     /// The highest generation of the listing.
     pub highest: u64,
-    /// The highest of them up to which all are decided, so that nothing was about to be taken out
-    /// of the index unseen.
+    /// The generation up to which all are decided: all findings of repairs up to it are in the
+    /// index.
     pub decided: u64,
-    /// What the generations condemn that concern the index as it was then.
+    /// The removals of the generations that concern the index as it was then.
     removals: HashMap<u64, Removal>,
-    /// Whether nothing of the index must be avoided, so that a later session may begin with it.
+    /// Whether no pack or run of the index must be avoided, so that a later session may begin with
+    /// this index.
     is_clear: bool,
-    /// Whether there were later generations at the last look.
+    /// Whether the last check found later generations.
     has_later: Arc<AtomicBool>,
 }
 
-/// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid
-/// what the former condemns.
+/// Lists `gc/` and then `index/`, makes the reader's index equal to the store's, and makes it avoid
+/// what the generations condemn.
 ///
 /// These are steps W1 and W2 of the specification.
 pub fn sync(index: &ChunkIndex) -> Result<Horizon> {
     for _ in 1..LISTINGS_MAX {
         match try_sync(index) {
-            // A record was trimmed under the listing.
+            // A record was trimmed after the listing.
             Err(error) if error.is_not_found() => {}
             other => return other,
         }
@@ -75,7 +76,7 @@ fn try_sync(index: &ChunkIndex) -> Result<Horizon> {
             least = least.min(effective);
         }
     }
-    // Unfinished generations matter to the parent, whatever the index says.
+    // Unfinished generations may drop the parent, so they matter for any index.
     let first = oldest.max(1);
     let matters =
         |number: &u64| *number >= first && (*number > least || !generations.is_done(*number));
@@ -104,18 +105,18 @@ fn try_sync(index: &ChunkIndex) -> Result<Horizon> {
     Ok(horizon)
 }
 
-/// Notes that nothing up to generation `highest` concerns the index as it is now.
+/// Notes on this machine that no generation up to `highest` concerns the index as it is now.
 fn note(index: &ChunkIndex, highest: u64) -> Result<()> {
     let mut bytes = highest.to_le_bytes().to_vec();
     index.set().runs().iter().for_each(|run| bytes.extend_from_slice(&run.name().0));
     notes::save(index.repository(), NOTE, &bytes)
 }
 
-/// Returns what was noted at the last [`sync`] of this machine, if it still fits the local index;
-/// the store is not asked.
+/// Returns the horizon that this machine noted at its last [`sync`], if it still fits the cached
+/// index; sends no request.
 ///
-/// A session may begin with it: whatever happened since is in generations above, which are looked
-/// at before the commit.
+/// A session may begin with it: later events are in higher generations, which are checked before
+/// the commit.
 pub fn noted(index: &ChunkIndex) -> Option<Horizon> {
     let bytes = notes::load(index.repository(), NOTE)?;
     let (highest, names) = bytes.split_first_chunk::<8>()?;
@@ -128,27 +129,28 @@ pub fn noted(index: &ChunkIndex) -> Option<Horizon> {
     })
 }
 
-/// Takes the note back while a session stores: what it stores may get lost with nothing that would
-/// show it, such as the end of what a disk was told before the power went. Only a snapshot vouches
-/// for it, which this machine remembers.
+/// Removes the note while a session stores packs. They may get lost without a trace, for example
+/// when the power fails before a disk has written them. After the commit, the snapshot shows such a
+/// loss, because this machine remembers it.
 pub fn forget(repository: &Repository) {
     notes::remove(repository, NOTE);
 }
 
 impl Horizon {
-    /// Notes what the reader's index is after a commit of the session that began so; not if runs
-    /// came that are not to be relied on, nor if there are later generations: the next session had
-    /// better ask at its beginning.
+    /// Notes the reader's index again after the commit of a session that began with this horizon.
+    ///
+    /// Does not if the index has places that are not trusted, or if there are later generations:
+    /// then the next session must list the store at its beginning.
     pub fn note_again(&self, index: &ChunkIndex) {
         if self.is_clear && !self.has_later.load(Ordering::Relaxed) && index.set().trusts_all() {
-            // Without it the next session asks the store.
+            // Without the note the next session lists the store.
             let _ = note(index, self.highest);
         }
     }
 }
 
-/// Returns whether a repair may have taken something of a snapshot out of the index since that is
-/// known to be whole.
+/// Returns whether a repair may have removed chunks of a snapshot from the index since the
+/// generation up to which the snapshot is known to be whole.
 pub fn may_lack_chunks(
     repository: &Repository,
     generations: &Generations,
@@ -160,16 +162,16 @@ pub fn may_lack_chunks(
         .try_fold(false, |found, number| Ok(found || generations.is_cancelled(repository, number)?))
 }
 
-/// What a session relies on beside its own work.
+/// What a session relies on.
 pub struct Dependencies<'a> {
-    /// Packs.
+    /// Packs with chunks that it refers to.
     pub packs: &'a HashSet<ObjectId>,
-    /// The parent, if subtrees of it were taken over unread.
+    /// The parent, if the session refers to unread subtrees of it.
     pub parent: Option<SnapshotId>,
 }
 
 impl Horizon {
-    /// Returns the horizon of a session that relies on nothing but what it will store from now on.
+    /// Returns the horizon of a session that relies only on what it will store from now on.
     pub fn at(highest: u64) -> Self {
         Self {
             highest,
@@ -180,11 +182,11 @@ impl Horizon {
         }
     }
 
-    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done
-    /// so unseen (rule T), or whether a repair took something out of the index that may be relied
-    /// on (rule R).
+    /// Lists `gc/` again and returns whether a generation condemns a dependency, or a trimmed one
+    /// may have done so (rule T), or a repair removed chunks from the index that may be
+    /// dependencies (rule R).
     ///
-    /// The first half of step W5 of the specification.
+    /// This is the first half of step W5 of the specification.
     pub fn has_conflict(
         &self,
         repository: &Repository,
@@ -243,8 +245,8 @@ impl Horizon {
         {
             return Ok(true);
         }
-        // Also what was known: a collector that slept may have filled the slot of a dropped parent
-        // with `Aborted`.
+        // Earlier generations matter, too: a delayed collector may have filled the slot of a
+        // dropped parent with `Aborted`.
         let mut known = generations
             .numbers()
             .filter(|number| dependencies.parent.is_some() && *number <= self.highest);

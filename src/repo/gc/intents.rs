@@ -1,4 +1,6 @@
-//! What running backups rely on. Spec: `format-spec/13-commit.md`, section 2.1.
+//! Intents: records of what running backups rely on.
+//!
+//! Spec: `format-spec/13-commit.md`, section 2.1.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +18,8 @@ use crate::repo::objects::sized_read::read_listed;
 use crate::repo::open::{Repository, check_writable};
 use crate::store::{Class, ErrorKind};
 
-/// Stores an intent, in parts if it names very many packs; returns the number of the next one.
+/// Stores an intent, as several ones if it names very many packs; returns the number of the next
+/// one.
 pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>) -> Result<u64> {
     check_writable(repository.config())?;
     let mut packs: Vec<ObjectId> = packs.iter().copied().collect();
@@ -30,7 +33,7 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
         let part = Intent { number, packs: part.to_vec(), ..intent.clone() };
         let key = layout::intent_key(&part.session, number);
         let bytes = part.encode();
-        // What no reader takes must not be there: it would stop all collectors.
+        // An intent that no reader accepts must not be stored: it would stop all collectors.
         if Intent::decode(&bytes).map_err(Error::malformed(&key))? != part {
             return Err(Error::WrongContent { object: key.to_string() });
         }
@@ -43,28 +46,27 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
     Ok(number)
 }
 
-/// Everything that one session relies on.
+/// All that the intents of one session name.
 #[derive(Default)]
 pub struct SessionIntents {
-    /// Its intents' numbers.
+    /// Numbers of the intents.
     pub numbers: Vec<u64>,
-    /// When the newest was made, by the writer's clock.
+    /// Time of the newest, by the writer's clock.
     pub newest: Timestamp,
-    /// When the newest was made, by the store's clock, in seconds since 1970; `None` if it does not
-    /// say.
+    /// Time of the newest by the store's clock, in seconds since 1970, if the store states it.
     pub stored_s: Option<i64>,
-    /// Name of the host.
+    /// Host of the session.
     pub host: String,
-    /// Parents that it names.
+    /// The parents that it names.
     pub parents: Vec<SnapshotId>,
-    /// Packs that it names.
+    /// The packs that it names.
     pub packs: Vec<ObjectId>,
 }
 
 /// Lists and reads all intents.
 ///
-/// One that vanishes meanwhile was removed because its slot is filled: a later listing of
-/// `snapshots/` shows that.
+/// An intent that vanishes meanwhile was removed because its slot is filled; a later listing of
+/// `snapshots/` shows the slot.
 pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionIntents>> {
     let mut sessions: BTreeMap<SnapshotId, SessionIntents> = BTreeMap::new();
     for object in repository.store().list(Class::Intents, "")? {
@@ -86,7 +88,7 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
     Ok(sessions)
 }
 
-/// Reads one intent, of an object of this length, and verifies that it is what its name says.
+/// Reads one intent from an object of `len_bytes` bytes, and verifies that it matches its name.
 pub(in crate::repo) fn read(
     repository: &Repository,
     session: &SnapshotId,
@@ -104,13 +106,13 @@ pub(in crate::repo) fn read(
     Ok(intent)
 }
 
-/// Makes sure that a session never commits, unless it has done so already.
+/// Fills the slot of a session so that it cannot commit any more, unless it has done so already.
 pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
     check_writable(repository.config())?;
     let slot = codec::encode(&CommitSlot::Aborted);
     let sealed = repository.seal_single(ContainerKind::Snapshot, &slot)?;
     match create_once(repository.store(), &layout::snapshot_key(session), &sealed.bytes) {
-        // It was filled, and its snapshot dropped since.
+        // The slot was filled, and its snapshot was dropped since.
         Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),
         outcome => outcome.map(drop),
     }

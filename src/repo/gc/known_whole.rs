@@ -1,9 +1,11 @@
-//! Up to which generation the newest snapshots of this machine are known to be whole.
+//! Local note of the generation up to which each of this machine's newest snapshots is known to be
+//! whole.
 //!
-//! What was found in the index when a snapshot was made may have been taken out of it since, by a
-//! repair on another machine. Who takes subtrees over from such a snapshot looks them up first. A
-//! local note like all of them: without it that costs one walk of the tree. Spec:
-//! `format-spec/13-commit.md`, section 3, rule R.
+//! A repair on another machine may remove chunks from the index after a snapshot is made. Before a
+//! backup refers to unread subtrees of such a snapshot, it looks up all their chunks. If the note
+//! is lost, that costs one walk of the tree.
+//!
+//! Spec: `format-spec/13-commit.md`, section 3, rule R.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;
@@ -12,10 +14,10 @@ use crate::repo::open::notes;
 
 const NOTE: &str = "whole snapshots";
 const RECORD_LEN_BYTES: usize = 24;
-/// Snapshots that are remembered: more series than one machine has.
+/// Most snapshots in the note: more than a machine has series.
 const SNAPSHOTS_MAX: usize = 256;
 
-/// Notes that all of a snapshot was in the index as it was after this generation.
+/// Notes that all chunks of a snapshot were in the index as it was after `generation`.
 pub fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> Result<()> {
     let stored = notes::load(repository, NOTE).unwrap_or_default();
     let others = stored.chunks_exact(RECORD_LEN_BYTES).filter(|record| record[..16] != snapshot.0);
@@ -25,7 +27,7 @@ pub fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> 
     notes::save(repository, NOTE, &bytes)
 }
 
-/// Returns the generation that is noted of a snapshot; 0 if nothing is known of it.
+/// Returns the generation that is noted for a snapshot; 0 if none is.
 pub fn known(repository: &Repository, snapshot: &SnapshotId) -> u64 {
     let stored = notes::load(repository, NOTE).unwrap_or_default();
     let found = stored.chunks_exact(RECORD_LEN_BYTES).find(|record| record[..16] == snapshot.0);

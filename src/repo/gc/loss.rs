@@ -1,9 +1,10 @@
-//! Telling all machines that a repair takes something out of the index: with a generation that is
+//! Notice to all machines that a repair removes chunks from the index: a generation that is
 //! cancelled in the end.
 //!
-//! While it is open, nobody relies on the packs that it names; when it ends, sessions that began
-//! before it looks again. Nothing is removed under it. Spec: `format-spec/13-commit.md`, section
-//! 5.1.
+//! While it is open, no session relies on the packs that it names. When it is cancelled, sessions
+//! that began earlier check their dependencies again. It removes nothing.
+//!
+//! Spec: `format-spec/13-commit.md`, section 5.1.
 
 use super::generations::{self, GenerationState, Generations};
 use crate::format::entry::Timestamp;
@@ -13,10 +14,10 @@ use crate::repo::error::{Error, Result};
 use crate::repo::open::Repository;
 use crate::repo::open::probe;
 
-/// How often another collector may be quicker.
+/// Number of attempts, as another collector may take the number first.
 const ATTEMPTS_MAX: usize = 8;
 
-/// A generation that was opened to tell of a loss.
+/// A generation that was opened to report a loss.
 #[derive(Debug)]
 pub struct LossNotice {
     number: u64,
@@ -24,11 +25,11 @@ pub struct LossNotice {
 }
 
 impl LossNotice {
-    /// Opens a generation that condemns these packs, or goes on with the one that a repair which
-    /// died had opened.
+    /// Opens a generation that condemns these packs, or continues the same one of a repair that
+    /// died.
     ///
-    /// Returns `None` if that cannot be done: the store replaces objects, so that collectors could
-    /// be misled, or a collector that died has to be finished first.
+    /// Returns `None` if it cannot: the store replaces objects, which could mislead collectors, or
+    /// the verdict of a collector that died must be carried out first.
     pub fn open(
         repository: &Repository,
         now: Timestamp,
@@ -46,10 +47,10 @@ impl LossNotice {
                 Ok(OpenAttempt::Opened(number)) => return Ok(Some(Self { number, removal })),
                 Ok(OpenAttempt::Impossible) => return Ok(None),
                 Ok(OpenAttempt::Again) => {}
-                // A record was trimmed under the listing.
+                // A record was trimmed after the listing.
                 Err(error) if error.is_not_found() => {}
-                // What a damaged record says is not known: nobody stores anything until that is
-                // mended.
+                // With a damaged record no session can begin, so nobody needs the notice before
+                // that is repaired.
                 Err(error) if error.is_damage() => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -57,9 +58,9 @@ impl LossNotice {
         Ok(None)
     }
 
-    /// Closes it: nothing is removed, and everybody who has not seen it so far looks again.
+    /// Cancels the generation; sessions that began before it check their dependencies again.
     ///
-    /// Returns false if a collector decided otherwise each time, so that not everybody is told.
+    /// Returns false if a collector decided otherwise each time, so that not all sessions notice.
     pub fn close(self, repository: &Repository, now: Timestamp) -> Result<bool> {
         let mut open = Some(self);
         for _ in 0..ATTEMPTS_MAX {
@@ -93,7 +94,7 @@ fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Resul
             GenerationState::Open(_) if !probe::is_exclusive(repository)? => {
                 return Ok(OpenAttempt::Impossible);
             }
-            // The process that opened it looks again and plans anew.
+            // The process that opened it will notice, and plan again.
             GenerationState::Open(_) => {
                 generations::decide(repository, highest, now, None)?;
                 return Ok(OpenAttempt::Again);
@@ -111,8 +112,7 @@ fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Resul
     Ok(if is_first { OpenAttempt::Opened(number) } else { OpenAttempt::Again })
 }
 
-/// Returns whether the last generation was cancelled, so that a notice of a loss may be the newest
-/// thing that happened.
+/// Returns whether the highest generation was cancelled, so that it may be a notice of a loss.
 pub fn is_newest_cancelled(repository: &Repository) -> Result<bool> {
     let generations = Generations::list(repository)?;
     match generations.highest() {

@@ -1,4 +1,5 @@
-//! The collection protocol: what writers rely on and what collectors remove, without locks.
+//! Collection protocol, without locks: records of what writers rely on and of what collectors
+//! remove.
 //!
 //! Spec: `format-spec/13-commit.md`.
 

@@ -1,5 +1,7 @@
-//! Keeping what is needed locked against removal, in stores that can. Spec:
-//! `format-spec/12-store.md`, section 6.
+//! Object locks: extension of the locks that protect needed objects against removal, in stores that
+//! have locks.
+//!
+//! Spec: `format-spec/12-store.md`, section 6.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -20,46 +22,46 @@ use crate::sync::{self, lock};
 
 const DAY_S: i64 = 24 * 3600;
 
-/// What is not kept locked, beside what records of generations condemn.
+/// Objects that need not stay locked, in addition to those that generations condemn.
 #[derive(Clone, Debug, Default)]
 pub struct Unneeded {
-    /// Packs that nothing is known to need.
+    /// Packs without needed chunks.
     pub packs: HashSet<ObjectId>,
-    /// Snapshots that cease to be roots.
+    /// Snapshots that are no roots any more.
     pub snapshots: HashSet<SnapshotId>,
 }
 
-/// What extending locks came to.
+/// Result of extending locks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LockReport {
-    /// Until when everything is locked now, in seconds since 1970.
+    /// Time until which all needed objects are locked now, in seconds since 1970.
     pub until_s: i64,
-    /// Objects that are needed.
+    /// Number of needed objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Their total length in bytes.
     pub bytes: u64,
-    /// Objects whose locks were extended, or would be.
+    /// Number of objects whose locks were extended, or would be in a dry run.
     pub extended: u64,
-    /// Their bytes.
+    /// Their total length in bytes.
     pub extended_bytes: u64,
 }
 
-/// Returns for how many days the repository's store locks new objects; `None` if it does not.
+/// Returns the number of days for which the store locks new objects; `None` if it locks none.
 pub fn days(repository: &Repository) -> Option<u32> {
     repository.store().archive()?.lock_days()
 }
 
-/// Returns the end of the day (UTC) on which a time from now falls, in seconds since 1970: all runs
-/// of one day extend to the same moment.
+/// Returns the end of the day (UTC) that is `span_s` after `now`, in seconds since 1970, so that
+/// all runs of one day extend to the same moment.
 pub fn end_of_day(now: Timestamp, span_s: i64) -> i64 {
     (now.seconds.saturating_add(span_s).div_euclid(DAY_S) + 1).saturating_mul(DAY_S)
 }
 
-/// Locks everything that is needed until `until_s`, in seconds since 1970, where its lock ends
-/// sooner.
+/// Extends the locks of all needed objects to `until_s`, in seconds since 1970, unless they end
+/// later.
 ///
-/// Can be stopped and begun again. A dry run only asks. Fails with [`Error::NoLocks`] if the store
-/// locks nothing.
+/// Can be interrupted and repeated. A dry run changes nothing. Fails with [`Error::NoLocks`] if the
+/// store has no locks.
 pub fn extend(
     repository: &Repository,
     unneeded: &Unneeded,
@@ -83,7 +85,7 @@ pub fn extend(
             false => archive.extend_lock(key, until_s),
         };
         match was_extended {
-            // A collector was quicker.
+            // A collector has removed it meanwhile.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             was_extended => {
                 if was_extended? {
@@ -107,7 +109,7 @@ pub fn extend(
 /// Returns how many of these packs are still locked, and when the last lock ends, in seconds since
 /// 1970.
 ///
-/// Where the server does not say, a pack counts as not locked: nothing depends on it.
+/// A pack counts as not locked if the server does not tell: the figures are only reported.
 pub fn still_locked(
     repository: &Repository,
     victims: &[Victim],
@@ -130,7 +132,7 @@ pub fn still_locked(
     Ok((ends.len() as u64, ends.iter().max().copied()))
 }
 
-/// Lists what is to stay locked, with its lengths.
+/// Lists the objects that must stay locked, with their lengths in bytes.
 fn needed(repository: &Repository, unneeded: &Unneeded) -> Result<Vec<(Key, u64)>> {
     let generations = Generations::list(repository)?;
     let mut packs = generations.removed_packs(repository)?;
@@ -165,8 +167,8 @@ fn needed(repository: &Repository, unneeded: &Unneeded) -> Result<Vec<(Key, u64)
     Ok(found)
 }
 
-/// Does something with each item, as many at once as serves the store best; the first failure stops
-/// it and is returned.
+/// Calls `act` for each item, with as many threads as suit the store; stops at the first failure
+/// and returns it.
 fn for_each<T: Sync>(
     repository: &Repository,
     items: &[T],

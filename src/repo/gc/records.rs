@@ -1,8 +1,10 @@
-//! The records of collectors: one sealed object for each word of a generation.
+//! Records of collectors: one sealed object for each word of a generation.
 //!
-//! A record is created once and never changes, so that two collectors that write the same one agree
-//! on the first. A generation counts as soon as one of its records opens, and this machine
-//! remembers it. Spec: `format-spec/13-commit.md`, section 2.2.
+//! A record is created once and never changes, so that of two collectors that write the same one,
+//! both use the first. A generation counts as soon as one of its records can be opened; this
+//! machine remembers its number.
+//!
+//! Spec: `format-spec/13-commit.md`, section 2.2.
 
 use crate::format::codec::DecodeError;
 use crate::format::container::ContainerKind;
@@ -15,19 +17,19 @@ use crate::repo::objects::sized_read::{read_listed, read_small};
 use crate::repo::open::{Repository, check_writable};
 use crate::store::Key;
 
-/// The group of local copies of records, which never change.
+/// Cache group of local copies of records.
 const CACHE_GROUP: &str = "gc";
 
-/// What a listing says of a record.
+/// Length and time of a record in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
-    /// Its length.
+    /// Length of the object.
     pub len_bytes: u64,
-    /// When it was made, in seconds since 1970, if the store tells.
+    /// Time of creation by the store's clock, in seconds since 1970, if the store states it.
     pub modified_s: Option<i64>,
 }
 
-/// Creates a record; returns what is in its place if there is one already.
+/// Creates a record; returns the bytes of the existing one if there is one already.
 pub(super) fn write(
     repository: &Repository,
     number: u64,
@@ -38,7 +40,8 @@ pub(super) fn write(
     let key = layout::generation_key(number, content.word());
     let record = CollectorRecord { number, created: now, content };
     let bytes = record.encode();
-    // What no reader takes must not be there: it would stop all writers and collectors for good.
+    // A record that no reader accepts must not be stored: it would stop all writers and collectors
+    // for good.
     if CollectorRecord::decode(&bytes).map_err(Error::malformed(&key))? != record {
         return Err(Error::WrongContent { object: key.to_string() });
     }
@@ -52,10 +55,10 @@ pub(super) fn write(
     }
 }
 
-/// Reads a record; from a local copy only if that is of what is listed now.
+/// Reads a record, from the local copy if that has the listed length and time.
 ///
-/// Records never change, but a repository may have been put back to an older state, and its next
-/// generation has a number that was used before.
+/// Records never change, but if a repository was set back to an older state, its next generation
+/// has a number that was used before.
 pub(super) fn read_as_listed(
     repository: &Repository,
     number: u64,
@@ -77,8 +80,7 @@ pub(super) fn read_as_listed(
     Ok(record)
 }
 
-/// Reads a record that is listed with this length from the store, whatever the cache holds, and
-/// verifies it.
+/// Reads a record with its listed length from the store, not from the cache, and verifies it.
 pub(in crate::repo) fn read_whole(
     repository: &Repository,
     number: u64,
@@ -89,7 +91,7 @@ pub(in crate::repo) fn read_whole(
     parse(repository, number, word, &bytes)
 }
 
-/// Reads a record from the store, whatever the cache holds, and verifies it.
+/// Reads a record from the store, not from the cache, and verifies it.
 pub(in crate::repo) fn read_from_store(
     repository: &Repository,
     number: u64,
@@ -103,7 +105,7 @@ pub(in crate::repo) fn read_from_store(
     )
 }
 
-/// Opens a record and makes sure that it is the one of this generation and word.
+/// Opens a record and verifies that it is the one of this generation and word.
 pub(super) fn parse(
     repository: &Repository,
     number: u64,
@@ -125,7 +127,7 @@ pub(super) fn parse(
     Ok(record)
 }
 
-/// Removes the records of one generation, the one that counts last.
+/// Removes the records of one generation, `condemned` last, without which the others do not count.
 pub fn trim(repository: &Repository, number: u64) -> Result<()> {
     for word in ["done", "verdict", "condemned"] {
         repository.store().remove(&layout::generation_key(number, word))?;

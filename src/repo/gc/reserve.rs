@@ -1,9 +1,11 @@
-//! A way out where a repository has no room left: objects that are only there to be removed then.
+//! Reserve of space: objects that are removed when the store is full, to make room for the commands
+//! that free space.
 //!
-//! A collector that frees space has to write a little first: what is going to be removed, and index
-//! runs without it. A part is kept for those who only forget: were it one, a disk that fills up
-//! between a `forget` and the next `prune` would leave none for that. Spec:
-//! `format-spec/12-store.md`, section 7.
+//! A collector must write a little before it can free space: records of what it removes, and new
+//! index runs. A separate part serves `forget`: with one part only, a `forget` on a full disk would
+//! use it up, and the next `prune` would have none.
+//!
+//! Spec: `format-spec/12-store.md`, section 7.
 
 use std::collections::HashSet;
 
@@ -14,17 +16,17 @@ use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, ErrorKind, Key, StoreError};
 
-/// What only a collector should need, and its length: many small objects, each of which may take a
+/// Part for collectors, with its length: enough for many small objects, each of which may take a
 /// block of 4 KiB, and index runs of a small repository.
 const FOR_PRUNES: (&str, usize) = ("reserve", 256 << 10);
-/// What is spent first, and its length: a few marks, or the objects of a probe.
+/// Part that is spent first, with its length: enough for a few marks, or the objects of a probe.
 const FOR_MARKS: (&str, usize) = ("reserve-marks", 64 << 10);
-/// Where there is no room for all of one, less is tried, in so many steps: a block at a time of the
-/// smaller one.
+/// Number of steps in which a smaller part is tried if there is no room for all of it; for the
+/// smaller part, a step is one block.
 const STEPS: usize = 16;
 
-/// Makes the parts of the reserve that are missing where the store can run full; that there is no
-/// room for them is no failure.
+/// Creates the missing parts of the reserve if the store can run full; a lack of room for them is
+/// no failure.
 pub fn keep(repository: &Repository) -> Result<()> {
     if !repository.store().properties().can_run_full {
         return Ok(());
@@ -38,9 +40,9 @@ pub fn keep(repository: &Repository) -> Result<()> {
     Ok(())
 }
 
-/// Makes a part, as long as there is room for.
+/// Creates a part, as long as there is room for.
 fn make(repository: &Repository, name: &str, len_bytes: usize) -> Result<()> {
-    // What does not compress takes the room that it seems to take.
+    // Random bytes cannot be compressed by a file system, so they take their full length.
     let mut bytes = vec![0; len_bytes];
     blake3::Hasher::new().update(&repository.random_32()?).finalize_xof().fill(&mut bytes);
     for steps in (1..=STEPS).rev() {
@@ -59,11 +61,10 @@ fn key(name: &str) -> Key {
     Key::new(Class::Probe, name)
 }
 
-/// Does something; where the store says that there is no room, removes what may be removed without
-/// a word, and does it again.
+/// Calls `act`; if the store is full, removes parts of the reserve and ended intents, and calls it
+/// again.
 ///
-/// What is left of the room is kept for the next one. Only for clients that may remove anything at
-/// all.
+/// Then fills the reserve again as far as possible. Only for clients that may remove objects.
 pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>) -> Result<T> {
     match act() {
         Err(error) if error.is_full() => {}
@@ -78,12 +79,12 @@ pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>)
         }
         done => done,
     };
-    // It is done, or failed, whatever becomes of the reserve.
+    // The result does not depend on the reserve.
     let _ = keep(repository);
     done
 }
 
-/// Removes the whole reserve, and the intents of sessions that are over.
+/// Removes the whole reserve, and the intents of sessions that have ended.
 pub fn release(repository: &Repository) -> Result<()> {
     [FOR_MARKS, FOR_PRUNES]
         .iter()
@@ -91,15 +92,15 @@ pub fn release(repository: &Repository) -> Result<()> {
     remove_ended_intents(repository)
 }
 
-/// Removes the intents of sessions that are over (rule I7).
+/// Removes the intents of sessions that have ended (rule I7).
 fn remove_ended_intents(repository: &Repository) -> Result<()> {
     let listed = repository.store().list(Class::Intents, "")?;
-    let told: Vec<(SnapshotId, u64)> =
+    let intents_listed: Vec<(SnapshotId, u64)> =
         listed.iter().filter_map(|object| layout::intent_of(&object.name)).collect();
     let slots = repository.store().list(Class::Snapshots, "")?;
     let filled: HashSet<SnapshotId> =
         slots.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
-    for (session, number) in told.iter().filter(|(session, _)| filled.contains(session)) {
+    for (session, number) in intents_listed.iter().filter(|(session, _)| filled.contains(session)) {
         intents::remove(repository, session, &[*number])?;
     }
     Ok(())
