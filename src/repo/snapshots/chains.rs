@@ -1,5 +1,5 @@
-//! What the chains of snapshots prove: each snapshot names the one before it of its host by hash,
-//! so one that is hidden is missed.
+//! Chains of snapshots: each snapshot names the previous one of its host by hash, so that a hidden
+//! one is noticed.
 //!
 //! Spec: `format-spec/08-snapshots.md`, section 5.
 
@@ -15,21 +15,21 @@ use crate::repo::objects::parallel;
 use crate::repo::open::Repository;
 use crate::repo::snapshots;
 
-/// The hash of a snapshot that another one names.
+/// Hash of a snapshot, as the next one in its chain names it.
 pub type ChainHash = [u8; 32];
 
-/// What explains that snapshots are not there any more.
+/// Explanations why snapshots are missing.
 #[derive(Default)]
 pub struct Explained {
-    /// Hashes of the snapshots that tombstones are about, there or not any more.
+    /// Hashes of the snapshots in tombstones, whether their slots exist or not.
     pub hashes: HashSet<ChainHash>,
-    /// What tombstones without a hash are about: snapshots that nobody could read. Each explains
-    /// one.
+    /// Snapshots in tombstones without a hash, which could not be read when they were forgotten.
+    /// Each explains one missing snapshot.
     pub unread: HashSet<SnapshotId>,
 }
 
 impl Explained {
-    /// Takes in what a tombstone says: the hash of what it is about, if that could be read.
+    /// Adds the explanation of a tombstone: the hash of its snapshot, if that could be read.
     pub fn learn(&mut self, id: &SnapshotId, hash: Option<ChainHash>) {
         match hash {
             Some(hash) => drop(self.hashes.insert(hash)),
@@ -37,11 +37,11 @@ impl Explained {
         }
     }
 
-    /// Takes in what local copies say of snapshots that a verdict dropped and whose tombstones are
-    /// gone.
+    /// Adds the explanations of local copies of tombstones, for snapshots that a verdict dropped
+    /// and whose tombstones are gone.
     ///
-    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that
-    /// is made by removing a tombstone.
+    /// A verdict alone names ids but no hashes, so it would explain any gap, even one that an
+    /// attacker makes by removing a tombstone.
     pub fn learn_dropped<'a>(
         &mut self,
         repository: &Repository,
@@ -52,17 +52,17 @@ impl Explained {
     }
 }
 
-/// What is wrong with a snapshot's place in its chain.
+/// Fault of a snapshot's place in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// The one before it is not there, and nothing explains where it went.
+    /// The previous snapshot is missing without an explanation.
     Missing,
-    /// The one before it is of another host, or later than itself.
+    /// The previous snapshot is of another host, or later in the chain.
     Misplaced,
 }
 
-/// Returns the snapshots whose place in their chain is wrong. Two backups of one host at once may
-/// name the same one.
+/// Returns the snapshots whose place in their chain is wrong. Two simultaneous backups of one host
+/// may name the same previous snapshot.
 pub fn breaks<'a>(all: &'a [Snapshot], explained: &Explained) -> Vec<(&'a Snapshot, Break)> {
     let known: HashMap<ChainHash, &Snapshot> =
         all.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
@@ -78,7 +78,7 @@ pub fn breaks<'a>(all: &'a [Snapshot], explained: &Explained) -> Vec<(&'a Snapsh
     all.iter().filter_map(|snapshot| Some((snapshot, judge(snapshot)?))).collect()
 }
 
-/// Returns the hashes that snapshots name and that nothing explains.
+/// Returns the hashes that snapshots name, and that are neither known nor explained.
 fn missing<'a>(
     all: impl Iterator<Item = &'a Snapshot>,
     known: &HashMap<ChainHash, &Snapshot>,
@@ -89,12 +89,12 @@ fn missing<'a>(
     all.filter_map(|one| one.previous).filter(is_missing).collect()
 }
 
-/// Fails with `RolledBack` if a snapshot of this listing names one that is not there, and nothing
-/// explains where it went.
+/// Fails with `RolledBack` if a snapshot of this listing names one that is missing without an
+/// explanation.
 ///
-/// For commands that are about to remove something: what is hidden would be taken for garbage.
-/// Tombstones of what was removed are read only as far as they are needed, local copies first. What
-/// is damaged in the listing proves nothing.
+/// For commands that are about to remove objects: they would take the chunks of a hidden snapshot
+/// for garbage. Tombstones of removed snapshots are read only as needed, local copies first.
+/// Damaged snapshots in the listing prove nothing.
 pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
     let good = good_of(listing);
     let known = hashes_of(&good);
@@ -117,17 +117,17 @@ pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
     }
 }
 
-/// Returns the error that the snapshot before another one is hidden.
+/// Returns the error that the snapshot before `after` is hidden.
 pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
     let what = format!("the snapshot of {} before {}", after.host, after.id.short());
     Error::RolledBack { location: repository.location().to_owned(), what }
 }
 
-/// Returns the snapshots of this listing that name one which is not there, where nothing that is at
-/// hand can explain where it went.
+/// Returns the snapshots of this listing that name one which is missing and which nothing on this
+/// machine can explain.
 ///
-/// A tombstone of which there is no local copy may explain any one, and so may what is damaged;
-/// they are not read. The store is asked only for protections of what would be explained otherwise.
+/// A tombstone without a local copy, or a damaged snapshot, may explain any missing one; they are
+/// not read. The only requests are for protections, if they decide whether a tombstone counts.
 /// [`refuse_hidden`] is stricter.
 pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<Vec<&'a Snapshot>> {
     let good = good_of(listing);
@@ -148,8 +148,8 @@ pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<
     let mut open = missing(good.iter().copied(), &known, &explained);
     open.retain(|hash| !repository.witness().accepts_missing(hash));
     let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count();
-    // Each protection that is read explains one, or holds, so that garbage is read for what is
-    // missing at most.
+    // Each protection that is read either is valid or lets a tombstone explain a gap, so forged
+    // protections cost at most one read for each gap.
     for (id, hash) in doubtful {
         if open.len() <= explained.unread.len() + damaged {
             break;
@@ -168,18 +168,18 @@ pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<
         .collect())
 }
 
-/// Returns the hash of what a tombstone of this length is about, from its local copy.
+/// Returns the hash of the snapshot in a tombstone from the local copy, if that has the listed
+/// length.
 fn hash_in_copy(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Option<ChainHash> {
     trash::load_copy_of(repository, id, len_bytes).and_then(|tombstone| tombstone.hash)
 }
 
-/// Returns whether a tombstone that says this may explain one of these gaps.
+/// Returns whether a tombstone with this hash may explain one of these gaps.
 fn is_about(hash: Option<ChainHash>, open: &HashSet<ChainHash>) -> bool {
     hash.is_none_or(|hash| open.contains(&hash))
 }
 
-/// Returns the snapshots of a listing that can be read, those in the trash among them. What is
-/// damaged proves nothing.
+/// Returns the snapshots of a listing that can be read, including those in the trash.
 fn good_of(listing: &Listing) -> Vec<&Snapshot> {
     let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
     listed.chain(listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok())).collect()
@@ -189,7 +189,8 @@ fn hashes_of<'a>(all: &[&'a Snapshot]) -> HashMap<ChainHash, &'a Snapshot> {
     all.iter().map(|one| (snapshots::chain_hash(one), *one)).collect()
 }
 
-/// Returns what cannot be read and was forgotten as such, and is in the trash.
+/// Returns the snapshots in the trash that can neither be read now nor could be when they were
+/// forgotten.
 fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
     let in_trash = listing
         .forgotten
@@ -198,8 +199,8 @@ fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
     in_trash.map(|one| one.tombstone.snapshot).collect()
 }
 
-/// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are
-/// explained or nothing is left.
+/// Reads the tombstones of removed snapshots, and verdicts, until these hashes are explained or all
+/// are read.
 fn explain(
     repository: &Repository,
     listing: &Listing,
@@ -223,8 +224,8 @@ fn explain(
         unknown.iter().zip(parallel::for_each(repository.store(), &unknown, load)?)
     {
         match read {
-            // It explains nothing; and one that was taken away since belongs to a snapshot that is
-            // back.
+            // A damaged tombstone explains nothing, and one that was removed since belongs to a
+            // snapshot that is back.
             Err(error) if error.is_damage() => {}
             read => told.push((*id, read?.hash)),
         }
@@ -241,7 +242,8 @@ fn explain(
     Ok(())
 }
 
-/// Takes in what tombstones that hold say of these gaps, but of what a protection holds for.
+/// Adds the explanations of tombstones that may explain these gaps, except for snapshots with a
+/// valid protection.
 fn learn_from(
     repository: &Repository,
     listing: &Listing,

@@ -1,8 +1,7 @@
-//! Which snapshots are known here to lack something: no backup of this machine takes them as its
-//! parent.
+//! Local note of incomplete snapshots, which no backup of this machine may use as its parent.
 //!
-//! A local note like all of them: without it a backup may take over files of which a part is lost,
-//! as if it were there.
+//! If the note is lost, a backup may refer to files of which a part is lost as if they were
+//! complete.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;
@@ -20,7 +19,7 @@ pub fn note(repository: &Repository, snapshots: &[SnapshotId]) -> Result<()> {
     notes::save(repository, NOTE, &snapshots.iter().flat_map(|id| id.0).collect::<Vec<u8>>())
 }
 
-/// Notes one more.
+/// Notes one more incomplete snapshot.
 pub fn add(repository: &Repository, snapshot: SnapshotId) -> Result<()> {
     let mut all = noted(repository);
     if !all.contains(&snapshot) {
@@ -30,7 +29,7 @@ pub fn add(repository: &Repository, snapshot: SnapshotId) -> Result<()> {
     Ok(())
 }
 
-/// Returns the snapshots that are noted.
+/// Returns the noted snapshots.
 pub fn noted(repository: &Repository) -> Vec<SnapshotId> {
     let bytes = notes::load(repository, NOTE).unwrap_or_default();
     bytes.chunks_exact(16).map(|id| SnapshotId(id.try_into().expect("16 bytes"))).collect()

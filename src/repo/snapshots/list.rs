@@ -1,8 +1,9 @@
-//! The snapshots in the store, all read by one listing of `snapshots/`.
+//! Lists of the snapshots in the store, each from one listing of `snapshots/`.
 //!
-//! Every list is compared with what this machine remembers of the repository: a snapshot that is
-//! missing and was not forgotten, or a tombstone that is back, is a rollback. Spec:
-//! `format-spec/08-snapshots.md`, sections 4 to 6.
+//! Every list is compared with what this machine remembers of the repository: a missing snapshot
+//! that was not forgotten, or a tombstone that is back, is a rollback.
+//!
+//! Spec: `format-spec/08-snapshots.md`, sections 4 to 6.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,21 +22,22 @@ use crate::repo::objects::{layout, parallel};
 use crate::repo::open::Repository;
 use crate::store::{Class, Listed};
 
-/// Lists the ids of all commit slots in the store, those of forgotten snapshots among them.
+/// Lists the ids of all commit slots in the store, including those of forgotten snapshots.
 pub fn list_ids(repository: &Repository) -> Result<Vec<SnapshotId>> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
 }
 
-/// Returns when the store got a snapshot, in seconds since 1970, if it says; by one request.
+/// Returns the time of a snapshot by the store's clock, in seconds since 1970, if the store states
+/// it; sends one request.
 pub fn stored_s(repository: &Repository, id: &SnapshotId) -> Result<Option<i64>> {
     let name = id.to_hex();
     let listed = repository.store().list(Class::Snapshots, &name)?;
     Ok(listed.iter().find(|object| object.name == name).and_then(|object| object.modified_s))
 }
 
-/// Returns a value that is another one when a snapshot was made, forgotten, brought back or
-/// removed, by one request.
+/// Returns a hash that changes when a snapshot is created, forgotten, brought back or removed;
+/// sends one request.
 pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
     let mut hash = blake3::Hasher::new();
     for object in repository.store().list(Class::Snapshots, "")? {
@@ -44,24 +46,25 @@ pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
     Ok(*hash.finalize().as_bytes())
 }
 
-/// Lists all snapshots, those in the trash apart.
+/// Lists all snapshots, with those in the trash separate.
 ///
-/// Tombstones are read from the store each time, so that no window is counted by an old copy.
-/// Fails with `RolledBack` if a snapshot that this machine remembers is not there and was not
-/// forgotten; with `Unjustified` if a tombstone is there again that this machine took back.
+/// Tombstones are read from the store, not from local copies, because they decide when the trash
+/// window ends. Fails with `RolledBack` if a snapshot that this machine remembers is missing and
+/// was not forgotten; with `Unjustified` if a tombstone that this machine removed by `undelete` is
+/// back.
 pub fn listing(repository: &Repository) -> Result<Listing> {
     refuse_replayed(listing_to_bring_back(repository)?)
 }
 
-/// Lists the same for bringing snapshots back: a tombstone that this machine took back before, and
-/// that is there again, is among the faults.
+/// Lists like [`listing`], for `undelete`: a tombstone that this machine removed and that is back
+/// is among the faults.
 pub fn listing_to_bring_back(repository: &Repository) -> Result<Listing> {
     let listing = listing_as_it_is(repository)?;
     remember(repository, &listing)?;
     Ok(listing)
 }
 
-/// Fails with `Unjustified` if a tombstone is there again that this machine took back.
+/// Fails with `Unjustified` if a tombstone that this machine removed is back.
 fn refuse_replayed(mut listing: Listing) -> Result<Listing> {
     match listing.faults.iter().position(|(_, error)| matches!(error, Error::Unjustified { .. })) {
         Some(at) => Err(listing.faults.swap_remove(at).1),
@@ -69,7 +72,7 @@ fn refuse_replayed(mut listing: Listing) -> Result<Listing> {
     }
 }
 
-/// Lists the same, whatever this machine remembers: for repairs, which may know what became of it.
+/// Lists like [`listing`], but without a check against what this machine remembers: for repairs.
 pub fn listing_as_it_is(repository: &Repository) -> Result<Listing> {
     list_with(repository, trash::load_listed)
 }
@@ -92,8 +95,8 @@ fn remember(repository: &Repository, listing: &Listing) -> Result<()> {
 
 /// Returns the snapshot of a host with the highest sequence number among these slots.
 ///
-/// Those that are damaged are passed over, and so are those that none can follow: they must not end
-/// the host's backups.
+/// Skips snapshots that are damaged or that no other can follow: they must not prevent the host's
+/// backups.
 pub fn newest_of_host(
     repository: &Repository,
     host: &str,
@@ -116,8 +119,8 @@ pub fn newest_of_host(
     Ok(newest)
 }
 
-/// Lists the same, where no window is counted: from local copies of the tombstones that are still
-/// there.
+/// Lists like [`listing`], but uses local copies of tombstones, for callers that do not need the
+/// end of the trash window.
 pub fn overview(repository: &Repository) -> Result<Listing> {
     let listing = list_with(repository, |repository, id, len_bytes| {
         match trash::load_copy_of(repository, id, len_bytes) {
@@ -129,11 +132,10 @@ pub fn overview(repository: &Repository) -> Result<Listing> {
     refuse_replayed(listing)
 }
 
-/// Lists all snapshots that are not forgotten, oldest first; slots that a collector burnt are left
-/// out.
+/// Lists all snapshots that are not forgotten, oldest first, without burnt slots.
 ///
-/// A snapshot that is damaged or not signed by this repository's key is returned as its error,
-/// beside the good ones.
+/// For a snapshot that is damaged or not signed by this repository's key, the error is returned in
+/// its place.
 pub fn list_all(repository: &Repository) -> Result<Vec<(SnapshotId, Result<Snapshot>)>> {
     Ok(overview(repository)?.snapshots)
 }
@@ -143,10 +145,10 @@ pub fn list(repository: &Repository) -> Result<Vec<Snapshot>> {
     list_all(repository)?.into_iter().map(|(_, snapshot)| snapshot).collect()
 }
 
-/// Reads the tombstone of a snapshot, whose object has a known length.
+/// Function that reads the tombstone of a snapshot from an object of known length.
 type LoadTombstone = fn(&Repository, &SnapshotId, u64) -> Result<Tombstone>;
 
-/// The tombstones beside slots, as a listing names them.
+/// Tombstones whose slots exist, from a listing.
 type ListedTombstones<'a> = Vec<(SnapshotId, &'a Listed)>;
 
 fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<Listing> {
@@ -161,7 +163,7 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     Ok(listing)
 }
 
-/// Returns what the names alone tell, and the tombstones that are to be read.
+/// Returns what follows from the names alone, and the tombstones to be read.
 fn sort_names(listed: &[Listed]) -> (Listing, ListedTombstones<'_>) {
     let mut listing = Listing { store_s: trash::newest_s(listed), ..Listing::default() };
     let slots: BTreeMap<SnapshotId, u64> = listed
@@ -183,8 +185,7 @@ fn sort_names(listed: &[Listed]) -> (Listing, ListedTombstones<'_>) {
     (listing, marks)
 }
 
-/// Reads the tombstones and the snapshots that they are about, and returns the ids of those that
-/// are forgotten.
+/// Reads the tombstones and their snapshots, and returns the ids of forgotten snapshots.
 fn read_trash(
     repository: &Repository,
     listing: &mut Listing,
@@ -215,7 +216,7 @@ fn read_trash(
                     });
                 }
             }
-            // Brought back since the listing.
+            // The snapshot was brought back since the listing.
             Err(error) if error.is_not_found() => {}
             Err(error @ Error::Unjustified { .. }) => listing.faults.push((id, error)),
             Err(error) if error.is_damage() => listing.faults.push((id, error)),
@@ -252,9 +253,10 @@ fn read_remaining(
     Ok(())
 }
 
-/// Sorts the snapshots by when they were taken, and those in the trash by when they were forgotten.
+/// Sorts the snapshots by the time of the backup, and those in the trash by the time when they were
+/// forgotten.
 fn order_by_time(listing: &mut Listing) {
-    // What is in the trash still tells what came before what.
+    // Snapshots in the trash still connect the others of their chain.
     let forgotten = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
     let good: Vec<&Snapshot> = listing
         .snapshots

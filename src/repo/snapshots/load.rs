@@ -1,8 +1,9 @@
-//! One snapshot, read from its commit slot and verified.
+//! Loading of one snapshot from its commit slot, with verification.
 //!
-//! A local copy serves where the store need not be asked; what is read is taken only with the
-//! seal, the name, the repository and the signature of a snapshot. Spec:
-//! `format-spec/08-snapshots.md`, sections 1 to 3.
+//! A snapshot is accepted only if its seal, name, repository and signature are right. A local copy
+//! saves a request.
+//!
+//! Spec: `format-spec/08-snapshots.md`, sections 1 to 3.
 
 use super::trash;
 use crate::crypto::signing;
@@ -31,8 +32,8 @@ pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>
     Ok(snapshot)
 }
 
-/// Reads the snapshot in a listed slot of this length, whatever the cache holds, and verifies it
-/// like [`load`].
+/// Reads the snapshot in a listed slot of `len_bytes` bytes from the store, not from the cache, and
+/// verifies it like [`load`].
 pub(in crate::repo) fn load_whole(
     repository: &Repository,
     id: &SnapshotId,
@@ -42,19 +43,19 @@ pub(in crate::repo) fn load_whole(
     parse(repository, id, &key, &read_listed(repository.store(), &key, len_bytes)?)
 }
 
-/// Reads one snapshot from the store, whatever the cache holds, and verifies it like [`load`].
+/// Reads one snapshot from the store, not from the cache, and verifies it like [`load`].
 pub fn load_from_store(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>> {
     let key = layout::snapshot_key(id);
     parse(repository, id, &key, &read_small(repository.store(), &key)?)
 }
 
-/// Loads the local copy of a snapshot without asking the store.
+/// Loads the local copy of a snapshot; sends no request.
 pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Snapshot> {
     let bytes = repository.cache().read("snapshots", &id.to_hex())?;
     parse(repository, id, &layout::snapshot_key(id), &bytes).ok()?
 }
 
-/// Opens a commit slot and verifies what is in it; `None` if a collector burnt it.
+/// Opens a commit slot and verifies its snapshot; `None` if a collector burnt the slot.
 pub(super) fn parse(
     repository: &Repository,
     id: &SnapshotId,
@@ -83,8 +84,8 @@ pub(super) fn parse(
     Ok(Some(snapshot))
 }
 
-/// Reads a snapshot, which may be damaged. Fails if the store cannot be reached: that says nothing
-/// about the snapshot, and without it an older one would be the newest.
+/// Reads a snapshot, or returns its error if it is damaged. Fails if the store cannot be reached:
+/// if the snapshot were skipped then, an older one would count as the newest.
 pub(super) fn load_any(
     repository: &Repository,
     id: &SnapshotId,
@@ -96,10 +97,11 @@ pub(super) fn load_any(
     }
 }
 
-/// Loads the snapshot in a listed slot of this length; from its local copy if that is as long.
+/// Loads the snapshot in a listed slot of `len_bytes` bytes, from the local copy if that has the
+/// same length.
 ///
-/// Fails with `RolledBack` if the slot is burnt, this machine knows the snapshot that was in it,
-/// and it was not forgotten.
+/// Fails with `RolledBack` if the slot is burnt, but this machine has a copy of its snapshot, which
+/// was not forgotten.
 pub(super) fn load_listed(
     repository: &Repository,
     id: &SnapshotId,
@@ -115,9 +117,10 @@ pub(super) fn load_listed(
     let bytes = read_listed(repository.store(), &key, len_bytes)?;
     let snapshot = parse(repository, id, &key, &bytes)?;
     match (&snapshot, known) {
-        // A copy is a hint.
+        // The copy is only a hint, so an error while it is written does not matter.
         (Some(_), _) => drop(repository.cache().write("snapshots", &hex, &bytes)),
-        // A collector that slept fills the slot of one that was dropped: that is as good as empty.
+        // A delayed collector may burn the slot of a dropped snapshot, which is as good as an empty
+        // slot.
         (None, Some(_)) if trash::was_forgotten(repository, id)? => {
             repository.cache().remove("snapshots", &hex)
         }
@@ -130,8 +133,8 @@ pub(super) fn load_listed(
     Ok(snapshot)
 }
 
-/// Returns `None` for what is no snapshot: a slot that a collector burnt, or one that went since it
-/// was listed.
+/// Returns `None` for a slot without a snapshot: one that a collector burnt, or that was removed
+/// since it was listed.
 pub(super) fn is_there(loaded: Result<Option<Snapshot>>) -> Option<Result<Snapshot>> {
     match loaded {
         Err(error) if error.is_not_found() => None,

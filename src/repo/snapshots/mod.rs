@@ -1,5 +1,6 @@
-//! Snapshots: commit, lists, chains, the trash and protections. Spec:
-//! `format-spec/08-snapshots.md`.
+//! Snapshots: commit, lists, chains, the trash and protections.
+//!
+//! Spec: `format-spec/08-snapshots.md`.
 
 pub mod chains;
 mod commit;

@@ -1,8 +1,10 @@
-//! Which snapshot is newer.
+//! Order of snapshots in time.
 //!
-//! A date is what a host's clock said. Within a host the chain gives the order, whatever the dates
-//! say; between hosts, and between the branches of a chain that has parted, dates count, as far as
-//! the store's times and the chains bear them out. Spec: `format-spec/08-snapshots.md`, section 4.
+//! A date is only what a host's clock said. For one host, the chain gives the order. Between hosts,
+//! and between the branches of a forked chain, dates count, corrected by the store's times and the
+//! chains.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 4.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,18 +13,18 @@ use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::retention::trust::TOLERANCE_S;
 
-/// Returns the hash that the next snapshot of the same writer and host keeps of this one.
+/// Returns the hash by which the next snapshot of the same writer and host names this one.
 pub fn chain_hash(snapshot: &Snapshot) -> [u8; 32] {
     *blake3::hash(&snapshot.encode()).as_bytes()
 }
 
-/// Returns when each snapshot was taken, as far as that is sure: never later than the store had it,
-/// nor earlier than the one before it in its host's chain.
+/// Returns the time of each snapshot: its date, but not later than the store's time for it, nor
+/// earlier than the previous one in its host's chain.
 ///
-/// A snapshot that a repair made stands where the one stood that it replaces: its own date says
-/// where.
+/// A snapshot that a repair made takes the place of the one that it replaces, so its own date
+/// counts.
 ///
-/// What is dated later than `now_s` is no witness against what follows it.
+/// A snapshot that is dated later than `now_s` does not move those after it.
 pub fn moments(
     snapshots: &[&Snapshot],
     stored_s: &HashMap<SnapshotId, i64>,
@@ -36,7 +38,7 @@ pub fn moments(
     for mut chain in chains.into_values() {
         chain.sort_by_key(|snapshot| (snapshot.sequence, snapshot.started, snapshot.id));
         let before = places_before(&chain, stored_s, now_s);
-        // A snapshot was there when the store got it, or any that comes after it.
+        // A snapshot existed when the store got it, or any later one of its chain.
         let mut known_s: Vec<Option<i64>> =
             chain.iter().map(|snapshot| stored_s.get(&snapshot.id).copied()).collect();
         for at in (0..chain.len()).rev() {
@@ -47,7 +49,7 @@ pub fn moments(
                 };
             }
         }
-        // The latest moment of all that come before a snapshot, and of itself.
+        // For each snapshot, the latest time of itself and of all before it.
         let mut newest: Vec<Option<Timestamp>> = Vec::with_capacity(chain.len());
         for (at, snapshot) in chain.iter().enumerate() {
             let own = believed(snapshot.started, known_s[at]);
@@ -62,17 +64,16 @@ pub fn moments(
     moments
 }
 
-/// How many snapshots are looked at to find the one that a snapshot follows.
+/// Number of snapshots that are examined to find the one that a snapshot follows.
 const LOOKED_AT_MAX: usize = 1000;
 
-/// Returns for each snapshot of a chain the place of the one that it follows; the chain is sorted,
-/// so that is an earlier one.
+/// Returns for each snapshot of a sorted chain the index of the one that it follows, which is a
+/// lower one.
 ///
-/// A chain parts where a machine goes back to an older state of itself, or where two have one name:
-/// then two snapshots follow the same one. If the one that is followed is not there any more, the
-/// one with the next lower sequence stands for it, unless dates and the store say that this one is
-/// the later of the two: it is of another branch, and the next is asked. A date in the future
-/// proves nothing.
+/// A chain forks if a machine is set back to an older state, or if two machines have one name: then
+/// two snapshots follow the same one. If the previous snapshot is missing, the one with the next
+/// lower sequence number is used instead. But if that one is later by both date and store, it is of
+/// another branch and is skipped. A date in the future proves nothing.
 fn places_before(
     chain: &[&Snapshot],
     stored_s: &HashMap<SnapshotId, i64>,
@@ -100,7 +101,7 @@ fn places_before(
     chain.iter().enumerate().map(place_before).collect()
 }
 
-/// Returns a date, or when the store knew of the snapshot if that was before.
+/// Returns the date of a snapshot, or the time at which it was known to exist if that is earlier.
 fn believed(started: Timestamp, known_s: Option<i64>) -> Timestamp {
     match known_s {
         Some(seconds) if is_ahead(started, seconds) => Timestamp { seconds, nanos: 0 },
@@ -108,8 +109,8 @@ fn believed(started: Timestamp, known_s: Option<i64>) -> Timestamp {
     }
 }
 
-/// Returns whether a date is later than a moment at which its snapshot was there, by more than
-/// clocks differ.
+/// Returns whether a date is later than a time at which the snapshot existed, by more than the
+/// tolerance for clocks.
 pub fn is_ahead(started: Timestamp, known_s: i64) -> bool {
     started.seconds > known_s.saturating_add(TOLERANCE_S)
 }

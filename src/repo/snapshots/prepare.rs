@@ -1,4 +1,5 @@
-//! From durable packs to a snapshot: intent, look again, rescue, commit.
+//! Preparation of a commit: publish the intent, check for conflicts, and store again what is
+//! missing.
 //!
 //! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
 
@@ -24,22 +25,22 @@ use crate::repo::{Reader, Repository};
 use crate::store::{Class, Listed};
 use crate::sync::{self, lock};
 
-/// How often a session looks again after a conflict before it gives up.
+/// Number of rounds after conflicts before a session gives up.
 const ROUNDS_MAX: usize = 8;
 
-/// The tree that is to be committed.
+/// The tree to be committed.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTree {
-    /// Its root.
+    /// Id of its root node.
     pub root: ChunkId,
-    /// Sums over everything in it.
+    /// Sums over all that it contains.
     pub totals: Totals,
-    /// The snapshot from which subtrees were taken over unread; `None` if there is none.
+    /// The snapshot whose unread subtrees the tree refers to, if any.
     pub parent: Option<SnapshotId>,
 }
 
-/// Proof that no collector removes what a session relies on, before it commits or is told that it
-/// cannot.
+/// Proof that no collector removes what a session relies on, unless it first fills the session's
+/// slot.
 pub struct Prepared {
     durable: DurablePacks,
     tree: NewTree,
@@ -52,29 +53,28 @@ impl Prepared {
         self.journal().session().expect("only backups are prepared")
     }
 
-    /// Returns all commit slots and their lengths in bytes, as they were listed after the intent
-    /// was stored.
+    /// Returns all commit slots and their lengths in bytes, from a listing after the intent was
+    /// stored.
     pub fn slots(&self) -> &BTreeMap<SnapshotId, u64> {
         &self.slots
     }
 
-    /// Returns the generation after which all of the tree was in the index.
+    /// Returns the generation after which all chunks of the tree were in the index.
     pub(in crate::repo) fn whole_after(&self) -> u64 {
         self.journal().decided()
     }
 
-    /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for
-    /// it.
+    /// Notes the index after the commit: from now on the snapshot would show a loss.
     pub(in crate::repo) fn note_index(&self) {
         self.journal().horizon().note_again(&self.durable.index);
     }
 
-    /// Returns what the last session stored.
+    /// Returns the durable packs of the last session.
     pub fn durable(&self) -> &DurablePacks {
         &self.durable
     }
 
-    /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a
+    /// Continues under a new id, because the slot was burnt, or is empty and must not be filled a
     /// second time.
     pub(in crate::repo) fn renamed(self) -> Result<(DurablePacks, NewTree)> {
         self.journal().rename(layout::new_session(&self.durable.index.repository().random_32()?));
@@ -86,12 +86,12 @@ impl Prepared {
     }
 }
 
-/// Tells collectors what the session relies on, and makes sure that it is there: what is not is
-/// stored again.
+/// Publishes the intent, which tells collectors what the session relies on, and stores again what
+/// they removed meanwhile.
 ///
-/// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup
-/// must begin again, without a parent. Fails with [`Error::Contended`] if that goes on and on. In
-/// no case is anything lost but the attempt.
+/// Fails with [`Error::Swept`] if a removed chunk cannot be read any more: then the backup must
+/// begin again, without a parent. Fails with [`Error::Contended`] if there are conflicts in each
+/// round. In both cases only this attempt is lost.
 pub fn prepare(
     mut durable: DurablePacks,
     mut tree: NewTree,
@@ -104,12 +104,13 @@ pub fn prepare(
             let (slots, forgotten, present) = list_slots(&repository)?;
             trash::refuse_missing(&repository, repository.witness().heads(), &present)?;
             if durable.journal.session().is_some_and(|session| slots.contains_key(&session)) {
-                // Burnt: the commit would find out too, but not on a store that replaces objects.
+                // The slot is burnt. The commit would find out, too, but not on a store that
+                // replaces objects.
                 durable.journal.rename(layout::new_session(&repository.random_32()?));
                 continue;
             }
-            // Rule P: such a parent was a root all the time. One that was dropped has a tombstone
-            // for ever, whatever its slot holds by now.
+            // Rule P: a parent with a slot and without a tombstone was a root all the time. A
+            // dropped one keeps its tombstone for ever, even if its slot is filled again.
             if tree
                 .parent
                 .is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent))
@@ -120,10 +121,10 @@ pub fn prepare(
         let session = durable.journal.session();
         durable = resolve(durable, &tree, monitor).inspect_err(|error| {
             if let (Error::Swept { .. }, Some(session)) = (error, session) {
-                // This session will never commit: collectors need not respect it for two weeks. If
-                // this fails, they do.
+                // This session will never commit, so collectors need not respect its intents for
+                // two weeks. If this fails, they do.
                 let _ = intents::burn_slot(&repository, &session);
-                // Nor may the next one take over what is lost.
+                // The next backup must not refer to the lost chunks, either.
                 let _ = tree.parent.map(|parent| incomplete::add(&repository, parent));
             }
         })?;
@@ -132,10 +133,10 @@ pub fn prepare(
     Err(Error::Contended { rounds: ROUNDS_MAX })
 }
 
-/// Makes sure that nothing of a snapshot was taken out of the index that nothing differs from,
-/// where looking costs nothing.
+/// Checks that the index still has all chunks of a snapshot from which the sources do not differ,
+/// if the store is local, so that the check is cheap.
 ///
-/// Fails with [`Error::Swept`] if something was: the backup must begin again, without a parent.
+/// Fails with [`Error::Swept`] if it lacks one: the backup must begin again, without a parent.
 pub fn confirm_unchanged(
     reader: &Arc<Reader>,
     snapshot: &Snapshot,
@@ -169,12 +170,11 @@ pub fn confirm_unchanged(
     }
 }
 
-/// Walks once more if a local copy of an index run turned out to be bad: that is no damage, and
-/// nothing is swept.
+/// Calls `walk`, and once more if a local copy of an index run was damaged: then no chunk is lost.
 fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
     match walk() {
         Err(error) if error.is_of_index() && reader.drop_bad_copies() => {
-            // What comes with them is not relied on before it was looked at.
+            // The sync also adds new runs, on which nobody may rely before generations are checked.
             horizon::sync(reader.chunk_index())?;
             horizon::forget(reader.repository());
             walk()
@@ -183,7 +183,7 @@ fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Finds out whether all of a tree may be relied on.
+/// Visitor that checks whether all chunks of a tree have trusted places.
 struct TrustCheck(Mutex<Option<Error>>);
 
 impl TrustCheck {
@@ -224,7 +224,7 @@ fn pool_of(repository: &Repository, threads: usize) -> Result<rayon::ThreadPool>
     pool.map_err(|error| Error::Threads(error.to_string()))
 }
 
-/// Lists the commit slots and their lengths, the snapshots with tombstones, and what is present.
+/// Lists the commit slots and their lengths, the snapshots with tombstones, and the names present.
 fn list_slots(
     repository: &Repository,
 ) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>, Present)> {
@@ -235,8 +235,7 @@ fn list_slots(
     Ok((slots, forgotten, Present::of(&listed)))
 }
 
-/// Looks up every chunk of the tree again, and stores those again that are only where nobody may
-/// rely on them.
+/// Looks up every chunk of the tree again, and stores those again that have no trusted place.
 fn resolve(durable: DurablePacks, tree: &NewTree, monitor: &Monitor) -> Result<DurablePacks> {
     let threads = durable.options.threads;
     let session = Session::resume(durable).expect("only backups are prepared");
@@ -265,6 +264,7 @@ fn store_missing(
     sync::into_inner(rescue.failure).map_or(Ok(()), Err)
 }
 
+/// Visitor that stores again all chunks without a trusted place.
 struct Rescue<'a> {
     reader: &'a Reader,
     journal: &'a Journal,

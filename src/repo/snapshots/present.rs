@@ -1,5 +1,6 @@
-//! Which snapshots one listing of `snapshots/` names. Spec: `format-spec/08-snapshots.md`, sections
-//! 5 and 6.
+//! Names in a listing of `snapshots/`.
+//!
+//! Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,19 +14,19 @@ use crate::store::{Class, Listed};
 /// The names that `snapshots/` holds.
 #[derive(Default)]
 pub struct Present {
-    /// Commit slots, whatever they hold.
+    /// Commit slots, burnt or damaged ones too.
     pub slots: HashSet<SnapshotId>,
     /// Protections without a slot.
     pub bare: BareProtections,
 }
 
 impl Present {
-    /// Lists them, by one request.
+    /// Lists the names, by one request.
     pub fn list(repository: &Repository) -> Result<Self> {
         Ok(Self::of(&repository.store().list(Class::Snapshots, "")?))
     }
 
-    /// Returns what a listing names.
+    /// Returns the names in a listing.
     pub fn of(listed: &[Listed]) -> Self {
         let slots: HashSet<SnapshotId> =
             listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
@@ -34,28 +35,28 @@ impl Present {
     }
 }
 
-/// Protections beside which no slot stands. One that holds belongs to a snapshot that is hidden:
-/// collectors remove a protection before the slot. One that does not hold says nothing: anyone who
-/// may add objects could make it for any snapshot that was dropped.
+/// Protections without a slot. A valid one shows that its snapshot is hidden, because collectors
+/// remove a protection before the slot. One that is not valid shows nothing: anyone who may add
+/// objects can make one for any dropped snapshot.
 ///
-/// They may be many, and are read only where they decide.
+/// There may be many, so they are read only where they decide.
 #[derive(Clone, Debug, Default)]
 pub struct BareProtections(BTreeSet<SnapshotId>);
 
 impl BareProtections {
-    /// Returns those in a listing of `snapshots/` beside which `is_slot` says that no slot stands.
+    /// Returns the protections in a listing of `snapshots/` for which `is_slot` returns false.
     pub fn of(listed: &[Listed], is_slot: impl Fn(&SnapshotId) -> bool) -> Self {
         let protections = listed.iter().filter_map(|object| layout::protection_of(&object.name));
         Self(protections.filter(|id| !is_slot(id)).collect())
     }
 
-    /// Returns whether there is one of this name, whether it holds or not.
+    /// Returns whether a snapshot has such a protection, valid or not.
     pub fn contains(&self, id: &SnapshotId) -> bool {
         self.0.contains(id)
     }
 
-    /// Returns those of `ids` whose protection holds: no tombstone explains where these went. Reads
-    /// those that are named.
+    /// Returns those of `ids` with a valid protection: no tombstone explains why these are missing.
+    /// Reads only the protections of `ids`.
     pub fn guarded(
         &self,
         repository: &Repository,

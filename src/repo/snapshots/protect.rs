@@ -1,5 +1,6 @@
-//! Protected snapshots: no policy forgets them, and naming them does not either. Spec:
-//! `format-spec/08-snapshots.md`, section 6.
+//! Protected snapshots, which neither a policy nor their name in `forget` can forget.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 6.
 
 use super::signed_marks::{self, ForgetNote, MarkKind};
 use crate::format::tombstone::Tombstone;
@@ -12,8 +13,8 @@ use crate::store::ErrorKind;
 /// Protects a snapshot. Returns false if it was protected already.
 ///
 /// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails
-/// if another process forgets the snapshot at the same time: then it is in the trash, protected;
-/// and if a collector drops it meanwhile: then nothing stays.
+/// with `InTrash` if another process forgets the snapshot meanwhile (it stays protected in the
+/// trash), and with `Collected` if a collector drops it (the protection is removed).
 pub fn protect(
     repository: &Repository,
     id: &SnapshotId,
@@ -27,7 +28,7 @@ pub fn protect(
         stat => stat.map(drop)?,
     }
     match repository.store().stat(&layout::snapshot_key(id)) {
-        // A protection without a slot would say that it is hidden.
+        // A protection without a slot would mean that the snapshot is hidden.
         Err(error) if error.kind == ErrorKind::NotFound => {
             repository.store().remove(&layout::protection_key(id))?;
             Err(Error::Collected { id: *id })
@@ -36,7 +37,7 @@ pub fn protect(
     }
 }
 
-/// Takes a snapshot's protection away, whatever it is. Returns false if it had none.
+/// Removes a snapshot's protection, valid or not. Returns false if it had none.
 pub fn unprotect(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     check_writable(repository.config())?;
     let was_protected = is_protected(repository, id)?;
@@ -46,7 +47,7 @@ pub fn unprotect(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     Ok(was_protected)
 }
 
-/// Returns whether a protection stands beside a snapshot's slot, whether it holds or not.
+/// Returns whether a snapshot has a protection, valid or not.
 pub fn is_protected(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     match repository.store().stat(&layout::protection_key(id)) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
@@ -54,7 +55,7 @@ pub fn is_protected(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     }
 }
 
-/// Returns whether there is a protection that holds.
+/// Returns whether a snapshot has a valid protection.
 pub fn holds(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     match load(repository, id) {
         Err(error) if error.is_damage() => Ok(false),

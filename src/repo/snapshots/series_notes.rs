@@ -1,5 +1,4 @@
-//! Notes of this machine: the last snapshot of a series, and of a host's chain. Losing one costs a
-//! listing.
+//! Local notes of the last snapshot of a series, and of a host's chain. Losing one costs a listing.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;

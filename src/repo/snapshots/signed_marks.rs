@@ -1,5 +1,6 @@
-//! Signed marks beside a snapshot's slot: tombstones and protections. Spec:
-//! `format-spec/08-snapshots.md`, sections 5 and 6.
+//! Signed marks of a snapshot: tombstones and protections.
+//!
+//! Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
 
 use crate::crypto::signing;
 use crate::format::codec;
@@ -16,10 +17,10 @@ use crate::repo::open::Signed;
 use crate::repo::open::{Repository, check_writable};
 use crate::store::{ErrorKind, Key};
 
-/// Longest mark that is read: more than padding and seals add to the longest structure.
+/// Longest mark that is read, in bytes: the longest structure with padding and seal is shorter.
 const OBJECT_LEN_MAX_BYTES: u64 = 2 * TOMBSTONE_LEN_MAX_BYTES as u64;
 
-/// What a mark says.
+/// Kind of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkKind {
     /// The snapshot is forgotten.
@@ -45,22 +46,22 @@ impl MarkKind {
     }
 }
 
-/// Who makes a mark, when and why.
+/// Author, time and reason of a mark.
 #[derive(Clone, Debug)]
 pub struct ForgetNote {
-    /// Name of the host.
+    /// Host name.
     pub host: String,
-    /// Name of the user.
+    /// User name.
     pub user: String,
     /// Program and version.
     pub program: String,
-    /// The time now; of a tombstone, the later of the host's and the store's.
+    /// The time now; for a tombstone, the later one of the host's and the store's.
     pub now: Timestamp,
-    /// Why, for people: a policy, or that the snapshot was named.
+    /// Reason for people to read: a policy, or that the snapshot was named.
     pub reason: String,
 }
 
-/// Signs and creates a mark; returns its object's bytes, or `None` if there was one already.
+/// Signs and creates a mark; returns the bytes of its object, or `None` if there was one already.
 pub(in crate::repo) fn create(
     repository: &Repository,
     kind: MarkKind,
@@ -79,7 +80,7 @@ pub(in crate::repo) fn create(
     };
     let slot = codec::encode(&TombstoneSlot { signed, signature });
     let sealed = repository.seal_single(kind.container(), &slot)?;
-    // To forget is the first step to more room.
+    // The reserve may be used, because `forget` is the first step to free space.
     let create = || match repository.store().create(&key, &sealed.bytes) {
         Err(error) if error.kind == ErrorKind::Exists => Ok(false),
         created => Ok(created.map(|()| true)?),
@@ -88,7 +89,7 @@ pub(in crate::repo) fn create(
     Ok(is_new.then_some(sealed.bytes))
 }
 
-/// Returns what a mark says.
+/// Returns the content of a mark before it is signed.
 pub(in crate::repo) fn unsigned(
     repository: &Repository,
     id: &SnapshotId,
@@ -109,8 +110,8 @@ pub(in crate::repo) fn unsigned(
     }
 }
 
-/// Reads a mark from the store and verifies seal, name, repository and signature; returns its
-/// object's bytes too.
+/// Reads a mark from the store and verifies seal, name, repository and signature; also returns the
+/// bytes of its object.
 pub(in crate::repo) fn load(
     repository: &Repository,
     kind: MarkKind,
@@ -135,7 +136,7 @@ pub(in crate::repo) fn load_listed(
     Ok((parse(repository, kind, id, &bytes)?, bytes))
 }
 
-/// Verifies a mark's object.
+/// Opens and verifies the object of a mark.
 pub(in crate::repo) fn parse(
     repository: &Repository,
     kind: MarkKind,

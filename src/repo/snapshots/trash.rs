@@ -1,8 +1,9 @@
-//! Forgotten snapshots: their tombstones, how long they can be brought back, and bringing them
-//! back.
+//! Trash: forgotten snapshots, their tombstones, and how they are brought back.
 //!
-//! A forgotten snapshot is hidden from listings, and stays a root for collectors until its window
-//! is over. Spec: `format-spec/08-snapshots.md`, section 5.
+//! A forgotten snapshot is hidden from listings, and stays a root for collectors until the end of
+//! its window.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 5.
 
 use std::collections::HashSet;
 
@@ -22,23 +23,23 @@ use crate::repo::objects::sized_read::read_listed;
 use crate::repo::open::{Repository, check_writable};
 use crate::store::{Class, ErrorKind, Key, Listed};
 
-/// How long a forgotten snapshot can be brought back, in seconds: 7 days.
+/// Trash window: time for which a forgotten snapshot can be brought back, in seconds (7 days).
 pub const TRASH_WINDOW_S: i64 = 7 * 24 * 3600;
-/// The group of local copies of tombstones.
+/// Cache group of local copies of tombstones.
 const CACHE_GROUP: &str = "tombstones";
 
 /// A snapshot in the trash.
 #[derive(Debug)]
 pub struct Forgotten {
-    /// Who forgot it, when and why.
+    /// Its tombstone, with the author, time and reason.
     pub tombstone: Tombstone,
-    /// When the tombstone was made by the store's clock, in seconds since 1970, if the store says.
+    /// Time of the tombstone by the store's clock, in seconds since 1970, if the store states it.
     pub stored_s: Option<i64>,
-    /// The snapshot, or why it cannot be read.
+    /// The snapshot, or the error if it cannot be read.
     pub snapshot: Result<Snapshot>,
 }
 
-/// What time it is, as far as it decides about the trash window.
+/// Time that decides about the end of the trash window.
 #[derive(Clone, Copy, Debug)]
 pub struct TrashClock {
     /// This host's time.
@@ -48,11 +49,11 @@ pub struct TrashClock {
 }
 
 impl Forgotten {
-    /// Returns whether the window is over: by this host's clock, and by the store's where it states
+    /// Returns whether the window has ended by this host's clock, and by the store's if it states
     /// times.
     ///
-    /// One wrong clock makes the window longer, never shorter. A window of 0 seconds is always
-    /// over.
+    /// One wrong clock makes the window longer, never shorter. A window of 0 seconds has always
+    /// ended.
     pub fn has_expired(&self, window_s: i64, clock: TrashClock) -> bool {
         let passed = |since: i64, now: i64| now.saturating_sub(since) >= window_s;
         let by_store =
@@ -60,19 +61,18 @@ impl Forgotten {
         window_s <= 0 || by_store && passed(self.tombstone.forgotten.seconds, clock.now.seconds)
     }
 
-    /// Returns when the window is over at the earliest, if all clocks are right.
+    /// Returns the earliest end of the window, if all clocks are right.
     pub fn ends(&self, window_s: i64) -> Timestamp {
         let began = self.tombstone.forgotten.seconds.max(self.stored_s.unwrap_or(i64::MIN));
         Timestamp { seconds: began.saturating_add(window_s), nanos: 0 }
     }
 }
 
-/// Puts a snapshot into the trash: signs and creates its tombstone. Returns false if it was there
-/// already.
+/// Puts a snapshot into the trash by a signed tombstone. Returns false if it was there already.
 ///
 /// `hash` is the snapshot's `chain_hash`, `None` if it cannot be read. [`Repository::confirm_key`]
-/// must have been called. If the process dies before this returns, the snapshot is forgotten or
-/// not, and nothing else.
+/// must have been called. If the process dies before this returns, the snapshot is either forgotten
+/// or unchanged.
 pub fn forget(
     repository: &Repository,
     id: &SnapshotId,
@@ -82,18 +82,18 @@ pub fn forget(
     let note = &with_new_time(repository, id, hash, note);
     match signed_marks::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
-            // It is forgotten now, whatever becomes of the local copy.
+            // The snapshot is forgotten now, even if the local copy cannot be written.
             let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
             Ok(true)
         }
-        // The first one counts, if it does: a user who is told that the snapshot is forgotten must
-        // be able to rely on it.
+        // The existing tombstone counts, but only if it is valid: the caller must be able to rely
+        // on the answer.
         None => load(repository, id).map(|_| false),
     }
 }
 
-/// Returns the note with a time at which its tombstone is not one that this machine took back:
-/// clocks may stand still, or state seconds.
+/// Returns the note with a time that makes its tombstone differ from all that this machine took
+/// back, even if a clock has stopped or counts only seconds.
 fn with_new_time(
     repository: &Repository,
     id: &SnapshotId,
@@ -112,10 +112,10 @@ fn with_new_time(
 
 /// Brings a forgotten snapshot back, by removing its tombstone.
 ///
-/// Fails if it is not forgotten, if its window is over, or if its slot is gone: then it is too
-/// late. A tombstone that does not hold is removed too. `is_exclusive` is asked for
-/// [`crate::repo::open::probe::is_exclusive`] if a collector has to be stopped; if the store is
-/// not, that fails with [`Error::Undecided`].
+/// Fails with `NotForgotten`, or with `Collected` if its window has ended or its slot is gone. A
+/// tombstone that is not valid is removed, too. If a collector must be stopped, `is_exclusive` is
+/// called ([`crate::repo::open::probe::is_exclusive`]); fails with [`Error::Undecided`] if it
+/// returns false.
 pub fn undelete(
     repository: &Repository,
     id: &SnapshotId,
@@ -132,7 +132,7 @@ pub fn undelete(
     find(&slot).ok_or(Error::Collected { id: *id })?;
     let mut hash = None;
     match signed_marks::load(repository, MarkKind::Tombstone, id) {
-        // It did not count, whatever its date says.
+        // A tombstone that was taken back does not count, even if its window has ended.
         Ok((tombstone, _)) if is_taken_back(repository, &tombstone) => {
             hash = Some(hash_of(&tombstone))
         }
@@ -151,45 +151,44 @@ pub fn undelete(
         Err(error) => return Err(error),
     }
     let bytes = match read_listed(repository.store(), &tombstone, found.len_bytes) {
-        // It holds for nothing: nobody misses it.
+        // A damaged tombstone need not be restored if this fails.
         Err(error) if error.is_damage() && !error.is_not_found() => None,
         read => Some(read?),
     };
     repository.store().remove(&tombstone)?;
     repository.cache().remove(CACHE_GROUP, &id.to_hex());
-    // A collector that condemned it before may not have seen that the tombstone is gone: its
+    // A collector that has condemned the snapshot may not see that the tombstone is gone, so its
     // verdict decides.
     let kept = keep(repository, id, now, is_exclusive).and_then(|()| {
         match repository.store().stat(&slot) {
-            // A collector that came between removed the slot; nobody must believe that the snapshot
-            // is back.
+            // A collector has removed the slot meanwhile, so the snapshot is not back.
             Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
             stat => Ok(stat.map(drop)?),
         }
     });
     if kept.is_ok() {
-        // A store may put it back one day.
+        // This is remembered because a store may put the tombstone back one day.
         hash.iter().for_each(|hash| repository.witness().took_back(hash));
     } else if let Some(bytes) = bytes {
-        // It goes on explaining where the snapshot went; and what failed halfway is to be as it
-        // was.
+        // The tombstone must go on explaining why the snapshot is missing; and after a failure, the
+        // state must be as before.
         create_once(repository.store(), &tombstone, &bytes)?;
     }
     kept
 }
 
-/// Returns a hash by which a tombstone is known again.
+/// Returns the hash that identifies a tombstone.
 fn hash_of(tombstone: &Tombstone) -> [u8; 32] {
     *blake3::hash(&tombstone.encode()).as_bytes()
 }
 
-/// Returns whether this machine took the tombstone back. One that is made for the same snapshot
-/// later is another.
+/// Returns whether this machine took the tombstone back, by `undelete`. A later tombstone of the
+/// same snapshot is another one.
 fn is_taken_back(repository: &Repository, tombstone: &Tombstone) -> bool {
     repository.witness().has_taken_back(&hash_of(tombstone))
 }
 
-/// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with
+/// Cancels open generations that drop a snapshot whose tombstone was just removed; fails with
 /// `Collected` if it is too late.
 fn keep(
     repository: &Repository,
@@ -207,7 +206,8 @@ fn keep(
             continue;
         }
         if !is_exclusive()? {
-            // The collector would not be told that there is a verdict: both would be carried out.
+            // On this store the collector would not notice this verdict, and would carry out its
+            // own.
             return Err(Error::Undecided { id: *id });
         }
         if generations::decide(repository, number, now, None)?
@@ -216,7 +216,7 @@ fn keep(
             return Err(Error::Collected { id: *id });
         }
     }
-    // Whatever its slot holds by now.
+    // A dropped snapshot cannot be brought back, even if its slot is filled again.
     if generations.dropped(repository)?.contains(id) {
         Err(Error::Collected { id: *id })
     } else {
@@ -224,15 +224,15 @@ fn keep(
     }
 }
 
-/// Returns the newest time that a listing states.
+/// Returns the newest time in a listing.
 pub fn newest_s(listed: &[Listed]) -> Option<i64> {
     listed.iter().filter_map(|object| object.modified_s).max()
 }
 
 /// Reads a tombstone from the store and verifies seal, name, repository and signature.
 ///
-/// Fails with `Unjustified` if this machine took it back: a store may put it there again, and it
-/// hides and explains nothing then.
+/// Fails with `Unjustified` if this machine took it back: a store may put it back, but then it
+/// neither hides nor explains anything.
 pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
     let (tombstone, bytes) = signed_marks::load(repository, MarkKind::Tombstone, id)?;
     admit(repository, id, tombstone, &bytes)
@@ -249,7 +249,7 @@ pub(in crate::repo) fn load_listed(
     admit(repository, id, tombstone, &bytes)
 }
 
-/// Keeps a copy of a tombstone, unless this machine took it back.
+/// Keeps a local copy of a tombstone, unless this machine took it back.
 fn admit(
     repository: &Repository,
     id: &SnapshotId,
@@ -258,7 +258,8 @@ fn admit(
 ) -> Result<Tombstone> {
     if is_taken_back(repository, &tombstone) {
         let key = layout::tombstone_key(id);
-        // Another process of this machine may be taking it back just now.
+        // Another process of this machine may be removing it just now; then this fails with
+        // `NotFound`.
         repository.store().stat(&key)?;
         let why = format!("it was taken back when snapshot {} was brought back", id.short());
         return Err(Error::Unjustified { object: key.to_string(), why });
@@ -267,7 +268,7 @@ fn admit(
     Ok(tombstone)
 }
 
-/// Returns the local copy of a tombstone whose object has this length now.
+/// Returns the local copy of a tombstone, if it has the listed length.
 pub(in crate::repo) fn load_copy_of(
     repository: &Repository,
     id: &SnapshotId,
@@ -280,12 +281,12 @@ pub(in crate::repo) fn load_copy_of(
     parse_copy(repository, id, &bytes)
 }
 
-/// Returns the local copy of a tombstone. It may have been removed since.
+/// Returns the local copy of a tombstone, which may have been removed from the store since.
 pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Tombstone> {
     parse_copy(repository, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?)
 }
 
-/// Returns the snapshots that local copies of tombstones are about, and their hashes.
+/// Returns the snapshots of all local copies of tombstones, and their hashes.
 pub(in crate::repo) fn hashes_of_copies(repository: &Repository) -> Vec<(SnapshotId, [u8; 32])> {
     let names = repository.cache().names(CACHE_GROUP);
     let ids = names.iter().filter_map(|name| SnapshotId::from_hex(name));
@@ -297,7 +298,7 @@ fn parse_copy(repository: &Repository, id: &SnapshotId, bytes: &[u8]) -> Option<
     (!is_taken_back(repository, &tombstone)).then_some(tombstone)
 }
 
-/// Drops the local copies of tombstones whose snapshots `is_back` says are listed again.
+/// Drops the local copies of tombstones for which `is_back` returns true.
 pub(in crate::repo) fn drop_copies(repository: &Repository, is_back: impl Fn(&SnapshotId) -> bool) {
     for name in repository.cache().names(CACHE_GROUP) {
         if SnapshotId::from_hex(&name).is_none_or(|id| is_back(&id)) {
@@ -306,11 +307,11 @@ pub(in crate::repo) fn drop_copies(repository: &Repository, is_back: impl Fn(&Sn
     }
 }
 
-/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose,
-/// unless a protection holds.
+/// Returns whether a missing snapshot was forgotten before, so that it was removed on purpose,
+/// unless it has a valid protection.
 ///
-/// Where its tombstone is gone, because an undelete comes or came too late, the verdict
-/// that dropped it tells.
+/// If its tombstone is missing, because of an `undelete` that is or was too late, the verdict that
+/// dropped it decides.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     if load_cached(repository, id).is_some() {
         return Ok(true);
@@ -324,8 +325,8 @@ pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     }
 }
 
-/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not present,
-/// and nobody forgot it.
+/// Fails with `RolledBack` if a snapshot that this machine has cached or remembers is missing and
+/// was not forgotten.
 pub fn refuse_hidden(repository: &Repository, present: &Present) -> Result<()> {
     let copies = repository.cache().names("snapshots");
     let mut seen: HashSet<SnapshotId> =
@@ -334,7 +335,7 @@ pub fn refuse_hidden(repository: &Repository, present: &Present) -> Result<()> {
     refuse_missing(repository, seen, present)
 }
 
-/// Fails with `RolledBack` for the first of these that is hidden.
+/// Fails with `RolledBack` for the first of these snapshots that is hidden.
 pub(in crate::repo) fn refuse_missing(
     repository: &Repository,
     known: impl IntoIterator<Item = SnapshotId>,
@@ -345,7 +346,7 @@ pub(in crate::repo) fn refuse_missing(
     let guarded = present.bare.guarded(repository, missing.iter().copied())?;
     for id in missing {
         let is_dropped = !guarded.contains(&id) && was_forgotten(repository, &id)?;
-        // It may have been committed since the slots were listed.
+        // The snapshot may have been committed since the slots were listed.
         if is_dropped || is_there(repository, &id)? {
             continue;
         }
