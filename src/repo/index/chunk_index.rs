@@ -1,7 +1,9 @@
-//! The index of one open repository, kept equal to what the store holds. Spec:
-//! `format-spec/06-index.md`, section 4.
+//! Index of one open repository, kept equal to the runs in the store.
 //!
-//! Index runs are records: a backup reads them too, without any key that opens packs.
+//! Spec: `format-spec/06-index.md`, section 4.
+//!
+//! Index runs are opened with the keys of records, so a backup can read them without keys that open
+//! packs.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::id::ChunkId;
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
-/// How often the index is listed again because a run went away while a chunk was looked up.
+/// How often the index is listed again because a run was removed during a lookup.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Finds chunks of one repository; shared between threads.
@@ -20,7 +22,7 @@ pub struct ChunkIndex {
 }
 
 impl ChunkIndex {
-    /// Makes an index of what the local cache holds; the store is not asked.
+    /// Makes an index of the runs in the local cache, without a request to the store.
     pub fn offline(repository: &Arc<Repository>) -> Result<Self> {
         let set = IndexSet::open_cached(repository.cache(), repository.records())?;
         Ok(Self::of(repository, set))
@@ -41,7 +43,7 @@ impl ChunkIndex {
         &self.set
     }
 
-    /// Makes the index what the store holds now.
+    /// Makes the index equal to the runs in the store.
     pub fn sync(&self) -> Result<()> {
         let repository = &self.repository;
         let synced = self.set.sync(repository.store(), repository.cache(), repository.records());
@@ -57,7 +59,7 @@ impl ChunkIndex {
         let (mut attempts, mut is_renewed) = (1, false);
         loop {
             match self.set.find(id) {
-                // A prune replaced a run of which only the tail is here.
+                // A collector replaced a run of which only the tail is here.
                 Err(error) if error.is_not_found() && attempts < ATTEMPTS_MAX => {
                     attempts += 1;
                     self.sync()?;
@@ -76,7 +78,7 @@ impl ChunkIndex {
         }
     }
 
-    /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.
+    /// Returns a trusted place of the chunk, or `None` if it must be stored again.
     pub fn locate_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
         match self.set.find_trusted(id) {
             Err(error) if error.is_damage() => {
@@ -86,16 +88,16 @@ impl ChunkIndex {
         }
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again;
+    /// Drops whole runs whose local copies are damaged, so that the next sync fetches them again;
     /// returns whether there were any.
     ///
-    /// A walk through trees begins again with it, once it is fetched.
+    /// A traversal of trees must then begin again.
     pub fn drop_bad_copies(&self) -> bool {
         self.set.drop_bad_copies(self.repository.cache())
     }
 
-    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and
-    /// copies are hints.
+    /// Fetches damaged local copies again: runs are verified when they are fetched, and copies are
+    /// hints.
     fn renew_copies(&self) -> Result<()> {
         self.drop_bad_copies();
         self.sync()?;

@@ -1,4 +1,4 @@
-//! Fetching runs, whole or by their ends.
+//! Fetch of index runs, as a whole or their tails only.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,39 +13,39 @@ use crate::repo::objects::sized_read::read_exactly;
 use crate::repo::open::Repository;
 use crate::store::Store;
 
-/// What a set of runs needs for those that it knows by their ends only.
+/// What a set needs to read more of runs of which it has only the tails.
 pub struct PartialFetch {
-    /// What has the runs.
+    /// The repository with the runs.
     pub repository: Arc<Repository>,
-    /// Held while a whole run is fetched, so that no other thread fetches it too.
+    /// Held while a whole run is fetched, so that no other thread fetches it, too.
     pub fetching: Mutex<()>,
 }
 
 impl PartialFetch {
-    /// Lets a set fetch only the ends of long runs in a distant store.
+    /// Lets a set fetch only the tails of long runs in a remote store.
     pub fn new(repository: &Arc<Repository>) -> Self {
         Self { repository: repository.clone(), fetching: Mutex::default() }
     }
 }
 
-/// A block in the store that may hold what is looked for.
+/// A block in the store that may hold the record of a chunk.
 pub struct RemoteBlock {
-    /// Its run.
+    /// The block's run.
     pub run: Arc<Run>,
-    /// Its position in there.
+    /// The block's position in the run.
     pub block: usize,
-    /// The number of its run's first record.
+    /// The number of the run's first record.
     pub first_number: u64,
 }
 
-/// Longest run in bytes that is read before anything of it is known to be the repository's:
-/// collectors write none that is longer.
+/// Longest run in bytes that is read before any part of it is authenticated: collectors write none
+/// that is longer.
 const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 
 /// Reads a whole run from the store and checks it against its name.
 ///
-/// Of what is very long the header and the trailer are verified first, so that what no holder of a
-/// key made costs no memory.
+/// Header and trailer of a very long run are verified first, so that an object that no holder of
+/// the keys made costs no memory.
 pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> Result<Vec<u8>> {
     let ListedRun { name, key, len_bytes } = run;
     if *len_bytes > UNSEEN_MAX_BYTES {
@@ -59,14 +59,15 @@ pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> 
     }
 }
 
-/// Keeps a copy of a whole run, which serves for its end too, and opens it.
+/// Writes a copy of a whole run to the cache, removes the copy of its tail, and opens the run.
 pub fn keep_whole(cache: &Cache, keys: &RecordKeys, name: ObjectId, bytes: &[u8]) -> Result<Run> {
     cache.write(WHOLE, &name.to_hex(), bytes)?;
     cache.remove(TAILS, &name.to_hex());
     Run::open(cache, keys, name)
 }
 
-/// Fetches the end of a run, keeps it and opens it; once more if it came damaged.
+/// Fetches the tail of a run, writes it to the cache and opens it; tries again once if it came
+/// damaged.
 pub fn fetch_and_open(
     store: &dyn Store,
     cache: &Cache,
@@ -77,8 +78,7 @@ pub fn fetch_and_open(
     let fetch = || {
         let bytes = tail::fetch(store, keys, &run.key, run.len_bytes)?;
         cache.write(TAILS, &name, &bytes)?;
-        // Another process that has the whole run, or a user who tidies up, may have removed it
-        // already.
+        // Another process that has the whole run, or a user, may have removed the copy already.
         let copy = cache.open_copy(TAILS, &name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
         Run::open_tail(keys, copy, run)
     };

@@ -1,20 +1,19 @@
-//! A binary-fuse filter per run: says "certainly not here" for 99.6 % of the ids that a run does
-//! not hold.
+//! Binary-fuse filter of a run: excludes 99.6 % of the ids that the run does not hold.
 
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
 use crate::crypto::kdf::Key;
 use crate::id::ChunkId;
 
-/// About 9 bits of memory per chunk: the filter's descriptor and fingerprints, as they are stored.
+/// A filter's descriptor and fingerprints as they are stored, about 9 bits per chunk.
 pub struct RunFilter(Vec<u8>);
 
 /// Bytes of the authenticator that ends a stored filter.
 const MAC_LEN_BYTES: usize = 32;
 
 impl RunFilter {
-    /// Builds the filter of a run from its ids; `None` if the construction fails (then every
-    /// look-up reads a block).
+    /// Builds the filter of a run from its ids; `None` if the construction fails. (Then every
+    /// lookup reads a block.)
     pub fn build(ids: impl Iterator<Item = ChunkId>) -> Option<Self> {
         let mut keys: Vec<u64> = ids.map(|id| key_of(&id)).collect();
         keys.sort_unstable();
@@ -34,8 +33,7 @@ impl RunFilter {
 
     /// Returns the filter's bytes with an authenticator, for the local cache.
     ///
-    /// A changed filter would hide chunks, so it is authenticated like everything else that is kept
-    /// locally.
+    /// A changed filter would hide chunks, so it is authenticated like all local copies.
     pub fn encode(&self, cache_key: &Key, run: &[u8; 32]) -> Vec<u8> {
         [&self.0[..], &mac_of(cache_key, run, &self.0)].concat()
     }

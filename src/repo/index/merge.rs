@@ -1,4 +1,6 @@
-//! Writing the records of several runs into new ones. Spec: `format-spec/13-commit.md`, section 4.
+//! Merge of several index runs into new ones.
+//!
+//! Spec: `format-spec/13-commit.md`, section 4.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -16,14 +18,14 @@ use crate::id::ObjectId;
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
-/// Most records of a run that a collector writes: 22 MB.
+/// Most records of a run that a collector writes (22 MB).
 pub const MERGED_RECORDS_MAX: u64 = 500_000;
 
-/// A run in the making, record by record.
+/// Builder of a run, record by record.
 struct RunBuilder {
     builder: ContainerBuilder,
     body: Vec<u8>,
-    /// The part that records are added to now.
+    /// The part of the run to which records are added now.
     class: PackClass,
     alike: FenceLimit,
     toc: RunToc,
@@ -45,8 +47,8 @@ impl RunBuilder {
         }
     }
 
-    /// Adds a record; those of one part come by id, and those of the first part before those of the
-    /// second.
+    /// Adds a record. Records must come in the order of their parts, and of their ids within a
+    /// part.
     fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
         if self.class != pack.class {
             self.close_block();
@@ -90,9 +92,9 @@ impl RunBuilder {
     }
 }
 
-/// The records of one run in order, part after part, a block in memory.
+/// The records of one run in order, part after part, with one block in memory.
 struct Records {
-    /// Which of the inputs this is.
+    /// Its index among the inputs.
     number: usize,
     run: Arc<Run>,
     next_block: usize,
@@ -119,23 +121,23 @@ impl Records {
     }
 }
 
-/// Which runs become new ones.
+/// The runs to merge.
 pub struct RunMerge<'a> {
-    /// The runs.
+    /// The runs whose records are merged.
     pub runs: &'a [Arc<Run>],
-    /// Runs that these replace and that are still there, which must not come back when these go.
+    /// Listed runs that `runs` replace, which must not come back when `runs` are removed.
     pub hidden: &'a [ObjectId],
-    /// Packs whose records are left out.
+    /// Packs whose records are dropped.
     pub dead: &'a HashSet<ObjectId>,
-    /// What the new runs state as their generation.
+    /// The generation that the new runs state.
     pub generation: u64,
 }
 
 /// Writes the records of runs into new ones, and hands each to `create`.
 ///
-/// A chunk's second place goes into another run than its first, because a backup may rely on just
-/// that pack. The run that is created last, and no other, says that it replaces all of the runs and
-/// of the hidden ones. If nothing is left there is none.
+/// A chunk's second place goes into another run than its first, because a backup may rely on
+/// exactly that pack. Only the run that is created last states that it replaces all of `runs` and
+/// `hidden`. If no record is left, there is none.
 pub fn merge_runs(
     repository: &Repository,
     merge: &RunMerge,
@@ -154,8 +156,8 @@ pub fn merge_runs(
     for input in &mut inputs {
         heap.extend(input.next()?.map(Reverse));
     }
-    let mut sinks: Vec<RunBuilder> = Vec::new();
-    // The places of the current chunk.
+    let mut outputs: Vec<RunBuilder> = Vec::new();
+    // Places of the current chunk that were written already.
     let mut places: Vec<(ObjectId, u32, u16)> = Vec::new();
     let mut current = None;
     while let Some(Reverse(NextRecord { pack, record, input })) = heap.pop() {
@@ -166,26 +168,26 @@ pub fn merge_runs(
         let place = (pack.name, record.offset, record.chunk);
         if !dead.contains(&pack.name) && !places.contains(&place) {
             places.push(place);
-            if sinks.len() < places.len() {
-                sinks.push(RunBuilder::new(generation));
+            if outputs.len() < places.len() {
+                outputs.push(RunBuilder::new(generation));
             }
-            let sink = &mut sinks[places.len() - 1];
-            if sink.toc.record_count() >= MERGED_RECORDS_MAX {
+            let output = &mut outputs[places.len() - 1];
+            if output.toc.record_count() >= MERGED_RECORDS_MAX {
                 create(
-                    std::mem::replace(sink, RunBuilder::new(generation))
+                    std::mem::replace(output, RunBuilder::new(generation))
                         .finish(repository, Vec::new())?,
                 )?;
             }
-            sink.push(record, &pack);
+            output.push(record, &pack);
         }
         heap.extend(inputs[input].next()?.map(Reverse));
     }
-    let mut left = sinks.into_iter().peekable();
-    while let Some(sink) = left.next() {
+    let mut left = outputs.into_iter().peekable();
+    while let Some(output) = left.next() {
         let is_last = left.peek().is_none();
         let replaced = runs.iter().map(|run| run.name()).chain(hidden.iter().copied());
         let replaces = if is_last { replaced.collect() } else { Vec::new() };
-        create(sink.finish(repository, replaces)?)?;
+        create(output.finish(repository, replaces)?)?;
     }
     Ok(())
 }

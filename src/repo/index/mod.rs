@@ -1,4 +1,4 @@
-//! Where chunks are: immutable sorted runs, kept as local copies and looked up block by block.
+//! Index of the places of chunks: immutable sorted runs, cached locally and read block by block.
 //!
 //! Spec: `format-spec/06-index.md`.
 

@@ -1,5 +1,4 @@
-//! The runs of a set, the numbers of their records, and which places of theirs must not be relied
-//! on.
+//! Runs of a set, the numbers of their records, and the places to avoid.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -9,32 +8,32 @@ use super::run::{Location, Run};
 use crate::format::run::RunRecord;
 use crate::id::ObjectId;
 
-/// What a set knows.
+/// The runs that a set knows.
 #[derive(Default)]
 pub(super) struct KnownRuns {
     /// The runs.
     pub runs: Vec<Numbered>,
     /// The number of the first record of the next run.
     pub next: u64,
-    /// What must not be relied on.
+    /// The places to avoid.
     pub avoided: Avoided,
-    /// All runs that were ever there.
+    /// All runs that were ever in the set.
     seen: HashMap<ObjectId, SeenRun>,
 }
 
-/// What is remembered of a run, should it go and come back: a bad local copy is dropped and fetched
-/// again.
+/// What is remembered about a run that may be dropped and added again, because its local copy is
+/// damaged.
 struct SeenRun {
-    /// The number of its first record.
+    /// Number of the run's first record.
     first: u64,
-    /// Whether it was there when it was said last what must not be relied on.
+    /// Whether it was in the set when the places to avoid were set last.
     is_judged: bool,
 }
 
-/// A run, and the number of its first record: it stays when others go, and when the run itself goes
-/// and comes back, because who walks through trees marks by numbers.
+/// A run with the number of its first record. The number never changes, even if the run is dropped
+/// and added again, because traversals mark chunks by these numbers.
 pub(super) struct Numbered {
-    /// That number.
+    /// Number of the first record.
     pub first: u64,
     /// The run.
     pub run: Arc<Run>,
@@ -48,22 +47,23 @@ impl Deref for Numbered {
     }
 }
 
-/// Places that must not be relied on: collectors removed them, or may be doing so. Spec:
-/// `format-spec/13-commit.md`.
+/// Places on which sessions must not rely, because collectors removed them or may be removing them.
+///
+/// Spec: `format-spec/13-commit.md`.
 #[derive(Default, Debug)]
 pub struct Avoided {
-    /// Packs that are condemned or gone.
+    /// Packs that are condemned or missing.
     pub packs: HashSet<ObjectId>,
-    /// Runs of which it is not known any more which of their packs were removed.
+    /// Runs that are so old that it is not known any more which of their packs were removed.
     pub stale_runs: HashSet<ObjectId>,
-    /// The generation up to which the runs of then were looked at: one that comes later and states
-    /// an earlier one is not relied on, for nobody has seen yet which of its packs were removed.
-    /// `None` if all that comes may be.
+    /// The generation with which the runs were compared. A run that is added later and states an
+    /// earlier generation is not trusted, because its packs were not compared with the removals.
+    /// `None` if all later runs are trusted.
     pub judged: Option<u64>,
 }
 
 impl Avoided {
-    /// Returns whether all may be relied on.
+    /// Returns whether there is nothing to avoid.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.stale_runs.is_empty()
     }
@@ -76,12 +76,11 @@ impl Avoided {
 /// A place of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkPlace {
-    /// The number of its record, which is the same as long as its run is in the set: a set of
-    /// chunks is a bit for each number.
+    /// The number of its record, which never changes; marks are bits with these numbers.
     pub number: u64,
     /// The place.
     pub location: Location,
-    /// Whether it may be relied on; if not, the pack may be gone already, or soon.
+    /// Whether a session may rely on it; if not, its pack may be removed already, or soon.
     pub is_trusted: bool,
 }
 
@@ -101,14 +100,14 @@ impl KnownRuns {
         self.runs.push(Numbered { first: seen.first, run });
     }
 
-    /// Says what must not be relied on of the runs that are there.
+    /// Sets the places to avoid; they must have been found from the runs in the set.
     pub fn avoid(&mut self, avoided: Avoided) {
         self.avoided = avoided;
         let there: HashSet<ObjectId> = self.runs.iter().map(|run| run.name()).collect();
         self.seen.iter_mut().for_each(|(name, seen)| seen.is_judged = there.contains(name));
     }
 
-    /// Describes the place that record `at` of a block states.
+    /// Returns the place in record `at` of a block.
     pub fn place(
         &self,
         run: &Run,

@@ -1,5 +1,5 @@
-//! Looking into runs of which only the end is here: single blocks from the store, and the whole run
-//! once that is cheaper.
+//! Lookups in runs of which only the tail is cached: first single blocks are read from the store,
+//! later the whole run.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use crate::repo::objects::parallel;
 use crate::store::{Key, Store};
 use crate::sync::lock;
 
-/// Which part of a run's blocks is read alone before the whole run is worth fetching.
+/// Fraction of a run's blocks that are read singly before the whole run is fetched.
 const BLOCKS_DIVISOR: usize = 8;
-/// How many blocks of a run are read alone at most: one after another they take about as long as
-/// fetching the longest run.
+/// Most blocks of a run that are read singly: one after another they take about as long as fetching
+/// the longest run.
 const BLOCKS_MAX: usize = 64;
 
 impl IndexSet {
-    /// Returns whether only the end of a run is fetched.
+    /// Returns whether only the tail of a run is fetched.
     pub(super) fn fetches_tail_only(&self, store: &dyn Store, run: &ListedRun) -> bool {
         self.partial.is_some() && store.properties().is_remote() && tail::is_long(run.len_bytes)
     }
 
-    /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks
-    /// are read at once.
+    /// Calls `wants_more` with the places of a chunk in these blocks until it returns false. All
+    /// blocks are read in parallel.
     ///
-    /// Fails only if what is wanted is in none of those that can be read.
+    /// If a block cannot be read, fails only if the places in the others do not suffice.
     pub(super) fn find_remote(
         &self,
         id: &ChunkId,
@@ -88,7 +88,7 @@ impl IndexSet {
         })
     }
 
-    /// Fetches all of a run, unless another thread just did; from then on it is one like any other.
+    /// Fetches a whole run in place of its tail, unless another thread has just done so.
     fn fetch_whole(&self, partial: &PartialFetch, run: &Run, key: &Key) -> Result<Arc<Run>> {
         let _guard = lock(&partial.fetching);
         if let Some(known) = self
@@ -106,7 +106,7 @@ impl IndexSet {
         Ok(whole)
     }
 
-    /// Adds a run that is in the store by its end: from the local copy, or fetched.
+    /// Adds a run by its tail: from the local copy, or from the store.
     pub(super) fn fetch_tail(
         &self,
         store: &dyn Store,
@@ -121,10 +121,10 @@ impl IndexSet {
         Ok(())
     }
 
-    /// Fetches those ends again whose local copies went bad.
+    /// Fetches tails again whose local copies are damaged.
     ///
-    /// Fails with the damage if one is damaged in the store too. Runs that are there no more are
-    /// left as they are, for [`Self::sync`].
+    /// Fails if one is damaged in the store, too. Runs that the store does not have any more are
+    /// left to [`Self::sync`].
     pub fn renew_tails(&self, store: &dyn Store, cache: &Cache, keys: &RecordKeys) -> Result<()> {
         for run in self.runs() {
             let Some(rest) = run.remote().filter(|_| !run.is_sound_here()) else {
@@ -139,7 +139,7 @@ impl IndexSet {
     }
 }
 
-/// Returns what the store lists of a run that is known.
+/// Returns a known run as the store lists it.
 fn in_store(run: &Run, key: &Key) -> ListedRun {
     ListedRun { name: run.name(), key: key.clone(), len_bytes: run.len_bytes() }
 }

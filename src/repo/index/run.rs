@@ -1,4 +1,4 @@
-//! One index run as a local file: table in memory, blocks read and opened on demand.
+//! Index run with a local copy: its table is in memory, its blocks are read on demand.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
 use crate::store::Key;
 
-/// The group of local copies of whole runs.
+/// Cache group of whole runs.
 pub const WHOLE: &str = "index";
-/// The group of the ends of runs: see [`end`].
+/// Cache group of the tails of runs, see [`tail`].
 pub const TAILS: &str = "tail";
-/// The group of filters of whole runs.
+/// Cache group of filters of whole runs.
 pub const FILTERS: &str = "filter";
-/// The group of runs (and packs) that a repair has made and not stored yet.
+/// Cache group of runs and packs that a repair has made but not stored yet.
 pub const DRAFTS: &str = "repair";
 
-/// Where a chunk lies.
+/// Place of a chunk in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Its pack.
+    /// The pack.
     pub pack: PackRef,
-    /// Where its segment's frame starts in the pack, in bytes.
+    /// Offset of its segment's frame in the pack, in bytes.
     pub offset: u32,
-    /// Bytes of frame and segment.
+    /// Length of frame and segment in bytes.
     pub stored_len: u32,
     /// Its position in the segment.
     pub chunk: u16,
@@ -42,13 +42,13 @@ pub struct Location {
 pub struct ListedRun {
     /// Its name.
     pub name: ObjectId,
-    /// Its object.
+    /// Key of its object.
     pub key: Key,
-    /// The length of that in bytes.
+    /// Length of the object in bytes.
     pub len_bytes: u64,
 }
 
-/// An index run of which all, or header and end, lie in the local cache.
+/// An index run of which the cache has all, or header and tail.
 pub struct Run {
     name: ObjectId,
     local: LocalPart,
@@ -57,26 +57,26 @@ pub struct Run {
     filter: Option<RunFilter>,
 }
 
-/// What the local cache has of a run: its header, and its bytes from `from` on.
+/// The part of a run in the cache: its header, and its bytes from `from` on.
 struct LocalPart {
     file: LocalCopy,
-    /// Where the header stands in the file; what follows it follows there.
+    /// Offset of the header in the file; the bytes from `from` on follow it.
     header_at: u64,
     from: u64,
     len_bytes: u64,
-    /// For a run of which only the end is here.
+    /// The rest, if the cache has only the tail.
     remote: Option<RemotePart>,
 }
 
-/// The rest of a run, which is in the store.
+/// The part of a run that only the store has.
 pub struct RemotePart {
-    /// The object.
+    /// Key of the run's object.
     pub key: Key,
     blocks_read: AtomicUsize,
 }
 
 impl RemotePart {
-    /// Counts one more block that is read from the store, and returns how many it were.
+    /// Counts one more block that is read from the store, and returns the new count.
     pub fn count_block(&self) -> usize {
         self.blocks_read.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -99,12 +99,12 @@ impl LocalPart {
 }
 
 impl Run {
-    /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
+    /// Opens a run's local copy; reads its table and its filter, which is built if it is missing.
     pub fn open(cache: &Cache, keys: &RecordKeys, name: ObjectId) -> Result<Self> {
         Self::open_in(WHOLE, cache, keys, name)
     }
 
-    /// Opens a run that a repair has made.
+    /// Opens a run that a repair has made but not stored.
     pub fn open_draft(cache: &Cache, keys: &RecordKeys, name: ObjectId) -> Result<Self> {
         Self::open_in(DRAFTS, cache, keys, name)
     }
@@ -129,10 +129,9 @@ impl Run {
         Ok(run)
     }
 
-    /// Opens a copy of the end of a run.
+    /// Opens a copy of the tail of a run.
     ///
-    /// Fails if the copy is not that, and with the damage that is found; blocks are verified when
-    /// they are read.
+    /// Fails if the copy is of another run or damaged. Blocks are verified when they are read.
     pub fn open_tail(keys: &RecordKeys, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
         let (name, len_bytes) = (listed.name, listed.len_bytes);
         let kept =
@@ -220,12 +219,12 @@ impl Run {
         self.local.len_bytes
     }
 
-    /// Returns the part of the run that is only in the store; `None` if all of it is here.
+    /// Returns the part of the run that only the store has; `None` if the cache has all of it.
     pub fn remote(&self) -> Option<&RemotePart> {
         self.local.remote.as_ref()
     }
 
-    /// Returns how many blocks of records there are.
+    /// Returns the number of blocks of records.
     pub fn block_count(&self) -> usize {
         self.toc.fences.len()
     }
@@ -235,30 +234,29 @@ impl Run {
         self.filter.as_ref().is_none_or(|filter| filter.may_hold(id))
     }
 
-    /// Returns the blocks that can hold `id`: of each part one, or neighbours whose fences are
-    /// equal.
+    /// Returns the blocks that can hold `id`: one of each part, or several neighbours with equal
+    /// fences.
     ///
-    /// Those of trees come first: they are few, so they stay in memory, and who looks for trees
-    /// reads no others.
+    /// Blocks with records of trees come first: they are few and stay in memory, and a lookup of a
+    /// tree needs no others.
     pub fn candidate_blocks(&self, id: &ChunkId) -> impl Iterator<Item = usize> {
         let in_part = |class| self.toc.candidate_blocks(class, id);
         in_part(PackClass::Meta).chain(in_part(PackClass::Data))
     }
 
-    /// Returns whether a block is in the local cache.
+    /// Returns whether the cache has a block.
     pub fn is_here(&self, block: usize) -> bool {
         self.toc.block(block).offset >= self.local.from
     }
 
-    /// Returns whether all blocks that are in the local cache are sound.
+    /// Returns whether all blocks in the cache are intact.
     pub fn is_sound_here(&self) -> bool {
         (0..self.block_count())
             .filter(|block| self.is_here(*block))
             .all(|block| self.read_block(block).is_ok())
     }
 
-    /// Reads and opens one block that is in the local cache; its records must be sorted and refer
-    /// to packs of this run.
+    /// Reads, opens and checks one block in the cache.
     pub fn read_block(&self, block: usize) -> Result<Arc<[RunRecord]>> {
         let place = self.toc.block(block);
         let stored = self
@@ -268,7 +266,7 @@ impl Run {
         self.open_block(block, stored)
     }
 
-    /// Opens and checks one block, whose stored bytes are given.
+    /// Opens and checks one block: its records must be sorted and refer to packs of this run.
     pub fn open_block(&self, block: usize, mut stored: Vec<u8>) -> Result<Arc<[RunRecord]>> {
         let mut raw = Vec::new();
         let opened = self.opener.segment(
@@ -281,7 +279,7 @@ impl Run {
         parsed.map_err(Error::damaged(format!("index/{}", self.name)))
     }
 
-    /// Returns the location that one of this run's records states.
+    /// Returns the location in one of this run's records.
     pub fn location(&self, record: &RunRecord) -> Location {
         let pack = self.toc.packs[record.pack as usize];
         Location { pack, offset: record.offset, stored_len: record.stored_len, chunk: record.chunk }

@@ -1,7 +1,8 @@
-//! The index: all runs that are known here together.
+//! Set of index runs: the index as this process knows it.
 //!
-//! A chunk may have places in several runs, and some of these must not be relied on, so look-ups
-//! ask all of them. Spec: `format-spec/06-index.md`, section 4.
+//! A chunk may have places in several runs, some of which must be avoided, so lookups ask all runs.
+//!
+//! Spec: `format-spec/06-index.md`, section 4.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,7 +19,7 @@ use crate::repo::error::{Error, Result};
 use crate::repo::open::Repository;
 use crate::sync::{self, lock};
 
-/// Memory for opened blocks in bytes.
+/// Memory for decoded blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
 
 type Blocks = ByteLru<(ObjectId, usize), Arc<[RunRecord]>>;
@@ -31,23 +32,23 @@ impl Default for BlockCache {
     }
 }
 
-/// The union of all index runs that are known here.
+/// The union of all index runs that this process knows.
 #[derive(Default)]
 pub struct IndexSet {
     known: RwLock<KnownRuns>,
     blocks: BlockCache,
-    /// For a set that need not have all of each run here.
+    /// Set if tails of long runs are enough.
     pub(super) partial: Option<PartialFetch>,
-    /// Whether it stays as it is, whatever the store holds.
+    /// Whether the set never changes, even if the store's runs do.
     is_frozen: bool,
-    /// Whether damaged runs are left out instead of being an error.
+    /// Whether damaged runs are skipped instead of being an error.
     pub(super) skips_damaged: bool,
-    /// Those that were, and what is wrong with them, until that is asked.
+    /// The runs that were skipped and their errors, until they are taken.
     pub(super) skipped: Mutex<Vec<(ObjectId, Error)>>,
 }
 
 impl IndexSet {
-    /// Opens the runs whose local copies are there, without asking the store; damaged copies are
+    /// Opens the runs in the local cache, without a request to the store; damaged copies are
     /// dropped.
     pub fn open_cached(cache: &Cache, keys: &RecordKeys) -> Result<Self> {
         let set = Self::default();
@@ -60,26 +61,26 @@ impl IndexSet {
         Ok(set)
     }
 
-    /// Lets the set fetch only the ends of long runs in a distant store: for look-ups, not for
-    /// those who read whole runs.
+    /// Lets the set fetch only the tails of long runs in a remote store: for lookups, not for
+    /// reading whole runs.
     pub fn with_partial_runs(mut self, repository: &Arc<Repository>) -> Self {
         self.partial = Some(PartialFetch::new(repository));
         self
     }
 
-    /// Lets the set do without runs that are damaged: for those who only look, and name what they
-    /// then miss.
+    /// Lets the set skip damaged runs: for read-only commands, which report chunks that are then
+    /// missing.
     pub fn skip_damaged(mut self) -> Self {
         self.skips_damaged = true;
         self
     }
 
-    /// Returns the runs that were left out since this was asked last, and what is wrong with them.
+    /// Returns the runs that were skipped since the last call, with their errors.
     pub fn take_skipped(&self) -> Vec<(ObjectId, Error)> {
         std::mem::take(&mut *lock(&self.skipped))
     }
 
-    /// Opens exactly these runs from their local copies, leaving out those that another of them
+    /// Opens exactly these runs from their local copies, without those that another of them
     /// replaces.
     pub fn open_these(cache: &Cache, keys: &RecordKeys, names: &[ObjectId]) -> Result<Self> {
         let runs = names
@@ -89,8 +90,8 @@ impl IndexSet {
         Ok(Self::of(runs))
     }
 
-    /// Makes a set of runs that are open, and of some that a repair has made. It stays as it is:
-    /// the store does not have these.
+    /// Makes a set of open runs and of drafts of a repair. It never changes, because the store does
+    /// not have the drafts.
     pub fn with_drafts(
         cache: &Cache,
         keys: &RecordKeys,
@@ -112,12 +113,12 @@ impl IndexSet {
         set
     }
 
-    /// Returns whether it stays as it is.
+    /// Returns whether the set never changes.
     pub fn is_frozen(&self) -> bool {
         self.is_frozen
     }
 
-    /// Adds a run with these bytes; a copy goes to the cache.
+    /// Adds a run with these bytes, and writes a copy to the cache.
     pub fn add(
         &self,
         cache: &Cache,
@@ -137,7 +138,7 @@ impl IndexSet {
         }
     }
 
-    /// Puts a run in the place of what is known of it; if that is gone, so is the run.
+    /// Replaces a run by another form of it, unless it was dropped meanwhile.
     pub(super) fn exchange(&self, run: &Arc<Run>) {
         let mut known = self.write();
         known
@@ -157,7 +158,7 @@ impl IndexSet {
         self.read().runs.iter().map(|known| (known.first, known.run.clone())).collect()
     }
 
-    /// Returns the run that has the record with this number, and states its place.
+    /// Returns the name of the run that has the record with this number.
     pub fn run_of(&self, number: u64) -> Option<ObjectId> {
         let known = self.read();
         let has_it = |run: &&Numbered| {
@@ -166,64 +167,63 @@ impl IndexSet {
         known.runs.iter().find(has_it).map(|run| run.name())
     }
 
-    /// Says from now on which places must not be relied on.
+    /// Sets the places to avoid.
     pub fn avoid(&self, avoided: Avoided) {
         self.write().avoid(avoided);
     }
 
-    /// Returns whether all places may be relied on, as far as this set knows.
+    /// Returns whether there are no places to avoid.
     pub fn trusts_all(&self) -> bool {
         self.read().avoided.is_empty()
     }
 
-    /// Returns whether a pack must not be relied on.
+    /// Returns whether a pack is avoided.
     pub fn avoids(&self, pack: &ObjectId) -> bool {
         self.read().avoided.packs.contains(pack)
     }
 
-    /// Relies on a pack again, because it is spared.
+    /// Trusts a pack again, because the collector spares it.
     pub fn trust_pack(&self, pack: &ObjectId) {
         self.write().avoided.packs.remove(pack);
     }
 
-    /// Stops relying on one more pack, because it was found missing.
+    /// Avoids one more pack, because it was found missing.
     pub fn avoid_pack(&self, pack: ObjectId) {
         self.write().avoided.packs.insert(pack);
     }
 
-    /// Returns what is known, to look at.
+    /// Locks the runs for reading.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, KnownRuns> {
         sync::read(&self.known)
     }
 
-    /// Returns what is known, to change.
+    /// Locks the runs for a change.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, KnownRuns> {
         sync::write(&self.known)
     }
 
-    /// Returns the best place of the chunk with this id; all 32 bytes are compared.
+    /// Returns the best place of a chunk.
     pub fn find(&self, id: &ChunkId) -> Result<Option<Location>> {
         Ok(self.find_numbered(id)?.map(|found| found.location))
     }
 
-    /// Returns a place of the chunk that may be relied on, as far as this set knows.
+    /// Returns a trusted place of a chunk.
     pub fn find_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
         Ok(self.find_numbered(id)?.filter(|found| found.is_trusted).map(|found| found.location))
     }
 
-    /// Returns how many records the runs have.
+    /// Returns the number of records in the runs.
     pub fn chunk_count(&self) -> u64 {
         self.read().runs.iter().fold(0, |sum, run| sum.saturating_add(run.toc().record_count()))
     }
 
-    /// Returns one more than the largest number of [`Self::find_numbered`]: how many records all
-    /// runs have that this set ever had.
+    /// Returns a bound of the numbers of [`Self::find_numbered`]: the number of records in all runs
+    /// that this set ever had.
     pub fn record_count(&self) -> u64 {
         self.read().next
     }
 
-    /// Returns the first place of the chunk with this id that may be relied on, or else the first
-    /// that there is.
+    /// Returns the first trusted place of a chunk, or else its first place.
     pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<ChunkPlace>> {
         let mut best = None;
         self.look_up(id, |place| {
@@ -235,7 +235,7 @@ impl IndexSet {
         Ok(best)
     }
 
-    /// Returns all places of the chunk with this id, also those that must not be relied on.
+    /// Returns all places of a chunk, including those to avoid.
     pub fn places(&self, id: &ChunkId) -> Result<Vec<ChunkPlace>> {
         let mut places = Vec::new();
         self.look_up(id, |place| {
@@ -245,8 +245,8 @@ impl IndexSet {
         Ok(places)
     }
 
-    /// Shows the places of a chunk, one run's after another's, as long as more are wanted: first
-    /// those that are known here, then those that only the store knows.
+    /// Calls `wants_more` with the places of a chunk, run by run, until it returns false: first
+    /// places in cached blocks, then those in blocks that only the store has.
     fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(ChunkPlace) -> bool) -> Result<()> {
         let known = self.read();
         let mut remote = Vec::new();
@@ -270,12 +270,12 @@ impl IndexSet {
                 }
             }
         }
-        // No thread that learns of a run need wait until the store has answered.
+        // Other threads can add runs while the store answers.
         drop(known);
         self.find_remote(id, &remote, &mut wants_more)
     }
 
-    /// Describes the place that record `at` of a block states.
+    /// Returns the place in record `at` of a block.
     pub(super) fn place(
         &self,
         run: &Run,
@@ -287,12 +287,12 @@ impl IndexSet {
         self.read().place(run, block, at, first_number, record)
     }
 
-    /// Returns a block that is in the local cache.
+    /// Returns a block from memory or the local cache.
     pub(super) fn block(&self, run: &Run, block: usize) -> Result<Arc<[RunRecord]>> {
         self.cached_block(run, block, || run.read_block(block))
     }
 
-    /// Returns a block from memory, or keeps there what `read` returns.
+    /// Returns a block from memory, or from `read`, whose result it keeps.
     pub(super) fn cached_block(
         &self,
         run: &Run,

@@ -1,11 +1,11 @@
-//! The end of a run: the records of trees, the table and the trailer. Who looks at trees needs
-//! nothing else of a distant run.
+//! Tail of an index run: the records of trees, the table and the trailer. Lookups of trees need
+//! nothing else.
 //!
 //! Its local copy is the run's length (8 bytes, little-endian), the run's header, and the run's
-//! bytes from the records of trees on, still sealed. It is not checked against the run's name,
-//! which is a hash of all of it: every part is authenticated under a key that follows from the
-//! header, and a chunk is verified by its id wherever it is found, so that another run of the
-//! repository in its place could only fail to name chunks.
+//! bytes from the records of trees on, still sealed. It cannot be checked against the run's name,
+//! which is a hash of the whole run. But every part is authenticated by a key that is derived from
+//! the header, and each chunk is verified by its id. So if another run of the repository were put
+//! in its place, it could only fail to name chunks.
 
 use std::ops::Range;
 
@@ -17,33 +17,31 @@ use crate::repo::error::{Error, Result};
 use crate::repo::objects::parallel;
 use crate::store::{Key, Store};
 
-/// Longest run in bytes that is fetched as a whole at once, whether all of it is needed or not.
+/// Longest run in bytes that is always fetched as a whole.
 pub const WHOLE_MAX_BYTES: u64 = 2 << 20;
-/// Length of the length that begins the local copy, in bytes.
+/// Length of the first field of a local copy (the run's length), in bytes.
 pub const LEN_BYTES: usize = 8;
-/// Which part of a run is fetched before it is known where its end begins: two to five records of a
-/// hundred are of trees.
+/// Fraction of a run that is fetched before the start of its tail is known: 2 to 5 % of the records
+/// are of trees.
 const GUESS_DIVISOR: u64 = 16;
 
-/// Returns how many bytes are fetched of the end of a run of this length, unless it turns out to
-/// begin earlier.
+/// Returns the number of bytes that are fetched first as the tail of a run of this length.
 pub fn guess(len_bytes: u64) -> u64 {
     (len_bytes / GUESS_DIVISOR).max(TRAILER_LEN_BYTES as u64)
 }
 
-/// Returns whether looks at a run of this length, in a distant store, fetch its end alone.
+/// Returns whether lookups fetch only the tail of a run of this length from a remote store.
 pub fn is_long(len_bytes: u64) -> bool {
     len_bytes > WHOLE_MAX_BYTES
 }
 
-/// Returns which parts of a long run are fetched first: its header, and as much of its end as is
-/// guessed.
+/// Returns the ranges of a long run that are fetched first: its header, and the guessed tail.
 pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
     let header_len = HEADER_LEN_BYTES as u64;
     [0..header_len, (len_bytes - guess(len_bytes)).max(header_len)..len_bytes]
 }
 
-/// Reads header and trailer of a run that is listed with this length, and verifies them.
+/// Reads and verifies header and trailer of a run that is listed with this length.
 pub fn verify(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<()> {
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -61,11 +59,10 @@ pub fn verify(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -
     trailer.map(drop).map_err(Error::damaged(key))
 }
 
-/// Fetches header and end of a run, `len_bytes` long in the store, at once, and what is missing of
-/// the end after that.
+/// Fetches header and guessed tail of a run in parallel, and then the missing part of the tail.
 ///
-/// Header, table and trailer are verified; blocks are when they are used. Returns the bytes of the
-/// local copy.
+/// `len_bytes` is the run's length in the store. Header, table and trailer are verified here,
+/// blocks when they are read. Returns the bytes of the local copy.
 pub fn fetch(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     let damaged = |error| Error::damaged(key)(error);
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
@@ -85,7 +82,7 @@ pub fn fetch(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) ->
         Opener::from_header(keys.open(), ContainerKind::IndexRun, &header).map_err(damaged)?;
     let trailer =
         opener.trailer(&tail[(trailer_at - from) as usize..], len_bytes).map_err(damaged)?;
-    // Makes what begins at `from` begin at `to`: with what is missing, or without what is too much.
+    // Makes bytes that begin at `from` begin at `to`: reads the missing ones, or drops the surplus.
     let reach = |from: u64, tail: Vec<u8>, to: u64| -> Result<Vec<u8>> {
         match to.checked_sub(from) {
             Some(too_much) => Ok(tail[too_much as usize..].to_vec()),

@@ -1,7 +1,8 @@
-//! The index made equal to the runs in the store: new ones fetched, those that are gone dropped.
+//! Update of a set from the runs in the store: fetches new ones, and drops those that are gone.
 //!
-//! Collectors replace runs at any time, also between a listing and the reads that follow it. Spec:
-//! `format-spec/06-index.md`, section 4.
+//! Collectors replace runs at any time, even between a listing and the reads that follow it.
+//!
+//! Spec: `format-spec/06-index.md`, section 4.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::repo::objects::{layout, parallel};
 use crate::store::{Class, Key, Listed, Store};
 use crate::sync::lock;
 
-/// How often the index is listed again because a run went away under the listing.
+/// How often the index is listed again because a run was removed after the listing.
 const LISTINGS_MAX: usize = 8;
 
 impl IndexSet {
@@ -36,7 +37,7 @@ impl IndexSet {
         let is_stale =
             |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
         self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
-        // What is left of others is of no use: of runs that are gone, or are here as a whole.
+        // Tails of runs that are gone, or that the cache has as a whole, are of no use.
         let known: HashSet<String> = self
             .runs()
             .iter()
@@ -51,10 +52,11 @@ impl IndexSet {
         Ok(())
     }
 
-    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of
-    /// all that are listed.
+    /// Adds new runs from the store without dropping others, and returns the names of all that are
+    /// listed.
     ///
-    /// Fails if one of them is damaged, and none replaces it; see [`Self::skip_damaged`].
+    /// Fails if one of them is damaged and no other replaces it, unless [`Self::skip_damaged`] is
+    /// set.
     pub fn fetch_new(
         &self,
         store: &dyn Store,
@@ -63,8 +65,7 @@ impl IndexSet {
     ) -> Result<HashSet<ObjectId>> {
         for _ in 1..LISTINGS_MAX {
             match self.try_fetch_new(store, cache, keys, false) {
-                // A collector replaced a run since the listing: what replaces it is in the next
-                // one.
+                // A collector replaced a run since the listing; the new run is in the next listing.
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
@@ -72,7 +73,8 @@ impl IndexSet {
         self.try_fetch_new(store, cache, keys, self.skips_damaged)
     }
 
-    /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
+    /// Tries [`Self::fetch_new`] once; with `is_last`, a listed run that cannot be found counts as
+    /// damaged.
     fn try_fetch_new(
         &self,
         store: &dyn Store,
@@ -99,7 +101,7 @@ impl IndexSet {
             }
             new = rest;
         }
-        // A damaged run that another replaces is not needed any more: it was repaired.
+        // A damaged run that another one replaces has been repaired, and is not needed.
         damaged.retain(|(id, _)| !self.is_replaced(id, &names));
         if self.skips_damaged {
             lock(&self.skipped).extend(damaged);
@@ -108,7 +110,7 @@ impl IndexSet {
         damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
     }
 
-    /// Adds one run from the store, unless another that is known replaces it.
+    /// Adds one run from the store, unless a known one replaces it.
     fn fetch(
         &self,
         store: &dyn Store,
@@ -126,8 +128,8 @@ impl IndexSet {
         self.add(cache, keys, run.name, &fetch::fetch_verified(store, keys, run)?)
     }
 
-    /// Returns whether a listed run says that it replaces this one. One that is listed no more does
-    /// not count: the repository may have been put back to a state before it.
+    /// Returns whether a listed run states that it replaces this one. Runs that are not listed any
+    /// more do not count, because the repository may have been set back to a state before them.
     fn is_replaced(&self, id: &ObjectId, listed: &HashSet<ObjectId>) -> bool {
         self.read()
             .runs
@@ -135,8 +137,8 @@ impl IndexSet {
             .any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them
-    /// again; returns whether there were any.
+    /// Drops whole runs whose local copies are damaged, so that the next [`Self::sync`] fetches
+    /// them again; returns whether there were any.
     pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
         let is_good = |run: &Arc<Run>| {
             run.remote().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
@@ -151,7 +153,7 @@ impl IndexSet {
         self.drop_named(cache, &runs.map(|run| run.name()).collect());
     }
 
-    /// Forgets runs and their local copies.
+    /// Drops runs and their local copies.
     pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
         for name in names {
             [WHOLE, TAILS, FILTERS]
@@ -161,7 +163,7 @@ impl IndexSet {
         self.write().runs.retain(|run| !names.contains(&run.name()));
     }
 
-    /// Returns how much of a run is fetched.
+    /// Returns the number of bytes that are fetched of a run.
     fn fetched_len(&self, store: &dyn Store, run: &ListedRun) -> u64 {
         if self.fetches_tail_only(store, run) { tail::guess(run.len_bytes) } else { run.len_bytes }
     }

@@ -1,4 +1,4 @@
-//! Building an index run from packs that were just stored.
+//! Builder of index runs from packs that were just stored.
 
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
@@ -10,7 +10,7 @@ use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
-/// A pack that is durable in the store, with what it holds.
+/// A pack that is durable in the store, with its table of contents.
 pub struct PlacedPack {
     /// The pack.
     pub pack: PackRef,
@@ -18,7 +18,9 @@ pub struct PlacedPack {
     pub toc: PackToc,
 }
 
-/// Where a run comes from. Spec: `format-spec/13-commit.md`, section 2.3.
+/// Origin of a run, as its table states it.
+///
+/// Spec: `format-spec/13-commit.md`, section 2.3.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOrigin {
     /// The highest generation that was listed before the first pack was stored.
@@ -27,8 +29,8 @@ pub struct RunOrigin {
     pub session: Option<SnapshotId>,
 }
 
-/// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the
-/// first counts.
+/// Builds the run that names the chunks of `packs`; of several places of a chunk, it names the
+/// first.
 pub fn build_run(
     repository: &Repository,
     packs: &[PlacedPack],
@@ -61,7 +63,7 @@ fn build(repository: &Repository, packs: &[PlacedPack], toc: RunToc) -> Result<S
 }
 
 /// Seals a run of these records, which must be sorted by the class of their packs and then by id,
-/// each once; counts and fences of `toc` follow from them.
+/// without duplicates. Sets counts and fences of `toc`.
 pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     let (data, meta) =
@@ -89,10 +91,10 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
     Ok(builder.finish(repository.records().seal(), &repository.random_32()?, &codec::encode(&toc)))
 }
 
-/// Leaves out records of ids that begin alike, of which a block is full.
+/// Limit for records whose ids begin alike: at most one block of them is written.
 ///
-/// Ids are keyed hashes, so these are no chunks; who made them up must not make this program write
-/// a run that nobody reads.
+/// Ids are keyed hashes, so more of them cannot be of real chunks. Without the limit, forged
+/// records could make this program write a run that no reader accepts.
 #[derive(Default)]
 pub struct FenceLimit {
     fence: Option<u64>,
@@ -100,7 +102,7 @@ pub struct FenceLimit {
 }
 
 impl FenceLimit {
-    /// Returns whether the next id of a part has a place there.
+    /// Returns whether the record of the next id of a part is written.
     pub fn admits(&mut self, id: &ChunkId) -> bool {
         let fence = Some(fence_of(id));
         if self.fence != fence {

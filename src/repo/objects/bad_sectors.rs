@@ -1,18 +1,18 @@
-//! Reading around what a store cannot read of an object: the bad sectors of its disk.
+//! Reads around bad sectors of a store's disk.
 
 use crate::repo::error::Result;
 use crate::store::{ErrorKind, Key, OBJECT_LEN_MAX_BYTES, Store};
 
-/// Bytes that are asked for at once: what lies around a bad sector is lost with it.
+/// Bytes of one read: if it hits a bad sector, all of them are lost.
 const PIECE_LEN_BYTES: u64 = 128 << 10;
-/// Pieces that cannot be read before no more are tried: each may take a disk many seconds.
+/// Number of unreadable pieces after which reading stops: each may take a disk many seconds.
 const BAD_PIECES_MAX: usize = 64;
 
-/// Replaces `out` by what can be read of an object, with zeros in the place of the rest; returns
-/// whether that was all of it.
+/// Replaces `out` by the readable bytes of an object, with zeros in place of the others; returns
+/// whether all could be read.
 ///
-/// For an object of which a read failed with [`ErrorKind::Unreadable`]. Ends early where the object
-/// does.
+/// For an object of which a read failed with [`ErrorKind::Unreadable`]. Stops early if the object
+/// is shorter.
 pub fn read_around(
     store: &dyn Store,
     key: &Key,
@@ -50,10 +50,10 @@ mod tests {
     use crate::store::memory::MemoryStore;
     use crate::store::{Class, StoreError};
 
-    /// Cannot read a range of its objects.
-    struct Worn(MemoryStore, Range<u64>);
+    /// A store that cannot read a range of its objects.
+    struct WornDisk(MemoryStore, Range<u64>);
 
-    impl layers::Layer for Worn {
+    impl layers::Layer for WornDisk {
         fn inner(&self) -> &dyn Store {
             &self.0
         }
@@ -84,17 +84,17 @@ mod tests {
     fn only_the_piece_with_the_bad_sector_is_lost() {
         const PIECE: usize = 128 << 10;
         let (key, bytes) = (Key::new(Class::Data, "aa/b"), vec![7; 3 * PIECE + 10]);
-        let store = Worn(MemoryStore::default(), PIECE as u64 + 4096..PIECE as u64 + 4608);
+        let store = WornDisk(MemoryStore::default(), PIECE as u64 + 4096..PIECE as u64 + 4608);
         store.create(&key, &bytes).unwrap();
         let mut out = b"before".to_vec();
         assert!(!read_around(&store, &key, bytes.len() as u64, &mut out).unwrap());
         let mut expected = bytes.clone();
         expected[PIECE..2 * PIECE].fill(0);
         assert_eq!(out, expected);
-        // One that is shorter than it should be, and one that is whole.
+        // An object that is shorter than it should be, and an intact one.
         assert!(!read_around(&store, &key, bytes.len() as u64 + PIECE as u64, &mut out).unwrap());
         assert_eq!(out.len(), 3 * PIECE);
-        let store = Worn(store.0, 0..0);
+        let store = WornDisk(store.0, 0..0);
         assert!(read_around(&store, &key, bytes.len() as u64, &mut out).unwrap());
         assert_eq!(out, bytes);
     }

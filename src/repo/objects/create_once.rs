@@ -1,10 +1,10 @@
-//! Creating an object that nobody else may have created first.
+//! Exclusive creation of an object for which other processes may race.
 
 use super::sized_read::read_small;
 use crate::repo::error::Result;
 use crate::store::{ErrorKind, Key, Store};
 
-/// How a race for a name ended.
+/// Result of a race for a name.
 pub enum Created {
     /// The object has the bytes that were given.
     ByUs,
@@ -12,12 +12,13 @@ pub enum Created {
     ByOther(Vec<u8>),
 }
 
-/// Creates an object; a `create` whose answer was lost is success if the object has these bytes.
+/// Creates an object; if the answer of the store was lost, it is a success if the object has these
+/// bytes.
 ///
-/// No other failure is: a disk that could not keep an object still shows it until it is mounted
-/// again.
+/// Other failures are never a success: a disk that could not write an object may still show it
+/// until it is mounted again.
 ///
-/// The bytes must hold something random, so that nobody else makes the same.
+/// The bytes must hold random ones, so that no other process creates the same.
 pub fn create_once(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Created> {
     let Err(error) = store.create(key, bytes) else {
         return Ok(Created::ByUs);

@@ -1,4 +1,6 @@
-//! Where each kind of object lies in the store. Spec: `format-spec/01-layout.md`.
+//! Names of all kinds of objects in the store.
+//!
+//! Spec: `format-spec/01-layout.md`.
 
 use crate::format::container::ContainerKind;
 use crate::format::limits::GENERATION_MAX;
@@ -38,7 +40,7 @@ pub fn snapshot_key(id: &SnapshotId) -> Key {
     Key::new(Class::Snapshots, id.to_hex())
 }
 
-/// Ends the name of a tombstone, behind the snapshot's id.
+/// Suffix of a tombstone's name, after the snapshot's id.
 const TOMBSTONE_SUFFIX: &str = ".forgotten";
 
 /// Returns the key of a snapshot's tombstone.
@@ -46,7 +48,7 @@ pub fn tombstone_key(id: &SnapshotId) -> Key {
     Key::new(Class::Snapshots, format!("{id}{TOMBSTONE_SUFFIX}"))
 }
 
-/// Ends the name of a protection, behind the snapshot's id.
+/// Suffix of a protection's name, after the snapshot's id.
 const PROTECTION_SUFFIX: &str = ".protected";
 
 /// Returns the key of a snapshot's protection.
@@ -54,17 +56,17 @@ pub fn protection_key(id: &SnapshotId) -> Key {
     Key::new(Class::Snapshots, format!("{id}{PROTECTION_SUFFIX}"))
 }
 
-/// Returns the snapshot whose protection a listed name is.
+/// Returns the snapshot of a protection with this listed name; `None` for other names.
 pub fn protection_of(listed_name: &str) -> Option<SnapshotId> {
     SnapshotId::from_hex(listed_name.strip_suffix(PROTECTION_SUFFIX)?)
 }
 
-/// Returns the snapshot whose tombstone a listed name is.
+/// Returns the snapshot of a tombstone with this listed name; `None` for other names.
 pub fn tombstone_of(listed_name: &str) -> Option<SnapshotId> {
     SnapshotId::from_hex(listed_name.strip_suffix(TOMBSTONE_SUFFIX)?)
 }
 
-/// Returns a new name of a session, which is the id of its snapshot.
+/// Returns the id of a new session, which is also the id of its snapshot.
 pub fn new_session(random: &[u8; 32]) -> SnapshotId {
     SnapshotId(random[..16].try_into().expect("16 bytes"))
 }
@@ -74,7 +76,7 @@ pub fn intent_key(session: &SnapshotId, number: u64) -> Key {
     Key::new(Class::Intents, format!("{session}.{number}"))
 }
 
-/// Returns the session and the number of the intent that a listed name is.
+/// Returns session and number of an intent with this listed name; `None` for other names.
 pub fn intent_of(listed_name: &str) -> Option<(SnapshotId, u64)> {
     let (session, number) = listed_name.split_once('.')?;
     Some((SnapshotId::from_hex(session)?, decimal(number)?))
@@ -85,15 +87,15 @@ pub fn generation_key(number: u64, word: &str) -> Key {
     Key::new(Class::Collector, format!("{number}.{word}"))
 }
 
-/// Returns the generation and the word of the record that a listed name is; no record has a number
-/// above the limit.
+/// Returns generation and word of a collector's record with this listed name; `None` for other
+/// names, and for numbers above the limit.
 pub fn generation_of(listed_name: &str) -> Option<(u64, &'static str)> {
     let (number, word) = listed_name.split_once('.')?;
     let word = ["condemned", "verdict", "done"].into_iter().find(|known| *known == word)?;
     Some((decimal(number).filter(|number| *number <= GENERATION_MAX)?, word))
 }
 
-/// Parses a number in the one way in which it is written.
+/// Parses a number; `None` unless it is written in the only allowed form.
 fn decimal(text: &str) -> Option<u64> {
     text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
@@ -103,7 +105,7 @@ pub fn config_key(number: u64) -> Key {
     Key::new(Class::Config, number.to_string())
 }
 
-/// What the names of the objects begin with that keep room in a store, and those of no probe do.
+/// Prefix of the names of the reserve's objects, which no name of a probe has.
 pub const RESERVE: &str = "reserve";
 
 /// Returns the key of a key slot.
@@ -111,13 +113,13 @@ pub fn slot_key(id: &SlotId) -> Key {
     Key::new(Class::Keys, id.to_hex())
 }
 
-/// A folder that tells a repository in use from other folders.
+/// A directory whose content distinguishes a repository in use from other directories.
 pub struct RepositorySign {
     class: Class,
     fits: fn(&str) -> bool,
 }
 
-/// All of them.
+/// All signs of a repository.
 pub const REPOSITORY_SIGNS: [RepositorySign; 3] = [
     RepositorySign { class: Class::Config, fits: |name| decimal(name).is_some() },
     RepositorySign { class: Class::Keys, fits: |name| SlotId::from_hex(name).is_some() },
@@ -125,18 +127,18 @@ pub const REPOSITORY_SIGNS: [RepositorySign; 3] = [
 ];
 
 impl RepositorySign {
-    /// Returns the folder's name.
+    /// Returns the directory's name.
     pub fn folder(&self) -> &'static str {
         self.class.folder()
     }
 
-    /// Returns whether a name in it is that of an object.
+    /// Returns whether a name in the directory is that of an object.
     pub fn fits(&self, name: &[u8]) -> bool {
         std::str::from_utf8(name).is_ok_and(self.fits)
     }
 }
 
-/// Returns the object that the last part of a listed name is about.
+/// Returns the object id in the last part of a listed name.
 pub fn object_id(listed_name: &str) -> Option<ObjectId> {
     ObjectId::from_hex(listed_name.rsplit('/').next()?)
 }

@@ -1,4 +1,4 @@
-//! Objects of a repository in a store: their names, and how small ones are created and read.
+//! Objects of a repository in a store: their names, and creating and reading small ones.
 
 pub mod bad_sectors;
 pub(in crate::repo) mod create_once;

@@ -1,19 +1,19 @@
-//! The same work for many things, on several threads where the store answers slowly.
+//! Parallel work on many items, on several threads if the store is remote.
 
 use rayon::prelude::*;
 
 use crate::repo::error::{Error, Result};
 use crate::store::Store;
 
-/// How many wait for a slow store at once at least: what is read in this way is short, and most of
-/// the time nothing is on its way.
+/// Least number of threads for a remote store: the objects are short, so the threads mostly wait
+/// for answers.
 const WAITING: usize = 32;
 
-/// Bytes of objects that are read at once, as they take so much memory; one may be larger.
+/// Most memory for objects that are read at once, in bytes; a single one may be larger.
 const AT_ONCE_MAX_BYTES: u64 = 32 << 20;
 
-/// Returns how many of these items are worked on at once, if `len_of` says how many bytes of memory
-/// one takes: at least one.
+/// Returns the number of items to work on at once, at least one; `len_of` returns the memory for
+/// one in bytes.
 pub fn at_once<I>(items: &[I], len_of: impl Fn(&I) -> u64) -> usize {
     let mut len_bytes = 0;
     let fits = items.iter().take_while(|item| {
@@ -24,8 +24,7 @@ pub fn at_once<I>(items: &[I], len_of: impl Fn(&I) -> u64) -> usize {
     fits.count().max(1)
 }
 
-/// Does the same as [`for_each`] with items of which each takes `len_of` bytes of memory while it
-/// is worked on.
+/// Works like [`for_each`], for items that each take `len_of` bytes of memory.
 pub fn for_each_long<I: Sync, T: Send>(
     store: &dyn Store,
     items: &[I],
@@ -41,10 +40,10 @@ pub fn for_each_long<I: Sync, T: Send>(
     Ok(done)
 }
 
-/// Works on each item and returns what comes of them in their order.
+/// Works on each item and returns the results in order.
 ///
-/// At a store that answers at once the items are taken one after another on this thread; at others
-/// as many at once as `StoreProperties::parallelism` says, or `WAITING`. Fails only if threads
+/// For a store that is not remote, works on one item after another on this thread; for others, on
+/// `StoreProperties::parallelism` or `WAITING` at once, whichever is more. Fails only if threads
 /// cannot be started.
 pub fn for_each<I: Sync, T: Send>(
     store: &dyn Store,
@@ -63,7 +62,7 @@ pub fn for_each<I: Sync, T: Send>(
     Ok(pool.install(|| items.par_iter().with_max_len(1).map(&work).collect()))
 }
 
-/// Does two things, at once where the store answers slowly.
+/// Calls two functions, in parallel if the store is remote.
 pub fn both<A: Send, B>(
     store: &dyn Store,
     first: impl FnOnce() -> A + Send,
@@ -118,7 +117,7 @@ mod tests {
 
     #[test]
     fn distant_stores_are_asked_at_once() {
-        // Who is alone waits for ever.
+        // A thread that is alone would wait for ever.
         let together = Barrier::new(3);
         for_each(&distant(), &[(); 3], |()| together.wait().is_leader()).unwrap();
         let together = Barrier::new(2);

@@ -1,4 +1,4 @@
-//! Where names and salts come from.
+//! Random bytes for names and salts.
 
 use std::sync::Mutex;
 
@@ -8,9 +8,9 @@ use crate::sync::lock;
 
 /// A source of random bytes.
 pub enum Randomness {
-    /// The system's.
+    /// The system's generator.
     System,
-    /// A sequence that a seed decides, for simulations.
+    /// A sequence from a seed, for simulations.
     Seeded(Mutex<blake3::OutputReader>),
 }
 
@@ -31,7 +31,7 @@ impl Randomness {
     }
 }
 
-/// Returns 32 bytes of the system's randomness.
+/// Returns 32 random bytes of the system.
 pub fn system_32() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;

@@ -1,5 +1,8 @@
-//! Reading objects that are listed: small ones whose length a listing states, so that what nobody
-//! with a key made costs no memory, and any that a store may list and not give.
+//! Reads of listed objects.
+//!
+//! The listed length is checked before memory is allocated, because a store without a key can add
+//! objects of any length. And an object that the store lists but does not return is not taken for a
+//! removed one.
 
 use std::thread;
 use std::time::Duration;
@@ -9,16 +12,16 @@ use crate::format::limits::CONTROL_LEN_MAX_BYTES;
 use crate::repo::error::{Error, Result};
 use crate::store::{Key, Store, StoreError};
 
-/// How long to wait between looks, in milliseconds, at a folder: it may be a network's, and what is
-/// known of its names some seconds old.
+/// Pauses between attempts in milliseconds for a local directory, which may be on a network file
+/// system whose listings are some seconds old.
 const PAUSES_MS: [u64; 3] = [300, 2_000, 5_000];
-/// The same for other stores, whose listings are of the moment.
+/// Pauses for other stores, whose listings are up to date.
 const NO_PAUSES_MS: [u64; 1] = [0];
 
-/// Reads an object of `config/`, `snapshots/`, `intents/` or `gc/` that is listed with this length.
+/// Reads an object of `config/`, `snapshots/`, `intents/` or `gc/` with its listed length.
 ///
-/// What is longer than any of them can be is not read, and fails as what cannot be understood. Else
-/// as [`read_there`].
+/// Fails with `Malformed`, without reading, if it is longer than any of them can be; else like
+/// [`read_there`].
 pub fn read_listed(store: &dyn Store, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     if len_bytes > CONTROL_LEN_MAX_BYTES {
         return Err(Error::malformed(key)(DecodeError::new(
@@ -29,25 +32,24 @@ pub fn read_listed(store: &dyn Store, key: &Key, len_bytes: u64) -> Result<Vec<u
     read_whole(store, key, len_bytes)
 }
 
-/// Returns how much memory it takes to read one that is listed with this length.
+/// Returns the memory that [`read_listed`] needs for an object with this listed length, in bytes.
 pub fn memory_of(len_bytes: u64) -> u64 {
     if len_bytes > CONTROL_LEN_MAX_BYTES { 0 } else { len_bytes }
 }
 
-/// Reads one of these objects that is not listed: its length is asked for first.
+/// Reads like [`read_listed`] an object that is not listed; asks for its length first.
 pub fn read_small(store: &dyn Store, key: &Key) -> Result<Vec<u8>> {
     let len_bytes = store.stat(key)?;
     read_listed(store, key, len_bytes)
 }
 
-/// Reads an object that is listed with this length, and no byte more, whatever the store has for it
-/// by now: a listed length that was found to be harmless bounds what is read. Else as
-/// [`read_there`].
+/// Reads exactly the listed length of an object, even if the object is longer by now, so that the
+/// length that was checked bounds the memory; else like [`read_there`].
 pub fn read_whole(store: &dyn Store, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     read_there(store, key, || Ok(read_exactly(store, key, len_bytes)?))
 }
 
-/// Reads the first bytes of an object, which may be none.
+/// Reads the first `len_bytes` bytes of an object, which may be 0.
 pub fn read_exactly(
     store: &dyn Store,
     key: &Key,
@@ -60,10 +62,10 @@ pub fn read_exactly(
     Ok(bytes)
 }
 
-/// Reads an object that is listed, by `read`.
+/// Reads a listed object by `read`.
 ///
-/// Fails with `NotFound` only if it went since: what the store goes on listing and says that it is
-/// not there is damaged. Nothing may be concluded from its absence.
+/// Fails with `NotFound` only if the object is not listed any more. An object that the store still
+/// lists but does not find counts as damaged, so that nothing is concluded from its absence.
 pub fn read_there<T>(
     store: &dyn Store,
     key: &Key,
@@ -78,7 +80,7 @@ pub fn read_there<T>(
             read => return read,
         }
     }
-    // It may have gone and come back.
+    // The object may have been removed and created again.
     match read() {
         Err(error) if error.is_not_found() && is_listed(store, key)? => Err(Error::malformed(key)(
             DecodeError::new("object", "the store lists it, and says that it is not there"),
