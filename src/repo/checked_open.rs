@@ -32,8 +32,8 @@ pub struct OpenConditions {
 /// there.
 ///
 /// A rollback is usually noticed later, when the snapshots are listed. It is checked here if this
-/// place is known to hold several copies in turn, if the user accepts a rollback now, or if another
-/// directory than the remembered one holds the repository.
+/// place is known to hold several copies in turn, if the user accepts a rollback now, or if the
+/// repository's directory on this machine lacks a name that is remembered.
 pub fn open_checked(
     store: Arc<dyn Store>,
     secret: &Secret,

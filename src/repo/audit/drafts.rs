@@ -1,5 +1,4 @@
-//! What repairs have made and not stored yet, in the local cache: whose it is, and what killed ones
-//! left there.
+//! Drafts: packs and runs in the local cache that a repair has made but not stored yet.
 
 use std::fs::File;
 
@@ -8,16 +7,15 @@ use rustix::fs::FlockOperation;
 use crate::repo::index::{DRAFTS, FILTERS};
 use crate::repo::open::Repository;
 
-/// As long as it lives no other repair of this machine takes the drafts for leftovers.
+/// Lock that prevents other repairs on this machine from removing the drafts as leftovers.
 pub struct Drafting {
     _lock: Option<File>,
 }
 
-/// Begins to make drafts: those of repairs that were killed are removed first, unless another one
-/// is at work now.
+/// Begins to make drafts; first removes those of killed repairs, unless another repair is at work.
 ///
-/// Nothing else removes them, and they are as large as what was repaired. Where the folder cannot
-/// be locked they stay.
+/// Nothing else removes them, and they are as large as the repaired packs. If the directory cannot
+/// be locked, they stay.
 pub fn begin(repository: &Repository) -> Drafting {
     let cache = repository.cache();
     let lock = cache.directory_file();
@@ -28,7 +26,7 @@ pub fn begin(repository: &Repository) -> Drafting {
             [DRAFTS, FILTERS].into_iter().for_each(|group| cache.remove(group, &name));
         }
     }
-    // Waits only for one that removes leftovers just now.
+    // This waits only for a repair that is removing leftovers.
     Drafting {
         _lock: lock.filter(|lock| rustix::fs::flock(lock, FlockOperation::LockShared).is_ok()),
     }

@@ -1,7 +1,8 @@
-//! What the store itself holds, whatever the local copies say: for `check` and `stats`.
+//! Audit of the objects in the store, independent of local copies, for `check`, `repair` and
+//! `stats`.
 //!
-//! An object that vanishes between listing and reading was removed on purpose by another process,
-//! and is no fault.
+//! An object that vanishes between listing and reading was removed by another process, and is no
+//! fault.
 
 pub mod drafts;
 pub mod rebuild;
@@ -32,35 +33,35 @@ use crate::format::slot::Slot;
 use crate::id::{ObjectId, SlotId};
 use crate::store::{Class, Key, Listed};
 
-/// Bytes that are read at once of objects that need not be in memory.
+/// Bytes of one read of an object that is not kept in memory.
 const PIECE_LEN_BYTES: u64 = 4 << 20;
-/// How often the index is listed again because a run went away under the listing.
+/// How often the index is listed again because a run was removed after the listing.
 const LISTINGS_MAX: usize = 5;
 
-/// An object that is not what it should be.
+/// A faulty object.
 #[derive(Debug)]
 pub struct Fault {
-    /// The object.
+    /// Name of the object.
     pub object: String,
-    /// What is wrong with it.
+    /// The fault.
     pub error: Error,
 }
 
-/// What was found in one class of objects.
+/// Findings in one class of objects.
 #[derive(Default)]
 pub struct Findings {
-    /// Objects that were looked at.
+    /// Number of objects that were examined.
     pub seen: u64,
-    /// Those that are not what they should be.
+    /// Faulty objects.
     pub faults: Vec<Fault>,
     /// Names that belong to no object of the class.
     pub foreign: Vec<String>,
-    /// What else is worth knowing.
+    /// Other facts that the user should know.
     pub notices: Vec<String>,
 }
 
 impl Findings {
-    /// Notes the outcome of one object; only failures that are not damage are returned.
+    /// Notes the result of one object; returns only errors that are not damage.
     fn note<T>(&mut self, key: &Key, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Err(error) if error.is_not_found() => return Ok(None),
@@ -96,7 +97,7 @@ pub fn configs(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-/// Reads every key slot, and verifies all of it that can be verified without its secret.
+/// Reads every key slot and verifies all of it that can be verified without its secret.
 pub fn slots(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     for object in repository.store().list(Class::Keys, "")? {
@@ -109,7 +110,7 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
         let is_anothers =
             |slot: &Slot| slot.repository != repository.id() && slot_id(slot).to_hex() == key.name;
         if slot.as_ref().is_ok_and(is_anothers) {
-            // An interrupted init of another repository left it.
+            // An interrupted `init` of another repository left it.
             findings.notices.push(format!("{key} is a key of another repository"));
             continue;
         }
@@ -134,10 +135,10 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-/// Reads and verifies every index run in the store, and returns a reader whose index is exactly the
-/// good ones.
+/// Reads and verifies every index run in the store, and returns a reader whose index consists of
+/// exactly the good ones.
 ///
-/// The local copies that it uses are compared with the store's objects; wrong ones are replaced.
+/// The local copies that it uses are compared with the store's objects; damaged ones are replaced.
 pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
     for _ in 0..LISTINGS_MAX {
         let mut findings = Findings::default();
@@ -166,7 +167,7 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
             findings.faults.retain(is_needed);
             return Ok((Reader::with_index(repository, set), findings));
         }
-        // A collector merges runs: what replaces the one that went away was not listed yet.
+        // A collector merged runs: the new run was not in this listing.
     }
     Err(Error::Threads("the index kept changing while it was listed".to_owned()))
 }
@@ -205,7 +206,7 @@ fn check_run(
 /// The packs of one class in the store.
 #[derive(Default)]
 pub struct PackListing {
-    /// Length in bytes of each.
+    /// Length of each pack in bytes.
     pub len_bytes: HashMap<ObjectId, u64>,
     /// Names that belong to no pack.
     pub foreign: Vec<String>,
@@ -225,10 +226,10 @@ pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
     Ok(listing)
 }
 
-/// Reads a pack that is listed into `out`; around bad sectors, with zeros in their place, if the
-/// store cannot read all of it at once.
+/// Reads a listed pack into `out`; if that fails because of bad sectors, reads it again piece by
+/// piece.
 ///
-/// Fails if nothing more can be read the second time.
+/// Fails if pieces are still unreadable; then `out` has zeros in their place.
 pub fn read_listed_pack(
     repository: &Repository,
     class: PackClass,
@@ -239,7 +240,7 @@ pub fn read_listed_pack(
     let key = layout::pack_key(class, name);
     let store = repository.store();
     match read_there(store, &key, || read_pack(repository, class, name, listed_len, out)) {
-        // What surrounds a bad sector may be sound, and all of it the second time.
+        // The bytes around a bad sector may be intact, and a second read may even succeed.
         Err(error) if error.is_unreadable() => match read_around(store, &key, listed_len, out)? {
             true => Ok(()),
             false => Err(error),
@@ -257,8 +258,8 @@ pub fn is_readable(repository: &Repository, pack: &PackRef) -> Result<bool> {
     }
 }
 
-/// Returns those of `packs` that a run names which is listed now; the others were removed on
-/// purpose, index first.
+/// Returns those of `packs` that a listed run still names; the others were removed on purpose,
+/// after their runs.
 pub fn still_named(reader: &Reader, packs: Vec<PackRef>) -> Result<Vec<PackRef>> {
     if packs.is_empty() {
         return Ok(packs);
@@ -273,7 +274,7 @@ pub fn still_named(reader: &Reader, packs: Vec<PackRef>) -> Result<Vec<PackRef>>
     Ok(packs.into_iter().filter(|pack| named.contains(&pack.name)).collect())
 }
 
-/// Replaces `out` by a pack's bytes in the store, be they right or wrong.
+/// Replaces `out` by a pack's bytes in the store, without verifying them.
 pub fn read_pack(
     repository: &Repository,
     class: PackClass,
@@ -285,8 +286,8 @@ pub fn read_pack(
     Ok(repository.store().read_into(&layout::pack_key(class, name), 0..len, out)?)
 }
 
-/// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot
-/// fail by a bad copy.
+/// Makes the local copy of a pack with trees equal to the verified `bytes`, so that a damaged copy
+/// cannot make reads of trees fail.
 pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) -> Result<()> {
     let name = pack.name.to_hex();
     if repository.cache().read(cache::TREES, &name).is_some_and(|copy| copy == bytes) {
@@ -295,18 +296,18 @@ pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) 
     repository.cache().write_trees(&name, bytes).map(drop)
 }
 
-/// Objects and bytes of one class.
+/// Space of one class in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassUsage {
-    /// The class's folder.
+    /// Name of the class's directory.
     pub folder: &'static str,
-    /// Objects in it.
+    /// Number of its objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Their total length in bytes.
     pub bytes: u64,
 }
 
-/// Lists what every class takes in the store.
+/// Returns the space of each class in the store.
 pub fn usage(repository: &Repository) -> Result<Vec<ClassUsage>> {
     let of_class = |class: &Class| -> Result<ClassUsage> {
         let listed = repository.store().list(*class, "")?;

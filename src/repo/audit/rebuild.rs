@@ -1,6 +1,8 @@
-//! What packs still hold, and new index runs and packs made of it: the means of `repair`.
+//! Salvage for `repair`: reads what packs still hold, and makes new index runs and packs of it.
 //!
-//! Nothing here removes anything. Spec: `format-spec/06-index.md`, sections 4 and 5.
+//! It never removes objects.
+//!
+//! Spec: `format-spec/06-index.md`, sections 4 and 5.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,11 +27,11 @@ use crate::repo::read::pack_tables::{self, pack_ref};
 use crate::repo::read::reader::Reader;
 use crate::store::{Class, ErrorKind, Key, StoreError};
 
-/// Where segments of a pack are: offset and length in bytes.
+/// Places of a pack's segments: offset and length in bytes.
 pub type SegmentPlaces = BTreeMap<u32, u32>;
 
-/// Returns the generation that runs of packs listed from now on may carry: none up to it can still
-/// remove one of them.
+/// Returns the generation that runs of packs may state if the packs are listed from now on: no
+/// generation up to it can still remove one of them.
 ///
 /// Spec: `format-spec/13-commit.md`, section 2.3.
 pub fn stamp(repository: &Repository) -> Result<u64> {
@@ -37,24 +39,24 @@ pub fn stamp(repository: &Repository) -> Result<u64> {
     match generations.is_at_work(repository) {
         Ok(false) => Ok(generations.highest()),
         Ok(true) => Ok(generations.highest() - 1),
-        // Its records cannot be read: such a run is trusted least.
+        // The records cannot be read, so the runs state the generation that is trusted least.
         Err(error) if error.is_damage() => Ok(0),
         Err(error) => Err(error),
     }
 }
 
-/// What was read of a pack.
+/// Result of salvaging a pack.
 pub struct Salvaged {
-    /// What it holds; a segment that cannot be read has no chunks.
+    /// The pack with its segments; unreadable segments have no chunks.
     pub placed: PlacedPack,
-    /// Whether some byte of it is known to be wrong or missing.
+    /// Whether a byte of it is known to be wrong or missing.
     pub is_damaged: bool,
 }
 
-/// Reads what a pack holds: its table of contents, or, where that is damaged or `whole` is wanted,
+/// Reads the content of a pack: its table of contents or, if that is damaged or `whole` is set,
 /// each segment.
 ///
-/// Returns `None` if nothing of the pack can be read.
+/// Returns `None` if no part of the pack can be read.
 pub fn salvage(
     repository: &Repository,
     pack: &ListedPack,
@@ -90,7 +92,7 @@ pub fn salvage(
     }))
 }
 
-/// Returns where the segments of a salvaged pack are that can be read.
+/// Returns the places of the readable segments of a salvaged pack.
 pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
     let mut places = SegmentPlaces::new();
     let mut offset = HEADER_LEN_BYTES as u32;
@@ -103,7 +105,7 @@ pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
     places
 }
 
-/// Returns the chunks of a segment under the ids that their bytes have.
+/// Returns the chunks of a segment, with ids computed from their bytes.
 fn chunks_of(ids: &IdKeys, segment: &Segment) -> Vec<ChunkRecord> {
     let record = |(kind, bytes): (_, &[u8])| ChunkRecord {
         kind,
@@ -113,8 +115,7 @@ fn chunks_of(ids: &IdKeys, segment: &Segment) -> Vec<ChunkRecord> {
     segment.chunks().map(record).collect()
 }
 
-/// Returns where the records of `run` have segments in packs that `wanted` names, added to what is
-/// there.
+/// Adds to each pack in `wanted` the places of its segments in the records of `run`.
 pub fn places_in(
     run: &Run,
     wanted: &mut HashMap<ObjectId, (PackRef, SegmentPlaces)>,
@@ -135,7 +136,7 @@ pub fn for_each_record(run: &Run, mut act: impl FnMut(&RunRecord, &Location)) ->
     Ok(())
 }
 
-/// What became of a pack that was sealed anew.
+/// Result of resealing a pack.
 pub struct Resealed {
     /// The new pack; `None` if no segment could be read.
     pub placed: Option<PlacedPack>,
@@ -143,10 +144,9 @@ pub struct Resealed {
     pub is_whole: bool,
 }
 
-/// Makes a new pack of the segments of another one that can be read, from the store or from the
-/// local copy.
+/// Makes a new pack of the readable segments of a pack, from the store or from the local copy.
 ///
-/// The new pack lies in the local cache until [`store_pack`].
+/// The new pack stays in the local cache until [`store_pack`].
 pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Resealed> {
     let bytes = best_bytes(repository, pack)?;
     let kind = layout::container_kind(pack.class);
@@ -185,7 +185,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
         builder.finish_pack(repository.seal_keys(), &repository.random_32()?);
     repository.cache().write(DRAFTS, &name.to_hex(), &bytes)?;
     if pack.class == PackClass::Meta {
-        // So that trees can be read before the pack is in the store.
+        // Trees must be readable before the pack is in the store.
         repository.cache().write_trees(&name.to_hex(), &bytes)?;
     }
     let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
@@ -193,7 +193,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
     Ok(Resealed { placed: Some(placed), is_whole })
 }
 
-/// Returns a pack's bytes: the local copy if it is whole, or else what the store has of it.
+/// Returns a pack's bytes: the local copy if it is intact, or else what the store has.
 fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
     let copy = repository
         .cache()
@@ -207,8 +207,8 @@ fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
     }
 }
 
-/// Returns what the store has of an object that should have this length: nothing if it is not
-/// there.
+/// Returns what the store has of an object with this expected length; nothing if the object is
+/// missing.
 fn stored_bytes(repository: &Repository, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     match repository.store().read(key) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
@@ -221,7 +221,8 @@ fn stored_bytes(repository: &Repository, key: &Key, len_bytes: u64) -> Result<Ve
     }
 }
 
-/// Makes a run of these packs that replaces others; it lies in the local cache until [`store_run`].
+/// Makes a run of these packs that replaces others; it stays in the local cache until
+/// [`store_run`].
 pub fn run_of_packs(
     repository: &Repository,
     packs: &[PlacedPack],
@@ -234,8 +235,8 @@ pub fn run_of_packs(
 
 /// Makes a run with the records of `run` whose packs pass `is_kept`, and which replaces it.
 ///
-/// It says of itself what `run` did: it names some of the same packs. Returns its name and how many
-/// records it leaves out.
+/// It states the same generation and session as `run`, because it names some of the same packs.
+/// Returns its name and the number of dropped records.
 pub fn run_without(
     repository: &Repository,
     run: &Run,
@@ -257,7 +258,7 @@ pub fn run_without(
     let toc = RunToc {
         generation: run.toc().generation,
         session: run.toc().session,
-        // What `run` replaces may still be there, and must not come back.
+        // The runs that `run` replaces may still exist, and must not come back.
         replaces: std::iter::once(run.name()).chain(run.toc().replaces.iter().copied()).collect(),
         packs,
         ..RunToc::default()
@@ -270,8 +271,7 @@ fn keep(repository: &Repository, sealed: &Sealed) -> Result<ObjectId> {
     Ok(sealed.name)
 }
 
-/// Returns a reader whose index is exactly these runs: some that are stored, and some that are
-/// made.
+/// Returns a reader whose index consists of exactly these stored runs and drafts.
 pub fn reader_of(
     repository: &Arc<Repository>,
     stored: Vec<Arc<Run>>,
@@ -291,7 +291,7 @@ pub fn store_pack(repository: &Repository, pack: &PackRef) -> Result<()> {
 pub fn store_run(repository: &Repository, name: &ObjectId) -> Result<()> {
     let bytes = repository.cache().read_or_fail(DRAFTS, &name.to_hex())?;
     create(repository, &layout::run_key(0, name), bytes.clone())?;
-    // So that it is not fetched.
+    // The cached copy saves fetching it.
     repository.cache().write(WHOLE, &name.to_hex(), &bytes)
 }
 
@@ -314,7 +314,7 @@ pub fn are_listed<'a>(
     Ok(runs.all(|run| listed.contains(run)))
 }
 
-/// Removes what was made and not stored from the local cache.
+/// Removes drafts from the local cache.
 pub fn forget(repository: &Repository, packs: &[PackRef], runs: &[ObjectId]) {
     for pack in packs {
         repository.cache().remove(DRAFTS, &pack.name.to_hex());

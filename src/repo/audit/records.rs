@@ -1,4 +1,6 @@
-//! Whether the records of collectors are all there. Spec: `format-spec/13-commit.md`, section 2.2.
+//! Audit of collectors' records: whether all are there.
+//!
+//! Spec: `format-spec/13-commit.md`, section 2.2.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
@@ -11,10 +13,10 @@ use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, Key};
 
-/// Reads and verifies every record of collectors; none that should be there may be missing.
+/// Reads and verifies every record of collectors, and reports missing ones.
 ///
-/// How many there should be is what verified records say: a store without a key can add names with
-/// any number.
+/// Only verified records decide which ones must exist, because a store without a key can add names
+/// with any number.
 pub fn generations(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     let mut listed: BTreeMap<u64, HashSet<&str>> = BTreeMap::new();
@@ -25,7 +27,7 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
             findings.foreign.push(key.to_string());
             continue;
         };
-        // One that is damaged is reported for itself, and not once more as missing.
+        // A damaged record is reported as such, and not also as missing.
         listed.entry(number).or_default().insert(word);
         let record = findings.note(&key, read_whole(repository, number, word, object.len_bytes))?;
         let Some(record) = record else { continue };
@@ -52,10 +54,10 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-/// Returns the first and the last number of each stretch of `range` in which nothing is listed, or
-/// nothing whole.
+/// Returns the first and the last number of each gap in `range`, in which no number is listed or
+/// whole.
 ///
-/// Takes as long as there are listed numbers, however long the range is.
+/// Takes time in proportion to the listed numbers, however long the range is.
 fn gaps<T>(
     listed: &BTreeMap<u64, T>,
     range: RangeInclusive<u64>,

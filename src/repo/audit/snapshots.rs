@@ -1,4 +1,6 @@
-//! What `snapshots/` holds, and whether all of it is there. Spec: `format-spec/08-snapshots.md`.
+//! Audit of `snapshots/`: whether its objects are valid, and none is missing.
+//!
+//! Spec: `format-spec/08-snapshots.md`.
 
 use std::collections::HashSet;
 
@@ -17,26 +19,26 @@ use crate::repo::snapshots::present::{BareProtections, Present};
 use crate::repo::snapshots::{self, protect, trash};
 use crate::store::{Class, Key, Listed};
 
-/// Every snapshot and tombstone in the store.
+/// All snapshots and tombstones in the store.
 #[derive(Default)]
 pub struct AllSnapshots {
-    /// The good snapshots, oldest first, those in the trash among them: they can be brought back.
+    /// The good snapshots, oldest first, including those in the trash, which can be brought back.
     pub good: Vec<Snapshot>,
     /// Ids of those in the trash.
     pub forgotten: HashSet<SnapshotId>,
-    /// Slots that are damaged and were forgotten as such: nobody expects anything of them any more.
+    /// Damaged slots that were forgotten or dropped, and therefore are no faults.
     pub written_off: Vec<SnapshotId>,
-    /// What explains that others are gone.
+    /// Explanations for missing snapshots.
     explained: Explained,
 }
 
 /// Reads and verifies every snapshot and tombstone: seal, signature and chain.
 ///
-/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose
-/// predecessor is gone, unless a tombstone tells that it was forgotten.
+/// It is a fault if a snapshot that this machine has seen is missing, or the predecessor of a
+/// snapshot, unless a tombstone shows that it was forgotten.
 pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
-    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in
-    // the cache.
+    // The cache is listed before the store: a backup that commits meanwhile is in the store before
+    // it is in the cache.
     let copies = repository.cache().names("snapshots");
     let mut seen_before: HashSet<SnapshotId> =
         copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
@@ -46,15 +48,15 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     let listed = repository.store().list(Class::Snapshots, "")?;
     let Present { slots: present, bare } = Present::of(&listed);
     let guarded = read_all(repository, listed, &bare, &mut all, &mut findings)?;
-    // A damaged record of a collector is reported for itself.
+    // A damaged record of a collector is reported by `generations`.
     let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
     for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
-        let is_told = || {
+        let is_explained = || {
             all.forgotten.contains(&id)
                 || dropped.contains(&id)
                 || trash::load_cached(repository, &id).is_some()
         };
-        if !guarded.contains(&id) && is_told() {
+        if !guarded.contains(&id) && is_explained() {
             continue;
         }
         let object = layout::snapshot_key(&id).to_string();
@@ -64,18 +66,18 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
         };
         findings.faults.push(Fault { object, error });
     }
-    let untold: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
-    all.explained.learn_dropped(repository, untold.iter());
+    let dropped_only: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
+    all.explained.learn_dropped(repository, dropped_only.iter());
     all.forgotten.retain(|id| present.contains(id));
     all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
-    write_off(&mut all, &untold, &mut findings);
+    write_off(&mut all, &dropped_only, &mut findings);
     check_chains(repository, &all, &mut findings);
     repository.witness().saw_snapshots(all.good.iter(), |_| false);
     Ok((all, findings))
 }
 
-/// Reads what a listing names, and returns what bare protections hold for: no tombstone explains
-/// where that went.
+/// Reads the listed objects, and returns the missing snapshots with a valid protection, which no
+/// tombstone explains.
 fn read_all(
     repository: &Repository,
     listed: Vec<Listed>,
@@ -93,7 +95,7 @@ fn read_all(
         match held_object {
             SnapshotObject::Slot(loaded) => {
                 let found = findings.note(&key, *loaded)?;
-                // A burnt slot is no snapshot.
+                // A burnt slot does not count as a snapshot.
                 findings.seen -= u64::from(matches!(found, Some(None)));
                 all.good.extend(found.flatten());
             }
@@ -102,7 +104,7 @@ fn read_all(
             }
             SnapshotObject::Tombstone(loaded) => {
                 let found = findings.note(&key, loaded)?;
-                // Counted apart: it is no snapshot.
+                // A tombstone does not count as a snapshot.
                 findings.seen -= u64::from(found.is_some());
                 tombstones.extend(found);
             }
@@ -123,7 +125,7 @@ fn read_all(
     Ok(guarded)
 }
 
-/// What a name in `snapshots/` holds.
+/// An object in `snapshots/`.
 enum SnapshotObject {
     Slot(Box<Result<Option<Snapshot>>>),
     Tombstone(Result<Tombstone>),
@@ -143,8 +145,8 @@ fn read(repository: &Repository, object: &Listed) -> SnapshotObject {
     }
 }
 
-/// Takes the slots out of the faults that were forgotten although, or because, they could not be
-/// read, and those that a verdict dropped.
+/// Removes from the faults damaged slots that were forgotten without having been read, or that a
+/// verdict dropped.
 fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
     for snapshot in &all.good {
         all.explained.unread.remove(&snapshot.id);
@@ -160,8 +162,9 @@ fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &m
     all.written_off.sort_unstable();
 }
 
-/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`,
-/// section 5.
+/// Reports snapshots whose predecessor is missing or wrong.
+///
+/// Spec: `format-spec/08-snapshots.md`, section 5.
 fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Findings) {
     for (snapshot, wrong) in chains::breaks(&all.good, &all.explained) {
         let is_accepted = |hash: &chains::ChainHash| repository.witness().accepts_missing(hash);

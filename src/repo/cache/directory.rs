@@ -1,5 +1,5 @@
-//! The folder of a cache: opened beneath its root without following links, and refused if others
-//! could have filled it.
+//! Directory of a cache, opened beneath its root without following links, and refused if other
+//! users could have written to it.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -13,22 +13,23 @@ use rustix::io::Errno;
 use crate::repo::error::{Error, Result};
 use crate::store::beneath;
 
-/// Start of the names of files that are being written.
+/// Prefix of the names of files that are being written.
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// A folder of local copies: groups of files, each group a folder.
+/// A directory of local copies, with a subdirectory for each group of files.
 pub struct CacheDirectory {
     path: PathBuf,
     folder: File,
 }
 
 impl CacheDirectory {
-    /// Opens a folder `name` in `above`; both are made, for their owner only, if they are missing.
+    /// Opens the directory `name` in `above`; creates both, for their owner only, if they are
+    /// missing.
     ///
-    /// The way to `above` is the user's and may lead over links; nothing below it may. Fails with
-    /// [`Error::ForeignCache`] if either belongs to another user (root excepted, who may do all),
-    /// or may be written to by others. In a folder such as `/tmp`, where nobody can touch what
-    /// belongs to others, it is enough that `name` is this user's own.
+    /// The path to `above` comes from the user and may contain links; below it, links are refused.
+    /// Fails with [`Error::ForeignCache`] if either directory belongs to another user than this one
+    /// and root, or other users may write to it. `above` may also be a sticky directory of root
+    /// such as `/tmp`, in which users cannot replace each other's files.
     pub fn open(above: &Path, name: &str) -> Result<Self> {
         let path = above.join(name);
         let failed = |source| Error::Cache { path: path.clone(), source };
@@ -36,7 +37,7 @@ impl CacheDirectory {
         match rustix::fs::mkdirat(&above_folder, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => match beneath::open(&above_folder, name, DIRECTORY, Mode::empty()) {
-                // On a read-only disk, too, what is there can be used.
+                // On a read-only disk, an existing directory can still be used.
                 Ok(_) => {}
                 Err(_) => return Err(failed(errno.into())),
             },
@@ -47,18 +48,18 @@ impl CacheDirectory {
         Ok(Self { path, folder })
     }
 
-    /// Opens a folder of the program's own by its path alone, which is the user's and may lead over
+    /// Opens a directory of this program by its path, which comes from the user and may contain
     /// links.
     pub fn at(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_owned(), folder: open_private(path, false)?.into() })
     }
 
-    /// Returns where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens the folder once more: locks of files that were opened apart are apart.
+    /// Opens the directory once more, because each open file has its own lock.
     pub fn open_again(&self) -> io::Result<File> {
         Ok(rustix::fs::openat(&self.folder, ".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())?
             .into())
@@ -71,11 +72,11 @@ impl CacheDirectory {
         if is_plain(&file)? { Ok(file) } else { Err(io::Error::other("not a regular file")) }
     }
 
-    /// Writes a file of a group under a temporary name and renames it, so that readers see all of
-    /// it or nothing.
+    /// Writes a file of a group under a temporary name and renames it, so that readers never see a
+    /// part of it.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
         let folder = match self.open_group(group) {
-            // The first of its group.
+            // This is the first file of its group.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match rustix::fs::mkdirat(&self.folder, group, Mode::RWXU) {
                     Ok(()) | Err(Errno::EXIST) => self.open_group(group)?,
@@ -98,8 +99,7 @@ impl CacheDirectory {
         Ok(rustix::fs::unlinkat(self.open_group(group)?, name, AtFlags::empty())?)
     }
 
-    /// Returns the files of a group whose names the program gave: others are nobody's here, and are
-    /// left alone.
+    /// Returns the files of a group that have names as this program gives; other files are ignored.
     pub fn files(&self, group: &str) -> io::Result<Vec<(String, rustix::fs::Stat)>> {
         let folder = self.open_group(group)?;
         let mut files = Vec::new();
@@ -110,7 +110,7 @@ impl CacheDirectory {
             else {
                 continue;
             };
-            // One that is gone meanwhile is none.
+            // A file that was removed meanwhile is skipped.
             let Ok(stat) =
                 rustix::fs::statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
             else {
@@ -128,13 +128,13 @@ impl CacheDirectory {
     }
 }
 
-/// How folders are opened.
+/// Flags to open directories.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
-/// Opens a folder of the program's own, which is made (for its owner only) if it is missing.
+/// Opens a directory of this program; creates it, for its owner only, if it is missing.
 ///
-/// Fails with [`Error::ForeignCache`] if it belongs to another user, or may be written to by
-/// others.
+/// Fails with [`Error::ForeignCache`] if it belongs to another user, or other users may write to
+/// it.
 fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
     let failed = |source| Error::Cache { path: path.to_owned(), source };
     let flags = DIRECTORY | OFlags::CLOEXEC;
@@ -150,8 +150,8 @@ fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
         .is_ok_and(|stat| stat.st_mode & 0o1022 > 0o1000 && stat.st_uid == 0);
     match (is_sticky, may_be_sticky) {
         (true, true) => {}
-        // Nobody can touch what is this user's there, but others may have been first: it is done
-        // without.
+        // Files of this user are safe there, but other users may have created files first, so it is
+        // not used.
         (true, false) => return Err(failed(io::Error::other("others may write to it"))),
         (false, _) => refuse_foreign(&folder, path)?,
     }
@@ -190,7 +190,7 @@ fn is_plain(file: &File) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::RegularFile)
 }
 
-/// Makes a file that nobody else has the name of.
+/// Creates a file with a unique name.
 fn make_temporary(folder: &File) -> io::Result<(File, String)> {
     let chance = getrandom::u64().map_err(io::Error::other)?;
     let name = format!("{TEMPORARY_PREFIX}{chance:016x}");
@@ -199,8 +199,8 @@ fn make_temporary(folder: &File) -> io::Result<(File, String)> {
     Ok((file.into(), name))
 }
 
-/// Returns whether the program gives such names in a group: ids in hex, and in some groups a few
-/// words.
+/// Returns whether this program gives such names in a group: ids in hex, and a few words in some
+/// groups.
 fn is_own_name(group: &str, name: &str) -> bool {
     let is_hex = |len: usize| {
         name.len() == len && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -209,7 +209,7 @@ fn is_own_name(group: &str, name: &str) -> bool {
         "index" | "tail" | "filter" | "meta" | "repair" | "locations" => is_hex(64),
         "snapshots" | "tombstones" | "state" => is_hex(32),
         "open" => name == "config" || is_hex(32),
-        // `<number>.<word>` and the like.
+        // Names such as `<number>.<word>`.
         _ => crate::store::is_valid_name(name) && name.starts_with(|c: char| c.is_ascii_digit()),
     }
 }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path().join("a/b/r/index")).unwrap().count(), 0);
     }
 
-    /// The folder itself, a group and a file, each as a link to a place of another user.
+    /// Method: the directory itself, a group and a file are links to another user's directory.
     #[test]
     fn links_lead_nowhere() {
         let dir = tempfile::tempdir().unwrap();
@@ -314,7 +314,7 @@ mod tests {
                 fs::create_dir_all(above.join("r")).unwrap();
                 fs::set_permissions(above.join(below), fs::Permissions::from_mode(mode)).unwrap();
                 let opened = CacheDirectory::open(&above, "r");
-                // Like /tmp: nobody can put another folder in the place of ours, which lies below.
+                // As in /tmp, nobody can replace our directory in there.
                 let is_refused = is_refused
                     && !(mode == 0o1777
                         && below.is_empty()

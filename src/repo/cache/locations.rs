@@ -1,4 +1,4 @@
-//! Which repository was seen where, as far as the local cache knows.
+//! Local notes of the repository that was last seen at each location.
 
 use std::io;
 use std::path::Path;
@@ -7,20 +7,19 @@ use super::directory::CacheDirectory;
 use crate::id::RepositoryId;
 use crate::repo::error::{Error, Result};
 
-/// The folder of notes of which repository is where.
+/// Directory of these notes.
 const LOCATIONS: &str = "locations";
 
-/// Remembers which repository was seen at a location, so that an unchanged backup need not ask the
-/// store.
+/// Remembers the repository at a location, so that an unchanged backup needs no request.
 ///
-/// Where that cannot be written, the store is asked. Fails with [`Error::ForeignCache`] if others
-/// could have filled the folder.
+/// If the note cannot be written, later backups send requests. Fails with [`Error::ForeignCache`]
+/// if other users could have written to the directory.
 pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
     if cache_dir.as_os_str().is_empty() {
         return Ok(());
     }
     match CacheDirectory::at(cache_dir) {
-        // Best effort: it only saves a request.
+        // Best effort, because the note only saves a request.
         Ok(folder) => drop(folder.write(
             LOCATIONS,
             &hash_of_location(location),

@@ -1,9 +1,9 @@
-//! A map with a limit in bytes that forgets what was used longest ago.
+//! Map with a limit in bytes that drops the least recently used values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// Values with their sizes; `get` and `insert` cost `O(log n)`.
+/// Values with their lengths; `get` and `insert` cost `O(log n)`.
 pub struct ByteLru<K, V> {
     limit_bytes: usize,
     used_bytes: usize,
@@ -13,7 +13,7 @@ pub struct ByteLru<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> ByteLru<K, V> {
-    /// Makes an empty map that keeps at most `limit_bytes` (or one value, if that alone is larger).
+    /// Makes an empty map that keeps at most `limit_bytes`, or a single value that is larger.
     pub fn new(limit_bytes: usize) -> Self {
         Self { limit_bytes, used_bytes: 0, tick: 0, values: HashMap::new(), order: BTreeMap::new() }
     }
@@ -22,13 +22,13 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteLru<K, V> {
     pub fn get(&mut self, key: &K) -> Option<V> {
         self.tick += 1;
         let (value, _, used) = self.values.get_mut(key)?;
-        let key = self.order.remove(used).expect("every value stands in the order");
+        let key = self.order.remove(used).expect("every value is in the order");
         *used = self.tick;
         self.order.insert(self.tick, key);
         Some(value.clone())
     }
 
-    /// Keeps a value of `len_bytes`, forgetting old ones to make room.
+    /// Adds a value of `len_bytes`, and drops old ones to make room.
     pub fn insert(&mut self, key: K, value: V, len_bytes: usize) {
         self.remove(&key);
         while self.used_bytes + len_bytes > self.limit_bytes {
@@ -36,7 +36,7 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteLru<K, V> {
                 break;
             };
             let (_, len, _) =
-                self.values.remove(&oldest).expect("what stands in the order has a value");
+                self.values.remove(&oldest).expect("what is in the order has a value");
             self.used_bytes -= len;
         }
         self.tick += 1;
@@ -45,7 +45,7 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteLru<K, V> {
         self.used_bytes += len_bytes;
     }
 
-    /// Forgets a value.
+    /// Removes a value.
     pub fn remove(&mut self, key: &K) {
         if let Some((_, len, used)) = self.values.remove(key) {
             self.order.remove(&used);

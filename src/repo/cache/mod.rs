@@ -1,7 +1,7 @@
-//! Local copies of immutable objects, and small notes. All of it is a hint: deleting it at any time
-//! only costs time.
+//! Local cache of immutable objects, and small notes. All of it are hints: deleting them costs time
+//! only.
 //!
-//! Copies are the stored objects themselves, still sealed; they are checked like the originals.
+//! A copy is the stored object itself, still sealed, and is verified like the original.
 
 mod directory;
 pub(in crate::repo) mod locations;
@@ -22,22 +22,22 @@ use super::error::{Error, Result};
 use crate::id::{ObjectId, RepositoryId};
 use crate::sync::lock;
 
-/// The group of copies of packs with trees.
+/// Group of copies of packs with trees.
 pub const TREES: &str = "meta";
-/// Bytes of these that are kept if nothing else is set: about what ten million files take.
+/// Default limit for these copies in bytes: enough for the trees of about ten million files.
 const LIMIT_BYTES: u64 = 2 << 30;
-/// How much may be written until it is looked again whether there is too much.
+/// Bytes that are written between two checks of the limit.
 const UNWATCHED_BYTES: u64 = 64 << 20;
-/// When a copy counts as used again.
+/// Age of a copy's time stamp after which the next use renews it.
 const USED_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Bytes of packs with trees that are kept in memory where no folder takes them.
+/// Limit for packs with trees in memory if they cannot be written to a directory, in bytes.
 const TREES_IN_MEMORY_BYTES: usize = 64 << 20;
 
 /// The local copies and notes of one repository.
 pub struct Cache {
     backing: Backing,
-    /// What the folder did not take, by group and name, as long as the process lives.
+    /// Copies that could not be written to the directory, kept in memory.
     spilt: Mutex<Groups>,
     trouble: Mutex<Option<String>>,
     limit_bytes: AtomicU64,
@@ -45,20 +45,20 @@ pub struct Cache {
 }
 
 enum Backing {
-    /// A folder.
+    /// In a directory.
     Directory(CacheDirectory),
-    /// By group and name, as long as the process lives.
+    /// In memory, until the process ends.
     Memory(Mutex<Groups>),
 }
 
 /// Copies by group and name.
 type Groups = BTreeMap<String, BTreeMap<String, Arc<[u8]>>>;
 
-/// A copy that is open for reading, also after it was removed.
+/// A copy that is open for reading, even after it was removed.
 pub enum LocalCopy {
-    /// A file.
+    /// An open file.
     File(File),
-    /// All of its bytes.
+    /// The bytes in memory.
     Bytes(Arc<[u8]>),
 }
 
@@ -83,14 +83,14 @@ impl LocalCopy {
 }
 
 impl Cache {
-    /// Opens (and makes, readable for the owner only) the folder of a repository at a location
-    /// below `cache_dir`.
+    /// Opens the cache of a repository at a location, in a directory below `cache_dir`; creates it,
+    /// for its owner only, if it is missing.
     ///
-    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of
-    /// its own. Fails with [`Error::ForeignCache`] if others could have filled the folder.
+    /// A copy of a repository at another location develops separately, so it has another cache.
+    /// Fails with [`Error::ForeignCache`] if other users could have written to the directory.
     ///
-    /// Where no folder can be had (none is known, and `cache_dir` is empty; or the disk is full or
-    /// read-only), the copies live as long as the process: see [`Cache::trouble`].
+    /// If there can be no directory (`cache_dir` is empty because none is known, or the disk is
+    /// full or read-only), the cache is in memory, and [`Cache::trouble`] returns why.
     pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
         let name = format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]);
         if cache_dir.as_os_str().is_empty() {
@@ -108,7 +108,7 @@ impl Cache {
         }
     }
 
-    /// Returns why copies are not kept in a folder, if they are not.
+    /// Returns why copies are kept in memory instead of a directory, if they are.
     pub fn trouble(&self) -> Option<String> {
         lock(&self.trouble).clone()
     }
@@ -121,8 +121,8 @@ impl Cache {
         lock(&self.spilt).get(group)?.get(name).cloned()
     }
 
-    /// Keeps in memory what the folder did not take; of packs with trees, which can be fetched
-    /// again, only so much.
+    /// Keeps in memory what could not be written; packs with trees only up to a limit, because they
+    /// can be fetched again.
     fn spill(&self, group: &str, name: &str, bytes: &[u8]) {
         let mut spilt = lock(&self.spilt);
         let group_of = spilt.entry(group.to_owned()).or_default();
@@ -133,7 +133,7 @@ impl Cache {
         group_of.insert(name.to_owned(), bytes.into());
     }
 
-    /// Makes an empty one that is gone with the process.
+    /// Makes an empty cache in memory.
     pub fn in_memory() -> Self {
         Self::at(Backing::Memory(Mutex::default()))
     }
@@ -149,13 +149,13 @@ impl Cache {
         }
     }
 
-    /// Sets how many bytes copies of packs with trees may take; those go first that were used
-    /// longest ago.
+    /// Sets the limit for copies of packs with trees in bytes; the least recently used ones are
+    /// removed first.
     pub fn limit(&self, bytes: u64) {
         self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Opens a copy or note: `group` is a folder, `name` a file in it.
+    /// Opens a copy or note: `group` is a subdirectory, `name` a file in it.
     pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
         let (path, opened) = match &self.backing {
             Backing::Directory(folder) => {
@@ -176,7 +176,7 @@ impl Cache {
         opened.map_err(|source| Error::Cache { path, source })
     }
 
-    /// Reads a whole copy or note, or `None` if it is not there.
+    /// Reads a whole copy or note; `None` if there is none.
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
         match &self.backing {
             Backing::Directory(folder) => {
@@ -191,7 +191,7 @@ impl Cache {
         }
     }
 
-    /// Reads a whole copy or note, and says why if it cannot be read.
+    /// Reads a whole copy or note; fails if it cannot be read.
     pub fn read_or_fail(&self, group: &str, name: &str) -> Result<Vec<u8>> {
         self.open_copy(group, name)?;
         self.read(group, name).ok_or_else(|| {
@@ -210,11 +210,11 @@ impl Cache {
         Some(ObjectId(*hasher.finalize().as_bytes()))
     }
 
-    /// Writes a file under a temporary name and renames it, so that readers see all of it or
-    /// nothing.
+    /// Writes a copy or note. A file gets a temporary name first and is renamed, so that readers
+    /// never see a part of it.
     ///
-    /// Not synced: after a crash of the machine its content is checked like any copy, and thrown
-    /// away if wrong. What a full or read-only disk does not take is kept in memory.
+    /// It is not synced: after a crash of the machine, it is verified like any copy, and dropped if
+    /// it is wrong. If the disk is full or read-only, it is kept in memory.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
         match &self.backing {
             Backing::Directory(folder) => {
@@ -223,7 +223,7 @@ impl Cache {
                         drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)))
                     }
                     Err(error) => {
-                        // Nobody may take an older note for this one.
+                        // An older note must not be taken for this one.
                         let _ = folder.remove(group, name);
                         self.note_trouble(format!("{}: {error}", folder.path().display()));
                         self.spill(group, name, bytes);
@@ -232,7 +232,7 @@ impl Cache {
                 Ok(())
             }
             Backing::Memory(_) if group == TREES && self.trouble().is_some() => {
-                // Not for ever growing: what is fetched again costs time only.
+                // Memory must not grow without limit, and fetching again costs time only.
                 self.spill(group, name, bytes);
                 Ok(())
             }
@@ -246,8 +246,7 @@ impl Cache {
         }
     }
 
-    /// Opens the copy of a pack with trees, if there is one of this length, and notes that it is in
-    /// use.
+    /// Opens the copy of a pack with trees, if it has this length, and renews its time of use.
     pub fn open_trees(&self, name: &str, len_bytes: u64) -> Option<LocalCopy> {
         let copy = self.open_copy(TREES, name).ok()?;
         if copy.len_bytes().ok()? != len_bytes {
@@ -259,15 +258,14 @@ impl Cache {
         Some(copy)
     }
 
-    /// Keeps a copy of a pack with trees and opens it, and removes others when all together take
-    /// more than the limit.
+    /// Writes and opens a copy of a pack with trees; removes others if all together exceed the
+    /// limit.
     ///
-    /// The copy can be read even if it is larger than the limit itself, so that nobody needs to
-    /// hold the pack in memory.
+    /// The returned copy can be read even if it exceeds the limit and was removed at once, so that
+    /// the pack need not stay in memory.
     pub fn write_trees(&self, name: &str, bytes: &[u8]) -> Result<LocalCopy> {
         self.write(TREES, name, bytes)?;
-        // Another process that keeps to the limit, or a user who tidies up, may have removed it
-        // already.
+        // Another process that trims the cache, or a user, may have removed it already.
         let copy = self.open_copy(TREES, name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
         let unwatched = self.unwatched_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed)
             + bytes.len() as u64;
@@ -279,8 +277,8 @@ impl Cache {
         Ok(copy)
     }
 
-    /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open
-    /// stays readable.
+    /// Removes the least recently used copies until at most `limit` bytes are left. Open copies
+    /// stay readable.
     fn trim_trees(&self, limit: u64) {
         let Backing::Directory(folder) = &self.backing else {
             return;
@@ -300,7 +298,7 @@ impl Cache {
         }
     }
 
-    /// Removes a file; one that is not there is fine.
+    /// Removes a copy or note, if it exists.
     pub fn remove(&self, group: &str, name: &str) {
         drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)));
         match &self.backing {
@@ -311,7 +309,8 @@ impl Cache {
         }
     }
 
-    /// Opens the folder itself once more, so that it can be locked; `None` where there is none.
+    /// Opens the directory itself once more, so that it can be locked; `None` for a cache in
+    /// memory.
     pub fn directory_file(&self) -> Option<File> {
         match &self.backing {
             Backing::Directory(folder) => folder.open_again().ok(),
@@ -319,7 +318,7 @@ impl Cache {
         }
     }
 
-    /// Makes an unnamed file, which is gone when it is closed.
+    /// Creates an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
         match &self.backing {
             Backing::Directory(folder) => {
@@ -329,7 +328,7 @@ impl Cache {
         }
     }
 
-    /// Lists the names in a group that the program gave.
+    /// Lists the names in a group.
     pub fn names(&self, group: &str) -> Vec<String> {
         let folder = match &self.backing {
             Backing::Directory(folder) => folder,
@@ -351,7 +350,7 @@ impl Cache {
     }
 }
 
-/// Makes an unnamed file where temporary files go, or in memory where there is no such place.
+/// Creates an unnamed file in the system's directory for temporary files, or else in memory.
 fn scratch_elsewhere() -> Result<File> {
     let in_memory =
         |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
@@ -359,7 +358,7 @@ fn scratch_elsewhere() -> Result<File> {
     made.map_err(|source| Error::Cache { path: "a temporary file".into(), source })
 }
 
-/// Sets the time by which it is known what was used last; if that fails, the copy only goes sooner.
+/// Renews the time of a copy's last use. If that fails, the copy is only removed sooner.
 fn note_use(file: &File) {
     let is_old =
         |time: SystemTime| SystemTime::now().duration_since(time).is_ok_and(|age| age > USED_AGAIN);
@@ -372,7 +371,7 @@ fn note_use(file: &File) {
 mod tests {
     use super::*;
 
-    /// Returns a name as copies have it.
+    /// Returns a name as copies have.
     fn name(word: &str) -> String {
         blake3::hash(word.as_bytes()).to_hex().to_string()
     }
@@ -405,7 +404,7 @@ mod tests {
         cache.limit(1000);
         let days_ago = |word: &str, days: u64| {
             let LocalCopy::File(file) = cache.open_copy(TREES, &name(word)).unwrap() else {
-                panic!("it lies in a folder")
+                panic!("it is a file")
             };
             file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
         };

@@ -1,4 +1,6 @@
-//! The numbered configurations of a repository. Spec: `format-spec/09-config.md`.
+//! Numbered configurations of a repository.
+//!
+//! Spec: `format-spec/09-config.md`.
 
 use super::key_slots::{self, SlotChoice};
 use super::witness::Witness;
@@ -11,26 +13,25 @@ use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_listed;
 use crate::store::{Class, ErrorKind, Listed, Store};
 
-/// How many are tried, the highest numbers first, before the first one: a store without a key can
-/// add objects without end.
+/// Number of configs that are tried, the highest numbers first; after them only the lowest one is
+/// tried. A store without a key can add any number of objects.
 const TRIED_MAX: usize = 256;
 
-/// What `config/` holds.
+/// A listing of `config/`.
 pub struct Configs {
     /// Numbers and lengths in bytes, the highest number first.
     listed: Vec<(u64, u64)>,
-    /// The highest, or why it cannot be read.
+    /// The bytes of the highest, or the error if it cannot be read.
     newest: Result<Vec<u8>>,
 }
 
-/// The config that counts.
-pub struct Valid {
-    /// The config.
+/// The valid config of a repository.
+pub struct ValidConfig {
+    /// Its content.
     pub config: Config,
-    /// Its object.
+    /// The bytes of its object.
     pub sealed: Vec<u8>,
-    /// Objects with higher numbers, which nobody with the repository's keys made, or which are
-    /// damaged.
+    /// Objects with higher numbers that are damaged, or that no holder of the keys made.
     pub void: Vec<String>,
 }
 
@@ -48,9 +49,9 @@ impl Configs {
         }
     }
 
-    /// Returns the highest config that opens with these keys, so that what anybody can add locks
-    /// nobody out.
-    pub fn valid(&self, store: &dyn Store, keys: &OpenKeys) -> Result<Valid> {
+    /// Returns the highest config that opens with these keys, so that objects that anyone can add
+    /// lock nobody out.
+    pub fn valid(&self, store: &dyn Store, keys: &OpenKeys) -> Result<ValidConfig> {
         let (mut void, mut first_error) = (Vec::new(), None);
         let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
         for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate()
@@ -67,10 +68,11 @@ impl Configs {
                 read => {
                     let sealed = read?;
                     match decode_config(keys, &sealed, *number) {
-                        // A holder of the keys made it: what it needs must not be passed over.
+                        // A holder of the keys made it, so the features that it demands must not be
+                        // ignored.
                         Err(error @ Error::Malformed { .. }) => return Err(error),
                         Err(error) => error,
-                        Ok(config) => return Ok(Valid { config, sealed, void }),
+                        Ok(config) => return Ok(ValidConfig { config, sealed, void }),
                     }
                 }
             };
@@ -93,8 +95,7 @@ pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
     Ok(listed)
 }
 
-/// Returns what is said of a place without any config: that it has lost it, or that there is no
-/// repository.
+/// Returns the error for a place without a config: `ConfigLost` or `NoRepository`.
 pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
     let location = store.location().to_owned();
     match is_known_key_there(store, witness)? || has_remains(store)? {
@@ -103,7 +104,7 @@ pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
     }
 }
 
-/// Returns whether the key is there that opened the repository which this machine remembers.
+/// Returns whether the key slot exists that last opened the repository that this machine remembers.
 fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
     let Some(slot) = witness.last_slot() else {
         return Ok(false);
@@ -111,11 +112,10 @@ fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
     Ok(list_or_nothing(store, Class::Keys)?.iter().any(|object| object.name == slot))
 }
 
-/// Returns whether a place without any config was a repository: something is there that only comes
-/// after it.
+/// Returns whether a place without a config was a repository: it has objects that are created only
+/// after the config.
 ///
-/// An `init` that died leaves empty folders, what a probe made, and one key of a repository that
-/// never was.
+/// An `init` that died leaves only empty directories, objects of a probe, and one key slot.
 pub fn has_remains(store: &dyn Store) -> Result<bool> {
     for class in
         [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector]
@@ -128,7 +128,8 @@ pub fn has_remains(store: &dyn Store) -> Result<bool> {
     Ok(list_or_nothing(store, Class::Probe)?.iter().any(is_reserve) || has_two_keys_of_one(store)?)
 }
 
-/// Returns whether two keys are of the same repository: a second one is added to what is there.
+/// Returns whether two key slots are of the same repository: a second one is only added to a
+/// finished repository.
 fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
     if list_or_nothing(store, Class::Keys)?.len() < 2 {
         return Ok(false);
@@ -141,7 +142,7 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
     Ok(repositories.len() < count)
 }
 
-/// Opens and parses a config; `number` is that of its name, 0 for whatever it says.
+/// Opens and parses a config; `number` is that of its name, or 0 to accept any.
 pub fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Config> {
     let object = || layout::config_key(number);
     let plain =
@@ -153,12 +154,12 @@ pub fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Conf
     Ok(config)
 }
 
-/// Refuses to write to a repository with features that this version does not know.
+/// Fails if the repository demands a feature for writing that this version does not have.
 pub fn check_writable(config: &Config) -> Result<()> {
     config.check_writable().map_err(Error::malformed(layout::config_key(config.number)))
 }
 
-/// Lists a class; a store without any folder yet is empty.
+/// Lists a class; a store without its directory yet counts as empty.
 pub fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<Listed>> {
     match store.list(class, "") {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! Making a repository.
+//! Creation of a repository.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,32 +25,32 @@ use crate::repo::objects::random::system_32;
 use crate::repo::objects::sized_read::read_small;
 use crate::store::{Class, ErrorKind, Key, Store};
 
-/// What `init` needs to know.
+/// Options of `init`.
 pub struct InitOptions {
-    /// How files are cut, for the repository's whole life.
+    /// The chunk sizes, fixed for the repository's life.
     pub profile: Profile,
-    /// Opens the first key slot.
+    /// The secret of the first key slot.
     pub secret: Secret,
-    /// How that slot's key is derived.
+    /// The derivation of that slot's key.
     pub kdf: SlotKdf,
-    /// Name of that slot.
+    /// Label of that slot.
     pub label: String,
     /// The time now.
     pub now: Timestamp,
     /// Program and version.
     pub program: String,
-    /// Folder for local copies.
+    /// Directory for local copies.
     pub cache_dir: PathBuf,
 }
 
-/// The keys and the id of a repository that is about to be made.
+/// The master key and the id of a repository that is to be created.
 pub struct NewIdentity {
     master: Zeroizing<[u8; 32]>,
     repository: RepositoryId,
 }
 
 impl NewIdentity {
-    /// Draws them.
+    /// Draws random ones.
     pub fn random() -> Result<Self> {
         let repository = RepositoryId(system_32()?[..16].try_into().expect("16 bytes"));
         Ok(Self { master: Zeroizing::new(system_32()?), repository })
@@ -63,14 +63,15 @@ impl NewIdentity {
 }
 
 impl Repository {
-    /// Makes a repository in an empty store.
+    /// Creates a repository in an empty store.
     ///
-    /// The config is created last: a repository without one is none, and `init` may be run again.
+    /// The config is created last: without it there is no repository, and `init` can be run again.
     pub fn init(store: Arc<dyn Store>, options: &InitOptions) -> Result<Arc<Self>> {
         Self::init_as(store, options, NewIdentity::random()?)
     }
 
-    /// Makes it with keys that were drawn before, so that their fingerprint could be written down.
+    /// Creates a repository with keys that were drawn before, so that the user could note their
+    /// fingerprint.
     pub fn init_as(
         store: Arc<dyn Store>,
         options: &InitOptions,
@@ -81,7 +82,7 @@ impl Repository {
             return Err(Error::AlreadyExists { location });
         }
         if configs::has_remains(&*store)? {
-            // Another one may have been quicker.
+            // Another `init` may have created a config since the first listing.
             return Err(match configs::list(&*store)?.is_empty() {
                 true => Error::ConfigLost { location },
                 false => Error::AlreadyExists { location },
@@ -115,7 +116,8 @@ impl Repository {
         );
         store.create(&layout::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
             ErrorKind::Exists => {
-                // Another `init` was quicker; a key that opens nothing would only puzzle people.
+                // Another `init` was first; a key slot that opens nothing would only confuse
+                // people.
                 let _ = store.remove(&layout::slot_key(&slot));
                 Error::AlreadyExists { location: location.clone() }
             }

@@ -1,4 +1,6 @@
-//! Key slots as objects: making them, and trying a secret on them. Spec: `format-spec/10-keys.md`.
+//! Key slots as objects: creating them, and trying a secret on them.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use zeroize::Zeroizing;
 
@@ -14,7 +16,7 @@ use crate::repo::objects::random::system_32;
 use crate::repo::objects::sized_read::read_whole;
 use crate::store::{Class, Key, Listed, Store};
 
-/// What an opened slot yields.
+/// Content of an opened key slot.
 pub(in crate::repo) struct OpenedSlot {
     pub repository: RepositoryId,
     pub master: Zeroizing<[u8; 32]>,
@@ -22,17 +24,17 @@ pub(in crate::repo) struct OpenedSlot {
     pub slot_bytes: Vec<u8>,
 }
 
-/// A slot that is to be made.
+/// A key slot to be created.
 pub(in crate::repo) struct NewSlot<'a> {
-    /// What it says about itself.
+    /// Its label and time of creation.
     pub info: &'a SlotInfo,
-    /// What opens it.
+    /// The secret that opens it.
     pub secret: &'a Secret,
-    /// How its key is derived from that.
+    /// The derivation of its key from the secret.
     pub kdf: SlotKdf,
 }
 
-/// Wraps the master key under a secret and stores the slot; durable when this returns.
+/// Wraps the master key under a secret and stores the slot, which is durable when this returns.
 pub(in crate::repo) fn create_slot(
     store: &dyn Store,
     keys: &SlotKeys,
@@ -47,11 +49,11 @@ pub(in crate::repo) fn create_slot(
     Ok(id)
 }
 
-/// The slots of a store.
+/// The key slots of a store.
 pub(in crate::repo) struct Slots {
-    /// Each, or why it cannot be read.
+    /// Each slot, or the error if it cannot be read.
     read: Vec<(Key, Result<Slot>)>,
-    /// How many others there are that were not read.
+    /// Number of slots that were not read.
     unread: usize,
 }
 
@@ -66,26 +68,26 @@ impl Slots {
     }
 }
 
-/// How many objects of `keys/` are read at most: a store without a key can add some without end.
+/// Most objects of `keys/` that are read: a store without a key can add any number.
 const READ_MAX: usize = 1024;
-/// Work that a slot may cost unless it is asked for by name, in KiB of memory times passes: five
-/// times that of `strong`.
+/// Most work for a slot that is not chosen by name, in KiB of memory times passes: five times that
+/// of `strong`.
 const WORK_MAX_KIB: u64 = 10 << 20;
-/// Work that all slots together may cost.
+/// Most work for all slots together, in the same unit.
 const ALL_WORK_MAX_KIB: u64 = 64 << 20;
 
-/// Which slots are tried, and which of them first.
+/// Choice and order of the key slots that are tried.
 pub(in crate::repo) struct SlotChoice<'a> {
-    /// The one that opened the repository last.
+    /// Name of the one that opened the repository last, which is tried first.
     pub last: Option<&'a str>,
-    /// The start of the name of the only one.
+    /// Start of the name of the only one to try.
     pub only: Option<&'a str>,
 }
 
 /// Reads the slots, except those that are too long to be one.
 ///
-/// Where there are very many, the one that opened last and then the oldest are read: what an
-/// attacker planted came later.
+/// If there are too many, reads the one that opened last and then the oldest, because an attacker's
+/// came later.
 pub(in crate::repo) fn read_all(store: &dyn Store, choice: &SlotChoice) -> Result<Slots> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
@@ -102,13 +104,13 @@ pub(in crate::repo) fn read_all(store: &dyn Store, choice: &SlotChoice) -> Resul
     Ok(Slots { read, unread })
 }
 
-/// Tries a secret on slots, the one that opened last and then those that cost least, until one
-/// opens and `accept` agrees with it.
+/// Tries a secret on the slot that opened last and then on the others, the cheapest first, until
+/// one opens and `accept` accepts it.
 ///
-/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some
-/// were not tried: they are too many, or too dear. So a slot that was planted to exhaust this
-/// machine is only tried when no other opens; and neither a damaged slot, nor one that came from
-/// another repository of the same owner, stands in the way of a good one.
+/// Of slots with equal cost, the oldest is tried first. Fails with `TooManyKeys` if none opened and
+/// some were not tried because they are too many or too costly. So a slot that was planted to
+/// exhaust this machine is tried only if no other opens. A damaged slot, or one from another
+/// repository of the same owner, does not hide a good one.
 pub(in crate::repo) fn open_any<T>(
     slots: Slots,
     secret: &Secret,
@@ -138,7 +140,7 @@ pub(in crate::repo) fn open_any<T>(
         let master = match unwrap(&slot, secret) {
             Ok(Some(Bundle::Full { master })) => Zeroizing::new(master),
             Ok(None) => {
-                // Its name is made of what decides whether a secret fits.
+                // The name is a hash of the parts that decide whether a secret fits.
                 if slot_id(&slot).to_hex() != key.name {
                     refused.get_or_insert(Error::malformed(&key)(DecodeError::new(
                         "key slot",
@@ -166,11 +168,11 @@ pub(in crate::repo) fn open_any<T>(
     if untried > 0 {
         return Err(Error::TooManyKeys { untried });
     }
-    // What is wrong with a slot is only worth telling when no other slot opened.
+    // The fault of a slot is an error only if no other slot opened.
     refused.map_or(Ok(None), Err)
 }
 
-/// Reads one slot, whose length the listing tells: what is too long to be one is not read.
+/// Reads one listed slot; fails without reading if it is longer than any slot can be.
 pub(in crate::repo) fn read_slot(store: &dyn Store, object: &Listed) -> Result<Slot> {
     let key = Key::new(Class::Keys, object.name.clone());
     if object.len_bytes > limits::SLOT_LEN_MAX_BYTES as u64 {

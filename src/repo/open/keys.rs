@@ -1,4 +1,6 @@
-//! Key slots in the store: list, add, remove, open. Spec: `format-spec/10-keys.md`.
+//! Management of key slots: list, add, remove.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use super::key_slots::{NewSlot, create_slot, read_slot};
 use super::{Repository, check_writable};
@@ -8,21 +10,19 @@ use crate::id::SlotId;
 use crate::repo::error::{Error, Result};
 use crate::store::{Class, Key};
 
-/// A key slot as people see it.
+/// Description of a key slot for people.
 pub struct SlotDescription {
-    /// Its name in the store: an id in hex, unless it is foreign.
+    /// Name of its object: an id in hex, unless the object is foreign.
     pub name: String,
-    /// What opens it; `None` if it cannot be understood at all.
+    /// The kind of its secret; `None` if the slot cannot be decoded.
     pub kdf: Option<SlotKdf>,
-    /// Name and date; an error means that it is damaged, or that no holder of the repository's keys
-    /// made it.
+    /// Label and date; an error if it is damaged, or no holder of the repository's keys made it.
     pub info: Result<SlotInfo>,
-    /// Whether it opened this repository now.
+    /// Whether it opened this repository in this process.
     pub in_use: bool,
 }
 
-/// Lists all key slots, those that are damaged or foreign too: one of them hides none of the
-/// others.
+/// Lists all key slots, including damaged and foreign ones.
 pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
     let mut slots = Vec::new();
     for object in repository.store().list(Class::Keys, "")? {
@@ -45,8 +45,7 @@ pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
     Ok(slots)
 }
 
-/// Verifies all of a slot that can be verified without its secret, and returns what it says about
-/// itself.
+/// Verifies all of a slot that can be verified without its secret, and returns its label and date.
 pub(in crate::repo) fn verify(
     repository: &Repository,
     name: &str,
@@ -59,7 +58,7 @@ pub(in crate::repo) fn verify(
     open_info(repository.slot_keys(), slot).map_err(Error::malformed(&key))
 }
 
-/// Adds a slot that opens the same keys with another secret.
+/// Adds a key slot for another secret.
 pub fn add(
     repository: &Repository,
     info: &SlotInfo,
@@ -71,11 +70,11 @@ pub fn add(
     create_slot(repository.store(), repository.slot_keys(), repository.master(), &new)
 }
 
-/// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens
-/// stays.
+/// Removes a slot, intact or damaged, by its name or the start of it. Fails with `LastKey` for the
+/// last one that opens.
 ///
-/// An owner who kept the master key can still read everything: only a new repository helps
-/// against that. Returns its name.
+/// A person who kept the master key can still read everything; only a new repository helps against
+/// that. Returns the slot's name.
 pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
     let slots = list(repository)?;
     let mut matching: Vec<_> = slots.iter().filter(|slot| slot.name.starts_with(prefix)).collect();
@@ -87,8 +86,8 @@ pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
         [] => return Err(Error::NotFound { what: "key", text: prefix.to_owned() }),
         _ => return Err(Error::Ambiguous { what: "key", text: prefix.to_owned() }),
     };
-    // What no holder of the keys made opens nothing, so it does not count; but what opens does,
-    // whatever it says.
+    // A slot that no holder of the keys made opens nothing, so it does not count. The one that
+    // opened this repository counts, even if the rest of it is damaged.
     let is_left =
         |other: &SlotDescription| other.name != *name && (other.info.is_ok() || other.in_use);
     if !slots.iter().any(is_left) {

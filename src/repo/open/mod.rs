@@ -1,4 +1,4 @@
-//! Opening a repository: configuration, key slots, and what this machine remembers of it.
+//! Opening of a repository: configuration, key slots, and this machine's memory of the place.
 
 pub(in crate::repo) mod configs;
 mod init;

@@ -1,27 +1,25 @@
-//! Small notes of this machine about a repository: the last snapshot per source set, and what was
-//! verified when.
+//! Local notes of this machine about a repository, such as the last snapshot of each series.
 //!
-//! Each is authenticated with a key of the repository and is only a hint; losing one costs a
-//! re-read.
+//! Each is authenticated with a key of the repository, and is only a hint: losing one costs time.
 
 use super::Repository;
 use crate::repo::error::Result;
 
 const MAC_LEN_BYTES: usize = 32;
 
-/// Keeps `bytes` under `name`.
+/// Writes a note.
 pub fn save(repository: &Repository, name: &str, bytes: &[u8]) -> Result<()> {
     let mut stored = mac_of(repository, name, bytes).to_vec();
     stored.extend_from_slice(bytes);
     repository.cache().write("state", &file_name(name), &stored)
 }
 
-/// Forgets a note.
+/// Removes a note.
 pub fn remove(repository: &Repository, name: &str) {
     repository.cache().remove("state", &file_name(name));
 }
 
-/// Returns what was kept under `name`; `None` if nothing was, or if it was changed by anybody else.
+/// Returns a note; `None` if there is none, or if its authentication fails.
 pub fn load(repository: &Repository, name: &str) -> Option<Vec<u8>> {
     let mut stored = repository.cache().read("state", &file_name(name))?;
     if stored.len() < MAC_LEN_BYTES {

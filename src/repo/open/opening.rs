@@ -1,15 +1,16 @@
-//! The opening of a repository: from the store, or from local copies.
+//! Opening of a repository, from the store or from local copies.
 //!
-//! A secret opens a key slot, its keys open the config, and then what answers is compared with what
-//! this machine remembers. With local copies of slot and config the store is not asked. Spec:
-//! `format-spec/10-keys.md`, sections 2 and 5.
+//! A secret opens a key slot, its keys open the config, and then the repository is compared with
+//! what this machine remembers. With local copies of slot and config, this sends no request.
+//!
+//! Spec: `format-spec/10-keys.md`, sections 2 and 5.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::configs::{self, Configs, Valid, decode_config};
+use super::configs::{self, Configs, ValidConfig, decode_config};
 use super::key_slots::{self, SlotChoice};
 use super::repository::{Repository, Unlocked};
 use super::witness::Witness;
@@ -22,31 +23,31 @@ use crate::repo::error::{Error, Result};
 use crate::repo::objects::parallel;
 use crate::store::Store;
 
-/// What is known of a repository, from elsewhere than its place.
+/// Requirements of the user for a repository.
 #[derive(Default)]
 pub struct Expected {
-    /// The start of its fingerprint, 16 bytes at least.
+    /// The start of its fingerprint, at least 16 bytes.
     pub fingerprint: Option<Vec<u8>>,
-    /// The same of all repositories that the file which opens it was made for; they count where
-    /// nothing is remembered.
+    /// Starts of the fingerprints of all repositories for which the key file was made; they count
+    /// if this machine remembers nothing about the place.
     pub fingerprints_of_key: Vec<Vec<u8>>,
-    /// The start of the name of the key slot to try, and no other.
+    /// The start of the name of the only key slot to try.
     pub key: Option<String>,
 }
 
-/// What opening needs besides the secret.
+/// Options of opening, in addition to the secret.
 pub struct OpenOptions {
-    /// Folder for local copies.
+    /// Directory for local copies.
     pub cache_dir: PathBuf,
-    /// Whether keys and config may come from local copies, so that the store is not asked.
+    /// Whether key slot and config may come from local copies, without a request.
     ///
-    /// For operations that ask the store themselves before they rely on anything (a backup).
+    /// Only for operations that confirm them before they rely on anything (a backup).
     pub prefer_cached: bool,
 }
 
 impl Repository {
-    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it
-    /// is not asked.
+    /// Opens a repository with a secret of one of its key slots, without a check against what this
+    /// machine remembers.
     pub fn open(
         store: Arc<dyn Store>,
         secret: &Secret,
@@ -55,8 +56,8 @@ impl Repository {
         Self::open_known(store, secret, options, Witness::in_memory(), &Expected::default())
     }
 
-    /// Opens a repository and makes sure that it is the one which this machine remembers, and which
-    /// is expected.
+    /// Opens a repository and checks that it is the one that this machine remembers, and that
+    /// `expected` describes.
     pub fn open_known(
         store: Arc<dyn Store>,
         secret: &Secret,
@@ -112,7 +113,7 @@ impl Repository {
         })?;
         let (opened, (keyring, valid)) =
             opened.ok_or(Error::WrongSecret { location: location.clone() })?;
-        let Valid { config, sealed, void } = valid;
+        let ValidConfig { config, sealed, void } = valid;
         let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
@@ -123,7 +124,7 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Fails if a fingerprint is expected that does not begin this repository's.
+    /// Fails unless this repository's fingerprint begins with the expected one, if there is one.
     fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
         let found = self.fingerprint();
         match fingerprint {
@@ -136,7 +137,8 @@ impl Repository {
         }
     }
 
-    /// Fails if none of these fingerprints begins this repository's, unless there are none.
+    /// Fails unless this repository's fingerprint begins with one of the expected ones, if there
+    /// are any.
     fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
         let found = self.fingerprint();
         match fingerprints.iter().any(|known| found.starts_with(known)) {
@@ -145,9 +147,9 @@ impl Repository {
         }
     }
 
-    /// Opens from local copies alone, whatever lies at the place.
+    /// Opens from local copies alone, without a look at the store.
     ///
-    /// For putting back a config that was lost, and for a machine that remembers the repository.
+    /// For a machine that remembers the repository, to put back a config that was lost.
     pub fn open_copies(
         store: &Arc<dyn Store>,
         secret: &Secret,
@@ -156,7 +158,7 @@ impl Repository {
         Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
     }
 
-    /// Opens from local copies alone; `None` for any reason means that the store must be asked.
+    /// Opens from local copies alone; `None` if that is not possible, for any reason.
     fn open_cached(
         store: &Arc<dyn Store>,
         secret: &Secret,
@@ -173,7 +175,7 @@ impl Repository {
             };
             let master = Zeroizing::new(master);
             let keyring = Keyring::new(&master, repository);
-            // A command with another cache may have seen a later one.
+            // A command with another cache may have seen a later config.
             let config = decode_config(keyring.records().open(), &sealed, 0)
                 .ok()
                 .filter(|config| config.number >= witness.config())?;

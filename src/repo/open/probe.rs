@@ -1,8 +1,7 @@
-//! Finding out whether a store creates exclusively, and whether it does at all what every store
-//! must.
+//! Probe of a store: whether it creates exclusively, and has the properties that every store must
+//! have.
 //!
-//! Spec: `format-spec/12-store.md`, section 4; what follows from it: `format-spec/13-commit.md`,
-//! section 9.
+//! Spec: `format-spec/12-store.md`, section 4; consequences: `format-spec/13-commit.md`, section 9.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Barrier;
@@ -16,42 +15,43 @@ use crate::repo::objects::parallel;
 use crate::repo::objects::random::system_32;
 use crate::store::{Class, ErrorKind, Key, Store, StoreError};
 
-/// How many threads create one name at once: as many as the store serves at once, within these
-/// bounds. More would come when it is over.
+/// Number of threads that create one name at once: as many as the store serves at once, within
+/// these bounds. More threads would only come after the race.
 const CREATORS: RangeInclusive<usize> = 4..=8;
-/// How often: a server that looks and creates then got by one race of three, when it was measured.
+/// Number of races: a server that checks and then creates passed one race of three when it was
+/// measured.
 const RACES: usize = 8;
-/// The local note of a store that was found not to be exclusive.
+/// Name of the local note about a store that was found not to be exclusive.
 const NOTE: &str = "replaces objects";
-/// How much older objects of others must be, by the store's clock, to be taken for left behind, in
-/// seconds.
+/// Age by the store's clock after which objects of other probes count as left behind, in seconds.
 const LEFT_BEHIND_S: i64 = 24 * 3600;
 
-/// Returns whether a repository's store creates exclusively: it does now, and this machine never
-/// saw otherwise.
+/// Returns whether a repository's store creates exclusively: this probe found no failure, and no
+/// earlier one on this machine did.
 ///
-/// Makes and removes nine small objects. Fails with [`Error::UnusableStore`] if the store does not
-/// read, list or remove what it took; what it refuses is its own error.
+/// Creates and removes nine small objects. Fails with [`Error::UnusableStore`] if the store does
+/// not read, list or remove correctly what it created, and with the store's error if it refuses a
+/// request.
 pub fn is_exclusive(repository: &Repository) -> Result<bool> {
     if !probe(repository.store())? {
         remember(repository)?;
         return Ok(false);
     }
-    // Races are lost by chance: one that was won proves less than one that was lost.
+    // The result of a race depends on chance, so an earlier failure outweighs the success now.
     Ok(notes::load(repository, NOTE).is_none())
 }
 
-/// Remembers on this machine that a repository's store is not exclusive.
+/// Notes on this machine that a repository's store is not exclusive.
 pub fn remember(repository: &Repository) -> Result<()> {
     notes::save(repository, NOTE, &[])
 }
 
-/// Asks a store, in which there need not be a repository; returns whether it creates exclusively.
+/// Probes a store, which need not hold a repository; returns whether it creates exclusively.
 pub fn probe(store: &dyn Store) -> Result<bool> {
     let id = encode_hex(&system_32()?[..16]);
     let keys: Vec<Key> =
         (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
-    let probed = ask(store, &id, &keys);
+    let probed = try_all(store, &id, &keys);
     let removed = parallel::for_each(store, &keys, |key| store.remove(key))?;
     let is_exclusive = probed?;
     removed.into_iter().collect::<std::result::Result<(), _>>()?;
@@ -62,7 +62,8 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
     Ok(is_exclusive)
 }
 
-fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
+/// Tries reads, ranges, a listing, and then exclusive creation, one after another and in races.
+fn try_all(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     let first = system_32()?;
     store.create(&keys[0], &first)?;
     let read =
@@ -88,7 +89,7 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
         return Ok(false);
     }
     if store.has_create_race() {
-        // Races that are won prove nothing of a server that is known to lose some.
+        // Passed races prove nothing for a server that is known to fail some.
         return Ok(false);
     }
     let mut won = Vec::with_capacity(RACES);
@@ -103,7 +104,7 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     is_right.into_iter().try_fold(true, |all, is_right| Ok(all && is_right?))
 }
 
-/// Reads a range of 32 bytes, or all of them as a whole object is read.
+/// Reads a range of an object of 32 bytes; all of them by a read of the whole object.
 fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
     if *range == (0..32) {
         return Ok(store.read(key)?);
@@ -113,8 +114,8 @@ fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
     Ok(part)
 }
 
-/// Lets several threads create an object at once, and returns which one was told that it did;
-/// `None` if several were.
+/// Lets several threads create an object at once, and returns the number of the one that succeeded;
+/// `None` if several did.
 fn race_winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
     let creators =
         u8::try_from(store.properties().parallelism.clamp(*CREATORS.start(), *CREATORS.end()))
@@ -124,19 +125,21 @@ fn race_winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
         barrier.wait();
         was_created(store.create(key, &[number; 32]))
     };
-    let told: Vec<Result<bool>> = thread::scope(|scope| {
+    let results: Vec<Result<bool>> = thread::scope(|scope| {
         let threads: Vec<_> =
             (0..creators).map(|number| scope.spawn(move || race(number))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Stopped))).collect()
     });
-    let told = told.into_iter().collect::<Result<Vec<bool>>>()?;
-    let winners: Vec<u8> =
-        (0..creators).zip(told).filter_map(|(number, is_told)| is_told.then_some(number)).collect();
+    let results = results.into_iter().collect::<Result<Vec<bool>>>()?;
+    let winners: Vec<u8> = (0..creators)
+        .zip(results)
+        .filter_map(|(number, has_won)| has_won.then_some(number))
+        .collect();
     require(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
     Ok((winners.len() == 1).then(|| winners[0]))
 }
 
-/// Returns whether a `create` made the object; false if there was one.
+/// Returns whether a `create` created the object; false if it existed.
 fn was_created(created: std::result::Result<(), StoreError>) -> Result<bool> {
     match created {
         Err(error) if error.kind == ErrorKind::Exists => Ok(false),
@@ -151,8 +154,8 @@ fn is_missing(read: std::result::Result<Vec<u8>, StoreError>) -> Result<bool> {
     }
 }
 
-/// Removes what probes left that died, a day before the store's time now. What is not named by a
-/// probe is another process's.
+/// Removes objects that dead probes left more than a day before `now_s`, the store's time. Objects
+/// with other names are not touched.
 fn remove_left_behind(store: &dyn Store, now_s: Option<i64>) -> Result<()> {
     let Some(now_s) = now_s else {
         return Ok(());

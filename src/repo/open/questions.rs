@@ -7,12 +7,12 @@ use crate::repo::objects::{layout, parallel};
 use crate::store::{Class, Readiness, ThawTier};
 
 impl Repository {
-    /// Returns whether the store is a directory of this machine: looking costs no request.
+    /// Returns whether the store is a directory of this machine, so that reads cost no request.
     pub fn is_local(&self) -> bool {
         self.store().properties().is_local
     }
 
-    /// Returns how many requests at once serve the store best.
+    /// Returns the best number of parallel requests.
     pub fn parallelism(&self) -> usize {
         self.store().properties().parallelism
     }
@@ -45,7 +45,8 @@ impl Repository {
         parallel::both(self.store(), first, second)
     }
 
-    /// Works on each item and returns the results in order: many at once if the store is remote.
+    /// Works on each item and returns the results in order; works on many at once if the store is
+    /// remote.
     pub fn for_each<I: Sync, T: Send>(
         &self,
         items: &[I],

@@ -1,6 +1,8 @@
-//! An open repository: its store, its keys, and what else all rooms of `repo` ask it for.
+//! Open repository: its store, keys, cache and memory, for all rooms of `repo`.
 //!
-//! What was opened from local copies may be out of date, so it is confirmed before the first write.
+//! A repository that was opened from local copies may be out of date, so it is confirmed before the
+//! first write.
+//!
 //! Spec: `format-spec/10-keys.md` and `format-spec/09-config.md`.
 
 use std::path::Path;
@@ -38,24 +40,24 @@ pub struct Repository {
     cache: Cache,
     slot: String,
     witness: Arc<Witness>,
-    /// Objects of `config/` that count for nothing.
+    /// Objects of `config/` that are not valid.
     pub(super) void: Vec<String>,
-    /// Whether the store was not asked yet.
+    /// Whether it was opened without a request to the store.
     pub(super) is_offline: bool,
 }
 
-/// What a key slot gives to the one who opens it.
+/// Content of the key slot that opened a repository.
 pub(super) struct Unlocked {
     /// The name of the slot.
     pub slot: String,
     /// The master key in it.
     pub master: Zeroizing<[u8; 32]>,
-    /// The keys that follow from that.
+    /// The keys that are derived from it.
     pub keyring: Keyring,
 }
 
 impl Repository {
-    /// Returns which repository it is.
+    /// Returns the identity that the memory of the place compares.
     pub(in crate::repo) fn identity(&self) -> RepositoryIdentity<'_> {
         let (repository, fingerprint) = (self.id(), self.fingerprint());
         RepositoryIdentity { repository, fingerprint, config: self.config.number, slot: &self.slot }
@@ -63,7 +65,8 @@ impl Repository {
 
     /// Returns whether no config in the store opens.
     pub fn has_lost_config(&self) -> Result<bool> {
-        // Another repository at the same place is none that this one's config belongs to.
+        // Without its key slot, the place may hold another repository, to which this config does
+        // not belong.
         if !self.store.list(Class::Keys, &self.slot)?.iter().any(|object| object.name == self.slot)
         {
             return Ok(false);
@@ -78,9 +81,11 @@ impl Repository {
         }
     }
 
-    /// Creates the config again that this machine has a copy of, for a repository that has lost its
-    /// own; returns its name, or `None` if it has none. What cannot be read in its place goes
-    /// first: after a crash in between the repository has one that is lost.
+    /// Creates a lost config again from this machine's copy; returns its name, or `None` if there
+    /// is no copy.
+    ///
+    /// A damaged config in its place is removed first. After a crash in between, the config is
+    /// still lost, and this can be called again.
     pub fn put_config_back(&self) -> Result<Option<String>> {
         let Some(sealed) = self.cache.read("open", "config") else {
             return Ok(None);
@@ -98,7 +103,7 @@ impl Repository {
         Ok(Some(key.to_string()))
     }
 
-    /// Puts an open repository together.
+    /// Makes an open repository from its parts.
     pub(super) fn assemble(
         store: Arc<dyn Store>,
         keys: Unlocked,
@@ -121,8 +126,7 @@ impl Repository {
         }
     }
 
-    /// Returns the same repository with the local copies that belong to one of several copies of it
-    /// at this place.
+    /// Returns the same repository with the cache of one of its several copies at this place.
     pub(in crate::repo) fn as_copy(&self, number: u32, cache_dir: &Path) -> Result<Arc<Self>> {
         let place = self.store.place();
         let place = if number == 0 { place.to_owned() } else { format!("{place}#{number}") };
@@ -150,21 +154,21 @@ impl Repository {
         }
     }
 
-    /// Returns the same repository in another store, as a new machine would open it, for
-    /// simulations.
+    /// Returns the same repository in another store for simulations, as a new machine would open
+    /// it.
     ///
-    /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`:
-    /// never for real data.
+    /// Sends no request. The cache is in memory, and names and salts are derived from `seed`, so
+    /// this is never for real data.
     pub fn in_simulation(&self, store: Arc<dyn Store>, seed: u64) -> Arc<Self> {
         let simulated = self.elsewhere(store, Cache::in_memory());
         Arc::new(Self { randomness: Randomness::seeded(seed), ..simulated })
     }
 
-    /// Makes sure that a repository opened from local copies still accepts the key that opened it,
-    /// and needs no feature for writing that this version does not have.
+    /// Checks that a repository opened from local copies still has the key slot that opened it, and
+    /// demands no feature for writing that this version does not have.
     ///
-    /// Called before the first thing is stored: neither a removed key nor an old config must go on
-    /// working from a copy.
+    /// Called before the first object is stored, so that a removed key or an old config does not go
+    /// on working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
         let key = Key::new(Class::Keys, self.slot.clone());
         let (slot, listed) =
@@ -175,7 +179,7 @@ impl Repository {
             return Err(configs::why_missing(&*self.store, &self.witness)?);
         };
         let slot = match slot {
-            // One that is listed all the same was not removed.
+            // A slot that is not found but still listed was not removed.
             Err(error) if error.kind == ErrorKind::NotFound => {
                 read_there(&*self.store, &key, || Ok(self.store.stat(&key)?))
             }
@@ -197,25 +201,24 @@ impl Repository {
             return check_writable(&self.config);
         }
         self.cache.remove("open", "config");
-        // One that nobody with the keys made stops writers: it may be a real one that is damaged,
-        // and must be obeyed.
+        // A newer config that does not open stops writers: it may be a damaged valid one, which
+        // must be obeyed.
         let sealed = read_listed(&*self.store, &layout::config_key(newest), len_bytes)?;
         check_writable(&decode_config(self.records().open(), &sealed, newest)?)
     }
 
-    /// Returns the objects of `config/` that nobody with the repository's keys made, or that are
-    /// damaged.
+    /// Returns the objects of `config/` that are damaged, or that no holder of the keys made.
     pub fn void_configs(&self) -> &[String] {
         &self.void
     }
 
-    /// Returns whether it was opened from local copies, so that nothing is known yet of what lies
-    /// at the place.
+    /// Returns whether it was opened from local copies, so that nothing is known yet about the
+    /// store.
     pub fn is_offline(&self) -> bool {
         self.is_offline
     }
 
-    /// Returns what this machine remembers of the repository at this place.
+    /// Returns this machine's memory of the repository at this place.
     pub fn witness(&self) -> &Witness {
         &self.witness
     }
@@ -225,8 +228,8 @@ impl Repository {
         &*self.store
     }
 
-    /// Returns how many of `threads` threads, or more, should read: those that wait for a store do
-    /// not work.
+    /// Returns the number of threads that should read: `threads`, or more for a remote store,
+    /// because threads that wait for it use no processor.
     pub fn readers(&self, threads: usize) -> usize {
         threads.max(self.store.properties().parallelism).max(1)
     }
@@ -287,12 +290,12 @@ impl Repository {
         &self.master
     }
 
-    /// Returns the settings fixed at `init`.
+    /// Returns the config.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns where the repository is.
+    /// Returns the location of the repository.
     pub fn location(&self) -> &str {
         self.store.location()
     }
@@ -329,22 +332,22 @@ impl Repository {
         self.verified.content(self.records().open(), kind, sealed)
     }
 
-    /// Sets how many bytes local copies of trees may take; 2 GiB if this is never called.
+    /// Sets the limit for local copies of trees in bytes; it is 2 GiB otherwise.
     pub fn limit_cache(&self, bytes: u64) {
         self.cache.limit(bytes);
     }
 
-    /// Returns why local copies are not kept in their folder, if they are not.
+    /// Returns why local copies are not kept in the cache directory, if they are not.
     pub fn cache_trouble(&self) -> Option<String> {
         self.cache.trouble()
     }
 
-    /// Makes an unnamed file in the local cache, for what does not fit into memory.
+    /// Creates an unnamed file in the local cache, for data that does not fit into memory.
     pub fn scratch_file(&self) -> Result<std::fs::File> {
         self.cache.scratch_file()
     }
 
-    /// Says that such a file can no longer be used.
+    /// Returns the error of a scratch file.
     pub fn scratch_error(&self, source: std::io::Error) -> Error {
         Error::Cache { path: "an unnamed file".into(), source }
     }

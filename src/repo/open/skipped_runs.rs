@@ -1,5 +1,5 @@
-//! Index runs that those who look do without, because they are damaged: each is reported once, however
-//! many readers meet it.
+//! Report of damaged index runs that read-only commands skip: each once, even if several readers
+//! meet it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock};
@@ -8,10 +8,10 @@ use crate::id::ObjectId;
 use crate::repo::error::Error;
 use crate::sync::lock;
 
-/// Is called with what is wrong with a run; by any thread.
+/// Function that receives the error of a run, from any thread.
 type OnSkipped = Box<dyn Fn(&Error) + Send + Sync>;
 
-/// Who is told, and which runs were reported.
+/// The receiver of reports, and the runs that were reported.
 #[derive(Default)]
 pub struct SkippedRuns {
     on_skipped: OnceLock<OnSkipped>,
@@ -19,12 +19,12 @@ pub struct SkippedRuns {
 }
 
 impl SkippedRuns {
-    /// Sets whom to tell; only the first call counts.
+    /// Sets the receiver; only the first call counts.
     pub fn report_to(&self, on_skipped: impl Fn(&Error) + Send + Sync + 'static) {
         let _ = self.on_skipped.set(Box::new(on_skipped));
     }
 
-    /// Reports a run, unless it was reported.
+    /// Reports a run, unless it was reported before.
     pub fn report(&self, run: &ObjectId, error: &Error) {
         let is_new = lock(&self.reported).insert(*run);
         if let Some(on_skipped) = self.on_skipped.get().filter(|_| is_new) {

@@ -1,7 +1,7 @@
-//! What this process has opened and verified already.
+//! Cache of containers that this process has opened, and of signatures that it has verified.
 //!
-//! One operation reads the same few snapshots and records many times. To verify a signature takes
-//! longer than all else about a snapshot, to open its container is the next.
+//! One operation reads the same few snapshots and records many times. Most of the time for a
+//! snapshot goes into its signature, and then into opening its container.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -15,25 +15,25 @@ use crate::sync::lock;
 
 /// Memory for the content of opened containers in bytes: some thousand snapshots.
 const CONTENT_BYTES: usize = 2 << 20;
-/// How many signatures are remembered, 32 bytes each; with one more all are forgotten.
+/// Number of signatures that are remembered, with 32 bytes each; the next one clears them all.
 const SIGNATURES_MAX: usize = 50_000;
 
 type Hash = [u8; 32];
 
-/// Remembers, by hashes of all that counts.
+/// Keeps contents and good signatures by hashes of all their inputs.
 pub struct VerifiedCache {
     contents: Mutex<ByteLru<Hash, Arc<[u8]>>>,
     signatures: Mutex<HashSet<Hash>>,
-    /// Who is told of what is left out because it does not open.
+    /// Report of index runs that are skipped because they are damaged.
     pub skipped_runs: SkippedRuns,
 }
 
-/// Signed bytes.
+/// Signed bytes with their signature.
 #[derive(Clone, Copy)]
 pub struct Signed<'a> {
     /// Public key of the writer.
     pub writer: &'a [u8; 32],
-    /// What is signed.
+    /// The signed bytes.
     pub bytes: &'a [u8],
     /// The signature.
     pub signature: &'a [u8; 64],
@@ -47,8 +47,8 @@ impl Default for VerifiedCache {
 }
 
 impl VerifiedCache {
-    /// Opens a container that holds one structure, unless the very same was opened before, and
-    /// returns the structure's bytes.
+    /// Opens a container that holds one structure, unless the same was opened before, and returns
+    /// the structure's bytes.
     pub fn content(
         &self,
         keys: &OpenKeys,
@@ -64,8 +64,8 @@ impl VerifiedCache {
         Ok(content)
     }
 
-    /// Returns whether a signature of this kind of object is good; `verify` is asked unless the
-    /// very same was good before.
+    /// Returns whether a signature of this kind of object is good; calls `verify` unless the same
+    /// was good before.
     pub fn is_signed(
         &self,
         kind: ContainerKind,
@@ -89,7 +89,7 @@ impl VerifiedCache {
     }
 }
 
-/// Hashes parts of which all but the last have a fixed length.
+/// Hashes parts; all but the last must have a fixed length.
 fn hash_of(kind: ContainerKind, parts: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[kind as u8]);

@@ -1,4 +1,4 @@
-//! Places with two names: what is remembered of one counts for the other.
+//! Second name of a place: the memory of one name counts for the other.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -8,12 +8,10 @@ use super::{Accept, Witness, file_of};
 use crate::sync::lock;
 
 impl Witness {
-    /// Reads what is remembered of a place that has another name too, such as a path with
-    /// a link in it.
+    /// Reads the memory of a place that has another name, too, such as a path with a link in it.
     ///
-    /// If nothing is known of the place, what was seen last under that name counts: the link may
-    /// lead elsewhere since, to an older copy. With `is_dry`, as dry runs have it, nothing that
-    /// is learnt or accepted outlives the process.
+    /// If nothing is remembered of the place itself, the memory of the alias counts, because its
+    /// link may lead to another place since, with an older copy. With `is_dry`, nothing is written.
     pub fn open_with_alias(
         state_dir: Option<&Path>,
         place: &str,
@@ -38,7 +36,7 @@ impl Witness {
         witness
     }
 
-    /// Writes the memory under the other name of the place too, unless that is what is known there.
+    /// Writes the memory under the alias, too, unless it is equal to `known`.
     pub(super) fn note_alias(&self, memory: &PlaceMemory, known: &PlaceMemory) {
         if let Some((file, alias)) = self.alias.as_ref().filter(|_| !self.is_dry) {
             let memory = PlaceMemory { location: alias.clone(), ..memory.clone() };

@@ -1,19 +1,20 @@
-//! The copies of a repository that are used at one place in turn.
+//! Copies of a repository that are used at one place in turn.
 //!
-//! A repository that is copied as a whole goes on in each copy by itself, so that what is known of
-//! one says nothing about another. Spec: `format-spec/10-keys.md`, section 5.
+//! Copies of a repository develop separately, so the memory of one says nothing about another.
+//!
+//! Spec: `format-spec/10-keys.md`, section 5.
 
 use super::Witness;
 use super::file::{COPIES_MAX, CopyMemory};
 use crate::sync::lock;
 
 impl Witness {
-    /// Returns the number of the copy that is used now.
+    /// Returns the number of the copy in use.
     pub fn copy(&self) -> u32 {
         lock(&self.memory).copies.last().map_or(0, |copy| copy.number)
     }
 
-    /// Returns the numbers of the copies that are remembered, those first that have come furthest.
+    /// Returns the numbers of the remembered copies, those with the highest sequence numbers first.
     pub fn copies(&self) -> Vec<u32> {
         let mut copies = lock(&self.memory).copies.clone();
         let progress = |copy: &CopyMemory| {
@@ -23,7 +24,7 @@ impl Witness {
         copies.iter().map(|copy| copy.number).collect()
     }
 
-    /// Says which copy is used now.
+    /// Sets the copy in use.
     pub fn use_copy(&self, number: u32) {
         self.change(|memory| {
             if let Some(at) = memory.copies.iter().position(|copy| copy.number == number) {
@@ -33,7 +34,7 @@ impl Witness {
         });
     }
 
-    /// Remembers one copy more, of which nothing is known yet, and returns its number.
+    /// Remembers one more copy, about which nothing is known yet, and returns its number.
     pub fn add_copy(&self) -> u32 {
         self.change(|memory| {
             let number = memory.copies.iter().map(|copy| copy.number + 1).max().unwrap_or(0);

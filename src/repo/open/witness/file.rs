@@ -1,4 +1,4 @@
-//! The file in which a machine remembers what it saw at one place.
+//! File with this machine's memory of one place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,52 +11,52 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// The folder in the state folder.
+/// The directory of all places in the state directory.
 pub const PLACES: &str = "places";
-/// The file in the folder of a place. Each has one of its own, so that the folder of all does not
-/// change when one does: a backup that passes it over sees the same.
+/// The file in the directory of a place. Each place has a directory, so that the directory of all
+/// places does not change with each backup, and a backup of it finds it unchanged.
 pub const FILE: &str = "memory.json";
-/// The name that a damaged file gets.
+/// The name to which a damaged file is renamed.
 const BROKEN: &str = "memory.json.broken";
-/// The file beside it that is locked while it changes.
+/// The file in the same directory that is locked during changes.
 const LOCK: &str = "lock";
-/// How long to wait for another process; each holds the lock for some milliseconds.
+/// Longest wait for another process, which holds the lock for some milliseconds.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
-/// Longest file in bytes that is read: what is kept is bounded, and has a tenth of it.
+/// Longest file that is read, in bytes: ten times what the limits below allow.
 const LEN_MAX_BYTES: u64 = 64 << 20;
-/// What lies in the place of a file, such as a named pipe, is not waited for.
+/// Flag so that opening does not block, for example on a named pipe in place of the file.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
-/// The form of the file.
+/// Version of the file's form.
 const FORM: u32 = 1;
-/// Copies of one repository that are remembered at one place; the one that was used longest ago
-/// makes room.
+/// Most copies of a repository that are remembered at one place; the one that was used longest ago
+/// is dropped.
 pub const COPIES_MAX: usize = 16;
-/// Most hashes that are remembered of one kind; then the oldest make room.
+/// Most hashes of one kind that are remembered; the oldest are dropped.
 const HASHES_MAX: usize = 10_000;
-/// Most series of which the last policy is remembered.
+/// Most series whose last policy is remembered.
 pub const POLICIES_MAX: usize = 5_000;
 
-/// All that is remembered of a place.
+/// Memory of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceMemory {
     pub form: u32,
     pub location: String,
     pub repository: String,
     pub fingerprint: String,
-    /// The highest number of a config that counted.
+    /// The highest number of a valid config.
     pub config: u64,
-    /// The name of the key slot that opened it last.
+    /// Name of the key slot that opened the repository last.
     #[serde(default)]
     pub slot: String,
-    /// The copies, the one that was used last at the end.
+    /// Copies of the repository, the one that was used last at the end.
     pub copies: Vec<CopyMemory>,
 }
 
-/// What is remembered of one copy of the repository.
+/// Memory of one copy of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyMemory {
-    /// Tells its local copies from those of the others.
+    /// Number that distinguishes its cache from those of the other copies.
     pub number: u32,
     /// The highest generation of collectors.
     pub generation: u64,
@@ -67,7 +67,7 @@ pub struct CopyMemory {
     /// Hashes of tombstones that this machine took back, in hex.
     #[serde(default)]
     pub taken_back: Vec<String>,
-    /// The policies that were applied to its series, the last ones at the end.
+    /// Policies that were applied to its series, the last ones at the end.
     #[serde(default)]
     pub policies: Vec<PolicyNote>,
 }
@@ -83,25 +83,25 @@ pub struct HostHead {
 /// The policy that was applied to a series last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyNote {
-    /// A hash of what makes the series one.
+    /// Hash of the host, app and sources of the series.
     pub series: String,
-    /// When, in seconds since 1970.
+    /// Time of the policy, in seconds since 1970.
     pub at_s: i64,
-    /// A hash of the reason that its tombstones give.
+    /// Hash of the reason in its tombstones.
     pub reason: String,
-    /// The usual gap between its snapshots before some of them went, if there were two of any
+    /// The usual time between its snapshots before some were forgotten, if there were two of any
     /// source.
     pub gap_s: Option<i64>,
 }
 
 impl PlaceMemory {
-    /// Nothing is known of this place.
+    /// Returns an empty memory of a place.
     pub fn of(location: &str) -> Self {
         Self { form: FORM, location: location.to_owned(), ..Self::default() }
     }
 }
 
-/// Adds a hash; the oldest makes room.
+/// Adds a hash; drops the oldest ones above the limit.
 pub fn add(hashes: &mut Vec<String>, hash: String) {
     if !hashes.contains(&hash) {
         hashes.push(hash);
@@ -109,20 +109,20 @@ pub fn add(hashes: &mut Vec<String>, hash: String) {
     }
 }
 
-/// What the file of a place holds.
+/// Content of the file of a place.
 pub enum StoredMemory {
-    /// There is none.
+    /// There is no file.
     Nothing,
-    /// This is remembered.
+    /// The memory in the file.
     Memory(PlaceMemory),
-    /// It is damaged: nobody will ever read it again.
+    /// The file is damaged.
     Broken(io::Error),
 }
 
 /// Reads the file of a place.
 ///
-/// Fails if it cannot be read, if others may have written it, and if another version of the program
-/// did: what it holds is not known, and must not be written over.
+/// Fails if it cannot be read, if other users may have written it, or if another version of the
+/// program wrote it. Then its content is not known, and it must not be overwritten.
 pub fn read(file: &Path) -> io::Result<StoredMemory> {
     refuse_foreign(file.parent().expect("the file has a folder"))?;
     let text = match read_regular(file) {
@@ -145,7 +145,7 @@ pub fn read(file: &Path) -> io::Result<StoredMemory> {
     }
 }
 
-/// Reads a file that is one, and of usual length: whatever else lies there is not waited for.
+/// Reads a regular file of usual length; fails for anything else, without blocking.
 fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     let open = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(file)?;
     let found = open.metadata()?;
@@ -164,7 +164,7 @@ fn broken(why: &serde_json::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, says)
 }
 
-/// Gives a damaged file another name, durably, so that its rest can be looked at.
+/// Renames a damaged file durably, so that people can still examine it.
 pub fn set_aside(file: &Path) -> io::Result<()> {
     fs::rename(file, file.with_file_name(BROKEN))?;
     File::open(file.parent().expect("the file has a folder"))?.sync_all()
@@ -172,12 +172,11 @@ pub fn set_aside(file: &Path) -> io::Result<()> {
 
 const FOREIGN: &str = "its folder belongs to somebody else, or others may write to it";
 
-/// Makes sure that no other user can write to the directory: such a user would decide what is
-/// remembered.
+/// Fails if other users can write to the directory, who could then change what is remembered.
 fn refuse_foreign(folder: &Path) -> io::Result<()> {
     [folder].into_iter().chain(folder.parent()).try_for_each(refuse_one)?;
-    // The state folder itself may be a link, as service managers make it, and a group's; but not
-    // everybody's.
+    // The state directory itself may be a link, as service managers create it, and writable for a
+    // group, but not for everyone.
     match folder.ancestors().nth(2).map(fs::metadata) {
         Some(Ok(found)) if found.mode() & 0o1002 == 0o002 => Err(io::Error::other(FOREIGN)),
         _ => Ok(()),
@@ -200,7 +199,7 @@ fn refuse_one(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes the memory whole, durably: one that is lost would let a rollback pass.
+/// Replaces the file durably, because a lost memory would let a rollback pass.
 pub fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
     let folder = file.parent().expect("the file has a folder");
     make_folder(folder)?;
@@ -211,11 +210,10 @@ pub fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Keeps other processes from changing the file, until what is returned is dropped.
+/// Prevents changes of the file by other processes until the returned value is dropped.
 ///
-/// Returns `None` where that cannot be had: the folder cannot be written, its file system knows no
-/// locks, or a process that holds the lock was stopped. What is remembered then is what the last
-/// writer knew.
+/// Returns `None` if there can be no lock: the directory is not writable, its file system has no
+/// locks, or a process that holds the lock is stopped. Then the last writer's memory wins.
 pub fn lock_for_change(file: &Path) -> Option<File> {
     let folder = file.parent()?;
     make_folder(folder).ok()?;

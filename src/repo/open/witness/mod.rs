@@ -1,10 +1,10 @@
-//! What this machine remembers of the repository at a place, so that it notices when another one
-//! answers there, or an older state of it.
+//! Memory of this machine about the repository at a place, to detect another repository or a
+//! rollback there.
 //!
-//! It lies in a folder of its own and not among the local copies: deleting those forgets nothing.
-//! Of a repository that is copied, and of which several copies are used at one place in turn, each
-//! copy is remembered by itself. Spec: `format-spec/10-keys.md`, section 5, and
-//! `format-spec/08-snapshots.md`, section 4.
+//! It is stored apart from the cache, so that it stays when the cache is deleted. If several copies
+//! of a repository are used at one place in turn, each copy has its own memory.
+//!
+//! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
 
 mod alias;
 mod copies;
@@ -29,51 +29,49 @@ pub use self::file::{PLACES, PolicyNote};
 /// What the user accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
-    /// An older state than the one that is remembered.
+    /// Whether to accept an older state than the remembered one.
     pub rollback: bool,
-    /// Another repository than the one that is remembered.
+    /// Whether to accept another repository than the remembered one.
     pub new_repository: bool,
 }
 
-/// Which repository it is, as it says itself.
+/// Identity of a repository, from its own config and keys.
 #[derive(Clone, Copy, Debug)]
 pub struct RepositoryIdentity<'a> {
-    /// Its id.
+    /// The id in its config.
     pub repository: RepositoryId,
     /// The fingerprint of its keys.
     pub fingerprint: [u8; 32],
     /// The number of its config.
     pub config: u64,
-    /// The key slot that opened it.
+    /// Name of the key slot that opened it.
     pub slot: &'a str,
 }
 
-/// The memory of one place, in a file if there is a folder for it.
+/// The memory of one place, in a file if there is a state directory.
 pub struct Witness {
     file: Option<PathBuf>,
-    /// The file of another name of the place, and that name: what is written goes there too.
+    /// The file of another name of the place, and that name; each change is written there, too.
     alias: Option<(PathBuf, String)>,
     memory: Mutex<PlaceMemory>,
     accept: Accept,
     trouble: Mutex<Option<io::Error>>,
-    /// A repository is being made here: what the file holds is of another one.
+    /// Set while a repository is created here: the file is about another one.
     is_anew: AtomicBool,
-    /// What is known is known of the other name alone, and no repository was admitted yet.
+    /// Set while the memory comes from the alias alone, and no repository was admitted yet.
     is_borrowed: AtomicBool,
-    /// What the file holds is not known, so it is neither heeded nor written for as long as the
-    /// process lives.
+    /// Set if the file could not be read: it is neither read nor written again in this process.
     is_blind: AtomicBool,
-    /// This process is to change nothing.
+    /// Whether nothing is written.
     is_dry: bool,
 }
 
 impl Witness {
-    /// Reads what is remembered of a place. A file that cannot be read or understood is told by
-    /// [`Self::trouble`], and nothing is known then.
+    /// Reads the memory of a place. If the file cannot be read or decoded, [`Self::trouble`]
+    /// returns why, and the memory is empty.
     ///
-    /// A damaged one gets another name before a new one is written. One that cannot be read stays
-    /// as it is, and what is seen is remembered for as long as the process lives: it may be read
-    /// again one day.
+    /// A damaged file is renamed before a new one is written. A file that cannot be read stays
+    /// unchanged, because it may be readable later; this process then remembers in memory only.
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
         let file = state_dir.map(|dir| file_of(dir, location));
         let fresh = PlaceMemory::of(location);
@@ -102,12 +100,12 @@ impl Witness {
         }
     }
 
-    /// Returns whether nothing outlives the process.
+    /// Returns whether nothing is written.
     pub fn is_dry(&self) -> bool {
         self.is_dry
     }
 
-    /// Remembers for as long as the process lives.
+    /// Makes a memory that ends with the process.
     pub fn in_memory() -> Self {
         let witness = Self::open(None, "", Accept::default());
         lock(&witness.memory).copies.push(CopyMemory::default());
@@ -129,21 +127,21 @@ impl Witness {
         Some(lock(&self.memory).slot.clone()).filter(|slot| !slot.is_empty())
     }
 
-    /// Returns the highest number of a config that counted.
+    /// Returns the highest number of a valid config.
     pub fn config(&self) -> u64 {
         lock(&self.memory).config
     }
 
-    /// Takes the trouble that reading or writing the file made, to be told once.
+    /// Takes the file and its first error of reading or writing, to be reported once.
     pub fn trouble(&self) -> Option<(PathBuf, io::Error)> {
         Some((self.file.clone()?, lock(&self.trouble).take()?))
     }
 
-    /// Compares a repository with the one that is remembered, and remembers it.
+    /// Compares a repository with the remembered one, and remembers it.
     ///
-    /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than what was
-    /// known before it was read, unless the user accepts that. Another process may have seen a
-    /// later one since.
+    /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than the one
+    /// that was remembered before it was read, unless the user accepts that. (Another process may
+    /// have seen a later config since.)
     pub fn admit(&self, identity: &RepositoryIdentity) -> Result<()> {
         let (repository, fingerprint) =
             (identity.repository.to_hex(), encode_hex(&identity.fingerprint));
@@ -190,7 +188,7 @@ impl Witness {
         )
     }
 
-    /// Forgets what is remembered, because a repository is being made here.
+    /// Clears the memory, because a repository is created here.
     pub fn begin_anew(&self) {
         let mut memory = lock(&self.memory);
         *memory = PlaceMemory::of(&memory.location);
@@ -199,13 +197,13 @@ impl Witness {
         self.is_blind.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the highest generation of collectors that is remembered.
+    /// Returns the highest remembered generation.
     pub fn generation(&self) -> u64 {
         lock(&self.memory).copies.last().map_or(0, |copy| copy.generation)
     }
 
-    /// Fails with `RolledBack` if the highest generation of a listing is lower than what was known
-    /// before it was made.
+    /// Fails with `RolledBack` if the highest generation of a listing is lower than the one that
+    /// was remembered before the listing.
     pub fn compare_generation(location: &str, known: u64, highest: u64) -> Result<()> {
         if highest < known {
             let what = format!("the record of generation {known}");
@@ -214,7 +212,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Remembers a generation of which a record was seen that the holder of a key made.
+    /// Remembers a generation of which an authentic record was seen.
     pub fn saw_generation(&self, number: u64) {
         if lock(&self.memory).copies.last().is_some_and(|copy| copy.generation < number) {
             self.change(|memory| {
@@ -228,11 +226,10 @@ impl Witness {
         }
     }
 
-    /// Returns whether a repository's folder on this machine holds all that is remembered of it, as
-    /// far as names tell.
+    /// Returns whether a repository's directory on this machine has the names of all that is
+    /// remembered.
     ///
-    /// To look there costs no request. Where nothing is remembered it does not: only a listing can
-    /// tell then.
+    /// This costs no request. False if nothing is remembered: then only a listing can tell.
     pub fn fits_folder(&self, folder: &Path) -> bool {
         let memory = lock(&self.memory);
         let is_there = |name: String| folder.join(name).symlink_metadata().is_ok();
@@ -249,7 +246,7 @@ impl Witness {
             && copy.heads.iter().all(has_head)
     }
 
-    /// Changes what is remembered of the repository that was admitted.
+    /// Changes the memory of the repository that was admitted.
     fn change<R>(&self, change: impl FnOnce(&mut PlaceMemory) -> R) -> R {
         let (location, repository) = {
             let memory = lock(&self.memory);
@@ -258,12 +255,13 @@ impl Witness {
         self.change_where(|now| now.repository == repository && now.location == location, change)
     }
 
-    /// Changes what is remembered, after taking over what other processes have learned meanwhile:
-    /// `is_ours` says of what the file holds now whether it is about the same; what is about
-    /// another repository stays, but for one that is being made here.
+    /// Changes the memory, after merging what other processes have written meanwhile.
     ///
-    /// No other process changes the file meanwhile: a later write would drop what an earlier one
-    /// saw, and a rollback of just that would pass.
+    /// `is_ours` returns whether the file is still about the same repository; if it is about
+    /// another one, it stays unchanged, unless a repository is created here.
+    ///
+    /// The file is locked meanwhile: without the lock, two processes could overwrite each other's
+    /// memory, and a rollback of the lost part would pass.
     fn change_where<R>(
         &self,
         is_ours: impl FnOnce(&PlaceMemory) -> bool,
@@ -304,14 +302,14 @@ impl Witness {
         result
     }
 
-    /// Keeps the first trouble until it is told.
+    /// Keeps the first error until it is reported.
     fn note(&self, trouble: io::Error) {
         lock(&self.trouble).get_or_insert(trouble);
     }
 }
 
-/// Takes over what the file holds, but stays with the copy that this process uses: another one may
-/// use another copy.
+/// Takes the memory of the file, but keeps the copy that this process uses, because other processes
+/// may use other copies.
 fn take_over(memory: &mut PlaceMemory, now: PlaceMemory) {
     let used = memory.copies.pop();
     *memory = now;

@@ -1,19 +1,17 @@
-//! Which policies this machine applied to the series of a repository, so that it knows whether one
-//! is new to them.
+//! Memory of the policies that this machine applied to each series, so that it notices a new one.
 
 use super::Witness;
 use super::file::{POLICIES_MAX, PolicyNote};
 use crate::sync::lock;
 
 impl Witness {
-    /// Returns what is remembered of a series.
+    /// Returns the note about a series.
     pub fn policy_note(&self, series: &str) -> Option<PolicyNote> {
         let memory = lock(&self.memory);
         memory.copies.last()?.policies.iter().find(|noted| noted.series == series).cloned()
     }
 
-    /// Remembers of each series the policy that was applied last; what was noted longest ago makes
-    /// room.
+    /// Remembers the last policy of each series; drops the oldest notes above the limit.
     pub fn note_policies(&self, notes: Vec<PolicyNote>) {
         self.change(|memory| {
             let Some(copy) = memory.copies.last_mut() else {

@@ -1,7 +1,8 @@
-//! The snapshots that this machine has seen, and what it accepted of those that are missing.
+//! Memory of the snapshots that this machine has seen, and of missing ones that the user accepted.
 //!
-//! The newest of each host is enough: the others follow from its chain. Spec:
-//! `format-spec/08-snapshots.md`, section 4.
+//! The newest of each host is enough, because its chain names the others.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 4.
 
 use super::Witness;
 use super::file::{HostHead, add};
@@ -10,12 +11,12 @@ use crate::id::{SnapshotId, encode_hex};
 use crate::sync::lock;
 
 impl Witness {
-    /// Returns the snapshots that must be there, or be explained: the newest of each host.
+    /// Returns the snapshots that must exist or be explained: the newest of each host.
     pub fn heads(&self) -> Vec<SnapshotId> {
         self.heads_of(None)
     }
 
-    /// Returns the same of one host, if one is given.
+    /// Returns the newest snapshot of one host, or of each host if none is given.
     pub fn heads_of(&self, host: Option<&str>) -> Vec<SnapshotId> {
         let memory = lock(&self.memory);
         let is_of = |head: &&HostHead| host.is_none_or(|host| head.host == host);
@@ -23,8 +24,8 @@ impl Witness {
         heads.filter_map(|head| SnapshotId::from_hex(&head.snapshot)).collect()
     }
 
-    /// Remembers snapshots that are there; of each host the newest. `is_gone` says which of the
-    /// known ones are explained.
+    /// Remembers the newest of these snapshots for each host, after forgetting those for which
+    /// `is_gone` returns true.
     pub fn saw_snapshots<'a>(
         &self,
         seen: impl Iterator<Item = &'a Snapshot>,
@@ -52,8 +53,7 @@ impl Witness {
         });
     }
 
-    /// Returns whether it was accepted that a snapshot is missing, or accepts it if the user does
-    /// so now.
+    /// Returns whether the user accepted that a snapshot is missing, or accepts it now.
     pub fn accepts_missing(&self, hash: &[u8; 32]) -> bool {
         let hash = encode_hex(hash);
         if self.accept.rollback {
@@ -77,8 +77,8 @@ impl Witness {
         });
     }
 
-    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an
-    /// older state, it counts again from now on.
+    /// Returns whether this machine took the tombstone with this hash back. If the user accepts a
+    /// rollback, the tombstone counts again from now on.
     pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
         let hash = encode_hex(tombstone);
         let has_it =

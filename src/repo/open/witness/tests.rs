@@ -23,7 +23,7 @@ fn compare(witness: &Witness, highest: u64) -> Result<()> {
     Witness::compare_generation(HERE, witness.generation(), highest)
 }
 
-/// What one process saw the next one knows; of another place nothing is known.
+/// Goal: the next process knows what one process saw, but only of the same place.
 #[test]
 fn what_was_seen_is_remembered() {
     let dir = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ fn copies_are_remembered_apart_up_to_a_number() {
     assert_eq!((witness.copies().len(), Some(witness.copy())), (COPIES_MAX, last));
 }
 
-/// A file that is broken, or that others may have written, is none, and is told.
+/// Goal: a file that is damaged, or that others may have written, is ignored and reported.
 #[test]
 fn what_cannot_be_trusted_is_told() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,13 +86,13 @@ fn what_cannot_be_trusted_is_told() {
     assert!(nowhere.trouble().is_some(), "a file is no folder");
 }
 
-/// The file in which a place is remembered.
+/// Returns the file with the memory of the only place.
 fn file_in(dir: &Path) -> PathBuf {
     fs::read_dir(dir.join(PLACES)).unwrap().next().unwrap().unwrap().path().join(FILE)
 }
 
-/// A file that cannot be read now, or by this version, may be read again one day: nothing is
-/// written over it.
+/// Goal: a file that cannot be read now, or by this version, is not overwritten, because it may be
+/// readable later.
 #[test]
 fn what_cannot_be_read_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();
@@ -112,8 +112,8 @@ fn what_cannot_be_read_is_not_written_over() {
     fs::write(&file, newer).unwrap();
     learns(&open(dir.path(), Accept::default()));
     assert_eq!(fs::read_to_string(&file).unwrap(), newer);
-    // A folder in its place stands for a medium that fails: it could be replaced by nothing, so the
-    // file is put back before the change.
+    // A directory in its place simulates a failing disk. No file could replace it, so the file is
+    // put back before the change.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     let blind = open(dir.path(), Accept::default());
@@ -121,7 +121,7 @@ fn what_cannot_be_read_is_not_written_over() {
     fs::write(&file, &good).unwrap();
     learns(&blind);
     assert_eq!(fs::read_to_string(&file).unwrap(), good);
-    // It failed in the middle.
+    // Reading fails after the memory was opened.
     let witness = open(dir.path(), Accept::default());
     fs::write(&file, newer).unwrap();
     learns(&witness);
@@ -152,8 +152,7 @@ fn a_damaged_file_is_set_aside() {
     }
 }
 
-/// Processes that learn at the same time, each from what it read long ago, lose nothing of each
-/// other's.
+/// Goal: processes that change the memory at the same time lose nothing of each other's changes.
 #[test]
 fn what_several_learn_at_once_is_all_remembered() {
     let dir = tempfile::tempdir().unwrap();
@@ -174,8 +173,8 @@ fn what_several_learn_at_once_is_all_remembered() {
     assert!(compare(&after, 98).is_err());
 }
 
-/// A process stays with its copy, whichever another one used since, and does not write over another
-/// repository's memory.
+/// Goal: a process keeps its copy even if another process uses another one, and does not overwrite
+/// another repository's memory.
 #[test]
 fn a_process_changes_what_is_its_own() {
     let dir = tempfile::tempdir().unwrap();
