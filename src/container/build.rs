@@ -1,4 +1,4 @@
-//! Building a container: segments in, sealed bytes out.
+//! Builder of containers: segments in, sealed bytes out.
 
 use crate::crypto::container_keys::{SealKeys, commitment};
 use crate::crypto::seal::{Part, Sealer};
@@ -11,7 +11,7 @@ use crate::format::container::{
 use crate::format::padding::padded_len;
 use crate::id::ObjectId;
 
-/// A container in the making, in one buffer that becomes the stored object.
+/// A container that is being built, in the buffer that becomes the stored object.
 pub struct ContainerBuilder {
     kind: ContainerKind,
     bytes: Vec<u8>,
@@ -25,17 +25,16 @@ pub struct ContainerBuilder {
 pub struct Sealed {
     /// Its name.
     pub name: ObjectId,
-    /// Its salt, which an index run keeps so that a segment can be opened without reading the
-    /// header.
+    /// Its salt, which index runs state so that a segment can be opened without the header.
     pub salt: [u8; 32],
-    /// Its bytes.
+    /// The bytes of the object.
     pub bytes: Vec<u8>,
-    /// Its segments with their chunks.
+    /// Its segments and their chunks.
     pub toc: PackToc,
 }
 
 impl ContainerBuilder {
-    /// Starts a container in `buffer`, which is emptied but keeps its room.
+    /// Starts a container in `buffer`, whose memory is reused.
     pub fn new(kind: ContainerKind, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(HEADER_LEN_BYTES, 0);
@@ -77,8 +76,7 @@ impl ContainerBuilder {
         };
         self.digest.update(&frame.encode());
         if codec == SegmentCodec::Raw && !chunks.is_empty() {
-            // Ids determine a raw body, so hashing them is as good as hashing it again, and much
-            // quicker.
+            // Ids determine a raw body, so their hash serves as well, and is much faster.
             for chunk in &chunks {
                 self.digest
                     .update(&[chunk.kind as u8])
@@ -97,14 +95,14 @@ impl ContainerBuilder {
         self.frames.push(frame);
     }
 
-    /// Seals a data or meta pack, whose table of contents follows from what was pushed.
+    /// Seals a data or meta pack, whose table of contents lists the pushed segments.
     pub fn finish_pack(self, keys: &SealKeys, random: &[u8; 32]) -> Sealed {
         let toc = codec::encode(&self.toc);
         self.finish(keys, random, &toc)
     }
 
-    /// Seals everything; `random` must be fresh, and repeats do no harm as long as the content
-    /// differs.
+    /// Seals the container; `random` must be fresh, but a repeated one is harmless as long as the
+    /// content differs.
     pub fn finish(mut self, keys: &SealKeys, random: &[u8; 32], toc: &[u8]) -> Sealed {
         self.digest.update(toc);
         let (salt, key) = keys.new_container(self.kind, random, self.digest.finalize().as_bytes());

@@ -1,5 +1,6 @@
-//! The one sealed container: building, opening and walking it, in memory. Spec:
-//! `format-spec/04-container.md`.
+//! Sealed container: building, opening and walking it, in memory.
+//!
+//! Spec: `format-spec/04-container.md`.
 
 mod build;
 mod open;

@@ -1,4 +1,5 @@
-//! Opening a container: by its header or salt, piece by piece, or walking it from the front.
+//! Opener of containers, by header or salt: opens single parts, or walks the segments from the
+//! front.
 
 use crate::compress::SegmentDecompressor;
 use crate::crypto::container_keys::{OpenKeys, commitment};
@@ -13,16 +14,16 @@ use crate::format::limits;
 /// Why a container could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
-    /// A structure in it is not what it should be.
+    /// A structure in it breaks a rule of the format.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// Its bytes were changed.
+    /// The authentication of a part failed.
     #[error("{0} is damaged: authentication failed")]
     Damaged(&'static str),
-    /// Its header belongs to other keys or another repository.
+    /// Its header is of other keys or another repository.
     #[error("the container was sealed with another key or for another repository")]
     ForeignKey,
-    /// It holds something else.
+    /// It is of another kind than expected.
     #[error("the container is of another kind than its place says")]
     WrongKind,
     /// It ends too early.
@@ -37,8 +38,8 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Makes the opener of a container by its first bytes; the key's commitment is compared before
-    /// anything is opened.
+    /// Makes the opener of a container from its first bytes; compares the key's commitment before
+    /// any part is opened.
     pub fn from_header(
         keys: &OpenKeys,
         kind: ContainerKind,
@@ -102,7 +103,7 @@ impl Opener {
         Ok(buffer)
     }
 
-    /// Opens trailer and table of contents of a container that is wholly in memory.
+    /// Opens trailer and table of contents of a whole container in memory.
     pub fn whole_toc(&self, bytes: &[u8]) -> Result<(Trailer, Vec<u8>), ContainerError> {
         let trailer_at = bytes.len().checked_sub(TRAILER_LEN_BYTES).ok_or(ContainerError::Short)?;
         let trailer = self.trailer(&bytes[trailer_at..], bytes.len() as u64)?;
@@ -123,8 +124,7 @@ impl Opener {
         Ok(Frame::decode(plain)?)
     }
 
-    /// Opens the segment whose frame starts at `offset`, in place; returns its body as it is
-    /// compressed.
+    /// Opens the segment whose frame starts at `offset`, in place; returns its compressed body.
     pub fn compressed_segment<'s>(
         &self,
         offset: u64,
@@ -138,7 +138,7 @@ impl Opener {
     }
 
     /// Opens and decompresses the segment whose frame starts at `offset`; `stored` holds frame and
-    /// body and is overwritten.
+    /// body, and is overwritten.
     ///
     /// The raw bytes replace the content of `out`.
     pub fn segment(
@@ -166,19 +166,18 @@ fn damaged(part: &'static str) -> impl Fn(OpenError) -> ContainerError {
 
 /// A segment found by walking a container from the front.
 pub struct Walked {
-    /// Where its frame starts in the container, in bytes.
+    /// Offset of its frame in the container, in bytes.
     pub offset: u64,
     /// Its frame.
     pub frame: Frame,
-    /// Its raw bytes, or why they could not be had.
+    /// Its raw bytes, or the error if they cannot be opened.
     pub raw: Result<Vec<u8>, ContainerError>,
 }
 
-/// Walks a container that may be cut or damaged: yields every segment whose frame holds, in order,
-/// one at a time.
+/// Walks a container that may be truncated or damaged: yields, in order, every segment with a valid
+/// frame.
 ///
-/// Walking ends at the first frame that is invalid: after the last segment that is the table of
-/// contents.
+/// The walk ends at the first invalid frame. In an intact container that is the table of contents.
 pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Walked> + 'a {
     let mut decompressor = SegmentDecompressor::default();
     let mut offset = HEADER_LEN_BYTES;
@@ -199,7 +198,7 @@ pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Wal
 }
 
 impl Opener {
-    /// Opens the table of contents of a pack that is wholly in memory and checks it.
+    /// Opens and checks the table of contents of a whole pack in memory.
     pub fn pack_toc(&self, bytes: &[u8]) -> Result<PackToc, ContainerError> {
         let (trailer, toc) = self.whole_toc(bytes)?;
         self.parse_pack_toc(&trailer, &toc)
@@ -213,8 +212,8 @@ impl Opener {
     }
 }
 
-/// Checks that a pack's segments lie without gaps from the header to the table of contents, and
-/// that counts, lengths and kinds of chunks fit trailer and container.
+/// Checks that a pack's segments fill it without gaps from the header to the table of contents, and
+/// that counts, lengths and kinds of chunks match trailer and container.
 fn check_pack_toc(
     kind: ContainerKind,
     trailer: &Trailer,

@@ -1,4 +1,4 @@
-//! Raw segments: chunks, then a table of their lengths, then the table's length.
+//! Raw segment: chunks, a table of their lengths, and the table's length.
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use crate::format::container::{ChunkKind, ChunkRecord, SEGMENT_TABLE_LEN_BYTES, 
 use crate::format::limits;
 use crate::id::ChunkId;
 
-/// A raw segment in the making.
+/// A raw segment that is being built.
 pub struct SegmentBuilder {
     raw: Vec<u8>,
     chunks: Vec<ChunkRecord>,
 }
 
 impl SegmentBuilder {
-    /// Starts a segment in `buffer`, which is emptied but keeps its room.
+    /// Starts a segment in `buffer`, whose memory is reused.
     pub fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         Self { raw: buffer, chunks: Vec::new() }
     }
 
-    /// Returns the bytes of all chunks so far.
+    /// Returns the length of all chunks so far in bytes.
     pub fn len_bytes(&self) -> usize {
         self.raw.len()
     }
@@ -30,7 +30,7 @@ impl SegmentBuilder {
         self.chunks.is_empty()
     }
 
-    /// Returns whether another chunk would be one too many.
+    /// Returns whether the segment has the largest number of chunks.
     pub fn is_full(&self) -> bool {
         self.chunks.len() >= limits::CHUNKS_PER_SEGMENT_MAX
     }
@@ -56,7 +56,7 @@ impl SegmentBuilder {
     }
 }
 
-/// A decoded segment: its raw bytes and where its chunks lie in them.
+/// A decoded segment: its raw bytes and the ranges of its chunks.
 pub struct Segment {
     raw: Vec<u8>,
     chunks: Vec<(ChunkKind, Range<usize>)>,
@@ -109,7 +109,7 @@ impl Segment {
         self.raw.capacity() + self.chunks.len() * size_of::<(ChunkKind, Range<usize>)>()
     }
 
-    /// Gives the buffer back.
+    /// Returns the buffer for reuse.
     pub fn into_buffer(self) -> Vec<u8> {
         self.raw
     }

@@ -1,4 +1,4 @@
-//! Containers that hold one structure: snapshots and configs.
+//! Containers that hold one structure, such as snapshots and configs.
 
 use super::build::{ContainerBuilder, Sealed};
 use super::open::{ContainerError, Opener};

@@ -8,8 +8,8 @@ use crate::crypto::ids::IdKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, SegmentRecord};
 
-/// Opens every part of a pack that is wholly in memory and checks that header, frames, segments,
-/// chunk ids, table of contents and trailer agree; returns the table of contents.
+/// Opens every part of a whole pack in memory and checks that header, frames, segments, chunk ids,
+/// table of contents and trailer agree; returns the table of contents.
 ///
 /// Spec: `format-spec/04-container.md`, section "What a checker checks".
 pub fn verify_pack(
@@ -32,7 +32,8 @@ pub fn verify_pack(
     Ok(toc)
 }
 
-/// Checks a raw segment against its frame, its line in the table of contents, and the ids in it.
+/// Checks a raw segment against its frame, its record in the table of contents, and its chunks'
+/// ids.
 pub fn verify_segment(
     ids: &IdKeys,
     record: &SegmentRecord,

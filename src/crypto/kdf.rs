@@ -1,5 +1,6 @@
-//! The one key derivation: BLAKE3's `derive_key` over length-prefixed inputs. Spec:
-//! `format-spec/03-primitives.md`.
+//! Key derivation: BLAKE3's `derive_key` over length-prefixed inputs.
+//!
+//! Spec: `format-spec/03-primitives.md`.
 
 use zeroize::{Zeroize, Zeroizing};
 

@@ -1,4 +1,6 @@
-//! Passphrases: Argon2id to a wrapping key. Spec: `format-spec/10-keys.md`.
+//! Passphrases: Argon2id to a wrapping key.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 
@@ -8,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// Memory in KiB, passes and lanes of a normal slot: RFC 9106's recommendation for small machines.
 pub const KDF_STANDARD: (u32, u32, u32) = (64 << 10, 3, 4);
-/// The same for `--kdf strong`.
+/// Memory in KiB, passes and lanes of a slot with `--kdf strong`.
 pub const KDF_STRONG: (u32, u32, u32) = (1 << 20, 3, 4);
 
 /// Derives the wrapping key of a passphrase slot; the parameters were checked by

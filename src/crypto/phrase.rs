@@ -1,6 +1,8 @@
 //! Key files and recovery kits: 32 random bytes as 24 words with a checksum (BIP 39, English).
 //!
-//! One textual form for both, so that a typed-in kit is a key file. Spec: `format-spec/10-keys.md`.
+//! Both have the same form, so that a typed-in kit is a key file.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use bip39::{Language, Mnemonic};
 use zeroize::Zeroizing;
@@ -16,7 +18,7 @@ pub enum PhraseError {
     /// A word is not in the list.
     #[error("word {0} is not in the word list")]
     UnknownWord(usize),
-    /// All words are known, but they do not belong together.
+    /// All words are in the list, but the checksum is wrong.
     #[error("the checksum does not fit: a word is wrong or two are swapped")]
     Checksum,
 }
@@ -25,7 +27,8 @@ pub enum PhraseError {
 pub fn words_of(secret: &Key) -> Zeroizing<String> {
     let mnemonic =
         Mnemonic::from_entropy_in(Language::English, &**secret).expect("32 bytes make 24 words");
-    // Never longer, so that no copy of a part is left behind: the longest word has eight letters.
+    // The text never grows beyond its capacity, so that no copy of a part stays in memory: the
+    // longest word has eight letters.
     let mut words = Zeroizing::new(String::with_capacity(24 * 9));
     for (at, word) in mnemonic.words().enumerate() {
         match at {

@@ -8,7 +8,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Tag};
 use super::kdf::Key;
 use crate::format::container::TAG_LEN_BYTES;
 
-/// What a sealed part is; the first byte of its nonce.
+/// Kind of a sealed part, which is the first byte of its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Part {

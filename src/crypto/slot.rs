@@ -1,4 +1,6 @@
-//! Wrapping and unwrapping of key slots. Spec: `format-spec/10-keys.md`.
+//! Wrapping and unwrapping of key slots.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use zeroize::Zeroizing;
 
@@ -11,7 +13,7 @@ use crate::format::container::TAG_LEN_BYTES;
 use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
 use crate::id::{RepositoryId, SlotId};
 
-/// What a user gives to open a slot.
+/// The secret of a slot.
 pub enum Secret {
     /// A passphrase, as typed.
     Passphrase(Zeroizing<String>),
@@ -19,11 +21,11 @@ pub enum Secret {
     KeyFile(Key),
 }
 
-/// What the wrapping key of a new slot is derived from.
+/// Inputs of the wrapping key of a new slot.
 pub struct Wrapping<'a> {
-    /// What the user will give to open the slot.
+    /// The secret that will open the slot.
     pub secret: &'a Secret,
-    /// How the key is derived; of the secret's kind.
+    /// The derivation, which must be of the secret's kind.
     pub kdf: SlotKdf,
     /// Fresh randomness.
     pub salt: [u8; 32],
@@ -102,8 +104,10 @@ pub fn unwrap(slot: &Slot, secret: &Secret) -> Result<Option<Bundle>, DecodeErro
     codec::decode("key bundle", plain).map(Some)
 }
 
-/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's
-/// keys, or was changed anywhere since: so slots can be checked without their secrets.
+/// Opens the information that `key list` shows.
+///
+/// Fails if the slot was not made by a holder of the repository's keys, or was changed in any part
+/// since. So slots can be checked without their secrets.
 pub fn open_info(keys: &SlotKeys, slot: &Slot) -> Result<SlotInfo, DecodeError> {
     let mut sealed = slot.sealed_info.clone();
     let plain = Sealer::new(&keys.info_key(&slot.salt), &slot.info_associated_data())

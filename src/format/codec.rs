@@ -1,5 +1,4 @@
-//! The one place that knows how structures become bytes: bincode 2, `standard()` configuration, one
-//! encoding per value.
+//! Codec of stored structures: bincode 2, `standard()` configuration, with one encoding per value.
 //!
 //! Spec: `format-spec/02-codec.md`. The crate is unmaintained; that chapter describes the bytes
 //! completely.
@@ -23,12 +22,12 @@ impl DecodeError {
         Self { what, why }
     }
 
-    /// Builds the error for a structure that says that another version of the format made it.
+    /// Builds the error for a structure of another version of the format.
     pub const fn another_version(what: &'static str) -> Self {
         Self::new(what, ANOTHER_VERSION)
     }
 
-    /// Returns whether the bytes may be sound, for a program of another version.
+    /// Returns whether the bytes may be valid for another version of the program.
     pub fn is_another_version(&self) -> bool {
         self.why == ANOTHER_VERSION
     }

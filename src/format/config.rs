@@ -1,5 +1,6 @@
-//! The repository's own settings, fixed at `init` or changed by a later numbered config. Spec:
-//! `format-spec/09-config.md`.
+//! Configuration of a repository, fixed at `init` or changed by a later numbered config.
+//!
+//! Spec: `format-spec/09-config.md`.
 
 use bincode::{Decode, Encode};
 
@@ -7,7 +8,7 @@ use super::codec::{self, DecodeError};
 use super::entry::{Extension, Timestamp, are_readable};
 use crate::id::RepositoryId;
 
-/// How files are cut into chunks.
+/// Profile of chunk sizes: least, average, most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Profile {
     /// 16 KiB, 64 KiB, 256 KiB.
@@ -42,11 +43,11 @@ pub struct Config {
     pub repository: RepositoryId,
     /// `n` of `config/<n>`, from 1.
     pub number: u64,
-    /// When it was made.
+    /// Time of its creation.
     pub created: Timestamp,
     /// Program and version that made it.
     pub program: String,
-    /// How files are cut.
+    /// Chunk sizes.
     pub profile: Profile,
     /// Features without which nothing may be read.
     pub read_critical: u64,
@@ -79,7 +80,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses to write to a repository with features that this version does not know.
+    /// Fails if the repository demands a feature for writing that this version does not have.
     pub fn check_writable(&self) -> Result<(), DecodeError> {
         if self.write_critical != 0 {
             return Err(DecodeError::new(

@@ -1,5 +1,6 @@
-//! One directory entry: everything that a Unix file system holds about a name. Spec:
-//! `format-spec/07-trees.md`.
+//! Directory entry: all that a Unix file system holds about a name.
+//!
+//! Spec: `format-spec/07-trees.md`.
 
 use bincode::{Decode, Encode};
 
@@ -16,7 +17,7 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
-/// What an entry is.
+/// Type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum EntryKind {
     /// A regular file.
@@ -61,7 +62,7 @@ impl Ref {
         }
     }
 
-    /// Returns whether it covers nothing, which no valid entry holds.
+    /// Returns whether it covers no bytes, which is not valid in an entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -108,20 +109,19 @@ pub mod entry_flag {
 /// An extension that a later version may define.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Extension {
-    /// What it is; from [`EXTENSION_CRITICAL_MIN`] on a reader that does not know it must refuse.
+    /// Its meaning; a reader must refuse unknown ones from [`EXTENSION_CRITICAL_MIN`] on.
     pub tag: u16,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Returns whether `extensions` are sorted, each tag once, and none of them must be known to read
-/// on.
+/// Returns whether `extensions` are sorted without duplicates, and none of them is critical.
 pub fn are_readable(extensions: &[Extension]) -> bool {
     extensions.is_sorted_by(|a, b| a.tag < b.tag)
         && extensions.iter().all(|extension| extension.tag < EXTENSION_CRITICAL_MIN)
 }
 
-/// Extension tags from here on are critical: a reader that does not know one must refuse.
+/// First critical extension tag: a reader must refuse unknown ones from here on.
 pub const EXTENSION_CRITICAL_MIN: u16 = 0x8000;
 
 /// One name in a directory.
@@ -145,7 +145,7 @@ pub struct Entry {
     pub mtime: Timestamp,
     /// Last change of the inode; only compared, never restored.
     pub ctime: Timestamp,
-    /// Creation, where the file system tells.
+    /// Creation, if the file system records it.
     pub btime: Option<Timestamp>,
     /// Length of the content in bytes (files and symbolic links; else 0).
     pub size: u64,
@@ -165,7 +165,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Checks everything about one entry that its types do not.
+    /// Checks the rules for one entry that its types do not enforce.
     ///
     /// `strings` is the number of strings in its node. A reader refuses an entry that fails: it is
     /// damaged or forged.

@@ -1,4 +1,6 @@
-//! Records of collectors. Spec: `format-spec/13-commit.md`, section 2.2.
+//! Records of collectors.
+//!
+//! Spec: `format-spec/13-commit.md`, section 2.2.
 
 use bincode::{Decode, Encode};
 
@@ -22,49 +24,49 @@ pub struct Victim {
 pub struct Removal {
     /// Packs, ascending.
     pub packs: Vec<Victim>,
-    /// Forgotten snapshots that cease to be roots, ascending.
+    /// Forgotten snapshots that are roots no longer, ascending.
     pub snapshots: Vec<SnapshotId>,
 }
 
 impl Removal {
-    /// Returns whether nothing else is removed than what `other` removes.
+    /// Returns whether `other` removes all that this removes.
     pub fn is_within(&self, other: &Self) -> bool {
         self.packs.iter().all(|victim| other.packs.binary_search(victim).is_ok())
             && self.snapshots.iter().all(|id| other.snapshots.binary_search(id).is_ok())
     }
 
-    /// Returns whether nothing is removed.
+    /// Returns whether it removes nothing.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.snapshots.is_empty()
     }
 }
 
-/// What a collector wants to remove.
+/// Content of the first record of a generation, which opens it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Condemned {
-    /// Records of generations below this may be gone.
+    /// Records of generations below this may have been trimmed.
     pub oldest: u64,
-    /// What is to be removed.
+    /// What the collector wants to remove.
     pub removal: Removal,
 }
 
-/// What is left when a generation is finished.
+/// Content of the last record of a generation, which ends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Done {
     /// Runs that name no pack which this generation or an earlier one removed.
     pub runs: Vec<ObjectId>,
 }
 
-/// The content of a collector's record; the object's name says which it must be.
+/// The content of a collector's record; it must match the word in the object's name.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum RecordContent {
-    /// A generation is opened.
+    /// Opens a generation.
     Condemned(Condemned),
-    /// This will be removed, and nothing else.
+    /// The verdict to remove exactly this.
     Go(Removal),
-    /// Nothing will be removed.
+    /// The verdict to remove nothing.
     Cancel,
-    /// Everything is removed.
+    /// The removal is finished.
     Done(Done),
 }
 
@@ -84,9 +86,9 @@ impl RecordContent {
 pub struct CollectorRecord {
     /// The generation.
     pub number: u64,
-    /// When it was made, by the collector's clock.
+    /// Time by the collector's clock.
     pub created: Timestamp,
-    /// What it records.
+    /// Its content.
     pub content: RecordContent,
 }
 

@@ -1,4 +1,6 @@
-//! What a running backup relies on. Spec: `format-spec/13-commit.md`, section 2.1.
+//! Intent: what a running backup relies on.
+//!
+//! Spec: `format-spec/13-commit.md`, section 2.1.
 
 use bincode::{Decode, Encode};
 
@@ -14,9 +16,9 @@ pub struct Intent {
     pub session: SnapshotId,
     /// Counts the session's intents from 0.
     pub number: u64,
-    /// When it was made, by the writer's clock.
+    /// Time by the writer's clock.
     pub created: Timestamp,
-    /// Name of the host.
+    /// Host name.
     pub host: String,
     /// The highest generation that the session has respected.
     pub generation: u64,

@@ -1,4 +1,6 @@
-//! Sizes and counts that every reader enforces. Spec: `format-spec/11-limits.md`.
+//! Limits of sizes and counts that every reader enforces.
+//!
+//! Spec: `format-spec/11-limits.md`.
 
 /// Longest encoded structure in bytes (codec input).
 pub const STRUCTURE_LEN_MAX_BYTES: usize = 64 << 20;
@@ -13,7 +15,7 @@ pub const CHUNKS_PER_SEGMENT_MAX: usize = 65_535;
 pub const NAME_LEN_MAX_BYTES: usize = 4_096;
 /// Longest path of a directory that is read or written, from the root of its snapshot, in bytes.
 pub const PATH_LEN_MAX_BYTES: usize = 16 << 20;
-/// Files up to this many bytes live in their directory's node.
+/// Longest file that is stored in its directory's node, in bytes.
 pub const INLINE_LEN_MAX_BYTES: usize = 512;
 /// Most references kept in an entry itself; longer lists become a list tree.
 pub const INLINE_REFS_MAX: usize = 16;
@@ -37,7 +39,7 @@ pub const LIST_NODE_MIN: usize = 64;
 pub const LIST_SPLIT_BELOW: u32 = 1 << 24;
 /// Most levels of inner nodes in one directory or list.
 pub const TREE_LEVELS_MAX: usize = 8;
-/// Most problems that a snapshot keeps in words.
+/// Most problems that a snapshot lists with their messages.
 pub const SNAPSHOT_PROBLEMS_MAX: usize = 1_000;
 /// Most bytes of the paths and messages of those problems, so that any snapshot fits into a
 /// segment.
@@ -48,7 +50,7 @@ pub const TOMBSTONE_LEN_MAX_BYTES: usize = 64 << 10;
 pub const SLOTS_MAX: usize = 64;
 /// Longest key slot in bytes.
 pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;
-/// Highest place of a snapshot in its chain; none follows it.
+/// Highest sequence number of a snapshot in its chain; none follows it.
 pub const SEQUENCE_MAX: u64 = (1 << 63) - 1;
 /// Highest generation of collectors, so that no sum of such numbers overflows.
 pub const GENERATION_MAX: u64 = 1 << 62;

@@ -1,6 +1,8 @@
 //! Stored structures and their bytes: values in, bytes out, and back.
 //!
-//! Nothing here opens a file, asks for the time or draws randomness. Spec: `format-spec/`.
+//! This code opens no files, reads no clocks and draws no randomness.
+//!
+//! Spec: `format-spec/`.
 
 pub mod codec;
 pub mod config;

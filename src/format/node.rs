@@ -1,4 +1,6 @@
-//! Nodes of directories and of long chunk lists. Spec: `format-spec/07-trees.md`.
+//! Nodes of directories and of long chunk lists.
+//!
+//! Spec: `format-spec/07-trees.md`.
 
 use bincode::{Decode, Encode};
 

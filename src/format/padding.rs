@@ -1,5 +1,6 @@
-//! How long a container is made, so that its length says little. Spec:
-//! `format-spec/04-container.md`, section "Padding".
+//! Padded length of containers, so that the length reveals little.
+//!
+//! Spec: `format-spec/04-container.md`, section "Padding".
 
 /// Coarsest rounding in bytes.
 const GRANULARITY_MAX_BYTES: u64 = 64 << 10;

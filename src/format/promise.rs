@@ -1,21 +1,22 @@
-//! Promises: what the parent of a node says of it, and the one place where that is compared.
+//! Promises: what the parent of a node states about it, and the comparison with the node.
 //!
-//! A node is whole by itself, as its id says; what is wrong then is what refers to it. Spec:
-//! `format-spec/07-trees.md`, sections 1, 5 and 6.
+//! A node is authentic by its id, so if a promise does not match, the fault is in the parent.
+//!
+//! Spec: `format-spec/07-trees.md`, sections 1, 5 and 6.
 
 use super::codec::DecodeError;
 use super::node::{ListNode, TreeNode};
 
-/// What an inner node of a directory says of one of its children.
+/// What an inner node of a directory states about one of its children.
 ///
-/// Of a directory's top node nothing is said: the default.
+/// The default states nothing, for a directory's top node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TreePromise<'a> {
     /// Its level.
     pub level: Option<u8>,
     /// Its first name.
     pub first_name: Option<&'a [u8]>,
-    /// The first name of the next child: all names are less.
+    /// The first name of the next child; all names in the node are less.
     pub before: Option<&'a [u8]>,
 }
 
@@ -48,12 +49,12 @@ impl TreePromise<'_> {
     }
 }
 
-/// What the parent of a node of a file's chunk list says of it.
+/// What the parent of a node of a chunk list states about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListPromise {
     /// Its level; `None` for the top node.
     pub level: Option<u8>,
-    /// How many bytes of the file it covers, if that is said.
+    /// Number of the file's bytes that it covers, if it is stated.
     pub bytes: Option<u64>,
 }
 

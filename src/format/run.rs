@@ -1,4 +1,6 @@
-//! Index runs: where chunks are, sorted by id in two parts. Spec: `format-spec/06-index.md`.
+//! Index runs: records of the places of chunks, sorted by id in two parts.
+//!
+//! Spec: `format-spec/06-index.md`.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -28,16 +30,16 @@ pub mod record_at {
     pub const CHUNK: usize = 42;
 }
 
-/// Where a chunk is.
+/// Record of the place of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRecord {
     /// The chunk.
     pub id: ChunkId,
     /// Position of its pack in the run's table (24 bits).
     pub pack: u32,
-    /// Where its segment's frame starts in the pack, in bytes.
+    /// Offset of its segment's frame in the pack, in bytes.
     pub offset: u32,
-    /// Bytes of frame and segment in the pack (24 bits; segments are at most 8 MiB).
+    /// Length of frame and segment in the pack in bytes (24 bits; segments are at most 8 MiB).
     pub stored_len: u32,
     /// Its position in the segment.
     pub chunk: u16,
@@ -68,7 +70,7 @@ impl RunRecord {
     }
 }
 
-/// Which class a pack belongs to.
+/// Class of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub enum PackClass {
     /// `data/`: file content.
@@ -117,14 +119,14 @@ pub struct BlockPlace {
     pub class: PackClass,
     /// The position of its first record among all of the run's.
     pub first_record: u64,
-    /// How many records it has.
+    /// Number of its records.
     pub records: usize,
-    /// Where its frame starts in the run, in bytes.
+    /// Offset of its frame in the run, in bytes.
     pub offset: u64,
 }
 
 impl BlockPlace {
-    /// Returns the bytes of its frame and body.
+    /// Returns the length of its frame and body in bytes.
     pub fn stored_len(&self) -> usize {
         FRAME_LEN_BYTES + self.records * RECORD_LEN_BYTES + TAG_LEN_BYTES
     }
@@ -143,7 +145,7 @@ impl RunToc {
             return Err(DecodeError::new("index run table", "a generation above the limit"));
         }
         let (data, meta) = toc.fences.split_at(data as usize);
-        // Honest ids are hashes: of two neighbours with the same fence one was forged, to slow down
+        // Ids are hashes: if two neighbours have the same fence, one was forged, to slow down
         // lookups.
         if ![data, meta].iter().all(|fences| fences.is_sorted_by(|a, b| a < b)) {
             return Err(DecodeError::new("index run table", "fences do not ascend"));
@@ -170,7 +172,7 @@ impl RunToc {
         Ok(())
     }
 
-    /// Returns the records of both parts.
+    /// Returns the number of records in both parts.
     pub fn record_count(&self) -> u64 {
         self.data_records + self.meta_records
     }
@@ -196,13 +198,13 @@ impl RunToc {
         BlockPlace { class, first_record, records, offset: offset_of(first_record, at) }
     }
 
-    /// Returns where the records of packs in `meta/` start in the run, in bytes: from here on
-    /// is all that reading trees needs.
+    /// Returns the offset in the run of the records of packs in `meta/`, in bytes: reads of trees
+    /// need only the bytes from here on.
     pub fn meta_offset(&self) -> u64 {
         offset_of(self.data_records, self.blocks(PackClass::Data).end)
     }
 
-    /// Returns where the table of contents starts in the run, in bytes.
+    /// Returns the offset of the table of contents in the run, in bytes.
     fn blocks_end(&self) -> u64 {
         offset_of(self.record_count(), self.fences.len())
     }
@@ -256,7 +258,7 @@ impl RunToc {
     }
 }
 
-/// Returns how many blocks a part of so many records has.
+/// Returns the number of blocks of a part with so many records.
 fn blocks_of(records: u64) -> u64 {
     records.div_ceil(RECORDS_PER_BLOCK as u64)
 }

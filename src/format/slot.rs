@@ -1,5 +1,6 @@
-//! A key slot: a bundle of keys wrapped under a passphrase or a key file. Spec:
-//! `format-spec/10-keys.md`.
+//! Key slot: a bundle of keys that is wrapped under a passphrase or a key file.
+//!
+//! Spec: `format-spec/10-keys.md`.
 
 use bincode::{Decode, Encode};
 use zeroize::Zeroize;
@@ -12,7 +13,7 @@ use crate::id::RepositoryId;
 /// First bytes of every key slot.
 pub const SLOT_MAGIC: [u8; 8] = [0x93, b'D', b'K', b'E', b'Y', 0x0d, 0x0a, 0x1a];
 
-/// How the wrapping key is made.
+/// Derivation of the wrapping key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum SlotKdf {
     /// Argon2id over a passphrase.
@@ -49,7 +50,7 @@ impl SlotKdf {
 }
 
 impl SlotKdf {
-    /// Returns how much work trying a secret is, in KiB of memory times passes.
+    /// Returns the work of trying a secret, in KiB of memory times passes.
     pub fn cost(&self) -> u64 {
         match *self {
             Self::Passphrase { memory_kib, passes, .. } => {
@@ -65,7 +66,7 @@ impl SlotKdf {
 pub struct Slot {
     /// The repository it opens.
     pub repository: RepositoryId,
-    /// How the wrapping key is made.
+    /// Derivation of the wrapping key.
     pub kdf: SlotKdf,
     /// Salt of the derivation.
     pub salt: [u8; 32],
@@ -114,7 +115,7 @@ impl Slot {
     }
 }
 
-/// What a slot opens. More capabilities than `Full` are reserved.
+/// The keys in a slot. Other capabilities than `Full` are reserved.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Bundle {
     /// Everything: the master key of the repository and the signing seed.
@@ -131,11 +132,11 @@ impl Drop for Bundle {
     }
 }
 
-/// What `key list` shows of a slot.
+/// The part of a slot that `key list` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SlotInfo {
     /// A name that its owner chose.
     pub label: String,
-    /// When it was made.
+    /// Time of its creation.
     pub created: Timestamp,
 }

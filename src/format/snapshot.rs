@@ -1,4 +1,6 @@
-//! What a snapshot says about itself. Spec: `format-spec/08-snapshots.md`.
+//! Snapshot: the signed structure in a commit slot.
+//!
+//! Spec: `format-spec/08-snapshots.md`.
 
 use bincode::{Decode, Encode};
 
@@ -8,10 +10,10 @@ use super::limits;
 use super::node::Totals;
 use crate::id::{ChunkId, RepositoryId, SnapshotId};
 
-/// How the source stood still while it was read.
+/// Consistency of the source while it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Consistency {
-    /// Not at all: files were read one after the other.
+    /// None: files were read one after another.
     Live,
     /// A file-system snapshot was read.
     FileSystemSnapshot,
@@ -19,28 +21,28 @@ pub enum Consistency {
     Dump,
 }
 
-/// What one backup did.
+/// Numbers of one backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SnapshotStats {
-    /// Everything in the snapshot.
+    /// Sums over the snapshot.
     pub totals: Totals,
     /// Files that the parent did not have.
     pub files_new: u64,
     /// Files whose content or metadata differ from the parent's.
     pub files_changed: u64,
-    /// Files taken over from the parent.
+    /// Files that are unchanged since the parent.
     pub files_unchanged: u64,
     /// Bytes of file content that were read.
     pub bytes_read: u64,
     /// Chunks stored for the first time.
     pub chunks_new: u64,
-    /// Their bytes before compression.
+    /// Bytes of these chunks before compression.
     pub bytes_new_raw: u64,
     /// Bytes of packs and index runs that were written.
     pub bytes_stored: u64,
 }
 
-/// A source file that is not, or not wholly, in the snapshot.
+/// A source file that is missing or incomplete in the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SnapshotProblem {
     /// Raw bytes of its absolute path.
@@ -51,7 +53,7 @@ pub struct SnapshotProblem {
     pub message: String,
 }
 
-/// One snapshot, as it is signed.
+/// One snapshot in its signed form.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Snapshot {
     /// Its name.
@@ -68,7 +70,7 @@ pub struct Snapshot {
     pub sequence: u64,
     /// BLAKE3 of the signed bytes of this host's previous snapshot.
     pub previous: Option<[u8; 32]>,
-    /// The snapshot that unchanged files were taken over from.
+    /// The snapshot with which the sources were compared.
     pub parent: Option<SnapshotId>,
     /// When the backup began, by the host's clock.
     pub started: Timestamp,
@@ -82,11 +84,11 @@ pub struct Snapshot {
     pub tags: Vec<String>,
     /// The tree of `/`.
     pub root: ChunkId,
-    /// How the source stood still.
+    /// Consistency of the source.
     pub consistency: Consistency,
-    /// What the backup did.
+    /// Numbers of the backup.
     pub stats: SnapshotStats,
-    /// How many source files had problems.
+    /// Number of source files with problems.
     pub problem_count: u64,
     /// The first of them.
     pub problems: Vec<SnapshotProblem>,
@@ -106,16 +108,15 @@ pub enum CommitSlot {
         /// The signature.
         signature: [u8; 64],
     },
-    /// The slot was burnt by a collector: this snapshot will never exist.
+    /// A collector burnt the slot, so this snapshot will never exist.
     Aborted,
 }
 
-/// Tag of the extension that names the snapshot instead of which this one was made: the 16 bytes of
-/// its id.
+/// Tag of the extension with the id (16 bytes) of the damaged snapshot that this one replaces.
 pub const EXTENSION_INSTEAD_OF: u16 = 1;
 
 impl Snapshot {
-    /// Returns the damaged snapshot instead of which this one was made, if it was.
+    /// Returns the damaged snapshot that this one replaces, if it does.
     ///
     /// Spec: `format-spec/08-snapshots.md`, section 7.
     pub fn instead_of(&self) -> Option<SnapshotId> {

@@ -1,5 +1,6 @@
-//! What says that a snapshot was forgotten, by whom and when. Spec: `format-spec/08-snapshots.md`,
-//! section 5.
+//! Tombstone: the signed mark of a forgotten snapshot, with author and time.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 5.
 
 use bincode::{Decode, Encode};
 
@@ -8,15 +9,15 @@ use super::entry::{Extension, Timestamp, are_readable};
 use super::limits;
 use crate::id::{RepositoryId, SnapshotId};
 
-/// A forgotten snapshot's mark, as it is signed.
+/// A forgotten snapshot's mark in its signed form.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Tombstone {
     /// The snapshot that is forgotten.
     pub snapshot: SnapshotId,
     /// The repository that it belongs to.
     pub repository: RepositoryId,
-    /// BLAKE3 of the snapshot's signed bytes, so that the gap it leaves in its host's chain is
-    /// known; none if it could not be read.
+    /// BLAKE3 of the snapshot's signed bytes, which explains the gap in its host's chain; none if
+    /// it could not be read.
     pub hash: Option<[u8; 32]>,
     /// Name of the host on which it was forgotten.
     pub host: String,
@@ -24,9 +25,9 @@ pub struct Tombstone {
     pub user: String,
     /// Program and version.
     pub program: String,
-    /// When: never before the newest time that the store stated.
+    /// Time, not before the newest time of the store.
     pub forgotten: Timestamp,
-    /// Why, for people.
+    /// Reason for people to read.
     pub reason: String,
     /// Extensions, sorted by tag.
     pub extensions: Vec<Extension>,

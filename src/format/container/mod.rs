@@ -1,7 +1,8 @@
-//! The fixed layouts of the one sealed container: header, frame and trailer.
+//! Fixed layouts of the sealed container: header, frame and trailer.
 //!
-//! Pure layout: sealing and opening are in `crate::container`, and the encoded table of contents in
-//! a file of its own. Spec: `format-spec/04-container.md`.
+//! Sealing and opening are in `crate::container`, and the encoded table of contents is in `toc`.
+//!
+//! Spec: `format-spec/04-container.md`.
 
 mod toc;
 
@@ -74,7 +75,8 @@ pub mod trailer_at {
     pub const RESERVED_2: usize = 32;
 }
 
-/// What a container holds; part of its key, so one kind can never be read as another.
+/// Kind of a container; it is part of the key's derivation, so one kind can never be read as
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ContainerKind {
@@ -86,7 +88,7 @@ pub enum ContainerKind {
     IndexRun = 3,
     /// One snapshot.
     Snapshot = 4,
-    /// What a running backup relies on.
+    /// An intent: what a running backup relies on.
     Intent = 5,
     /// A record of a collector.
     CollectorRecord = 6,
@@ -116,10 +118,10 @@ impl ContainerKind {
     }
 }
 
-/// The clear first 128 bytes; all of them are authenticated with everything sealed after them.
+/// The first 128 bytes, in clear; all of them are authenticated with each sealed part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the container holds.
+    /// Kind of the container.
     pub kind: ContainerKind,
     /// Flag bits; none is defined yet.
     pub flags: u32,
@@ -187,26 +189,26 @@ impl Header {
     }
 }
 
-/// How a segment's body was made from its raw bytes.
+/// Encoding of a segment's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SegmentCodec {
-    /// As they are.
+    /// The raw bytes.
     Raw = 0,
     /// One zstd frame.
     Zstd = 1,
 }
 
-/// What precedes each segment, so that a container can be walked from the front.
+/// The frame before each segment, with which a container can be walked from the front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Length of the body in bytes, without its tag.
     pub body_len: u32,
     /// Length of the raw segment in bytes.
     pub raw_len: u32,
-    /// Chunks in the segment.
+    /// Number of chunks in the segment.
     pub chunk_count: u32,
-    /// How the body was made.
+    /// Encoding of the body.
     pub codec: SegmentCodec,
 }
 
@@ -255,7 +257,7 @@ impl Frame {
         Ok(frame)
     }
 
-    /// Returns the bytes that frame and segment take in the container.
+    /// Returns the length of frame and segment in the container in bytes.
     pub fn stored_len(&self) -> usize {
         FRAME_LEN_BYTES + self.body_len as usize + TAG_LEN_BYTES
     }
@@ -264,13 +266,13 @@ impl Frame {
 /// The last 64 bytes of a container, opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Where the sealed table of contents starts, in bytes.
+    /// Offset of the sealed table of contents in bytes.
     pub toc_offset: u64,
     /// Length of the table before sealing, in bytes, without padding.
     pub toc_len: u32,
-    /// Zero bytes sealed after the table.
+    /// Number of zero bytes that are sealed after the table.
     pub padding_len: u32,
-    /// Segments in the container.
+    /// Number of segments in the container.
     pub segment_count: u32,
     /// Sum of the raw lengths in bytes.
     pub raw_total: u64,
@@ -318,7 +320,7 @@ impl Trailer {
         Ok(trailer)
     }
 
-    /// Returns the bytes of the sealed table of contents: table, padding and tag.
+    /// Returns the length of the sealed table of contents in bytes: table, padding and tag.
     pub fn sealed_toc_len(&self) -> u64 {
         u64::from(self.toc_len) + u64::from(self.padding_len) + TAG_LEN_BYTES as u64
     }

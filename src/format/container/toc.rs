@@ -1,7 +1,7 @@
 //! Table of contents of a pack, and the table of each of its segments.
 //!
-//! A pack lists its chunks twice: at its end, so that one read tells where each is, and in each
-//! segment, so that a pack that was cut still yields its chunks.
+//! A pack lists its chunks twice: at its end, so that one read finds all of them, and in each
+//! segment, so that a truncated pack still yields its chunks.
 //!
 //! Spec: `format-spec/04-container.md`, sections 3 and 4.
 
@@ -11,10 +11,10 @@ use super::ContainerKind;
 use crate::format::codec::DecodeError;
 use crate::id::ChunkId;
 
-/// Bytes of the number that ends a raw segment: the length of its table.
+/// Length in bytes of the last field of a raw segment, which is the length of its table.
 pub const SEGMENT_TABLE_LEN_BYTES: usize = 4;
 
-/// What kind of bytes a chunk holds; each kind has its own id key.
+/// Kind of a chunk; each kind has its own id key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum ChunkKind {
     /// Part of a file's content.
@@ -28,7 +28,7 @@ pub enum ChunkKind {
 /// One chunk in a segment's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ChunkRecord {
-    /// What it holds.
+    /// Its kind.
     pub kind: ChunkKind,
     /// Its id.
     pub id: ChunkId,
@@ -37,8 +37,7 @@ pub struct ChunkRecord {
 }
 
 impl ChunkRecord {
-    /// Checks what no chunk may break, wherever it is listed: it is not empty, and its kind fits
-    /// the container.
+    /// Checks that the chunk is not empty, and its kind fits the container.
     pub fn check(&self, container: ContainerKind) -> Result<(), DecodeError> {
         let fits = (container == ContainerKind::Data) == (self.kind == ChunkKind::Data);
         if !fits || self.len == 0 {
@@ -54,9 +53,9 @@ impl ChunkRecord {
 /// One segment in a pack's table of contents.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentRecord {
-    /// Bytes that its frame and body take in the container.
+    /// Length of its frame and body in the container in bytes.
     pub stored_len: u32,
-    /// Its chunks, in order; together they are the raw segment before its own table.
+    /// Its chunks in order; together they are the raw segment without its table.
     pub chunks: Vec<ChunkRecord>,
 }
 
@@ -86,7 +85,7 @@ pub struct PackToc {
     pub segments: Vec<SegmentRecord>,
 }
 
-/// The chunk lengths that end each raw segment of a pack, so that a pack cut anywhere still yields
+/// The table of kinds and lengths that ends each raw segment, so that a truncated pack still yields
 /// its chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentTable {

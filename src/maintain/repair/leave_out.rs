@@ -176,7 +176,7 @@ impl Readable {
                             .saturating_sub(1)
                     });
                     self.pending
-                        .extend(promised.below(level, children).into_iter().skip(passed).rev());
+                        .extend(promised.children(level, children).into_iter().skip(passed).rev());
                 }
                 Some(leaf) => {
                     let mut entries = leaf_entries(leaf);
