@@ -30,7 +30,7 @@ use drumlin::maintain::check::{self, CheckOptions, Level};
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::gc::generations::{Generations, State};
+use drumlin::repo::gc::generations::{GenerationState, Generations};
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::write::Checkpoints;
 use drumlin::repo::{Error, Repository, snapshots};
@@ -266,7 +266,7 @@ fn repair_all(machine: &Arc<Repository>, options: &PruneOptions) -> Result<(), S
 /// Forgets the snapshots that the last verdict names.
 fn forget_what_is_decided(machine: &Arc<Repository>, now: Timestamp) -> Result<(), String> {
     let generations = Generations::list(machine).map_err(said)?;
-    let State::Unfinished(removal) =
+    let GenerationState::Unfinished(removal) =
         generations.state(machine, generations.highest()).map_err(said)?
     else {
         return Err("no verdict is unfinished".to_owned());
