@@ -14,9 +14,9 @@ use crate::repo::Repository;
 use crate::repo::open::witness::PolicyNote;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::trash::{self, Forgotten};
-use crate::retention::guard::{Applied, Excess, History, excess};
+use crate::retention::guard::{Applied, Excess, SeriesHistory, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
-use crate::retention::{Item, Policy, plan};
+use crate::retention::{DatedSnapshot, Policy, plan};
 
 /// How many tombstones without a snapshot are read at most.
 const REMOVED_READ_MAX: usize = 1_000;
@@ -45,12 +45,13 @@ impl<'a> Evidence<'a> {
     /// Returns what speaks against a group's plan.
     pub fn excess_of(&self, group: &Group) -> Option<Excess> {
         let policy = group.policy.as_ref()?;
-        let judge = |history: &History| excess(&group.items, &group.decisions, history, self.now_s);
+        let judge =
+            |history: &SeriesHistory| excess(&group.items, &group.decisions, history, self.now_s);
         let history = self.history_of(group);
         let found = judge(&history)?;
         match history.last.map_or_else(|| self.applied_before(group, policy), |_| None) {
             Some(at_s) => {
-                judge(&History { last: Some(Applied { at_s, is_same: true }), ..history })
+                judge(&SeriesHistory { last: Some(Applied { at_s, is_same: true }), ..history })
             }
             None => Some(found),
         }
@@ -60,8 +61,9 @@ impl<'a> Evidence<'a> {
     pub fn note_applied(&self, plan: &ForgetPlan) {
         let noted = plan.accepted().filter(|group| group.policy.is_some()).map(|group| {
             let mut moments = self.forgotten_of(group);
-            moments
-                .extend(group.items.iter().filter(|item| item.doubt.is_none()).map(Item::moment));
+            moments.extend(
+                group.items.iter().filter(|item| item.doubt.is_none()).map(DatedSnapshot::moment),
+            );
             let (series, reason) =
                 (series_name(&group.key, &group.scope), hash_of(&group.reason()));
             PolicyNote { series, at_s: self.now_s, reason, gap_s: usual_gap_s(&moments) }
@@ -71,7 +73,7 @@ impl<'a> Evidence<'a> {
 
     /// Returns what is known of a group's past: what was done to it by its own filter and grouping,
     /// or else by any others.
-    fn history_of(&self, group: &Group) -> History {
+    fn history_of(&self, group: &Group) -> SeriesHistory {
         let own = group.reason();
         let noted = self.repository.witness().policy_note(&series_name(&group.key, &group.scope));
         let gap_s = noted.as_ref().and_then(|noted| noted.gap_s);
@@ -90,7 +92,7 @@ impl<'a> Evidence<'a> {
         let others_s =
             others.into_iter().map(|one| one.forgotten.seconds).chain(self.noted_of_others(group));
         let last = last.or_else(|| others_s.max().map(|at_s| Applied { at_s, is_same: false }));
-        History { last, forgotten: self.forgotten_of(group), gap_s }
+        SeriesHistory { last, forgotten: self.forgotten_of(group), gap_s }
     }
 
     /// Returns the snapshots in the trash that belonged to a group.
@@ -149,7 +151,7 @@ impl<'a> Evidence<'a> {
             .max_by_key(|one| (one.forgotten, one.reason != own))
             .filter(|one| one.reason == own)?;
         let at_s = last.forgotten.seconds;
-        let old: Vec<Item> =
+        let old: Vec<DatedSnapshot> =
             group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
         let going =
             plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();

@@ -14,8 +14,8 @@ use crate::repo::snapshots::trash::{self, ForgetNote};
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::{Error, Repository, Result};
 use crate::retention::guard::Excess;
-use crate::retention::trust::{Claim, Verdict, judge};
-use crate::retention::{Decision, Doubt, Item, Keep, Policy, plan};
+use crate::retention::trust::{DateClaim, DateVerdict, judge};
+use crate::retention::{DatedSnapshot, Decision, Doubt, Keep, Policy, plan};
 
 pub use super::scope::{Filter, GroupBy, GroupKey, Scope};
 
@@ -41,7 +41,7 @@ pub struct Group {
     /// The snapshots, oldest first.
     pub snapshots: Vec<Snapshot>,
     /// What the policy knows of them, in the same order.
-    pub items: Vec<Item>,
+    pub items: Vec<DatedSnapshot>,
     /// What becomes of them, in the same order.
     pub decisions: Vec<Decision>,
     /// Why nothing of it is carried out.
@@ -212,7 +212,7 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
     let good: Vec<&Snapshot> =
         listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
-    let claims: Vec<Claim> =
+    let claims: Vec<DateClaim> =
         good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
     let judged = good.iter().zip(judge(&claims, now_s)).zip(&claims);
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
@@ -230,8 +230,8 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
             decisions: Vec::new(),
             refused: None,
         });
-        group.items.push(Item {
-            time_s: if let Verdict::Sure(time_s) = verdict {
+        group.items.push(DatedSnapshot {
+            time_s: if let DateVerdict::Sure(time_s) = verdict {
                 time_s
             } else {
                 snapshot.started.seconds
@@ -249,10 +249,10 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
 
 /// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec:
 /// `format-spec/08-snapshots.md`, section 7.
-fn verdict_on(snapshot: &Snapshot, verdict: Verdict) -> Verdict {
+fn verdict_on(snapshot: &Snapshot, verdict: DateVerdict) -> DateVerdict {
     match verdict {
-        Verdict::Doubtful(Doubt::Ahead) => verdict,
-        _ if snapshot.instead_of().is_some() => Verdict::Sure(snapshot.started.seconds),
+        DateVerdict::Doubtful(Doubt::Ahead) => verdict,
+        _ if snapshot.instead_of().is_some() => DateVerdict::Sure(snapshot.started.seconds),
         _ => verdict,
     }
 }
@@ -261,9 +261,9 @@ fn claim_of(
     listing: &Listing,
     snapshot: &Snapshot,
     series: &mut BTreeMap<GroupKey, usize>,
-) -> Claim {
+) -> DateClaim {
     let next = series.len();
-    Claim {
+    DateClaim {
         series: *series.entry(GroupKey::of(snapshot, GroupBy::DEFAULT)).or_insert(next),
         time_s: snapshot.started.seconds,
         ended_s: snapshot.ended.seconds.max(snapshot.started.seconds),

@@ -42,10 +42,10 @@ impl Marking<'_> {
         &self,
         snapshots: &[Snapshot],
         condemned: &mut HashSet<ObjectId>,
-        passed_over: Trouble,
+        passed_over: MarkFailure,
     ) -> Result<()> {
         match self.walk(snapshots, condemned)? {
-            Some(error) if trouble(&error) > passed_over => Err(error),
+            Some(error) if kind_of(&error) > passed_over => Err(error),
             _ => Ok(()),
         }
     }
@@ -73,7 +73,7 @@ impl Marking<'_> {
 
 /// What an error says of what was looked for, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum MarkFailure {
     /// It is lost.
     Lost,
     /// It is there, and cannot be read.
@@ -82,11 +82,11 @@ pub enum Trouble {
     Other,
 }
 
-fn trouble(error: &Error) -> Trouble {
+fn kind_of(error: &Error) -> MarkFailure {
     match error {
-        error if error.is_unreadable() => Trouble::Unreadable,
-        error if error.is_damage() && !error.is_of_index() => Trouble::Lost,
-        _ => Trouble::Other,
+        error if error.is_unreadable() => MarkFailure::Unreadable,
+        error if error.is_damage() && !error.is_of_index() => MarkFailure::Lost,
+        _ => MarkFailure::Other,
     }
 }
 
@@ -112,7 +112,7 @@ impl Marker<'_> {
     fn fail(&self, error: Error) {
         let mut failure = lock(&self.failure);
         // What is lost may be passed over; what could not be read just now may not.
-        if failure.as_ref().is_none_or(|known| trouble(known) < trouble(&error)) {
+        if failure.as_ref().is_none_or(|known| kind_of(known) < kind_of(&error)) {
             *failure = Some(error);
         }
     }

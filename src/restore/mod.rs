@@ -31,7 +31,7 @@
 //!
 //! This holds whenever the process dies. If the machine goes down during a restore, the mark on the
 //! target (see `mark`) makes the next run compare everything. At the end the disks are waited for
-//! (see `disks`) before the mark goes away and success is reported: what a restore has said to be
+//! (see `file_systems`) before the mark goes away and success is reported: what a restore has said to be
 //! there is there after power was lost. `verify` reads it from the disks again.
 //!
 //! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and
@@ -51,17 +51,17 @@ use std::sync::Arc;
 
 pub use self::error::{Error, Result};
 pub use self::needed_packs::{NeededPack, needed_packs};
-pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreReport};
+pub use self::options::{EntryAction, Overwrite, PlannedEntry, RestoreOptions, RestoreReport};
 
-use self::plan::coverage::{Ground, Standing};
-use self::target::dir::{Identity, TargetDir};
-use self::target::protected_dirs::OwnFolders;
+use self::plan::coverage::{SourceCoverage, SourceRelation};
+use self::target::dir::{InodeId, TargetDir};
+use self::target::protected_dirs::ProtectedDirs;
 use self::target::restore_mark::{self, Mark};
-use self::target::taken_over::Had;
-use self::write::context::{Context, Trust};
+use self::target::taken_over::DirAttributes;
+use self::write::context::{RestoreContext, StatTrust};
 use self::write::dir_finish::finish_shut;
-use self::write::pipeline::Planner;
-use self::write::source::Source;
+use self::write::source::RestoreSource;
+use self::write::walker::Walker;
 use self::write::{dry_run, orphan_links, verify, workers};
 use crate::format::entry::Xattr;
 use crate::format::snapshot::Snapshot;
@@ -89,51 +89,52 @@ pub fn run(
     }
     refuse_own(options)?;
     let trees = Trees::new(options.reader(repository)?);
-    let source = Source::find(&trees, snapshot, options)?;
+    let source = RestoreSource::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
-    let Opened { dir: target, is_new, mode } = open_target(&options.target).map_err(failed)?;
+    let OpenedTarget { dir: target, is_new, mode } =
+        open_target(&options.target).map_err(failed)?;
     let work = source.work(snapshot);
     let found = restore_mark::read(&target, &work);
     let is_ours = is_new || found.is_ours;
     let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
-    let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
-    let mut context = Context::new(trees, options, monitor, ground, source.scope());
-    context.trust = Trust::new(snapshot, found);
+    let coverage = SourceCoverage::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
+    let mut context = RestoreContext::new(trees, options, monitor, coverage, source.scope());
+    context.trust = StatTrust::new(snapshot, found);
     (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
-    let standing = context.ground.standing(&source.shown);
+    let relation = context.coverage.relation(&source.shown);
     let metadata = source
         .folder
         .clone()
         .map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
     let gets_all = |wanted: &Metadata| {
-        is_ours || standing != Standing::Above && looks_like(&target, mode, wanted)
+        is_ours || relation != SourceRelation::Above && looks_like(&target, mode, wanted)
     };
     let metadata = metadata.filter(gets_all).map(Box::new);
     let stat = target.stat_self().map_err(failed)?;
-    context.disks.note(&target, &stat).map_err(failed)?;
-    let root = TargetDir::root(target, &source.shown, standing, metadata).map_err(failed)?;
+    context.file_systems.note(&target, &stat).map_err(failed)?;
+    let root = TargetDir::root(target, &source.shown, relation, metadata).map_err(failed)?;
     if let Some(mode) = mode {
         let _ = root.mode_back.set(mode);
-        context.taken.note(&root, Had::from(&Stat { mode, ..stat }));
+        context.taken_over.note(&root, DirAttributes::from(&Stat { mode, ..stat }));
     }
     let done = restore(&context, &source, &root).and_then(|()| settle(&context, &source, &root));
     if let (Err(_), Some(mark)) = (&done, &context.mark) {
         mark.rest();
     }
-    let kept = context.taken.give_back(&context.host.dirs);
+    let kept = context.taken_over.give_back(&context.host.dirs);
     kept.into_iter().for_each(|(path, what)| context.report(&path, what));
     if done.is_ok() {
-        source.tell_unmatched(&context);
+        source.report_unmatched(&context);
     }
     done.map(|()| context.counts.report())
 }
 
 /// Waits for the disks, reads everything again if that is wanted, and lets the target go.
-fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+fn settle(context: &RestoreContext, source: &RestoreSource, root: &Arc<TargetDir>) -> Result<()> {
     let options = context.options;
     let sync = || {
-        context.disks.sync().map_err(|source| {
+        context.file_systems.sync().map_err(|source| {
             context.mark.iter().for_each(Mark::distrust);
             Error::Sync { path: options.target.clone(), source }
         })
@@ -151,12 +152,12 @@ fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<(
 
 /// Returns whether the target is the very folder that was backed up, so that everything goes back
 /// to where it came from.
-fn is_in_place(target: &Dir, source: &Source) -> std::io::Result<bool> {
+fn is_in_place(target: &Dir, source: &RestoreSource) -> std::io::Result<bool> {
     let shown = if source.shown.is_empty() { b"/" } else { &source.shown[..] };
     let Ok(from) = Dir::open_for_lookup(Path::new(std::ffi::OsStr::from_bytes(shown))) else {
         return Ok(false);
     };
-    Ok(Identity::from(&from.stat_self()?) == Identity::from(&target.stat_self()?))
+    Ok(InodeId::from(&from.stat_self()?) == InodeId::from(&target.stat_self()?))
 }
 
 /// Says what a restore would do, entry by entry in the order of names, without changing anything.
@@ -165,7 +166,7 @@ pub fn list(
     snapshot: &Snapshot,
     options: &RestoreOptions,
     monitor: &Monitor,
-    each: &mut dyn FnMut(Planned<'_>),
+    each: &mut dyn FnMut(PlannedEntry<'_>),
 ) -> Result<RestoreReport> {
     list_in(&Trees::new(options.reader(repository)?), snapshot, options, monitor, each)
 }
@@ -175,10 +176,10 @@ fn list_in(
     snapshot: &Snapshot,
     options: &RestoreOptions,
     monitor: &Monitor,
-    each: &mut dyn FnMut(Planned<'_>),
+    each: &mut dyn FnMut(PlannedEntry<'_>),
 ) -> Result<RestoreReport> {
     refuse_own(options)?;
-    let source = Source::find(trees, snapshot, options)?;
+    let source = RestoreSource::find(trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let target = match Dir::open(&options.target) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -190,25 +191,26 @@ fn list_in(
         .unwrap_or_default();
     let is_in_place =
         target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
-    let ground = Ground::new(snapshot, is_in_place);
+    let coverage = SourceCoverage::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
-    let mut context = Context::new(trees.clone(), &options, monitor, ground, source.scope());
-    context.trust = Trust::new(snapshot, found);
+    let mut context =
+        RestoreContext::new(trees.clone(), &options, monitor, coverage, source.scope());
+    context.trust = StatTrust::new(snapshot, found);
     source.expect_totals(&context);
-    let standing = context.ground.standing(&source.shown);
+    let relation = context.coverage.relation(&source.shown);
     let target = target
-        .map(|dir| TargetDir::root(dir, &source.shown, standing, None))
+        .map(|dir| TargetDir::root(dir, &source.shown, relation, None))
         .transpose()
         .map_err(failed)?;
     dry_run::list(&context, source.walk(&context)?, target, each)?;
-    source.tell_unmatched(&context);
+    source.report_unmatched(&context);
     Ok(context.counts.report())
 }
 
 /// Refuses a target in which the repository would be overwritten.
 pub fn refuse_own(options: &RestoreOptions) -> Result<()> {
     let path = || options.target.clone();
-    match OwnFolders::new(&options.own_folders).hold(&options.target) {
+    match ProtectedDirs::new(&options.own_dirs).contains_path(&options.target) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::OwnTarget { path: path() }),
         Err(source) => Err(Error::Target { path: path(), source }),
@@ -216,7 +218,7 @@ pub fn refuse_own(options: &RestoreOptions) -> Result<()> {
 }
 
 /// The target's folder.
-struct Opened {
+struct OpenedTarget {
     dir: Dir,
     /// Whether it was just made or is empty.
     is_new: bool,
@@ -225,7 +227,7 @@ struct Opened {
 }
 
 /// Opens the target's folder, which is made if it is missing.
-fn open_target(path: &Path) -> std::io::Result<Opened> {
+fn open_target(path: &Path) -> std::io::Result<OpenedTarget> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut mode = None;
     let dir = match Dir::open(path) {
@@ -251,7 +253,7 @@ fn open_target(path: &Path) -> std::io::Result<Opened> {
         opened => opened?,
     };
     let is_new = dir.names()?.is_empty();
-    Ok(Opened { dir, is_new, mode })
+    Ok(OpenedTarget { dir, is_new, mode })
 }
 
 /// Returns whether the target's folder has the owner, mode and attributes of the folder that is
@@ -268,14 +270,14 @@ fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
         && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
 }
 
-fn restore(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+fn restore(context: &RestoreContext, source: &RestoreSource, root: &Arc<TargetDir>) -> Result<()> {
     let walk = source.walk(context)?;
-    workers::with_workers(context, |units, back| {
-        let mut planner = Planner::new(context, walk, root.clone(), units, back);
+    workers::with_workers(context, |units, results| {
+        let mut walker = Walker::new(context, walk, root.clone(), units, results);
         if context.options.delete {
-            planner.delete_rest_of_top();
+            walker.delete_rest_of_top();
         }
-        planner.run()
+        walker.run()
     })?;
     orphan_links::restore(context)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::error::Result;
-use super::options::{Action, RestoreOptions};
+use super::options::{EntryAction, RestoreOptions};
 use crate::format::entry::{Content, Ref};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
@@ -38,7 +38,7 @@ pub fn needed_packs(
         Needs { trees: &trees, segments: HashSet::new(), packs: BTreeMap::new(), monitor };
     let mut failure = None;
     super::list_in(&trees, snapshot, options, monitor, &mut |planned| {
-        let is_needed = matches!(planned.action, Action::Create | Action::Update);
+        let is_needed = matches!(planned.action, EntryAction::Create | EntryAction::Update);
         if let Some(content) = planned.content.filter(|_| is_needed)
             && failure.is_none()
         {

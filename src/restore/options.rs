@@ -35,7 +35,7 @@ pub struct RestoreOptions {
     pub target: PathBuf,
     /// Folders that are neither entered nor changed nor removed: the repository's own, and its
     /// cache.
-    pub own_folders: Vec<PathBuf>,
+    pub own_dirs: Vec<PathBuf>,
     /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches
     /// is restored, with all below it.
     pub includes: Vec<Pattern>,
@@ -98,7 +98,7 @@ pub struct RestoreReport {
 
 /// What is done with one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum EntryAction {
     /// It is made.
     Create,
     /// It is there, and its content is compared or replaced.
@@ -111,7 +111,7 @@ pub enum Action {
     Delete,
 }
 
-impl Action {
+impl EntryAction {
     /// Returns the stable name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -126,9 +126,9 @@ impl Action {
 
 /// One line of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned<'a> {
+pub struct PlannedEntry<'a> {
     /// What would be done.
-    pub action: Action,
+    pub action: EntryAction,
     /// Path below the target, raw bytes.
     pub path: &'a [u8],
     /// Bytes of content.
@@ -141,7 +141,7 @@ pub struct Planned<'a> {
 
 /// The numbers of a [`RestoreReport`] while several threads count.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RestoreCounters {
     pub files: AtomicU64,
     pub dirs: AtomicU64,
     pub bytes: AtomicU64,
@@ -157,7 +157,7 @@ pub(super) struct Counts {
     pub verify_failed: AtomicU64,
 }
 
-impl Counts {
+impl RestoreCounters {
     pub fn report(&self) -> RestoreReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RestoreReport {

@@ -6,7 +6,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::rules::{Decision, Item, Keep, Miss, Period};
+use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 
 /// Returns a number that all moments of the same period share, and no others.
 fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {
@@ -51,7 +51,7 @@ pub(super) struct PeriodRule<'a> {
 
 impl PeriodRule<'_> {
     /// Decides on the items that are `counted`, which are sorted, newest first.
-    pub fn decide(&self, items: &[Item], counted: &[usize], decisions: &mut [Decision]) {
+    pub fn decide(&self, items: &[DatedSnapshot], counted: &[usize], decisions: &mut [Decision]) {
         let Self { period, count, zone } = *self;
         let mut current = None;
         let mut rank = 0;

@@ -13,7 +13,7 @@
 //!   keep;
 //! * a snapshot that comes later never takes an older one's place.
 
-use super::rules::{Decision, Item, Keep, Miss};
+use super::rules::{DatedSnapshot, Decision, Keep, Miss};
 
 /// How snapshots get fewer with age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn end_of_span(time_s: i64, span_s: i64) -> i64 {
 
 /// Keeps the oldest of each span that counts; `counted` is sorted, newest first.
 pub(super) fn keep_decayed(
-    items: &[Item],
+    items: &[DatedSnapshot],
     counted: &[usize],
     decay: Decay,
     decisions: &mut [Decision],

@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::rhythm::{self, Before, Moment};
-use super::rules::{Decision, Item, Miss};
+use super::rhythm::{self, Moment, PriorRhythm};
+use super::rules::{DatedSnapshot, Decision, Miss};
 
 /// A policy that was applied to a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Applied {
 
 /// What is known of how a series came about.
 #[derive(Clone, Debug, Default)]
-pub struct History {
+pub struct SeriesHistory {
     /// The last policy; `None` if nobody knows of one.
     pub last: Option<Applied>,
     /// Its snapshots that were forgotten and are still known.
@@ -61,12 +61,12 @@ const YOUNG_S: i64 = 2 * 24 * 3600;
 const PACE_S: i64 = 15 * 60;
 /// Returns what speaks against carrying decisions out that a policy made.
 pub fn excess(
-    items: &[Item],
+    items: &[DatedSnapshot],
     decisions: &[Decision],
-    history: &History,
+    history: &SeriesHistory,
     now_s: i64,
 ) -> Option<Excess> {
-    let series = Series::new(items, decisions);
+    let series = DatedSeries::new(items, decisions);
     let Some(last) = history.last else {
         let is_expected = history.forgotten.is_empty() && series.is_young_and_paced();
         return (series.loses_most(|_| true) && !is_expected).then_some(Excess::Series);
@@ -84,11 +84,17 @@ pub fn excess(
     series.loses_most(|time_s| !is_old(time_s)).then_some(Excess::Series)
 }
 
-fn is_flood(series: &Series, history: &History, at_s: i64, came: &[Moment], now_s: i64) -> bool {
+fn is_flood(
+    series: &DatedSeries,
+    history: &SeriesHistory,
+    at_s: i64,
+    came: &[Moment],
+    now_s: i64,
+) -> bool {
     let mut before = series.moments(|time_s| time_s <= at_s);
     before.extend(history.forgotten.iter().filter(|moment| moment.time_s <= at_s));
     let until_s = series.0.last().map_or(now_s, |newest| newest.at.time_s.max(now_s));
-    let before = Before {
+    let before = PriorRhythm {
         moments: &before,
         noted_s: history.gap_s,
         is_whole: !history.forgotten.is_empty(),
@@ -98,7 +104,7 @@ fn is_flood(series: &Series, history: &History, at_s: i64, came: &[Moment], now_
 
 /// A snapshot whose date is sure, and what becomes of it.
 #[derive(Clone, Copy)]
-struct One {
+struct SeriesMember {
     at: Moment,
     is_kept: bool,
     /// Another one of the same source, and the same hour, day, … or span, stays in its place.
@@ -106,13 +112,13 @@ struct One {
 }
 
 /// Snapshots whose dates are sure, oldest first.
-struct Series(Vec<One>);
+struct DatedSeries(Vec<SeriesMember>);
 
-impl Series {
-    fn new(items: &[Item], decisions: &[Decision]) -> Self {
+impl DatedSeries {
+    fn new(items: &[DatedSnapshot], decisions: &[Decision]) -> Self {
         let sure = items.iter().zip(decisions).filter(|(item, _)| item.doubt.is_none());
-        let mut all: Vec<One> = sure
-            .map(|(item, decision)| One {
+        let mut all: Vec<SeriesMember> = sure
+            .map(|(item, decision)| SeriesMember {
                 at: item.moment(),
                 is_kept: decision.is_kept(),
                 is_thinned: decision

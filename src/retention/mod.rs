@@ -27,8 +27,8 @@ pub use self::decay::Decay;
 pub use self::parse::{parse_span, span_text};
 pub use self::plan::plan;
 pub use self::policy::Policy;
-pub use self::rules::{Decision, Item, Keep, Miss, Period};
-pub use self::trust::{Doubt, Verdict};
+pub use self::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
+pub use self::trust::{DateVerdict, Doubt};
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ fn median(mut values: Vec<i64>) -> Option<i64> {
 }
 
 /// What is known of the time before snapshots came.
-pub struct Before<'a> {
+pub struct PriorRhythm<'a> {
     /// The snapshots of that time, those among them that were thinned out since.
     pub moments: &'a [Moment],
     /// The usual gap of that time, as it was noted when all of them were there.
@@ -60,7 +60,7 @@ pub struct Before<'a> {
 /// Returns whether many more came since a moment than the rhythm before it lets expect.
 ///
 /// Where that is not known, those that came must be spread over the time, or be no more than a few.
-pub fn is_flood(before: &Before, came: &[Moment], since_s: i64, until_s: i64) -> bool {
+pub fn is_flood(before: &PriorRhythm, came: &[Moment], since_s: i64, until_s: i64) -> bool {
     let seen_s = usual_gap_s(before.moments);
     let is_known = before.noted_s.is_some() || (seen_s.is_some() && before.is_whole);
     if !is_known && is_spread(came, since_s, until_s) {

@@ -5,7 +5,7 @@ use super::trust::Doubt;
 
 /// What a policy needs to know of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Item {
+pub struct DatedSnapshot {
     /// When it says that it was taken, in seconds since 1970.
     pub time_s: i64,
     /// Its place in its host's chain.
@@ -20,7 +20,7 @@ pub struct Item {
     pub source: usize,
 }
 
-impl Item {
+impl DatedSnapshot {
     /// Returns when it was taken, and of what.
     pub fn moment(&self) -> Moment {
         Moment { source: self.source, time_s: self.time_s }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::plan::plan;
 use super::policy::Policy;
-use super::rules::Item;
+use super::rules::DatedSnapshot;
 
 /// Seconds of a day: how often the policy is applied.
 const DAY_S: i64 = 86_400;
@@ -18,7 +18,7 @@ const RHYTHM_ITEMS: usize = 50;
 
 /// How many snapshots there are at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct DayCount {
     /// Seconds from the newest snapshot of today: whole days, and the end of the span.
     pub after_s: i64,
     /// Snapshots that are kept then.
@@ -36,14 +36,14 @@ pub struct Simulation {
     /// snapshots.
     pub is_own_rhythm: bool,
     /// How many there are, today first, then after each day.
-    pub counts: Vec<Count>,
+    pub counts: Vec<DayCount>,
     /// Ages in seconds of what is left at the end, youngest first.
     pub left_s: Vec<i64>,
 }
 
 /// Returns the usual time between two snapshots in seconds: the median of the newest; `None` with
 /// fewer than two.
-pub fn rhythm_of(items: &[Item]) -> Option<i64> {
+pub fn rhythm_of(items: &[DatedSnapshot]) -> Option<i64> {
     let mut times: Vec<i64> =
         items.iter().filter(|item| is_dated(item)).map(|item| item.time_s).collect();
     times.sort_unstable();
@@ -53,16 +53,21 @@ pub fn rhythm_of(items: &[Item]) -> Option<i64> {
     gaps.get(gaps.len() / 2).map(|gap| (*gap).max(1))
 }
 
-fn is_dated(item: &Item) -> bool {
+fn is_dated(item: &DatedSnapshot) -> bool {
     item.doubt.is_none() && item.time_s.unsigned_abs() < MOMENT_MAX_S.unsigned_abs()
 }
 
 /// Applies the policy every day for `span_s` seconds to a series that goes on in its rhythm.
-pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -> Simulation {
+pub fn simulate(
+    items: &[DatedSnapshot],
+    policy: &Policy,
+    zone: &TimeZone,
+    span_s: i64,
+) -> Simulation {
     let own = rhythm_of(items);
     let rhythm_s = own.unwrap_or(DAY_S).max(span_s / STEPS_MAX);
     let span_s = span_s.clamp(0, MOMENT_MAX_S);
-    let mut kept: Vec<Item> =
+    let mut kept: Vec<DatedSnapshot> =
         items.iter().filter(|item| item.doubt.is_some() || is_dated(item)).cloned().collect();
     let newest =
         kept.iter().filter(|item| is_dated(item)).max_by_key(|item| (item.time_s, item.sequence));
@@ -77,7 +82,7 @@ pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -
         while newest_s + rhythm_s <= start_s + day_ends_s {
             newest_s += rhythm_s;
             sequence += 1;
-            kept.push(Item { time_s: newest_s, sequence, ..Item::default() });
+            kept.push(DatedSnapshot { time_s: newest_s, sequence, ..DatedSnapshot::default() });
         }
         let is_part = day_ends_s % DAY_S != 0;
         if is_part && sequence == before && counted {
@@ -106,8 +111,8 @@ fn day_ends(span_s: i64) -> impl Iterator<Item = i64> {
     (1..=days).map(|day| day * DAY_S).chain((days * DAY_S < span_s || days == 0).then_some(span_s))
 }
 
-fn count(kept: &[Item], after_s: i64, newest_s: i64) -> Count {
+fn count(kept: &[DatedSnapshot], after_s: i64, newest_s: i64) -> DayCount {
     let dated = kept.iter().filter(|item| is_dated(item));
     let oldest_s = dated.map(|item| newest_s - item.time_s).max().unwrap_or(0);
-    Count { after_s, kept: kept.len(), oldest_s }
+    DayCount { after_s, kept: kept.len(), oldest_s }
 }

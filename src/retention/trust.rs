@@ -19,7 +19,7 @@ pub enum Doubt {
 
 /// What is known of a snapshot's date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
+pub struct DateClaim {
     /// The series that it belongs to, as a number.
     pub series: usize,
     /// When it says that it was begun, in seconds since 1970.
@@ -38,14 +38,14 @@ pub struct Claim {
 
 /// What a snapshot's date is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DateVerdict {
     /// Rules count it at this moment: its beginning, or, if only its end is borne out, its end.
     Sure(i64),
     /// Its date cannot be right.
     Doubtful(Doubt),
 }
 
-impl Verdict {
+impl DateVerdict {
     /// Returns what contradicts the date.
     pub fn doubt(self) -> Option<Doubt> {
         match self {
@@ -70,16 +70,16 @@ const DAY_S: i64 = 24 * 3600;
 /// Returns what each date is worth; the answer has the order of `claims`.
 ///
 /// `now_s` counts only for snapshots about which the store says nothing.
-pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
+pub fn judge(claims: &[DateClaim], now_s: i64) -> Vec<DateVerdict> {
     let known_s = known_since(claims);
-    let judge_alone = |(claim, known): (&Claim, &Option<i64>)| {
+    let judge_alone = |(claim, known): (&DateClaim, &Option<i64>)| {
         let latest_s = known.unwrap_or(now_s).saturating_add(TOLERANCE_S);
         match claim.time_s.max(claim.ended_s) > latest_s {
-            true => Verdict::Doubtful(Doubt::Ahead),
-            false => Verdict::Sure(claim.time_s),
+            true => DateVerdict::Doubtful(Doubt::Ahead),
+            false => DateVerdict::Sure(claim.time_s),
         }
     };
-    let mut verdicts: Vec<Verdict> = claims.iter().zip(&known_s).map(judge_alone).collect();
+    let mut verdicts: Vec<DateVerdict> = claims.iter().zip(&known_s).map(judge_alone).collect();
     let mut series: HashMap<usize, Vec<usize>> = HashMap::new();
     for (at, claim) in claims.iter().enumerate().filter(|(at, _)| verdicts[*at].doubt().is_none()) {
         series.entry(claim.series).or_default().push(at);
@@ -92,12 +92,12 @@ pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
 
 /// Finds those of a series that are dated before snapshots that were there before them.
 fn judge_series(
-    claims: &[Claim],
+    claims: &[DateClaim],
     known_s: &[Option<i64>],
     members: &[usize],
-    verdicts: &mut [Verdict],
+    verdicts: &mut [DateVerdict],
 ) {
-    let before = before_each(claims, known_s, members);
+    let before = arrivals_before_each(claims, known_s, members);
     for (at, before) in members.iter().zip(before) {
         let claim = &claims[*at];
         let is_contradicted = |time_s: i64| {
@@ -111,15 +111,15 @@ fn judge_series(
         // One that took long, and ended when it says so, is no forgery; but where its beginning
         // would count, others were before it.
         verdicts[*at] = match is_contradicted(claim.ended_s) {
-            true => Verdict::Doubtful(Doubt::Behind),
-            false => Verdict::Sure(claim.ended_s),
+            true => DateVerdict::Doubtful(Doubt::Behind),
+            false => DateVerdict::Sure(claim.ended_s),
         };
     }
 }
 
 /// What was there before a snapshot.
 #[derive(Clone, Copy)]
-struct Before {
+struct PriorArrivals {
     /// When it arrived, if the store says so of the whole series.
     arrived_s: Option<i64>,
     /// The newest date of what was there before it.
@@ -129,7 +129,11 @@ struct Before {
 }
 
 /// Finds out what was there before each of a series.
-fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> Vec<Before> {
+fn arrivals_before_each(
+    claims: &[DateClaim],
+    known_s: &[Option<i64>],
+    members: &[usize],
+) -> Vec<PriorArrivals> {
     // A store tells of all or of none; where it does not, the chain's numbers are the order, and
     // they need no tolerance.
     let by_store = members.iter().all(|at| known_s[*at].is_some());
@@ -146,8 +150,10 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     order.sort_by_key(|place| (arrival(members[*place]), claims[members[*place]].time_s));
     let (late, in_time): (Vec<usize>, Vec<usize>) =
         order.iter().map(|place| members[*place]).partition(|at| is_late(*at));
-    let mut found =
-        vec![Before { arrived_s: None, newest_s: i64::MIN, most_in_time: false }; members.len()];
+    let mut found = vec![
+        PriorArrivals { arrived_s: None, newest_s: i64::MIN, most_in_time: false };
+        members.len()
+    ];
     for (witnesses, margin) in [(&in_time, margin(false)), (&late, margin(true))] {
         let (mut earlier, mut newest_s) = (0, i64::MIN);
         for place in &order {
@@ -182,7 +188,12 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
 ///
 /// Only dates that the store bears out count: one wrong clock must not make all that come after it
 /// doubtful.
-fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut [Before]) {
+fn add_chain(
+    claims: &[DateClaim],
+    members: &[usize],
+    in_time: &[usize],
+    found: &mut [PriorArrivals],
+) {
     let by_hash: HashMap<[u8; 32], usize> =
         claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
     let places: HashMap<usize, usize> =
@@ -212,7 +223,7 @@ fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut
 /// Returns the snapshot that another one names as the one before it; it must have a smaller number,
 /// so that no chain is a circle.
 fn before_in_chain(
-    claims: &[Claim],
+    claims: &[DateClaim],
     by_hash: &HashMap<[u8; 32], usize>,
     at: usize,
 ) -> Option<usize> {
@@ -222,7 +233,7 @@ fn before_in_chain(
 
 /// Returns since when each snapshot is known to exist: since the store got it, or one that comes
 /// after it in the chain.
-fn known_since(claims: &[Claim]) -> Vec<Option<i64>> {
+fn known_since(claims: &[DateClaim]) -> Vec<Option<i64>> {
     let by_hash: HashMap<[u8; 32], usize> =
         claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
     let mut known: Vec<Option<i64>> = claims.iter().map(|claim| claim.stored_s).collect();

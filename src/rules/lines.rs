@@ -2,19 +2,19 @@
 
 use super::error::RuleError;
 use super::glob;
-use super::table::Table;
+use super::table::RuleTable;
 
 /// Rules in their order: the last one that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    kinds: Vec<Kind>,
-    exact: Table,
-    folded: Table,
+    kinds: Vec<RuleKind>,
+    exact: RuleTable,
+    folded: RuleTable,
 }
 
 /// What a rule does, and to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
+struct RuleKind {
     keeps: bool,
     dirs_only: bool,
 }
@@ -76,7 +76,7 @@ impl Rules {
             Some(pattern) => table.add_relative(number_32, pattern)?,
             None => table.add(number_32, pattern)?,
         }
-        self.kinds.push(Kind { keeps, dirs_only });
+        self.kinds.push(RuleKind { keeps, dirs_only });
         Ok(Some(number))
     }
 

@@ -10,7 +10,7 @@ type Numbers = Vec<u32>;
 
 /// Rules by what they ask for.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct RuleTable {
     /// Whole names.
     names: HashMap<Box<[u8]>, Numbers>,
     /// Endings of names that begin with a dot.
@@ -32,7 +32,7 @@ struct Paths {
     globs: HashMap<Box<[u8]>, Vec<(u32, Glob)>>,
 }
 
-impl Table {
+impl RuleTable {
     /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

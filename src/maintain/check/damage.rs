@@ -9,7 +9,7 @@ use crate::repo::Location;
 #[derive(Default)]
 pub struct Damage {
     /// What is left of packs that are too short, in bytes; 0 if nothing is.
-    cut: HashMap<ObjectId, u64>,
+    truncated: HashMap<ObjectId, u64>,
     /// Packs of which anything is wrong.
     packs: HashSet<ObjectId>,
     /// Those that are listed, and that the store did not give, or not wholly.
@@ -28,19 +28,19 @@ pub struct Damage {
 
 impl Damage {
     /// Notes that only the first `len_bytes` of a pack are there.
-    pub fn cut(&mut self, pack: ObjectId, len_bytes: u64) {
+    pub fn record_truncated(&mut self, pack: ObjectId, len_bytes: u64) {
         self.packs.insert(pack);
-        self.cut.insert(pack, len_bytes);
+        self.truncated.insert(pack, len_bytes);
     }
 
     /// Notes that a pack was removed.
-    pub fn gone(&mut self, pack: ObjectId) {
-        self.cut(pack, 0);
+    pub fn record_gone(&mut self, pack: ObjectId) {
+        self.record_truncated(pack, 0);
         self.gone.insert(pack);
     }
 
     /// Notes that nobody removed a pack that is not there: all that it held is told with it.
-    pub fn missed(&mut self, pack: ObjectId) {
+    pub fn record_missing(&mut self, pack: ObjectId) {
         self.gone.remove(&pack);
     }
 
@@ -55,13 +55,13 @@ impl Damage {
     }
 
     /// Notes that something is wrong with a pack, and which chunks of it are lost by that.
-    pub fn spoil(&mut self, pack: ObjectId, lost: impl IntoIterator<Item = ChunkId>) {
+    pub fn record_damaged(&mut self, pack: ObjectId, lost: impl IntoIterator<Item = ChunkId>) {
         self.packs.insert(pack);
         self.placed.extend(lost.into_iter().map(|chunk| (pack, chunk)));
     }
 
     /// Notes that the store lists a pack, and did not give it.
-    pub fn unread(&mut self, pack: ObjectId) {
+    pub fn record_unread(&mut self, pack: ObjectId) {
         self.unread.insert(pack);
     }
 
@@ -71,13 +71,13 @@ impl Damage {
     }
 
     /// Notes a chunk that is lost wherever it lies.
-    pub fn lose(&mut self, chunk: ChunkId) {
+    pub fn record_lost(&mut self, chunk: ChunkId) {
         self.chunks.insert(chunk);
     }
 
     /// Notes that something states another length of a chunk or a list than it has: who reads by
     /// that has nothing.
-    pub fn misstate(&mut self, chunk: ChunkId, len_bytes: u64) {
+    pub fn record_misstated(&mut self, chunk: ChunkId, len_bytes: u64) {
         self.misstated.insert((chunk, len_bytes));
     }
 
@@ -99,7 +99,7 @@ impl Damage {
     /// Returns whether a chunk that the index places here is lost.
     pub fn is_lost(&self, id: &ChunkId, location: &Location) -> bool {
         let end = u64::from(location.offset) + u64::from(location.stored_len);
-        self.cut.get(&location.pack.name).is_some_and(|left| end > *left)
+        self.truncated.get(&location.pack.name).is_some_and(|left| end > *left)
             || self.chunks.contains(id)
             || self.placed.contains(&(location.pack.name, *id))
     }

@@ -169,7 +169,7 @@ impl Examined {
     ///
     /// Every pack that this index names must be sound, or be one that collectors removed. Fails
     /// with `Contended` if one is gone since.
-    pub fn outlook(
+    pub fn preview_repair(
         &self,
         reader: &Arc<Reader>,
         monitor: &Monitor,
@@ -179,7 +179,7 @@ impl Examined {
         damage.take_lengths(&self.damage);
         for pack in self.damage.gone_packs() {
             reader.index().avoid_pack(*pack);
-            damage.gone(*pack);
+            damage.record_gone(*pack);
         }
         let trees = Trees::new(reader.clone());
         let notes = Notes::new(reader.index().record_count());

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::damage::Damage;
 use super::level::Level;
-use super::pack::Expected;
+use super::pack::ExpectedPack;
 use super::packs::{PackStage, choose_sample};
 use super::report::CheckReport;
 use crate::format::run::{PackClass, PackRef};
@@ -34,13 +34,13 @@ pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
 }
 
 /// The packs in the store.
-pub struct Listed {
+pub struct PackListing {
     /// Length in the listing, of packs that the index names and that are there.
     pub indexed: HashMap<ObjectId, u64>,
     /// Those of them that hold file content.
     pub indexed_data: HashMap<ObjectId, u64>,
     /// Packs that no run names.
-    pub unindexed: Vec<Expected>,
+    pub unindexed: Vec<ExpectedPack>,
 }
 
 /// Lists the packs and compares them with the index: each must be there with the right length.
@@ -48,10 +48,13 @@ pub fn list_packs(
     reader: &Arc<Reader>,
     report: &mut CheckReport,
     damage: &mut Damage,
-) -> Result<Listed> {
+) -> Result<PackListing> {
     let repository = reader.repository();
-    let mut listed =
-        Listed { indexed: HashMap::new(), indexed_data: HashMap::new(), unindexed: Vec::new() };
+    let mut listed = PackListing {
+        indexed: HashMap::new(),
+        indexed_data: HashMap::new(),
+        unindexed: Vec::new(),
+    };
     let mut lens = [HashMap::new(), HashMap::new()];
     for class in [PackClass::Data, PackClass::Meta] {
         let listing = audit::packs(repository, class)?;
@@ -76,7 +79,7 @@ pub fn list_packs(
             if len != u64::from(pack.len) {
                 let object = layout::pack_key(pack.class, &pack.name).to_string();
                 report.problem(object, format!("it has {len} bytes instead of {}", pack.len));
-                damage.cut(pack.name, len);
+                damage.record_truncated(pack.name, len);
             }
             listed.indexed.insert(pack.name, len);
             if pack.class == PackClass::Data {
@@ -96,7 +99,7 @@ pub fn list_packs(
                 len: u32::try_from(listed_len).unwrap_or(u32::MAX),
                 salt: [0; 32],
             };
-            Expected { pack, listed_len, records: None }
+            ExpectedPack { pack, listed_len, records: None }
         }));
     }
     report.counts.packs_unindexed = listed.unindexed.len() as u64;
@@ -118,7 +121,7 @@ fn note_missing(
     }
     for pack in &missing {
         reader.index().avoid_pack(pack.name);
-        damage.gone(pack.name);
+        damage.record_gone(pack.name);
     }
     let removed = match generations::removed(reader.chunk_index()) {
         // It is among the problems already.
@@ -133,13 +136,17 @@ fn note_missing(
         |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
     for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
         report.problem(layout::pack_key(pack.class, &pack.name).to_string(), "it is missing");
-        damage.missed(pack.name);
+        damage.record_missing(pack.name);
     }
     Ok(())
 }
 
 /// Reads the packs that the level asks for: none, those with trees, some or all of the rest.
-pub fn verify_packs(stage: &mut PackStage<'_>, listed: &mut Listed, level: Level) -> Result<()> {
+pub fn verify_packs(
+    stage: &mut PackStage<'_>,
+    listed: &mut PackListing,
+    level: Level,
+) -> Result<()> {
     let sample = match level {
         Level::Quick => return Ok(()),
         Level::Structure | Level::Full => HashSet::new(),

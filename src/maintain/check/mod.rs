@@ -20,12 +20,12 @@
 
 mod damage;
 mod examine;
-mod jobs;
 mod ledger;
 mod level;
 mod listing;
 mod options;
 mod pack;
+mod pack_jobs;
 mod packs;
 mod paths;
 mod report;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 pub use self::level::{Level, NoLevel};
 pub use self::options::CheckOptions;
 pub use self::report::{
-    AffectedPath, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX, Kept,
+    AffectedPath, CappedList, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX,
 };
 
 pub(super) use self::damage::Damage;
@@ -46,7 +46,7 @@ use crate::repo::gc::generations::Generations;
 use crate::repo::{Repository, Result};
 
 /// How often a check looks again before it believes that what it found is damage.
-const LOOKS_MAX: usize = 3;
+const CHECKS_MAX: usize = 3;
 
 /// Checks a repository. Needs at most 200 MiB, whatever its size.
 ///
@@ -59,9 +59,9 @@ pub fn run(
     options: &CheckOptions,
     monitor: &Monitor,
 ) -> Result<CheckReport> {
-    for _ in 1..LOOKS_MAX {
+    for _ in 1..CHECKS_MAX {
         let before = Generations::list(repository)?;
-        let report = look(repository, options, monitor)?;
+        let report = check_once(repository, options, monitor)?;
         if report.is_sound() {
             return Ok(report);
         }
@@ -72,10 +72,10 @@ pub fn run(
         }
         monitor.begin_again();
     }
-    look(repository, options, monitor)
+    check_once(repository, options, monitor)
 }
 
-fn look(
+fn check_once(
     repository: &Arc<Repository>,
     options: &CheckOptions,
     monitor: &Monitor,

@@ -22,7 +22,7 @@ use crate::sync::lock;
 const SEGMENTS_TOLD_MAX: usize = 16;
 
 /// What the index says of a pack, to be compared with the pack itself.
-pub struct Expected {
+pub struct ExpectedPack {
     /// The pack; only class and name count if no index run names it.
     pub pack: PackRef,
     /// Its length in the store's listing, in bytes.
@@ -63,7 +63,7 @@ impl<'a> PackVerifier<'a> {
     /// threads of the current pool.
     pub fn open_all(
         &self,
-        expected: &Expected,
+        expected: &ExpectedPack,
         bytes: &mut [u8],
     ) -> Result<PackToc, ContainerError> {
         let opener = self.header_opener(expected, bytes)?;
@@ -83,7 +83,11 @@ impl<'a> PackVerifier<'a> {
         Ok(toc)
     }
 
-    fn header_opener(&self, expected: &Expected, bytes: &[u8]) -> Result<Opener, ContainerError> {
+    fn header_opener(
+        &self,
+        expected: &ExpectedPack,
+        bytes: &[u8],
+    ) -> Result<Opener, ContainerError> {
         let kind = layout::container_kind(expected.pack.class);
         let opener = Opener::from_header(self.keys, kind, bytes)?;
         if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
@@ -114,7 +118,7 @@ impl<'a> PackVerifier<'a> {
 
     /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be
     /// had through the index.
-    pub fn diagnose(&self, expected: &Expected, bytes: &[u8]) -> Diagnosis {
+    pub fn diagnose(&self, expected: &ExpectedPack, bytes: &[u8]) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
         let records = expected.records.as_deref().unwrap_or_default();
         let table = self

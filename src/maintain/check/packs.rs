@@ -8,9 +8,9 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::damage::Damage;
-use super::jobs::{Jobs, Wanted};
 use super::ledger::Ledger;
-use super::pack::{Expected, PackVerifier, compare_with_index};
+use super::pack::{ExpectedPack, PackVerifier, compare_with_index};
+use super::pack_jobs::{PackJobs, WantedPacks};
 use super::report::CheckReport;
 use crate::container::name_of;
 use crate::format::container::PackToc;
@@ -53,18 +53,18 @@ pub struct PackStage<'a> {
 struct Loaded {
     bytes: Vec<u8>,
     /// The pack that was read; an error means that the index could not be.
-    job: Result<Expected>,
+    job: Result<ExpectedPack>,
     /// Whether the bytes have the hash that is the pack's name, or why they could not be read.
     intact: Result<bool>,
 }
 
-type Source<'a> = Mutex<Box<dyn Iterator<Item = Result<Expected>> + Send + 'a>>;
+type JobSource<'a> = Mutex<Box<dyn Iterator<Item = Result<ExpectedPack>> + Send + 'a>>;
 
 impl PackStage<'_> {
     /// Verifies the wanted packs of the index and then `unindexed` packs, which no run names.
-    pub fn run(&mut self, wanted: Wanted<'_>, unindexed: Vec<Expected>) -> Result<()> {
-        let jobs = Jobs::new(self.reader.index().runs(), wanted);
-        let source: Source<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
+    pub fn run(&mut self, wanted: WantedPacks<'_>, unindexed: Vec<ExpectedPack>) -> Result<()> {
+        let jobs = PackJobs::new(self.reader.index().runs(), wanted);
+        let source: JobSource<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
         let reader = self.reader.clone();
         let repository = reader.repository();
         let verifier = PackVerifier::new(&reader);
@@ -102,7 +102,7 @@ impl PackStage<'_> {
         })
     }
 
-    fn count(&mut self, job: &Expected, is_first: bool) {
+    fn count(&mut self, job: &ExpectedPack, is_first: bool) {
         self.monitor
             .working_on(layout::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
         self.monitor.bytes_done.fetch_add(job.listed_len, Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl PackStage<'_> {
     fn finish(
         &mut self,
         verifier: &PackVerifier<'_>,
-        job: &Expected,
+        job: &ExpectedPack,
         bytes: &mut Vec<u8>,
         intact: Result<bool>,
     ) -> Result<()> {
@@ -126,7 +126,7 @@ impl PackStage<'_> {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_damage() => {
                 if job.records.is_some() {
-                    self.damage.unread(job.pack.name);
+                    self.damage.record_unread(job.pack.name);
                 }
                 (false, Some(in_words(&error)))
             }
@@ -161,7 +161,7 @@ impl PackStage<'_> {
     }
 
     /// Notes how long the chunks of a pack are, of which only the index says that they are there.
-    fn note_lengths(&self, job: &Expected, toc: &PackToc) -> Result<()> {
+    fn note_lengths(&self, job: &ExpectedPack, toc: &PackToc) -> Result<()> {
         if job.pack.class != PackClass::Data || job.records.is_none() {
             return Ok(());
         }
@@ -173,7 +173,7 @@ impl PackStage<'_> {
         Ok(())
     }
 
-    fn read_again(&self, job: &Expected, bytes: &mut Vec<u8>) -> Result<()> {
+    fn read_again(&self, job: &ExpectedPack, bytes: &mut Vec<u8>) -> Result<()> {
         let (class, name) = (job.pack.class, &job.pack.name);
         match audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes) {
             // What was read goes on being damaged.
@@ -186,7 +186,7 @@ impl PackStage<'_> {
     fn note_damage(
         &mut self,
         verifier: &PackVerifier<'_>,
-        job: &Expected,
+        job: &ExpectedPack,
         bytes: &[u8],
         otherwise: String,
     ) {
@@ -206,14 +206,14 @@ impl PackStage<'_> {
         }
         diagnosis.faults.into_iter().for_each(|fault| self.report.problem(&*object, fault));
         if diagnosis.all_lost {
-            self.damage.cut(job.pack.name, 0);
+            self.damage.record_truncated(job.pack.name, 0);
         } else {
-            self.damage.spoil(job.pack.name, diagnosis.lost);
+            self.damage.record_damaged(job.pack.name, diagnosis.lost);
         }
     }
 
     /// Compares a sound pack with the index; returns whether they agree.
-    fn compare(&mut self, job: &Expected, toc: &PackToc) -> Result<bool> {
+    fn compare(&mut self, job: &ExpectedPack, toc: &PackToc) -> Result<bool> {
         let Some(records) = &job.records else {
             return Ok(true);
         };
@@ -240,7 +240,7 @@ impl PackStage<'_> {
             let toc_ids: HashSet<_> =
                 toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
             let lost = records.iter().map(|record| record.id).filter(|id| !toc_ids.contains(id));
-            self.damage.spoil(job.pack.name, lost);
+            self.damage.record_damaged(job.pack.name, lost);
         }
         Ok(agrees)
     }
@@ -249,7 +249,7 @@ impl PackStage<'_> {
 /// A loader: takes jobs until there are none, or nobody wants them any more.
 fn load(
     repository: &Repository,
-    source: &Source<'_>,
+    source: &JobSource<'_>,
     buffers: &Receiver<Vec<u8>>,
     done: &Sender<Loaded>,
 ) {
@@ -258,7 +258,7 @@ fn load(
         let Some(job) = next else {
             return;
         };
-        let read = |job: &Expected| {
+        let read = |job: &ExpectedPack| {
             let (class, name) = (job.pack.class, &job.pack.name);
             audit::read_listed_pack(repository, class, name, job.listed_len, &mut bytes)?;
             Ok(name_of(&bytes) == *name && is_expected_len(job))
@@ -270,7 +270,7 @@ fn load(
     }
 }
 
-fn is_expected_len(job: &Expected) -> bool {
+fn is_expected_len(job: &ExpectedPack) -> bool {
     job.records.is_none() || job.listed_len == u64::from(job.pack.len)
 }
 

@@ -48,18 +48,18 @@ pub fn name_affected(
 }
 
 /// What is left to look at in a node.
-enum Item {
+enum NodeItem {
     Node(ChunkId),
-    Folder(Vec<u8>, ChunkId),
+    Dir(Vec<u8>, ChunkId),
     File(Vec<u8>, u64, Content),
 }
 
 /// A node whose items are being looked at.
-struct Open {
+struct OpenNode {
     id: ChunkId,
     number: u64,
     /// `None` if they were given up: then they are read again.
-    items: Option<std::vec::IntoIter<Item>>,
+    items: Option<std::vec::IntoIter<NodeItem>>,
     taken: usize,
     held_bytes: usize,
     /// Bytes of the folder's path.
@@ -67,20 +67,20 @@ struct Open {
     is_clean: bool,
 }
 
-impl Open {
+impl OpenNode {
     fn new(id: ChunkId, number: u64, path_len: usize) -> Self {
         Self { id, number, items: None, taken: 0, held_bytes: 0, path_len, is_clean: true }
     }
 
     fn fill(&mut self, node: TreeNode) {
         let items = items_of(node);
-        self.held_bytes = items.iter().map(Item::memory_bytes).sum();
+        self.held_bytes = items.iter().map(NodeItem::memory_bytes).sum();
         let mut items = items.into_iter();
         items.by_ref().take(self.taken).for_each(drop);
         self.items = Some(items);
     }
 
-    fn next(&mut self, trees: &Trees) -> Result<Option<Item>> {
+    fn next(&mut self, trees: &Trees) -> Result<Option<NodeItem>> {
         if self.items.is_none() {
             self.fill(trees.node(&self.id)?);
         }
@@ -89,7 +89,7 @@ impl Open {
     }
 }
 
-impl Holds for Open {
+impl Holds for OpenNode {
     fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -99,12 +99,12 @@ impl Holds for Open {
     }
 }
 
-impl Item {
+impl NodeItem {
     fn memory_bytes(&self) -> usize {
         let parts = match self {
             Self::Node(_) => 0,
             Self::File(name, _, Content::Refs(refs)) => name.len() + size_of_val(&refs[..]),
-            Self::Folder(name, _) | Self::File(name, ..) => name.len(),
+            Self::Dir(name, _) | Self::File(name, ..) => name.len(),
         };
         size_of::<Self>() + 32 + parts
     }
@@ -116,7 +116,7 @@ struct Naming<'a> {
     clean: &'a Marks,
     report: &'a mut CheckReport,
     snapshot: SnapshotId,
-    open: Stack<Open>,
+    open: Stack<OpenNode>,
     path: Vec<u8>,
 }
 
@@ -131,17 +131,17 @@ impl Naming<'_> {
         match item.transpose()?.flatten() {
             None => {
                 match self.open.pop() {
-                    Some(Open { number, is_clean: true, .. }) => drop(self.clean.set(number)),
+                    Some(OpenNode { number, is_clean: true, .. }) => drop(self.clean.set(number)),
                     _ => self.taint(),
                 }
                 Ok(())
             }
-            Some(Item::Node(id)) => self.enter(&id, path_len),
-            Some(Item::Folder(name, id)) => {
+            Some(NodeItem::Node(id)) => self.enter(&id, path_len),
+            Some(NodeItem::Dir(name, id)) => {
                 self.push_name(&name);
                 self.enter(&id, self.path.len())
             }
-            Some(Item::File(name, size, content)) => {
+            Some(NodeItem::File(name, size, content)) => {
                 self.push_name(&name);
                 if !self.is_whole(&content, size)? {
                     self.affected(false);
@@ -172,7 +172,7 @@ impl Naming<'_> {
         }
         match self.trees.node(id) {
             Ok(node) => {
-                let mut open = Open::new(*id, number, path_len);
+                let mut open = OpenNode::new(*id, number, path_len);
                 open.fill(node);
                 self.open.push(open);
             }
@@ -254,16 +254,16 @@ impl Naming<'_> {
     }
 }
 
-fn items_of(node: TreeNode) -> Vec<Item> {
+fn items_of(node: TreeNode) -> Vec<NodeItem> {
     match node {
         TreeNode::Inner { children, .. } => {
-            children.into_iter().map(|child| Item::Node(child.id)).collect()
+            children.into_iter().map(|child| NodeItem::Node(child.id)).collect()
         }
         TreeNode::Leaf { entries, .. } => {
             let item = |entry: crate::format::entry::Entry| match entry.content {
-                Content::Tree(id) => Some(Item::Folder(entry.name, id)),
+                Content::Tree(id) => Some(NodeItem::Dir(entry.name, id)),
                 content @ (Content::Refs(_) | Content::List(_)) => {
-                    Some(Item::File(entry.name, entry.size, content))
+                    Some(NodeItem::File(entry.name, entry.size, content))
                 }
                 Content::Inline(_) | Content::None => None,
             };

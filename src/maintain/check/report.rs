@@ -33,7 +33,7 @@ pub struct AffectedPath {
 
 /// A list that stops growing at [`KEPT_MAX`] but goes on counting.
 #[derive(Clone, Debug)]
-pub struct Kept<T> {
+pub struct CappedList<T> {
     /// The first of them.
     pub items: Vec<T>,
     /// How many there are.
@@ -41,13 +41,13 @@ pub struct Kept<T> {
     len_bytes: usize,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for CappedList<T> {
     fn default() -> Self {
         Self { items: Vec::new(), count: 0, len_bytes: 0 }
     }
 }
 
-impl<T> Kept<T> {
+impl<T> CappedList<T> {
     /// Adds one.
     pub fn push(&mut self, item: T) {
         self.push_long(item, 0);
@@ -126,9 +126,9 @@ pub struct CheckReport {
     /// What was looked at.
     pub counts: CheckCounts,
     /// What is damaged or missing. The repository is sound (as far as was looked) if this is empty.
-    pub problems: Kept<CheckProblem>,
+    pub problems: CappedList<CheckProblem>,
     /// Paths that are lost, or not whole, because of that.
-    pub affected: Kept<AffectedPath>,
+    pub affected: CappedList<AffectedPath>,
     /// All snapshots that have such paths, also those whose paths are only counted.
     pub incomplete: BTreeSet<SnapshotId>,
     /// Whether something is gone that this machine has seen, and nobody forgot.
@@ -144,8 +144,8 @@ impl CheckReport {
         Self {
             level,
             counts: CheckCounts::default(),
-            problems: Kept::default(),
-            affected: Kept::default(),
+            problems: CappedList::default(),
+            affected: CappedList::default(),
             incomplete: BTreeSet::new(),
             went_back: false,
             notices: Vec::new(),

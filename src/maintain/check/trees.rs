@@ -50,7 +50,7 @@ impl TreeStage<'_> {
     ) -> Result<bool> {
         let roots: Vec<_> =
             snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-        let found = Found {
+        let found = TreeFindings {
             damage,
             notes: self.notes,
             nodes: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl TreeStage<'_> {
         let faults = sync::into_inner(found.faults);
         for (id, message) in faults.nodes {
             report.problem(format!("chunk {}", id.short()), message);
-            damage.lose(id);
+            damage.record_lost(id);
         }
         if damage.misstated_count() > 0 {
             report.problem(
@@ -76,7 +76,7 @@ impl TreeStage<'_> {
         }
         for ((id, len_bytes), message) in faults.misstated {
             report.problem(format!("chunk {}", id.short()), message);
-            damage.misstate(id, len_bytes);
+            damage.record_misstated(id, len_bytes);
         }
         if faults.misstated_untold > 0 {
             report.problem(
@@ -121,7 +121,7 @@ struct Faults {
     misstated_untold: u64,
 }
 
-struct Found<'a> {
+struct TreeFindings<'a> {
     damage: &'a Damage,
     notes: &'a Notes,
     nodes: AtomicU64,
@@ -129,7 +129,7 @@ struct Found<'a> {
     faults: Mutex<Faults>,
 }
 
-impl Found<'_> {
+impl TreeFindings<'_> {
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
         lock(&self.faults)
     }
@@ -153,7 +153,7 @@ impl Found<'_> {
     }
 }
 
-impl Visitor for Found<'_> {
+impl Visitor for TreeFindings<'_> {
     fn reached(
         &self,
         kind: ChunkKind,

@@ -8,7 +8,7 @@
 //! Every step can be the last one of this process: the next collector takes part in what is open
 //! and finishes what was decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
-mod kept;
+mod loss_check;
 mod marked;
 mod options;
 mod plan;
@@ -22,15 +22,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::options::{Exclusion, PruneOptions};
-pub use self::plan::Plan;
+pub use self::plan::PrunePlan;
 pub use self::report::PruneReport;
 
-use self::kept::Kept;
+use self::loss_check::LossCheck;
 use self::marked::Marked;
-use self::roots::{Drop, Roots, look};
+use self::roots::{DropSet, Roots, scan_roots};
 use crate::format::generation::{Condemned, Removal};
 use crate::id::ObjectId;
-use crate::maintain::mark::{Marking, Trouble};
+use crate::maintain::mark::{MarkFailure, Marking};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect;
 use crate::repo::gc::generations::{self, Generations, State};
@@ -145,7 +145,7 @@ impl Prune<'_> {
 
     /// Returns what nothing is known to need, as far as no record says so.
     fn unneeded(&self) -> Unneeded {
-        let plan = &self.report.plan;
+        let plan = &self.report.remaining;
         let mut unneeded =
             Unneeded { packs: plan.young.iter().copied().collect(), ..Unneeded::default() };
         if self.options.dry_run {
@@ -178,7 +178,7 @@ impl Prune<'_> {
         }
         let mut marked = self.mark_all()?;
         let plan = self.plan(&marked)?;
-        self.report.plan = plan.clone();
+        self.report.remaining = plan.clone();
         self.report.waiting.clone_from(&marked.roots.waiting);
         self.report.guarded.clone_from(&marked.roots.guarded);
         self.report.running_sessions = marked.roots.running as u64;
@@ -187,7 +187,7 @@ impl Prune<'_> {
             return Ok(true);
         }
         self.store_again(&mut marked, &plan)?;
-        Kept::of(&marked).refuse_loss(&plan.victims(), self.monitor)?;
+        LossCheck::of(&marked).refuse_loss(&plan.victims(), self.monitor)?;
         let removal = Removal { packs: plan.victims(), snapshots: plan.dropped.clone() };
         let oldest = self.oldest_kept(generations)?;
         let condemned = Condemned { oldest, removal: removal.clone() };
@@ -201,14 +201,15 @@ impl Prune<'_> {
         for old in generations.numbers().filter(|old| *old < oldest) {
             generations::trim(self.repository, old)?;
         }
-        let Plan { left_unused_bytes, young, young_bytes, is_capped, .. } = plan;
-        self.report.plan = Plan { left_unused_bytes, young, young_bytes, ..Plan::default() };
+        let PrunePlan { left_unused_bytes, young, young_bytes, is_capped, .. } = plan;
+        self.report.remaining =
+            PrunePlan { left_unused_bytes, young, young_bytes, ..PrunePlan::default() };
         Ok(!is_capped)
     }
 
     /// Looks at everything and marks what is needed (steps C2 and C3).
     fn mark_all(&self) -> Result<Marked> {
-        let roots = look(self.repository, self.options, &Drop::Due)?;
+        let roots = scan_roots(self.repository, self.options, &DropSet::Expired)?;
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(reader.chunk_index())?;
         let marks = Marks::new(reader.index().record_count());
@@ -227,15 +228,15 @@ impl Prune<'_> {
     ) -> Result<()> {
         let marking = Marking { reader, marks, pool: &self.pool, monitor: self.monitor };
         marking.mark(&roots.snapshots, condemned)?;
-        marking.mark_what_is_there(&roots.expired, condemned, Trouble::Lost)
+        marking.mark_what_is_there(&roots.expired, condemned, MarkFailure::Lost)
     }
 
-    fn plan(&self, marked: &Marked) -> Result<Plan> {
+    fn plan(&self, marked: &Marked) -> Result<PrunePlan> {
         let Marked { reader, listed, marks, roots, .. } = marked;
         let packs = plan::measure(reader.index(), marks, listed, roots)?;
         let mut plan = plan::plan(&packs, listed, roots, self.options);
         plan.merges = collect::worth_merging(&reader.index().runs(), &|run| {
-            plan::is_settled(run, &roots.over)
+            plan::is_settled(run, &roots.ended_sessions)
         })
         .len();
         if self.is_tight {
@@ -245,7 +246,7 @@ impl Prune<'_> {
     }
 
     /// Stores the live chunks of the packs that are rewritten again.
-    fn store_again(&mut self, marked: &mut Marked, plan: &Plan) -> Result<()> {
+    fn store_again(&mut self, marked: &mut Marked, plan: &PrunePlan) -> Result<()> {
         plan.victims().iter().for_each(|victim| marked.reader.index().avoid_pack(victim.name));
         if plan.repack.is_empty() {
             return Ok(());

@@ -50,7 +50,7 @@ pub struct PackUse {
 
 /// What a collector is going to do.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct PrunePlan {
     /// Packs that nothing needs.
     pub dead: Vec<Victim>,
     /// Their bytes.
@@ -78,7 +78,7 @@ pub struct Plan {
     pub is_capped: bool,
 }
 
-impl Plan {
+impl PrunePlan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.dead.is_empty()
@@ -135,7 +135,7 @@ pub fn measure(
         }
         Ok(())
     })?;
-    for run in index.runs().iter().filter(|run| is_settled(run, &roots.over)) {
+    for run in index.runs().iter().filter(|run| is_settled(run, &roots.ended_sessions)) {
         for named in &run.toc().packs {
             packs.entry(named.name).and_modify(|pack| pack.is_settled = true);
         }
@@ -194,8 +194,8 @@ pub fn plan(
     listed: &PackList,
     roots: &Roots,
     options: &PruneOptions,
-) -> Plan {
-    let mut plan = Plan { dropped: roots.dropped.clone(), ..Plan::default() };
+) -> PrunePlan {
+    let mut plan = PrunePlan { dropped: roots.dropped.clone(), ..PrunePlan::default() };
     let mut kept: Vec<(Victim, &PackUse)> = Vec::new();
     for (name, pack) in packs {
         plan.total_bytes += pack.len_bytes;
@@ -254,7 +254,7 @@ fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
 }
 
 fn choose_repack(
-    plan: &mut Plan,
+    plan: &mut PrunePlan,
     mut kept: Vec<(Victim, &PackUse)>,
     listed: &PackList,
     options: &PruneOptions,

@@ -1,6 +1,6 @@
 //! What a collector did: a value that is printed.
 
-use super::plan::Plan;
+use super::plan::PrunePlan;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::repo::gc::object_locks::LockReport;
@@ -33,7 +33,7 @@ pub struct PruneReport {
     /// Sessions that seem to be running.
     pub running_sessions: u64,
     /// The last plan: what a dry run would do, or what is left.
-    pub plan: Plan,
+    pub remaining: PrunePlan,
     /// Whether another collector was quicker each time, so that this one stopped.
     pub outrun: bool,
     /// Removed packs whose bytes the store keeps until their locks end.

@@ -29,7 +29,7 @@ pub struct Roots {
     /// Packs that intents name.
     pub relied: HashSet<ObjectId>,
     /// Sessions whose slot is filled.
-    pub over: HashSet<SnapshotId>,
+    pub ended_sessions: HashSet<SnapshotId>,
     /// Sessions that have intents and no slot, and so may be running.
     pub running: usize,
 }
@@ -46,21 +46,21 @@ impl Roots {
 }
 
 /// Which forgotten snapshots are dropped: never one that is protected, or whose window is not over.
-pub enum Drop<'a> {
+pub enum DropSet<'a> {
     /// All, but for those that a running session has as its parent.
-    Due,
+    Expired,
     /// Only these, but for those that a running session has as its parent.
-    These(&'a [SnapshotId]),
+    Only(&'a [SnapshotId]),
     /// Only these, no matter what relies on them: a verdict names them, so a committing session
     /// knows (step W5).
     Decided(&'a [SnapshotId]),
 }
 
-impl Drop<'_> {
+impl DropSet<'_> {
     fn concerns(&self, id: &SnapshotId) -> bool {
         match self {
-            Self::Due => true,
-            Self::These(ids) | Self::Decided(ids) => ids.binary_search(id).is_ok(),
+            Self::Expired => true,
+            Self::Only(ids) | Self::Decided(ids) => ids.binary_search(id).is_ok(),
         }
     }
 }
@@ -71,7 +71,11 @@ impl Drop<'_> {
 /// `RolledBack`, before anything is created, if the chains or this machine know of one that is not
 /// there and that nobody forgot; with `Unjustified` if a tombstone is there again that
 /// this machine took back.
-pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
+pub fn scan_roots(
+    repository: &Repository,
+    options: &PruneOptions,
+    drop: &DropSet,
+) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
     let mut listing = list(repository)?;
     if !options.dry_run && options.exclusion == Exclusion::Store {
@@ -94,10 +98,11 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
     let good =
         listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(in_trash);
     let replaced: HashSet<SnapshotId> = good.filter_map(Snapshot::instead_of).collect();
-    let mut roots = Roots { over: listing.slots.into_keys().collect(), ..Roots::default() };
+    let mut roots =
+        Roots { ended_sessions: listing.slots.into_keys().collect(), ..Roots::default() };
     let mut parents = HashSet::new();
     for (session, found) in sessions {
-        if !roots.over.contains(&session) {
+        if !roots.ended_sessions.contains(&session) {
             roots.running += 1;
             roots.relied.extend(found.packs);
             parents.extend(found.parents);
@@ -106,7 +111,8 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
             intents::remove(repository, &session, &found.numbers)?;
         }
     }
-    let is_relied_on = |id: &SnapshotId| !matches!(drop, Drop::Decided(_)) && parents.contains(id);
+    let is_relied_on =
+        |id: &SnapshotId| !matches!(drop, DropSet::Decided(_)) && parents.contains(id);
     for (_, snapshot) in listing.snapshots {
         roots.snapshots.extend(present(snapshot)?);
     }

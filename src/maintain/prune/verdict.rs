@@ -8,10 +8,10 @@
 
 use std::collections::HashSet;
 
-use super::kept::Kept;
+use super::loss_check::LossCheck;
 use super::marked::Marked;
 use super::options::Exclusion;
-use super::roots::{Drop, Roots, look};
+use super::roots::{DropSet, Roots, scan_roots};
 use super::{Prune, plan};
 use crate::format::generation::{Removal, Victim};
 use crate::format::snapshot::Snapshot;
@@ -30,7 +30,7 @@ impl Prune<'_> {
     /// `planned` is what the collector that planned the generation knows; any other marks
     /// everything again.
     pub(super) fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
-        let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
+        let roots = scan_roots(self.repository, self.options, &DropSet::Only(&removal.snapshots))?;
         // What was needed when it was planned was looked at then.
         let is_as_planned = planned.as_ref().is_some_and(|marked| roots.are_among(&marked.roots));
         let (reader, mut listed, marks, own) = match planned {
@@ -57,7 +57,7 @@ impl Prune<'_> {
             |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
         let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
         if !is_as_planned {
-            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }
+            LossCheck { reader: &reader, listed: &listed, marks: &marks, own: &own }
                 .refuse_loss(&packs, self.monitor)?;
         }
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
@@ -123,7 +123,8 @@ impl Prune<'_> {
                 why,
             })
         };
-        let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
+        let roots =
+            scan_roots(self.repository, self.options, &DropSet::Decided(&removal.snapshots))?;
         let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
         if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
             let id = snapshot.id.short();
@@ -147,8 +148,12 @@ impl Prune<'_> {
         self.mark(&reader, &roots, &marks, &mut unneeded)?;
         match victims.difference(&unneeded).next() {
             None => {
-                let kept =
-                    Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
+                let kept = LossCheck {
+                    reader: &reader,
+                    listed: &listed,
+                    marks: &marks,
+                    own: &HashSet::new(),
+                };
                 kept.refuse_loss(&removal.packs, self.monitor).map(|()| roots)
             }
             Some(pack) => refuse(format!(
@@ -162,7 +167,7 @@ impl Prune<'_> {
     pub(super) fn finish(&mut self, number: u64, removal: &Removal, roots: &Roots) -> Result<()> {
         collect::remove_snapshots(self.repository, &removal.snapshots)?;
         let reader = Reader::offline(self.repository)?;
-        let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
+        let may_merge = |run: &Run| plan::is_settled(run, &roots.ended_sessions);
         let rewritten =
             match collect::rewrite_index(reader.chunk_index(), number, removal, &may_merge) {
                 // The verdict is on record, so a reader of a run that still names them looks elsewhere.

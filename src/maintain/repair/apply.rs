@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::replace::replace_all;
-use super::{Plan, Replaced};
+use super::{RepairPlan, Replaced};
 use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
@@ -17,7 +17,7 @@ use crate::repo::snapshots::{self, incomplete};
 use crate::repo::{Error, Reader, Repository, Result};
 
 /// What a repair did.
-pub struct Outcome {
+pub struct RepairOutcome {
     /// What became of the snapshots that were to be replaced, by earlier attempts too; those that
     /// were whole again are left out.
     pub replaced: Vec<Replaced>,
@@ -31,7 +31,7 @@ pub struct Outcome {
     pub after: CheckReport,
 }
 
-impl Outcome {
+impl RepairOutcome {
     /// Returns whether nothing is damaged any more of what was looked at before.
     pub fn is_sound(&self) -> bool {
         self.after.is_sound() && !self.is_misstated
@@ -43,7 +43,7 @@ fn undamaged(error: Error) -> Result<bool> {
     if error.is_damage() { Ok(false) } else { Err(error) }
 }
 
-impl Plan {
+impl RepairPlan {
     /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is
     /// wanted, and checks again.
     ///
@@ -51,7 +51,7 @@ impl Plan {
     /// has replaced runs since the look; nothing is worse then, and the repair can be repeated. A
     /// backup of this machine will not take an incomplete snapshot as its parent, and so reads all
     /// of its sources; those of others look whether theirs is one.
-    pub fn apply(self, monitor: &Monitor) -> Result<Outcome> {
+    pub fn apply(self, monitor: &Monitor) -> Result<RepairOutcome> {
         self.apply_and_note(&mut Vec::new(), monitor)
     }
 
@@ -61,7 +61,7 @@ impl Plan {
         self,
         replaced: &mut Vec<Replaced>,
         monitor: &Monitor,
-    ) -> Result<Outcome> {
+    ) -> Result<RepairOutcome> {
         let repository = &self.repository;
         let is_news = !self.is_empty() || !loss::is_told(repository).or_else(undamaged)?;
         let mut is_untold = false;
@@ -93,7 +93,7 @@ impl Plan {
             now: self.options.now,
         };
         let is_misstated = self.lost.misstated_count() > 0;
-        Ok(Outcome {
+        Ok(RepairOutcome {
             replaced: replaced.clone(),
             is_untold,
             is_misstated,

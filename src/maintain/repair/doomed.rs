@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::Examined;
-use crate::maintain::mark::{Marking, Trouble};
+use crate::maintain::mark::{MarkFailure, Marking};
 use crate::monitor::Monitor;
 use crate::repo::gc::generations::{Generations, State};
 use crate::repo::read::reachable::Marks;
@@ -68,6 +68,6 @@ pub fn only_places(
     let roots: Vec<Snapshot> = examined.snapshots.iter().filter(stays).cloned().collect();
     let (marks, mut unneeded) = (Marks::new(reader.index().record_count()), doomed.clone());
     let marking = Marking { reader, marks: &marks, pool: &examined.pool, monitor };
-    marking.mark_what_is_there(&roots, &mut unneeded, Trouble::Unreadable)?;
+    marking.mark_what_is_there(&roots, &mut unneeded, MarkFailure::Unreadable)?;
     Ok(doomed - &unneeded)
 }

@@ -20,7 +20,7 @@ use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
 /// What is left of a tree.
-pub enum Left {
+pub enum TreeRemainder {
     /// All of it.
     Whole,
     /// A new tree.
@@ -36,12 +36,12 @@ pub struct NewRoot {
     /// Sums over everything in it.
     pub totals: Totals,
     /// What it leaves out.
-    pub lost: Lost,
+    pub lost: LossList,
 }
 
 /// What is left out, as it is said in a snapshot.
 #[derive(Default)]
-pub struct Lost {
+pub struct LossList {
     /// How many files, and folders of which entries are lost.
     pub count: u64,
     /// The first of them, as many as a snapshot may list.
@@ -53,7 +53,7 @@ pub struct Lost {
 /// 2.
 const UNREADABLE: u8 = 1;
 
-impl Lost {
+impl LossList {
     fn note(&mut self, path: &[u8], message: &str) {
         self.count += 1;
         let path = if path.is_empty() { b"/" } else { path };
@@ -86,14 +86,14 @@ impl Lost {
 }
 
 /// What can be read, and what is known to be lost although the index names it.
-pub struct Sight<'a> {
+pub struct SoundTrees<'a> {
     /// The trees.
     pub trees: &'a Trees,
     /// Nodes that do not fit what refers to them.
     pub damage: &'a Damage,
 }
 
-impl Sight<'_> {
+impl SoundTrees<'_> {
     fn has(&self, id: &ChunkId) -> Result<bool> {
         Ok(self
             .trees
@@ -136,7 +136,7 @@ impl Sight<'_> {
 
 /// The entries of a folder that can be read; what is decoded can be given up, and is read again
 /// then.
-struct Readable {
+struct ReadableDir {
     top: ChunkId,
     pending: Vec<Promised>,
     leaf: std::vec::IntoIter<DirEntry>,
@@ -148,13 +148,13 @@ struct Readable {
     has_gaps: bool,
 }
 
-impl Readable {
+impl ReadableDir {
     fn new(top: ChunkId) -> Self {
         let (pending, leaf) = (vec![Promised::top(top)], Vec::new().into_iter());
         Self { top, pending, leaf, last: Vec::new(), behind: None, held_bytes: 0, has_gaps: false }
     }
 
-    fn next(&mut self, sight: &Sight) -> Result<Option<DirEntry>> {
+    fn next(&mut self, sound: &SoundTrees) -> Result<Option<DirEntry>> {
         loop {
             if let Some(entry) = self.leaf.next() {
                 self.last.clone_from(&entry.entry.name);
@@ -165,7 +165,7 @@ impl Readable {
                 return Ok(None);
             };
             // What does not fit would not be read by anybody, nor could it be put into a new tree.
-            match sight.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
+            match sound.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
                 None => self.has_gaps = true,
                 Some(TreeNode::Inner { level, children }) => {
                     // Of a child whose next sibling begins at or before that name, everything was
@@ -201,21 +201,21 @@ impl Readable {
 }
 
 /// What becomes of an entry.
-enum Change {
+enum EntryChange {
     LeftOut,
-    Folder(ChunkId, Totals),
+    Dir(ChunkId, Totals),
 }
 
 /// A folder whose entries are being looked at.
-struct Folder {
+struct OpenDir {
     tree: ChunkId,
     /// Bytes of its parent's path.
     parent_len: usize,
-    entries: Readable,
-    changes: HashMap<Vec<u8>, Change>,
+    entries: ReadableDir,
+    changes: HashMap<Vec<u8>, EntryChange>,
 }
 
-impl Holds for Folder {
+impl Holds for OpenDir {
     fn held_bytes(&self) -> usize {
         self.entries.held_bytes
     }
@@ -227,50 +227,50 @@ impl Holds for Folder {
 
 /// Makes trees that leave out what cannot be read.
 pub struct LeaveOut<'a, 's> {
-    sight: &'a Sight<'a>,
+    sound: &'a SoundTrees<'a>,
     whole: &'a mut ChunkSet,
     lane: &'a mut Lane<'s>,
     monitor: &'a Monitor,
-    lost: Lost,
+    lost: LossList,
     path: Vec<u8>,
-    open: Stack<Folder>,
+    open: Stack<OpenDir>,
 }
 
 impl<'a, 's> LeaveOut<'a, 's> {
     /// Starts; `whole` holds the folders that are known to lack nothing, and gets more.
     pub fn new(
-        sight: &'a Sight<'a>,
+        sound: &'a SoundTrees<'a>,
         whole: &'a mut ChunkSet,
         lane: &'a mut Lane<'s>,
         monitor: &'a Monitor,
     ) -> Self {
         Self {
-            sight,
+            sound,
             whole,
             lane,
             monitor,
-            lost: Lost::default(),
+            lost: LossList::default(),
             path: Vec::new(),
             open: Stack::new(),
         }
     }
 
     /// Walks a tree, and stores the nodes of what is left of it if that is not all.
-    pub fn run(mut self, root: &ChunkId) -> Result<Left> {
-        if self.sight.node(root)?.is_none() {
-            return Ok(Left::Nothing);
+    pub fn run(mut self, root: &ChunkId) -> Result<TreeRemainder> {
+        if self.sound.node(root)?.is_none() {
+            return Ok(TreeRemainder::Nothing);
         }
         self.enter(*root, 0);
         loop {
             if self.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let sight = self.sight;
-            let Some(next) = self.open.with_last(|top| top.entries.next(sight)) else {
-                return Ok(Left::Whole);
+            let sound = self.sound;
+            let Some(next) = self.open.with_last(|top| top.entries.next(sound)) else {
+                return Ok(TreeRemainder::Whole);
             };
             if let Some(entry) = next? {
-                self.look_at(entry)?;
+                self.inspect(entry)?;
                 continue;
             }
             let Some(done) = self.open.pop() else { continue };
@@ -280,20 +280,20 @@ impl<'a, 's> LeaveOut<'a, 's> {
             match change {
                 None => {}
                 Some(change) if !self.open.is_empty() => self.note(name, change),
-                Some(Change::Folder(root, totals)) => {
-                    return Ok(Left::Without(NewRoot { root, totals, lost: self.lost }));
+                Some(EntryChange::Dir(root, totals)) => {
+                    return Ok(TreeRemainder::Without(NewRoot { root, totals, lost: self.lost }));
                 }
-                Some(Change::LeftOut) => return Ok(Left::Nothing),
+                Some(EntryChange::LeftOut) => return Ok(TreeRemainder::Nothing),
             }
         }
     }
 
     fn enter(&mut self, tree: ChunkId, parent_len: usize) {
-        let entries = Readable::new(tree);
-        self.open.push(Folder { tree, parent_len, entries, changes: HashMap::new() });
+        let entries = ReadableDir::new(tree);
+        self.open.push(OpenDir { tree, parent_len, entries, changes: HashMap::new() });
     }
 
-    fn look_at(&mut self, entry: DirEntry) -> Result<()> {
+    fn inspect(&mut self, entry: DirEntry) -> Result<()> {
         let parent_len = self.path.len();
         match &entry.entry.content {
             Content::Tree(tree) if !self.whole.contains(tree) => {
@@ -301,12 +301,12 @@ impl<'a, 's> LeaveOut<'a, 's> {
                 self.enter(*tree, parent_len);
             }
             content @ (Content::Refs(_) | Content::List(_))
-                if !self.sight.is_whole(content, entry.entry.size)? =>
+                if !self.sound.is_whole(content, entry.entry.size)? =>
             {
                 self.push_name(&entry.entry.name);
                 self.lost.note(&self.path, "left out by a repair: its content was lost");
                 self.path.truncate(parent_len);
-                self.note(entry.entry.name, Change::LeftOut);
+                self.note(entry.entry.name, EntryChange::LeftOut);
             }
             _ => {}
         }
@@ -314,7 +314,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
     }
 
     /// Notes what becomes of an entry of the folder that the walk is in.
-    fn note(&mut self, name: Vec<u8>, change: Change) {
+    fn note(&mut self, name: Vec<u8>, change: EntryChange) {
         self.open.with_last(|top| top.changes.insert(name, change));
     }
 
@@ -324,18 +324,18 @@ impl<'a, 's> LeaveOut<'a, 's> {
     }
 
     /// Stores a folder again if anything in it changes; returns what its entry refers to then.
-    fn close(&mut self, done: &Folder) -> Result<Option<Change>> {
+    fn close(&mut self, done: &OpenDir) -> Result<Option<EntryChange>> {
         if done.changes.is_empty() && !done.entries.has_gaps {
             self.whole.insert(done.tree);
             return Ok(None);
         }
-        let mut entries = Readable::new(done.tree);
+        let mut entries = ReadableDir::new(done.tree);
         let mut builder = TreeBuilder::default();
-        while let Some(mut entry) = entries.next(self.sight)? {
+        while let Some(mut entry) = entries.next(self.sound)? {
             match done.changes.get(&entry.entry.name) {
                 None => {}
-                Some(Change::LeftOut) => continue,
-                Some(Change::Folder(tree, totals)) => {
+                Some(EntryChange::LeftOut) => continue,
+                Some(EntryChange::Dir(tree, totals)) => {
                     entry.entry.content = Content::Tree(*tree);
                     entry.totals = Some(*totals);
                 }
@@ -349,6 +349,6 @@ impl<'a, 's> LeaveOut<'a, 's> {
             );
         }
         let (tree, totals) = builder.finish(self.lane)?;
-        Ok(Some(Change::Folder(tree, totals)))
+        Ok(Some(EntryChange::Dir(tree, totals)))
     }
 }

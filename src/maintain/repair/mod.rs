@@ -41,7 +41,7 @@ use crate::repo::Repository;
 use crate::repo::audit::drafts::Drafting;
 use crate::repo::audit::rebuild;
 
-pub use self::apply::Outcome;
+pub use self::apply::RepairOutcome;
 pub use self::plan::plan;
 
 /// What to repair, and how thoroughly to look first.
@@ -117,7 +117,7 @@ pub struct NewPack {
 }
 
 /// What was found and what can be done about it. Nothing is stored before it is applied.
-pub struct Plan {
+pub struct RepairPlan {
     repository: Arc<Repository>,
     options: RepairOptions,
     /// What a check finds now.
@@ -129,7 +129,7 @@ pub struct Plan {
     /// Runs to be stored that leave out what is lost or stored again.
     pub rewritten: Vec<NewRun>,
     /// What a check of trees and files will find afterwards: what is lost.
-    pub outlook: CheckReport,
+    pub preview: CheckReport,
     /// Problems that no repair can heal, as `found` words them.
     pub beyond: Vec<String>,
     /// Snapshots that are replaced by new ones, oldest first; none unless that is wanted.
@@ -145,7 +145,7 @@ pub struct Plan {
     _drafting: Drafting,
 }
 
-impl Plan {
+impl RepairPlan {
     /// Returns whether there is nothing to be stored.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty()
@@ -157,16 +157,16 @@ impl Plan {
     /// Returns whether anything is lost, or taken out of the index, of which other machines may
     /// believe that it is there.
     fn is_lossy(&self) -> bool {
-        !self.left_out.is_empty() || !self.outlook.incomplete.is_empty()
+        !self.left_out.is_empty() || !self.preview.incomplete.is_empty()
     }
 
     /// Returns the snapshots that lack something even afterwards.
     pub fn incomplete(&self) -> Vec<SnapshotId> {
-        self.outlook.incomplete.iter().copied().collect()
+        self.preview.incomplete.iter().copied().collect()
     }
 }
 
-impl Drop for Plan {
+impl Drop for RepairPlan {
     fn drop(&mut self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =

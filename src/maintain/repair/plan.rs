@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::doomed;
 use super::index::Drafts;
-use super::{Broken, Plan, RepairOptions, unread};
+use super::{Broken, RepairOptions, RepairPlan, unread};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
@@ -28,7 +28,7 @@ pub fn plan(
     repository: &Arc<Repository>,
     options: &RepairOptions,
     monitor: &Monitor,
-) -> Result<Plan> {
+) -> Result<RepairPlan> {
     for _ in 1..LOOKS_MAX {
         match try_plan(repository, options, monitor) {
             // A collector removed a pack under the look, or one is given that was not.
@@ -43,13 +43,13 @@ fn try_plan(
     repository: &Arc<Repository>,
     options: &RepairOptions,
     monitor: &Monitor,
-) -> Result<Plan> {
+) -> Result<RepairPlan> {
     let check = CheckOptions {
         level: options.level.max(Level::Structure),
         threads: options.threads,
         now: options.now,
     };
-    let (generation, mut examined) = look(repository, &check, monitor)?;
+    let (generation, mut examined) = examine_settled(repository, &check, monitor)?;
     unread::look_again(repository, &examined)?;
     let drafting = drafts::begin(repository);
     let copies =
@@ -57,7 +57,7 @@ fn try_plan(
     examined.snapshots.extend(copies.iter().cloned());
     let removed = removed_packs(&examined)?;
     let mut damaged = HashSet::new();
-    let (drafts, outlook) = loop {
+    let (drafts, preview) = loop {
         let mut drafts = Drafts::new(repository, &examined, generation, &removed, &damaged);
         match draft(&mut drafts, &examined, &removed, monitor) {
             Ok(Drafted::Damaged(packs)) => {
@@ -71,7 +71,7 @@ fn try_plan(
                     damaged.insert(pack.name);
                 }
             }
-            Ok(Drafted::Whole(outlook)) => break (drafts, outlook),
+            Ok(Drafted::Whole(preview)) => break (drafts, preview),
             Err(error) => {
                 drafts.discard();
                 return Err(error);
@@ -81,11 +81,11 @@ fn try_plan(
     let left_out = drafts.left_out();
     let (packs, added, rewritten) = drafts.into_parts();
     // From here on the plan's end removes the drafts.
-    let mut plan = Plan {
+    let mut plan = RepairPlan {
         repository: repository.clone(),
         _drafting: drafting,
         options: options.clone(),
-        outlook: CheckReport::new(check.level),
+        preview: CheckReport::new(check.level),
         lost: Damage::default(),
         broken: Vec::new(),
         is_any_broken: false,
@@ -96,8 +96,8 @@ fn try_plan(
         rewritten,
         left_out,
     };
-    (plan.outlook, plan.lost) = *outlook;
-    let broken = broken(&plan.outlook, &examined.snapshots, &copies, &examined.forgotten);
+    (plan.preview, plan.lost) = *preview;
+    let broken = broken(&plan.preview, &examined.snapshots, &copies, &examined.forgotten);
     plan.is_any_broken = !broken.is_empty();
     if options.snapshots {
         plan.broken = broken;
@@ -112,14 +112,14 @@ fn copies_of_lost_slots(repository: &Repository, examined: &Examined) -> Vec<Sna
 
 /// Returns the snapshots that are to be replaced, oldest first.
 fn broken(
-    outlook: &CheckReport,
+    preview: &CheckReport,
     readable: &[Snapshot],
     copies: &[Snapshot],
     forgotten: &HashSet<SnapshotId>,
 ) -> Vec<Broken> {
     let is_slot_lost = |id: &SnapshotId| copies.iter().any(|copy| copy.id == *id);
     let is_broken = |id: &SnapshotId| {
-        !forgotten.contains(id) && (outlook.incomplete.contains(id) || is_slot_lost(id))
+        !forgotten.contains(id) && (preview.incomplete.contains(id) || is_slot_lost(id))
     };
     let of = |snapshot: &Snapshot| Broken {
         snapshot: snapshot.clone(),
@@ -135,7 +135,7 @@ fn broken(
 /// damage; but not for ever.
 ///
 /// Returns too what new runs may say of themselves: it is found out before any pack is listed.
-fn look(
+fn examine_settled(
     repository: &Arc<Repository>,
     check: &CheckOptions,
     monitor: &Monitor,
@@ -179,10 +179,10 @@ fn draft(
     monitor: &Monitor,
 ) -> Result<Drafted> {
     let repository = examined.reader.repository();
-    let whole = |outlook| Drafted::Whole(Box::new(outlook));
+    let whole = |preview| Drafted::Whole(Box::new(preview));
     let doomed = doomed::doomed_packs(examined, removed);
     if !drafts.is_needed() && doomed.is_empty() {
-        return examined.outlook(&examined.reader, monitor).map(whole);
+        return examined.preview_repair(&examined.reader, monitor).map(whole);
     }
     if drafts.is_needed() {
         drafts.reseal_damaged_packs()?;
@@ -204,13 +204,13 @@ fn draft(
             return Ok(Drafted::Damaged(damaged));
         }
     }
-    let outlook = examined.outlook(&drafts.reader()?, monitor)?;
-    if outlook.0.is_sound() {
-        return Ok(whole(outlook));
+    let preview = examined.preview_repair(&drafts.reader()?, monitor)?;
+    if preview.0.is_sound() {
+        return Ok(whole(preview));
     }
     // A second copy of a chunk may lie in a pack that is named for other chunks.
     drafts.name_packs_again(true)?;
-    examined.outlook(&drafts.reader()?, monitor).map(whole)
+    examined.preview_repair(&drafts.reader()?, monitor).map(whole)
 }
 
 /// Returns the problems with objects that follow from nothing else, but for the slots of which

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
-use super::{Broken, Plan, RepairOptions, Replaced};
+use super::leave_out::{LeaveOut, LossList, NewRoot, SoundTrees, TreeRemainder};
+use super::{Broken, RepairOptions, RepairPlan, Replaced};
 use crate::compress::Compression;
 use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
@@ -45,8 +45,8 @@ pub struct Replacing<'a> {
 }
 
 /// What is left of one snapshot, and the session that stored it.
-struct Walked {
-    left: Left,
+struct RebuiltTree {
+    left: TreeRemainder,
     stored: Option<Stored>,
 }
 
@@ -54,8 +54,12 @@ struct Walked {
 ///
 /// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was
 /// done before a failure stays done, and is in `replaced`.
-pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor) -> Result<()> {
-    let Plan { repository, broken, options, lost: damage, .. } = plan;
+pub fn replace_all(
+    plan: &RepairPlan,
+    replaced: &mut Vec<Replaced>,
+    monitor: &Monitor,
+) -> Result<()> {
+    let RepairPlan { repository, broken, options, lost: damage, .. } = plan;
     if broken.is_empty() {
         return Ok(());
     }
@@ -92,20 +96,20 @@ pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor)
 impl Replacing<'_> {
     fn replace(&mut self, broken: &Broken) -> Result<Option<Replaced>> {
         let old = &broken.snapshot;
-        let Walked { left, stored } = self.walk(old)?;
+        let RebuiltTree { left, stored } = self.walk(old)?;
         let new_root = match left {
-            Left::Whole if !broken.is_slot_lost => return Ok(None),
-            Left::Whole => {
-                NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() }
+            TreeRemainder::Whole if !broken.is_slot_lost => return Ok(None),
+            TreeRemainder::Whole => {
+                NewRoot { root: old.root, totals: old.stats.totals, lost: LossList::default() }
             }
-            Left::Nothing => {
+            TreeRemainder::Nothing => {
                 // Collectors keep what is protected, unless it was replaced; this one would stop
                 // them for ever.
                 protect::unprotect(self.repository, &old.id)?;
                 self.forget(old, &format!("{REPAIRED}: nothing of it could be read"))?;
                 return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
             }
-            Left::Without(new_root) => new_root,
+            TreeRemainder::Without(new_root) => new_root,
         };
         let left_out = new_root.lost.count;
         let twin = self
@@ -150,7 +154,7 @@ impl Replacing<'_> {
 
     /// Walks a snapshot's tree until no collector began or ended meanwhile, whose work may look
     /// like damage.
-    fn walk(&mut self, old: &Snapshot) -> Result<Walked> {
+    fn walk(&mut self, old: &Snapshot) -> Result<RebuiltTree> {
         for _ in 0..LOOKS_MAX {
             let before = Generations::list(self.repository)?;
             let reader = Reader::new(self.repository)?;
@@ -162,17 +166,17 @@ impl Replacing<'_> {
             let session =
                 Session::new(reader.chunk_index().clone(), self.session_options(), identity);
             let trees = Trees::new(reader);
-            let sight = Sight { trees: &trees, damage: self.damage };
+            let sound = SoundTrees { trees: &trees, damage: self.damage };
             let left = {
                 let mut lane = Lane::new(&session);
-                LeaveOut::new(&sight, &mut self.whole, &mut lane, self.monitor).run(&old.root)?
+                LeaveOut::new(&sound, &mut self.whole, &mut lane, self.monitor).run(&old.root)?
             };
             if Generations::list(self.repository)? == before {
                 let stored = match left {
-                    Left::Nothing => None,
-                    Left::Whole | Left::Without(_) => Some(session.finish()?),
+                    TreeRemainder::Nothing => None,
+                    TreeRemainder::Whole | TreeRemainder::Without(_) => Some(session.finish()?),
                 };
-                return Ok(Walked { left, stored });
+                return Ok(RebuiltTree { left, stored });
             }
         }
         Err(Error::Contended { rounds: LOOKS_MAX })
@@ -218,7 +222,7 @@ impl Replacing<'_> {
         old: &Snapshot,
         secured: &Secured,
         tree: NewTree,
-        lost: &Lost,
+        lost: &LossList,
         stats: SessionStats,
     ) -> Result<Snapshot> {
         let previous = snapshots::newest_of_host(self.repository, &old.host, secured.slots())?;

@@ -74,7 +74,7 @@ impl From<StreamError> for AddError {
 }
 
 /// Writes the content of an entry.
-pub type Content<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
+pub type WriteContent<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
 
 /// A kind of archive that is being written.
 pub trait Format {
@@ -88,7 +88,7 @@ pub trait Format {
     fn add(
         &mut self,
         member: &Member<'_>,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> std::result::Result<(), AddError>;
 
     /// Ends the archive.

@@ -13,10 +13,10 @@
 //! (tar: the first paths of as many as fit, and a number for each), but for about 200 bytes and the
 //! name of each entry of a zip, whose directory stands at its end.
 
-mod feed;
 mod format;
 mod holes;
 mod tar;
+mod writer;
 mod zip;
 
 use std::io::Write;
@@ -25,15 +25,15 @@ use std::sync::atomic::Ordering;
 
 pub use self::format::ArchiveReport;
 
-use self::feed::Feed;
 use self::format::Counted;
 use self::tar::Tar;
+use self::writer::ArchiveWriter;
 use self::zip::Zip;
 use super::error::{Error, Result};
 use super::options::RestoreOptions;
-use super::plan::coverage::Ground;
-use super::write::context::Context;
-use super::write::source::Source;
+use super::plan::coverage::SourceCoverage;
+use super::write::context::RestoreContext;
+use super::write::source::RestoreSource;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::{Repository, Trees};
@@ -50,7 +50,7 @@ pub enum ArchiveFormat {
 }
 
 /// Where an archive goes.
-pub struct Archive<'a> {
+pub struct ArchiveOutput<'a> {
     /// Its kind.
     pub format: ArchiveFormat,
     /// Where its bytes go.
@@ -68,25 +68,27 @@ pub fn write(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    archive: Archive<'_>,
+    archive: ArchiveOutput<'_>,
     monitor: &Monitor,
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
-    let source = Source::find(&trees, snapshot, options)?;
-    let ground = Ground::new(snapshot, false);
-    let context = Context::new(trees.clone(), options, monitor, ground, source.scope());
+    let source = RestoreSource::find(&trees, snapshot, options)?;
+    let coverage = SourceCoverage::new(snapshot, false);
+    let context = RestoreContext::new(trees.clone(), options, monitor, coverage, source.scope());
     source.expect_totals(&context);
-    let Archive { format, out } = archive;
+    let ArchiveOutput { format, out } = archive;
     let mut counted = Counted { out, written: 0 };
     let mut report = match format {
         ArchiveFormat::Tar => {
             let mut tar = Tar::new(&mut counted, trees, monitor, options.numeric_ids);
-            Feed::new(&context, &source)?.run(&mut tar)?
+            ArchiveWriter::new(&context, &source)?.run(&mut tar)?
         }
-        ArchiveFormat::Zip => Feed::new(&context, &source)?.run(&mut Zip::new(&mut counted))?,
+        ArchiveFormat::Zip => {
+            ArchiveWriter::new(&context, &source)?.run(&mut Zip::new(&mut counted))?
+        }
     };
     counted.flush().map_err(|source| Error::Archive { source })?;
-    source.tell_unmatched(&context);
+    source.report_unmatched(&context);
     report.archive_bytes = counted.written;
     report.damaged = context.counts.damaged.load(Ordering::Relaxed);
     Ok(report)

@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::format::{AddError, Content, Counted, Format, Lack, Member};
+use super::format::{AddError, Counted, Format, Lack, Member, WriteContent};
 use super::holes::{DataMap, WithoutHoles};
-use crate::format::entry::{Content as Stored, Entry, EntryKind, Timestamp};
+use crate::format::entry::{Content, Entry, EntryKind, Timestamp};
 use crate::monitor::Monitor;
 use crate::repo::{self, DirEntry, Trees};
 
@@ -41,9 +41,9 @@ impl<'a> Tar<'a> {
         Self { out, trees, monitor, numeric_ids }
     }
 
-    fn write_headers(&mut self, header: &mut Header, pax: &Pax) -> io::Result<()> {
+    fn write_headers(&mut self, header: &mut UstarHeader, pax: &Pax) -> io::Result<()> {
         if !pax.0.is_empty() {
-            let mut before = Header::new(EXTENDED);
+            let mut before = UstarHeader::new(EXTENDED);
             before.text(NAME, b"PaxHeaders/entry");
             before.number(MODE, 0o644);
             before.number(SIZE, pax.0.len() as u64);
@@ -64,10 +64,10 @@ impl<'a> Tar<'a> {
     fn add_with_holes(
         &mut self,
         member: &Member<'_>,
-        mut header: Header,
+        mut header: UstarHeader,
         mut pax: Pax,
         map: DataMap,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let list = list_of(&map, entry.size);
@@ -101,7 +101,7 @@ impl Format for Tar<'_> {
         }
     }
 
-    fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
+    fn add(&mut self, member: &Member<'_>, content: &mut WriteContent<'_>) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let has_content = member.link_to.is_none() && entry.kind == EntryKind::File;
         let holes =
@@ -155,12 +155,12 @@ fn list_of(map: &DataMap, size: u64) -> Vec<u8> {
 }
 
 /// Returns what is said of an entry, but for its path and a file's length.
-fn describe(member: &Member<'_>, numeric_ids: bool) -> (Header, Pax) {
+fn describe(member: &Member<'_>, numeric_ids: bool) -> (UstarHeader, Pax) {
     let DirEntry { entry, user, group, .. } = member.found;
-    let mut header = Header::new(kind_of(member));
+    let mut header = UstarHeader::new(kind_of(member));
     let mut pax = Pax::default();
     let target = match (&entry.content, entry.kind) {
-        (Stored::Inline(target), EntryKind::Symlink) => target,
+        (Content::Inline(target), EntryKind::Symlink) => target,
         _ => &b""[..],
     };
     header.text_or(&mut pax, LINK_NAME, "linkpath", member.link_to.unwrap_or(target));
@@ -211,34 +211,34 @@ fn add_xattrs(pax: &mut Pax, entry: &Entry) {
 
 /// A field of a header: where it begins, and how long it is.
 #[derive(Clone, Copy)]
-struct Field {
+struct HeaderField {
     start: usize,
     len: usize,
 }
 
-const fn field(start: usize, len: usize) -> Field {
-    Field { start, len }
+const fn field(start: usize, len: usize) -> HeaderField {
+    HeaderField { start, len }
 }
 
-const NAME: Field = field(0, 100);
-const MODE: Field = field(100, 8);
-const UID: Field = field(108, 8);
-const GID: Field = field(116, 8);
-const SIZE: Field = field(124, 12);
-const MTIME: Field = field(136, 12);
-const CHECKSUM: Field = field(148, 8);
+const NAME: HeaderField = field(0, 100);
+const MODE: HeaderField = field(100, 8);
+const UID: HeaderField = field(108, 8);
+const GID: HeaderField = field(116, 8);
+const SIZE: HeaderField = field(124, 12);
+const MTIME: HeaderField = field(136, 12);
+const CHECKSUM: HeaderField = field(148, 8);
 const KIND_AT: usize = 156;
-const LINK_NAME: Field = field(157, 100);
-const MAGIC: Field = field(257, 8);
-const USER: Field = field(265, 32);
-const GROUP: Field = field(297, 32);
-const DEVICE_MAJOR: Field = field(329, 8);
-const DEVICE_MINOR: Field = field(337, 8);
+const LINK_NAME: HeaderField = field(157, 100);
+const MAGIC: HeaderField = field(257, 8);
+const USER: HeaderField = field(265, 32);
+const GROUP: HeaderField = field(297, 32);
+const DEVICE_MAJOR: HeaderField = field(329, 8);
+const DEVICE_MINOR: HeaderField = field(337, 8);
 
 /// A header of the format ustar.
-struct Header([u8; BLOCK_LEN_BYTES]);
+struct UstarHeader([u8; BLOCK_LEN_BYTES]);
 
-impl Header {
+impl UstarHeader {
     fn new(kind: u8) -> Self {
         let mut header = Self([0; BLOCK_LEN_BYTES]);
         header.text(MAGIC, b"ustar\x0000");
@@ -247,8 +247,8 @@ impl Header {
     }
 
     /// Sets a field to as much of a text as fits, and returns whether all of it does.
-    fn text(&mut self, field: Field, text: &[u8]) -> bool {
-        let Field { start, len } = field;
+    fn text(&mut self, field: HeaderField, text: &[u8]) -> bool {
+        let HeaderField { start, len } = field;
         let fitting = &text[..text.len().min(len)];
         self.0[start..start + len].fill(0);
         self.0[start..start + fitting.len()].copy_from_slice(fitting);
@@ -256,7 +256,7 @@ impl Header {
     }
 
     /// Sets a field to a text, in the extended header too if it does not fit.
-    fn text_or(&mut self, pax: &mut Pax, field: Field, key: &str, text: &[u8]) {
+    fn text_or(&mut self, pax: &mut Pax, field: HeaderField, key: &str, text: &[u8]) {
         // Names of owners end with a zero byte.
         let is_short = text.len() < field.len || field.len == NAME.len;
         if !self.text(field, text) || !is_short {
@@ -265,14 +265,14 @@ impl Header {
     }
 
     /// Sets a field to a number, or to 0 if that does not fit, and returns whether it does.
-    fn number(&mut self, field: Field, number: u64) -> bool {
+    fn number(&mut self, field: HeaderField, number: u64) -> bool {
         let digits = field.len - 1;
         let fits = number < 1 << (3 * digits);
         self.text(field, format!("{:0digits$o}", if fits { number } else { 0 }).as_bytes());
         fits
     }
 
-    fn number_or(&mut self, pax: &mut Pax, field: Field, key: &str, number: u64) {
+    fn number_or(&mut self, pax: &mut Pax, field: HeaderField, key: &str, number: u64) {
         if !self.number(field, number) {
             pax.record(key.as_bytes(), number.to_string().as_bytes());
         }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_stand_in_the_extended_header() {
-        let (mut header, mut pax) = (Header::new(FILE), Pax::default());
+        let (mut header, mut pax) = (UstarHeader::new(FILE), Pax::default());
         header.number_or(&mut pax, UID, "uid", 0o7_777_777);
         assert!(pax.0.is_empty() && &header.0[108..116] == b"7777777\0");
         header.number_or(&mut pax, UID, "uid", 0o10_000_000);

@@ -8,8 +8,8 @@ use rawzip::path::ZipFilePath;
 use rawzip::time::UtcDateTime;
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 
-use super::format::{AddError, Content, Format, Lack, Member};
-use crate::format::entry::{Content as Stored, EntryKind};
+use super::format::{AddError, Format, Lack, Member, WriteContent};
+use crate::format::entry::{Content, EntryKind};
 use crate::repo::{self, DirEntry};
 
 /// Bits of a mode that say what a file is, as `stat` has them.
@@ -46,7 +46,7 @@ impl<W: Write> Zip<W> {
         &mut self,
         name: &str,
         member: &Member<'_>,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let is_link = entry.kind == EntryKind::Symlink;
@@ -64,7 +64,7 @@ impl<W: Write> Zip<W> {
         let end = if method == CompressionMethod::STORE {
             let mut plain = config.wrap(&mut out);
             match &entry.content {
-                Stored::Inline(target) if is_link => plain.write_all(target)?,
+                Content::Inline(target) if is_link => plain.write_all(target)?,
                 _ => content(&mut plain)?,
             }
             plain.finish().map_err(failed)?.1
@@ -120,7 +120,7 @@ impl<W: Write> Format for Zip<W> {
         }
     }
 
-    fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
+    fn add(&mut self, member: &Member<'_>, content: &mut WriteContent<'_>) -> Result<(), AddError> {
         let name = std::str::from_utf8(member.path)
             .map_err(|error| AddError::Output(io::Error::other(error)))?;
         match member.found.entry.kind {

@@ -8,7 +8,7 @@ use crate::id::ChunkId;
 
 /// How a path lies to the sources of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SourceRelation {
     /// A folder on the way to a source: the snapshot has it only to lead there.
     Above,
     /// A source itself.
@@ -18,15 +18,15 @@ pub enum Standing {
 }
 
 /// Answers questions about paths, which are absolute and stand as in the snapshot.
-pub struct Ground {
+pub struct SourceCoverage {
     root: ChunkId,
     sources: Vec<Vec<u8>>,
     unread: BTreeSet<Vec<u8>>,
-    is_list_cut: bool,
+    is_list_truncated: bool,
     is_in_place: bool,
 }
 
-impl Ground {
+impl SourceCoverage {
     /// Takes what a snapshot says; `is_in_place` if paths in the target are those that were backed
     /// up.
     pub fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
@@ -38,7 +38,7 @@ impl Ground {
             root: snapshot.root,
             sources,
             unread,
-            is_list_cut: snapshot.problem_count > snapshot.problems.len() as u64,
+            is_list_truncated: snapshot.problem_count > snapshot.problems.len() as u64,
             is_in_place,
         }
     }
@@ -49,15 +49,15 @@ impl Ground {
     }
 
     /// Returns how a path lies to the sources; the root folder's own path is empty.
-    pub fn standing(&self, path: &[u8]) -> Standing {
+    pub fn relation(&self, path: &[u8]) -> SourceRelation {
         if self.sources.iter().any(|source| source == path) {
-            Standing::Source
+            SourceRelation::Source
         } else if !self.covers(path)
             && self.sources.iter().any(|source| is_at_or_below(source, path))
         {
-            Standing::Above
+            SourceRelation::Above
         } else {
-            Standing::Below
+            SourceRelation::Below
         }
     }
 
@@ -75,8 +75,8 @@ impl Ground {
 
     /// Returns whether more could not be read than the snapshot lists: then its silence about a
     /// name means nothing at all.
-    pub fn is_list_cut(&self) -> bool {
-        self.is_list_cut
+    pub fn is_list_truncated(&self) -> bool {
+        self.is_list_truncated
     }
 
     /// Returns whether the snapshot lists anything as not read.
@@ -119,61 +119,72 @@ fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn ground(sources: &[&[u8]], unread: &[&[u8]]) -> Ground {
+    fn coverage(sources: &[&[u8]], unread: &[&[u8]]) -> SourceCoverage {
         let owned = |paths: &[&[u8]]| {
             paths.iter().map(|path| without_slash(path).to_vec()).collect::<Vec<_>>()
         };
         let unread = owned(unread).into_iter().collect();
-        Ground {
+        SourceCoverage {
             root: ChunkId([0; 32]),
             sources: owned(sources),
             unread,
-            is_list_cut: false,
+            is_list_truncated: false,
             is_in_place: true,
         }
     }
 
     #[test]
     fn only_what_was_backed_up_whole_is_covered() {
-        let ground = ground(&[b"/home/u", b"/srv/"], &[]);
+        let coverage = coverage(&[b"/home/u", b"/srv/"], &[]);
         assert!(
             [&b"/home/u"[..], b"/home/u/x", b"/srv", b"/srv/a"]
                 .iter()
-                .all(|path| ground.covers(path))
+                .all(|path| coverage.covers(path))
         );
         assert!(
-            [&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !ground.covers(path))
+            [&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !coverage.covers(path))
         );
-        let standing = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"]
-            .map(|path| ground.standing(path));
+        let relation = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"]
+            .map(|path| coverage.relation(path));
         assert_eq!(
-            standing,
-            [Standing::Above, Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+            relation,
+            [
+                SourceRelation::Above,
+                SourceRelation::Above,
+                SourceRelation::Source,
+                SourceRelation::Below,
+                SourceRelation::Source
+            ]
         );
         assert!(
-            super::tests::ground(&[b"/"], &[]).covers(b"")
-                && super::tests::ground(&[b"/"], &[]).covers(b"/home")
+            super::tests::coverage(&[b"/"], &[]).covers(b"")
+                && super::tests::coverage(&[b"/"], &[]).covers(b"/home")
         );
     }
 
     #[test]
     fn a_source_in_another_is_no_way() {
-        let ground = ground(&[b"/a/b/c", b"/a"], &[]);
-        let standing = [&b""[..], b"/a", b"/a/b", b"/a/b/c"].map(|path| ground.standing(path));
+        let coverage = coverage(&[b"/a/b/c", b"/a"], &[]);
+        let relation = [&b""[..], b"/a", b"/a/b", b"/a/b/c"].map(|path| coverage.relation(path));
         assert_eq!(
-            standing,
-            [Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+            relation,
+            [
+                SourceRelation::Above,
+                SourceRelation::Source,
+                SourceRelation::Below,
+                SourceRelation::Source
+            ]
         );
     }
 
     #[test]
     fn what_was_not_read_holds_for_what_is_below_and_above() {
-        let ground = ground(&[b"/"], &[b"/a/b", b"/a/b-c/d"]);
+        let coverage = coverage(&[b"/"], &[b"/a/b", b"/a/b-c/d"]);
         for path in [&b"/a/b"[..], b"/a/b/x/y", b"/a", b"/a/b-c", b"/a/b-c/d/e", b""] {
-            assert!(ground.is_unread(path), "{}", String::from_utf8_lossy(path));
+            assert!(coverage.is_unread(path), "{}", String::from_utf8_lossy(path));
         }
         for path in [&b"/a/bb"[..], b"/a/b-", b"/a/b-c/e", b"/b"] {
-            assert!(!ground.is_unread(path), "{}", String::from_utf8_lossy(path));
+            assert!(!coverage.is_unread(path), "{}", String::from_utf8_lossy(path));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! them.
 
 pub mod coverage;
-pub mod kept_dirs;
 pub mod read_plan;
 pub mod select;
+pub mod trimmed_dir;
 pub mod walk;

@@ -7,7 +7,7 @@ use crate::restore::error::Result;
 use crate::rules::{Case, Pattern, Patterns, literal_steps};
 
 /// The selection of entries.
-pub struct Select {
+pub struct Selector {
     excludes: Patterns,
     includes: Option<Patterns>,
     /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can
@@ -17,7 +17,7 @@ pub struct Select {
 
 /// What is done with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Selection {
     /// It and all below it is passed over.
     Skip,
     /// A folder that is not selected itself, but may hold something that is.
@@ -26,7 +26,7 @@ pub enum Verdict {
     Take,
 }
 
-impl Select {
+impl Selector {
     /// Compiles the patterns; they are relative to what lies below the target.
     pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
         let lines = includes
@@ -64,18 +64,18 @@ impl Select {
 
     /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above
     /// it was taken.
-    pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Verdict {
+    pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Selection {
         if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
-            return Verdict::Skip;
+            return Selection::Skip;
         }
         let Some(includes) = &self.includes else {
-            return Verdict::Take;
+            return Selection::Take;
         };
         let keeps = includes.find(path, &[0], is_dir).map(|matched| matched.keeps);
         if keeps == Some(false) || (inside && keeps.is_none()) {
-            return Verdict::Take;
+            return Selection::Take;
         }
-        if is_dir && self.may_lead_to_included(path) { Verdict::Search } else { Verdict::Skip }
+        if is_dir && self.may_lead_to_included(path) { Selection::Search } else { Selection::Skip }
     }
 
     fn may_lead_to_included(&self, path: &[u8]) -> bool {
@@ -89,19 +89,20 @@ impl Select {
 }
 
 /// What of the target's paths is selected.
-pub struct Scope {
+pub struct TargetScope {
     /// The selection.
-    pub select: Arc<Select>,
+    pub select: Arc<Selector>,
     /// What stands before the paths that it judges.
     pub shown: Vec<u8>,
 }
 
-impl Scope {
+impl TargetScope {
     /// Returns whether what is at `path`, which the snapshot does not have, stays although extra
     /// entries are deleted.
     pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
         let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);
-        self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true) != Verdict::Take
+        self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true)
+            != Selection::Take
     }
 }
 
@@ -109,47 +110,47 @@ impl Scope {
 mod tests {
     use super::*;
 
-    fn select(includes: &[&str], excludes: &[&str]) -> Select {
+    fn select(includes: &[&str], excludes: &[&str]) -> Selector {
         let owned = |patterns: &[&str]| {
             patterns.iter().map(|pattern| Pattern::from(*pattern)).collect::<Vec<_>>()
         };
-        Select::new(&owned(includes), &owned(excludes)).unwrap()
+        Selector::new(&owned(includes), &owned(excludes)).unwrap()
     }
 
     #[test]
     fn excludes_mean_what_gitignore_means() {
         let select = select(&[], &["*.log", "/home/cache/", "!keep.log"]);
-        assert_eq!(select.judge(b"a/b.log", false, true), Verdict::Skip);
-        assert_eq!(select.judge(b"a/keep.log", false, true), Verdict::Take);
-        assert_eq!(select.judge(b"home/cache", true, true), Verdict::Skip);
-        assert_eq!(select.judge(b"home/cache", false, true), Verdict::Take);
-        assert_eq!(select.judge(b"x/home/cache", true, true), Verdict::Take);
+        assert_eq!(select.judge(b"a/b.log", false, true), Selection::Skip);
+        assert_eq!(select.judge(b"a/keep.log", false, true), Selection::Take);
+        assert_eq!(select.judge(b"home/cache", true, true), Selection::Skip);
+        assert_eq!(select.judge(b"home/cache", false, true), Selection::Take);
+        assert_eq!(select.judge(b"x/home/cache", true, true), Selection::Take);
     }
 
     #[test]
     fn anchored_includes_lead_straight_to_their_place() {
         let select = select(&["/home/u/*.txt", "srv/www"], &["secret.txt"]);
-        assert_eq!(select.judge(b"home", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"etc", true, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/v", true, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/u", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"home/u/a.txt", false, false), Verdict::Take);
-        assert_eq!(select.judge(b"home/u/secret.txt", false, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/u/b.md", false, false), Verdict::Skip);
-        assert_eq!(select.judge(b"srv/www", true, false), Verdict::Take);
-        assert_eq!(select.judge(b"srv/www/x/y", false, true), Verdict::Take);
+        assert_eq!(select.judge(b"home", true, false), Selection::Search);
+        assert_eq!(select.judge(b"etc", true, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/v", true, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/u", true, false), Selection::Search);
+        assert_eq!(select.judge(b"home/u/a.txt", false, false), Selection::Take);
+        assert_eq!(select.judge(b"home/u/secret.txt", false, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/u/b.md", false, false), Selection::Skip);
+        assert_eq!(select.judge(b"srv/www", true, false), Selection::Take);
+        assert_eq!(select.judge(b"srv/www/x/y", false, true), Selection::Take);
     }
 
     #[test]
     fn floating_includes_search_everywhere() {
         let select = select(&["*.rs", "!gen.rs"], &[]);
-        assert_eq!(select.judge(b"deep/er", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"deep/er/a.rs", false, false), Verdict::Take);
-        assert_eq!(select.judge(b"deep/gen.rs", false, false), Verdict::Skip);
+        assert_eq!(select.judge(b"deep/er", true, false), Selection::Search);
+        assert_eq!(select.judge(b"deep/er/a.rs", false, false), Selection::Take);
+        assert_eq!(select.judge(b"deep/gen.rs", false, false), Selection::Skip);
     }
 
     #[test]
     fn names_that_are_no_text_can_be_judged() {
-        assert_eq!(select(&[], &["*.log"]).judge(b"\xff\xfe.log", false, true), Verdict::Skip);
+        assert_eq!(select(&[], &["*.log"]).judge(b"\xff\xfe.log", false, true), Selection::Skip);
     }
 }

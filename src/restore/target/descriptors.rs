@@ -19,10 +19,10 @@ pub trait Reopenable {
 /// Those that hold a descriptor now; who is done with, and dropped, holds none.
 pub struct Descriptors<T> {
     limit: usize,
-    open: Mutex<Open<T>>,
+    open: Mutex<OpenItems<T>>,
 }
 
-struct Open<T> {
+struct OpenItems<T> {
     items: VecDeque<Weak<T>>,
     /// How many came since those that are dropped were looked for.
     new: usize,
@@ -31,14 +31,14 @@ struct Open<T> {
 impl<T: Reopenable> Descriptors<T> {
     /// Allows `limit` descriptors (at least 1).
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), open: Mutex::new(Open { items: VecDeque::new(), new: 0 }) }
+        Self { limit: limit.max(1), open: Mutex::new(OpenItems { items: VecDeque::new(), new: 0 }) }
     }
 
     /// Notes that `item` has just been opened; closes others where there are too many.
     pub fn opened(&self, item: &Arc<T>) {
         let mut closing = Vec::new();
         {
-            let Open { items: open, new } = &mut *lock(&self.open);
+            let OpenItems { items: open, new } = &mut *lock(&self.open);
             open.push_back(Arc::downgrade(item));
             *new += 1;
             // Not each time: that would take as long as there are descriptors.

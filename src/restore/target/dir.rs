@@ -12,17 +12,17 @@ use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
-use crate::restore::plan::coverage::{Ground, Standing};
+use crate::restore::plan::coverage::{SourceCoverage, SourceRelation};
 use crate::sync::lock;
 
 /// What an inode is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct InodeId {
     dev: (u32, u32),
     inode: u64,
 }
 
-impl Identity {
+impl InodeId {
     /// Makes an identity of its device's numbers and its own.
     pub fn new(major: u32, minor: u32, inode: u64) -> Self {
         Self { dev: (major, minor), inode }
@@ -34,7 +34,7 @@ impl Identity {
     }
 }
 
-impl From<&Stat> for Identity {
+impl From<&Stat> for InodeId {
     fn from(stat: &Stat) -> Self {
         Self { dev: stat.dev, inode: stat.inode }
     }
@@ -43,7 +43,7 @@ impl From<&Stat> for Identity {
 /// How files come into being in one folder, learnt from the first: group, mask, inherited
 /// attributes differ between folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Newborn {
+pub struct CreationDefaults {
     /// Their owner.
     pub uid: u32,
     /// Their group.
@@ -64,7 +64,7 @@ pub struct DirPlace<'a> {
     /// Its name there.
     pub name: &'a [u8],
     /// How it lies to the snapshot's sources.
-    pub standing: Standing,
+    pub relation: SourceRelation,
 }
 
 /// A folder of the target that this restore made or entered.
@@ -73,15 +73,15 @@ pub struct DirPlace<'a> {
 pub struct TargetDir {
     parent: Option<Arc<TargetDir>>,
     name: Box<[u8]>,
-    identity: Identity,
+    identity: InodeId,
     /// How it lies to the snapshot's sources.
-    pub standing: Standing,
+    pub relation: SourceRelation,
     /// Whether it was entered through a symbolic link in its place, which stays.
     pub is_linked: bool,
     /// Whether this restore made it, so that nothing of another origin is in it.
     pub is_fresh: bool,
     /// Whether what is made in it comes with an ACL of its own.
-    pub bequeaths: bool,
+    pub has_default_acl: bool,
     /// Its names before this restore, where the file system does not tell all names apart.
     pub spelling: Option<Box<Spelling>>,
     /// Whether its file system may take modes and times and keep others.
@@ -94,7 +94,7 @@ pub struct TargetDir {
     /// The mode that it had and gets back, if it gets nothing else.
     pub mode_back: OnceLock<u16>,
     /// How files come into being in it.
-    pub newborn: OnceLock<Newborn>,
+    pub creation_defaults: OnceLock<CreationDefaults>,
     /// Where the log of hard-link groups describes it.
     pub record: OnceLock<u64>,
     has_links: AtomicBool,
@@ -110,34 +110,35 @@ impl TargetDir {
     pub fn root(
         dir: Dir,
         shown: &[u8],
-        standing: Standing,
+        relation: SourceRelation,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
-        let identity = Identity::from(&dir.stat_self()?);
-        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
+        let identity = InodeId::from(&dir.stat_self()?);
+        let (has_default_acl, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
-        (new.metadata, new.standing) = (metadata, standing);
+        (new.has_default_acl, new.is_doubted, new.spelling) =
+            (has_default_acl, spelling.is_some(), spelling);
+        (new.metadata, new.relation) = (metadata, relation);
         Ok(Arc::new(new))
     }
 
     /// Returns how the folder `name` in this one lies to the sources.
-    pub fn standing_of(&self, ground: &Ground, name: &[u8]) -> Standing {
-        if self.standing == Standing::Above {
-            ground.standing(&self.path_of(name))
+    pub fn relation_of(&self, coverage: &SourceCoverage, name: &[u8]) -> SourceRelation {
+        if self.relation == SourceRelation::Above {
+            coverage.relation(&self.path_of(name))
         } else {
-            Standing::Below
+            SourceRelation::Below
         }
     }
 
     /// Takes the folder at `place`, which this restore made; it is opened when it is needed.
     ///
     /// Who wants the parent to wait for it must hold the parent.
-    pub fn made(place: DirPlace<'_>, identity: Identity, metadata: Box<Metadata>) -> Arc<Self> {
-        let DirPlace { parent, name, standing } = place;
+    pub fn made(place: DirPlace<'_>, identity: InodeId, metadata: Box<Metadata>) -> Arc<Self> {
+        let DirPlace { parent, name, relation } = place;
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
-        (new.is_fresh, new.bequeaths, new.metadata, new.standing) =
-            (true, parent.bequeaths, Some(metadata), standing);
+        (new.is_fresh, new.has_default_acl, new.metadata, new.relation) =
+            (true, parent.has_default_acl, Some(metadata), relation);
         new.is_doubted = parent.is_doubted;
         Arc::new(new)
     }
@@ -150,24 +151,20 @@ impl TargetDir {
         dir: Dir,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
-        let DirPlace { parent, name, standing } = place;
-        let identity = Identity::from(&dir.stat_self()?);
-        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
+        let DirPlace { parent, name, relation } = place;
+        let identity = InodeId::from(&dir.stat_self()?);
+        let (has_default_acl, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
+        (new.has_default_acl, new.is_doubted, new.spelling) =
+            (has_default_acl, spelling.is_some(), spelling);
         new.metadata = metadata;
-        (new.standing, new.is_linked) = (standing, is_linked);
+        (new.relation, new.is_linked) = (relation, is_linked);
         Ok(Arc::new(new))
     }
 
     /// Takes a folder that this restore has entered before and may have finished: links may be made
     /// from it, nothing else.
-    pub fn known(
-        parent: &Arc<Self>,
-        name: &[u8],
-        identity: Identity,
-        is_linked: bool,
-    ) -> Arc<Self> {
+    pub fn known(parent: &Arc<Self>, name: &[u8], identity: InodeId, is_linked: bool) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         new.is_linked = is_linked;
         Arc::new(new)
@@ -176,23 +173,23 @@ impl TargetDir {
     fn new(
         parent: Option<Arc<Self>>,
         name: &[u8],
-        identity: Identity,
+        identity: InodeId,
         dir: Option<Arc<Dir>>,
     ) -> Self {
         Self {
             parent,
             name: name.into(),
             identity,
-            standing: Standing::Below,
+            relation: SourceRelation::Below,
             is_linked: false,
             is_fresh: false,
-            bequeaths: false,
+            has_default_acl: false,
             spelling: None,
             is_doubted: false,
             metadata: None,
             attributes_in: OnceLock::new(),
             mode_back: OnceLock::new(),
-            newborn: OnceLock::new(),
+            creation_defaults: OnceLock::new(),
             record: OnceLock::new(),
             has_links: AtomicBool::new(false),
             pending: AtomicUsize::new(1),
@@ -225,7 +222,7 @@ impl TargetDir {
             } else {
                 dir.open_dir(&below.name)
             }?;
-            if Identity::from(&opened.stat_self()?) != below.identity {
+            if InodeId::from(&opened.stat_self()?) != below.identity {
                 return Err(io::Error::other("another folder has taken its place"));
             }
             dir = Arc::new(opened);
@@ -269,7 +266,7 @@ impl TargetDir {
     }
 
     /// Returns which folder it is.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> InodeId {
         self.identity
     }
 
@@ -339,8 +336,8 @@ mod tests {
     ) -> Arc<TargetDir> {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
-        let identity = Identity::from(&above.stat(name).unwrap());
-        let place = DirPlace { parent, name, standing: Standing::Below };
+        let identity = InodeId::from(&above.stat(name).unwrap());
+        let place = DirPlace { parent, name, relation: SourceRelation::Below };
         let made = TargetDir::made(place, identity, Box::default());
         made.open(descriptors).unwrap();
         made
@@ -349,9 +346,13 @@ mod tests {
     #[test]
     fn deep_folders_are_reached_with_few_descriptors() {
         let folder = tempfile::tempdir().unwrap();
-        let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"/top", Standing::Below, None)
-                .unwrap();
+        let root = TargetDir::root(
+            Dir::open(folder.path()).unwrap(),
+            b"/top",
+            SourceRelation::Below,
+            None,
+        )
+        .unwrap();
         let descriptors = Descriptors::new(3);
         let name = [b'n'; 200];
         let mut chain = vec![root];
@@ -370,7 +371,8 @@ mod tests {
     fn a_folder_that_took_the_place_of_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
         let descriptors = Descriptors::new(1);
         let a = make(&root, &descriptors, b"a");
         let b = make(&a, &descriptors, b"b");

@@ -2,7 +2,7 @@
 
 pub mod descriptors;
 pub mod dir;
-pub mod disks;
+pub mod file_systems;
 pub mod protected_dirs;
 pub mod restore_mark;
 pub mod spelling;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::dir::Identity;
+use super::dir::InodeId;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
@@ -55,7 +55,7 @@ impl Repositories {
     }
 
     /// Returns whether a path lies in one of them.
-    pub fn hold(&self, path: &[u8]) -> bool {
+    pub fn contains_path(&self, path: &[u8]) -> bool {
         let lies_in =
             |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
         lock(&self.0).iter().any(lies_in)
@@ -64,19 +64,19 @@ impl Repositories {
 
 /// The folders, known by what they are, so that no link or other mount leads around this.
 #[derive(Default)]
-pub struct OwnFolders(Vec<Identity>);
+pub struct ProtectedDirs(Vec<InodeId>);
 
-impl OwnFolders {
+impl ProtectedDirs {
     /// Takes the folders at these paths; those that do not exist need no protection.
     pub fn new(paths: &[impl AsRef<Path>]) -> Self {
         let identity = |path: &Path| {
-            Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat))
+            Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| InodeId::from(&stat))
         };
         // A link by which one is named is as much in use.
         let link = |path: &Path| {
             let dir = path.parent().and_then(|above| Dir::open_for_lookup(above).ok())?;
             let stat = dir.stat(path.file_name()?.as_bytes()).ok()?;
-            (stat.kind == EntryKind::Symlink).then(|| Identity::from(&stat))
+            (stat.kind == EntryKind::Symlink).then(|| InodeId::from(&stat))
         };
         Self(
             paths
@@ -89,7 +89,7 @@ impl OwnFolders {
 
     /// Returns whether this is one of them.
     pub fn contains(&self, stat: &Stat) -> bool {
-        self.0.contains(&Identity::from(stat))
+        self.0.contains(&InodeId::from(stat))
     }
 
     /// Refuses to remove a link through which one of them is used.
@@ -104,7 +104,7 @@ impl OwnFolders {
 
     /// Returns whether a path, of which the last steps need not exist, is one of them or lies in
     /// one.
-    pub fn hold(&self, path: &Path) -> io::Result<bool> {
+    pub fn contains_path(&self, path: &Path) -> io::Result<bool> {
         let whole = std::path::absolute(path)?;
         let existing = whole.ancestors().find_map(|path| path.canonicalize().ok());
         let above = existing.iter().flat_map(|path| path.ancestors());
@@ -146,7 +146,7 @@ mod tests {
         std::fs::create_dir_all(at("repo/data")).unwrap();
         std::fs::create_dir(at("other")).unwrap();
         std::os::unix::fs::symlink(at("repo/data"), at("other/link")).unwrap();
-        let own = OwnFolders::new(&[at("repo"), at("missing")]);
+        let protected = ProtectedDirs::new(&[at("repo"), at("missing")]);
         for inside in [
             "repo",
             "repo/data",
@@ -155,10 +155,10 @@ mod tests {
             "other/link/new",
             "other/../repo",
         ] {
-            assert!(own.hold(&at(inside)).unwrap(), "{inside}");
+            assert!(protected.contains_path(&at(inside)).unwrap(), "{inside}");
         }
         for outside in ["", "other", "other/new/repo", "repository", "repo/.."] {
-            assert!(!own.hold(&at(outside)).unwrap(), "{outside}");
+            assert!(!protected.contains_path(&at(outside)).unwrap(), "{outside}");
         }
     }
 }

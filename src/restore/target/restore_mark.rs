@@ -38,7 +38,7 @@ const WINDOWS_MAX: usize = 16;
 
 /// What a mark says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct MarkState {
     /// Whether the folder is the work of a restore that did not end.
     pub is_ours: bool,
     /// Whether any restore that did not end has been at work in it.
@@ -50,7 +50,7 @@ pub struct Found {
     pub windows: Vec<(Timestamp, Timestamp)>,
 }
 
-impl Found {
+impl MarkState {
     /// Returns whether a restore into this folder, which then did not end, was the last to change a
     /// file.
     pub fn wrote(&self, stat: &Stat) -> bool {
@@ -59,10 +59,10 @@ impl Found {
 }
 
 /// Reads the mark of a folder without changing it; `work` is what is going to be restored there.
-pub fn read(dir: &Dir, work: &str) -> Found {
+pub fn read(dir: &Dir, work: &str) -> MarkState {
     let boot = process::boot_id();
     let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
-    let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot, work));
+    let mut found = value.map_or_else(MarkState::default, |value| parse(&value, &boot, work));
     // A mark in another user's directory may be forged: nothing is believed because of it.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
         found.windows.clear();
@@ -70,7 +70,7 @@ pub fn read(dir: &Dir, work: &str) -> Found {
     found
 }
 
-fn parse(value: &[u8], boot: &str, work: &str) -> Found {
+fn parse(value: &[u8], boot: &str, work: &str) -> MarkState {
     let text = String::from_utf8_lossy(value);
     let mut fields = text.split(' ');
     let is_doubtful = fields.next() != Some(boot) || boot.is_empty();
@@ -81,7 +81,7 @@ fn parse(value: &[u8], boot: &str, work: &str) -> Found {
         let (from, to) = window.split_once('-')?;
         Some((timestamp(from)?, timestamp(to)?))
     });
-    Found { is_ours, is_begun: true, is_doubtful, windows: windows.collect() }
+    MarkState { is_ours, is_begun: true, is_doubtful, windows: windows.collect() }
 }
 
 fn timestamp(text: &str) -> Option<Timestamp> {
@@ -101,7 +101,7 @@ pub struct Mark {
 impl Mark {
     /// Marks the target's folder, of which `found` was read; it `is_new` if it was just made or is
     /// empty.
-    pub fn set(dir: &Dir, is_new: bool, found: &Found, work: &str) -> io::Result<Self> {
+    pub fn set(dir: &Dir, is_new: bool, found: &MarkState, work: &str) -> io::Result<Self> {
         let state = if is_new || found.is_ours { "new" } else { "old" };
         let kept = &found.windows[found.windows.len().saturating_sub(WINDOWS_MAX - 1)..];
         let mut before = format!("{} {state} {work} ", process::boot_id());
@@ -173,7 +173,7 @@ impl Mark {
 
 /// Marks a folder that the restore made above the sources; it goes when the folder gets its own
 /// attributes.
-pub fn mark_way(dir: &Dir) {
+pub fn mark_ancestor(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
     // Best effort: without it, a folder that was not finished keeps the mode that it was made with.
     let _ = Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
@@ -210,7 +210,7 @@ mod tests {
 
     const WORK: &str = "a-snapshot";
 
-    fn marked(folder: &std::path::Path, is_new: bool) -> (Found, Mark) {
+    fn marked(folder: &std::path::Path, is_new: bool) -> (MarkState, Mark) {
         let dir = Dir::open(folder).unwrap();
         let found = read(&dir, WORK);
         let mark = Mark::set(&dir, is_new, &found, WORK).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     fn the_next_run_learns_who_made_the_folder_and_when_the_machine_was_booted() {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let (first, _) = marked(folder.path(), true);
-        assert_eq!(first, Found::default());
+        assert_eq!(first, MarkState::default());
         let (again, mark) = marked(folder.path(), false);
         assert!(again.is_ours && !again.is_doubtful);
         mark.write("another-boot old").unwrap();
@@ -232,7 +232,7 @@ mod tests {
         assert!(!later.is_ours && later.is_doubtful);
         mark.clear().unwrap();
         mark.clear().unwrap();
-        assert_eq!(marked(folder.path(), false).0, Found::default());
+        assert_eq!(marked(folder.path(), false).0, MarkState::default());
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         write("between");
         let (found, mark) = marked(folder.path(), false);
         let dir = Dir::open(folder.path()).unwrap();
-        let is_own = |found: &Found| {
+        let is_own = |found: &MarkState| {
             [&b"mine"[..], b"between"].map(|name| found.wrote(&dir.stat(name).unwrap()))
         };
         assert_eq!(is_own(&found), [true, false]);

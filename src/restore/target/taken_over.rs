@@ -21,20 +21,20 @@ use crate::sync::lock;
 
 /// What a folder had before it was taken over.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Had {
+pub struct DirAttributes {
     uid: u32,
     gid: u32,
     mode: u16,
     flags: u32,
 }
 
-impl From<&Stat> for Had {
+impl From<&Stat> for DirAttributes {
     fn from(stat: &Stat) -> Self {
         Self { uid: stat.uid, gid: stat.gid, mode: stat.mode, flags: read_flags(stat) }
     }
 }
 
-impl Had {
+impl DirAttributes {
     /// Gives it back to the open folder.
     pub fn give_back(self, dir: &Dir) -> io::Result<()> {
         let stat = dir.stat_self()?;
@@ -57,12 +57,12 @@ type Inode = ((u32, u32), u64);
 
 /// The folders that are taken over at the moment.
 #[derive(Default)]
-pub struct Taken(Mutex<HashMap<Inode, (Arc<TargetDir>, Had)>>);
+pub struct TakenOverDirs(Mutex<HashMap<Inode, (Arc<TargetDir>, DirAttributes)>>);
 
-impl Taken {
+impl TakenOverDirs {
     /// Notes a folder that was taken over; what was noted of it first counts, as it may be reached
     /// in two ways.
-    pub fn note(&self, dir: &Arc<TargetDir>, had: Had) {
+    pub fn note(&self, dir: &Arc<TargetDir>, had: DirAttributes) {
         lock(&self.0).entry(dir.identity().parts()).or_insert_with(|| (dir.clone(), had));
     }
 
@@ -79,7 +79,7 @@ impl Taken {
         let mut failed = Vec::new();
         for (dir, had) in left {
             if let Err(error) = dir.open(dirs).and_then(|open| had.give_back(&open)) {
-                let Had { uid, gid, mode, .. } = had;
+                let DirAttributes { uid, gid, mode, .. } = had;
                 let what = format!(
                     "it could not get back its owner {uid}:{gid} and mode {mode:04o}: {error}"
                 );

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::clear_name;
-use super::context::Context;
-use super::enter_dir::{is_mount_point, look_into, open_up};
+use super::context::RestoreContext;
+use super::enter_dir::{ensure_access, is_mount_point, open_read_only};
 use super::existing;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
@@ -32,9 +32,12 @@ impl Extras {
     /// That is so above and beside the folders that were backed up whole, where another file system
     /// is mounted, which a backup may have been told not to enter, in a repository, of which a
     /// backup may have some parts only, and if more could not be read than the snapshot lists.
-    pub fn of(context: &Context, dir: &Arc<TargetDir>) -> Option<Self> {
+    pub fn of(context: &RestoreContext, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
-        if dir.is_fresh || !context.may_delete_in(&path) || context.repositories.hold(&path) {
+        if dir.is_fresh
+            || !context.may_delete_in(&path)
+            || context.repositories.contains_path(&path)
+        {
             return None;
         }
         match Self::list(context, dir) {
@@ -46,7 +49,7 @@ impl Extras {
         }
     }
 
-    fn list(context: &Context, dir: &Arc<TargetDir>) -> io::Result<Option<Self>> {
+    fn list(context: &RestoreContext, dir: &Arc<TargetDir>) -> io::Result<Option<Self>> {
         let open = dir.open(&context.host.dirs)?;
         if let Some(parent) = dir.parent()
             && is_mount_point(&*parent.open(&context.host.dirs)?, &open.stat_self()?)?
@@ -65,7 +68,7 @@ impl Extras {
                     &path,
                     protected_dirs::LEFT_REPOSITORY,
                 ),
-                false => context.bar(&path, protected_dirs::LEFT_REPOSITORY),
+                false => context.report_blocked(&path, protected_dirs::LEFT_REPOSITORY),
             }
             context.repositories.add(path);
             return Ok(None);
@@ -99,7 +102,7 @@ impl Extras {
 
 /// Returns whether a name that the snapshot does not have is one that it has to the file system, so
 /// that it must stay.
-pub fn is_anothers(context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
+pub fn is_alias(context: &RestoreContext, dir: &TargetDir, name: &[u8]) -> bool {
     dir.spelling
         .as_ref()
         .is_some_and(|spelling| spelling.is_one_of(|| context.names_in(&dir.path()), name))
@@ -110,16 +113,26 @@ pub const KEEPS_SOME: &str = "a folder is in the way, and it holds what is not s
 
 /// Removes `name` so that an entry of another kind can take its place; a folder with content only
 /// if deleting is wanted.
-pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
+pub fn clear(
+    context: &RestoreContext,
+    dir: &Arc<TargetDir>,
+    name: &[u8],
+    stat: &Stat,
+) -> io::Result<()> {
     if stat.kind == EntryKind::Dir && context.options.delete {
         let above = dir.path();
         let stays =
             |at: &[u8], is_dir: bool| context.scope.keeps(&[&above[..], b"/", at].concat(), is_dir);
-        let is_gone =
-            remove_tree(context, dir, name, stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
+        let is_gone = remove_tree(
+            context,
+            dir,
+            name,
+            stat,
+            RemovalHooks { told: &mut |_, _| {}, stays: &stays },
+        )?;
         return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
     }
-    context.own.refuse_link(stat)?;
+    context.protected.refuse_link(stat)?;
     clear_name::remove(&*dir.open(&context.host.dirs)?, name, stat)
 }
 
@@ -138,7 +151,7 @@ pub enum Extra {
 pub const UNSEEN_MOUNT: &str = "not removed: another user's file system is mounted on it";
 
 /// Looks at something that the snapshot does not have.
-pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
+pub fn inspect_extra(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
     let is_mount = || {
         dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device))
     };
@@ -151,7 +164,7 @@ pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
 }
 
 /// How something is removed; paths begin with its name.
-pub struct Removal<'a> {
+pub struct RemovalHooks<'a> {
     /// Is told each entry that goes.
     pub told: &'a mut dyn FnMut(&[u8], &Stat),
     /// Returns whether an entry stays, with all below it and the folders that it lies in; the
@@ -159,9 +172,9 @@ pub struct Removal<'a> {
     pub stays: &'a dyn Fn(&[u8], bool) -> bool,
 }
 
-impl Removal<'_> {
+impl RemovalHooks<'_> {
     /// Counts an entry that goes, and tells it.
-    fn tell(&mut self, context: &Context, path: &[u8], stat: &Stat) {
+    fn tell(&mut self, context: &RestoreContext, path: &[u8], stat: &Stat) {
         add(&context.counts.deleted, 1);
         (self.told)(path, stat);
     }
@@ -172,19 +185,19 @@ impl Removal<'_> {
 /// Returns whether it is gone, or would be. What cannot be removed is reported, with the first
 /// cause returned.
 pub fn remove_tree(
-    context: &Context,
+    context: &RestoreContext,
     dir: &Arc<TargetDir>,
     name: &[u8],
     stat: &Stat,
-    mut removal: Removal<'_>,
+    mut removal: RemovalHooks<'_>,
 ) -> io::Result<bool> {
-    if context.ground.is_unread(&dir.path_of(name)) {
+    if context.coverage.is_unread(&dir.path_of(name)) {
         return Err(io::Error::other(
             "not removed: the snapshot lists it, or something in it, as not read",
         ));
     }
     if stat.kind == EntryKind::Dir {
-        return remove_folder(context, dir, name, stat, removal);
+        return remove_dir_tree(context, dir, name, stat, removal);
     }
     if !context.options.dry_run {
         clear_name::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
@@ -194,12 +207,12 @@ pub fn remove_tree(
 }
 
 /// Removes a folder, what lies in it first; returns whether it is gone.
-fn remove_folder(
-    context: &Context,
+fn remove_dir_tree(
+    context: &RestoreContext,
     dir: &Arc<TargetDir>,
     name: &[u8],
     stat: &Stat,
-    mut removal: Removal<'_>,
+    mut removal: RemovalHooks<'_>,
 ) -> io::Result<bool> {
     let mut path = name.to_vec();
     let Some(level) = enter(context, dir, name, stat)? else {
@@ -225,17 +238,17 @@ fn remove_folder(
         };
         let here = level.dir.open(&context.host.dirs)?;
         let at = [&path[..], b"/", &name].concat();
-        let stat = match look_at(&here, &name)? {
+        let stat = match inspect_extra(&here, &name)? {
             Extra::Gone => continue,
             Extra::Unseen => {
                 level.keeps_some = true;
-                context.bar(&dir.path_of(&at), UNSEEN_MOUNT);
+                context.report_blocked(&dir.path_of(&at), UNSEEN_MOUNT);
                 continue;
             }
             Extra::Seen(stat) => stat,
         };
         if (removal.stays)(&at, stat.kind == EntryKind::Dir)
-            || stat.kind != EntryKind::Dir && context.own.contains(&stat)
+            || stat.kind != EntryKind::Dir && context.protected.contains(&stat)
         {
             level.keeps_some = true;
         } else if stat.kind == EntryKind::Dir {
@@ -257,7 +270,7 @@ fn remove_folder(
 }
 
 /// Removes a folder that is empty now, unless something stays in it or nothing is to be changed.
-fn leave(context: &Context, done: &Level) -> io::Result<()> {
+fn leave(context: &RestoreContext, done: &DeleteLevel) -> io::Result<()> {
     if context.options.dry_run {
         return Ok(());
     }
@@ -269,7 +282,7 @@ fn leave(context: &Context, done: &Level) -> io::Result<()> {
 }
 
 /// Gives a folder that stays the mode and the flags that it had.
-fn give_back(context: &Context, level: &Level) -> io::Result<()> {
+fn give_back(context: &RestoreContext, level: &DeleteLevel) -> io::Result<()> {
     let dir = level.dir.open(&context.host.dirs)?;
     let now = dir.stat_self()?;
     if now.mode != level.stat.mode {
@@ -285,7 +298,7 @@ fn give_back(context: &Context, level: &Level) -> io::Result<()> {
     if read_flags(&now) != flags { write_flags(&*dir, flags) } else { Ok(()) }
 }
 
-struct Level {
+struct DeleteLevel {
     dir: Arc<TargetDir>,
     name: Vec<u8>,
     stat: Stat,
@@ -295,7 +308,7 @@ struct Level {
     keeps_some: bool,
 }
 
-impl Level {
+impl DeleteLevel {
     fn next_name(&mut self) -> Option<Vec<u8>> {
         self.at += 1;
         (self.at <= self.names.len()).then(|| self.names.get(self.at - 1).to_vec())
@@ -304,32 +317,33 @@ impl Level {
 
 /// Enters a folder that is to go; `None` if it is a repository, which stays as it is.
 fn enter(
-    context: &Context,
+    context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
     stat: &Stat,
-) -> io::Result<Option<Level>> {
+) -> io::Result<Option<DeleteLevel>> {
     let above = parent.open(&context.host.dirs)?;
     if is_mount_point(&above, stat)? {
         return Err(io::Error::other("another file system is mounted on it"));
     }
-    if context.own.contains(stat) {
+    if context.protected.contains(stat) {
         return Err(io::Error::other("the repository itself or its cache is in it"));
     }
     if !context.options.dry_run {
         clear_name::unlock(&above, name, stat)?;
-        open_up(context, &above, name, stat)?;
+        ensure_access(context, &above, name, stat)?;
     }
     let gone = || io::Error::from(io::ErrorKind::NotFound);
-    let dir = look_into(context, parent, name)?.ok_or_else(gone)?;
+    let dir = open_read_only(context, parent, name)?.ok_or_else(gone)?;
     let open = dir.open(&context.host.dirs)?;
     let names = open.names()?;
     let is_repository = protected_dirs::is_repository(&open, &names);
-    let level = Level { dir, name: name.to_vec(), stat: *stat, names, at: 0, keeps_some: false };
+    let level =
+        DeleteLevel { dir, name: name.to_vec(), stat: *stat, names, at: 0, keeps_some: false };
     if !is_repository {
         return Ok(Some(level));
     }
-    context.bar(&parent.path_of(name), protected_dirs::LEFT_REPOSITORY);
+    context.report_blocked(&parent.path_of(name), protected_dirs::LEFT_REPOSITORY);
     if !context.options.dry_run {
         give_back(context, &level)?;
     }

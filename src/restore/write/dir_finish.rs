@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, fchmod};
 
-use super::context::Context;
+use super::context::RestoreContext;
 use crate::id::ChunkId;
 use crate::os::apply::{Metadata, Object, Present, apply, confirm};
 use crate::repo;
 use crate::restore::options::add;
-use crate::restore::plan::coverage::Standing;
+use crate::restore::plan::coverage::SourceRelation;
 use crate::restore::target::descriptors::Reopenable;
 use crate::restore::target::dir::TargetDir;
 use crate::restore::target::restore_mark;
 use crate::sync::lock;
 
 /// Notes that something in a folder is done; finishes it, and those above, if it was the last.
-pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
+pub fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     let mut current = Some(dir);
     while let Some(dir) = current.filter(|dir| dir.release()) {
         if context.is_stopped() {
@@ -39,7 +39,7 @@ pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
 
 /// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter
 /// it once it is done.
-fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
+fn is_shut_for_me(context: &RestoreContext, dir: &TargetDir) -> bool {
     let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
     !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
 }
@@ -47,20 +47,20 @@ fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
 /// Returns whether something is to be done in a folder after everything in it is done: it is read
 /// again, other names are linked to a file in it, or it is the target's own, in which the mark
 /// stays to the end.
-fn is_needed_again(context: &Context, dir: &TargetDir) -> bool {
+fn is_needed_again(context: &RestoreContext, dir: &TargetDir) -> bool {
     context.options.verify || dir.has_links() || dir.parent().is_none()
 }
 
 /// Finishes the folders that had to stay open until nothing is to be made, linked or read in them
 /// any more.
-pub fn finish_shut(context: &Context) {
+pub fn finish_shut(context: &RestoreContext) {
     // Those below come before those above.
     for dir in std::mem::take(&mut *lock(&context.unfinished)) {
         finish_dir(context, &dir);
     }
 }
 
-fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
+fn finish_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     if dir.metadata.is_none() && dir.mode_back.get().is_none() {
         return;
     }
@@ -90,7 +90,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
             restore_mark::take_off(&open);
         }
         let mut failed = Vec::new();
-        let may_have_xattrs = !dir.is_fresh || dir.bequeaths || dir.standing == Standing::Above;
+        let may_have_xattrs =
+            !dir.is_fresh || dir.has_default_acl || dir.relation == SourceRelation::Above;
         let present = Present { has_xattrs: may_have_xattrs, ..Present::from(&stat) };
         apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
         if dir.is_doubted {
@@ -100,14 +101,14 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
         Ok(())
     });
     match finished {
-        Ok(()) => context.taken.forget(dir),
+        Ok(()) => context.taken_over.forget(dir),
         Err(error) => context.report_failed(&dir.path(), error),
     }
 }
 
 /// Reads attributes again that were too long to be kept while the walk was below their folder.
 fn with_attributes(
-    context: &Context,
+    context: &RestoreContext,
     metadata: &Metadata,
     above: &ChunkId,
     name: &[u8],

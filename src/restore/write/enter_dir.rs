@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
 use super::clear_name;
-use super::context::Context;
+use super::context::RestoreContext;
 use super::existing;
 use crate::format::entry::EntryKind;
 use crate::os::apply::{LOCKING_FLAGS, Metadata};
@@ -20,10 +20,10 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::Overwrite;
-use crate::restore::plan::coverage::Standing;
-use crate::restore::target::dir::{DirPlace, Identity, TargetDir};
+use crate::restore::plan::coverage::SourceRelation;
+use crate::restore::target::dir::{DirPlace, InodeId, TargetDir};
 use crate::restore::target::restore_mark;
-use crate::restore::target::taken_over::Had;
+use crate::restore::target::taken_over::DirAttributes;
 
 /// What is said if something is not what was made or looked at a moment ago.
 pub const REPLACED: &str = "it was replaced meanwhile";
@@ -34,8 +34,8 @@ const OTHERS_WRITE: u16 = 0o022;
 const STICKY: u16 = 0o1000;
 
 /// The place of a folder that is about to be entered, and the one above, open.
-struct Place<'a> {
-    of_dir: DirPlace<'a>,
+struct DirToEnter<'a> {
+    place: DirPlace<'a>,
     above: &'a Dir,
 }
 
@@ -46,35 +46,38 @@ struct Place<'a> {
 /// if files go back to where they came from. `None` if what is there is to be left alone, which is
 /// told.
 pub fn enter(
-    context: &Context,
+    context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
     metadata: Metadata,
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let standing = parent.standing_of(&context.ground, name);
-    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
-    let mut found = existing::look(context, parent, &above, name)?;
+    let relation = parent.relation_of(&context.coverage, name);
+    let place = DirToEnter { place: DirPlace { parent, name, relation }, above: &above };
+    let mut found = existing::find_existing(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     if let Some(dir) = &linked {
         found = Some(dir.stat_self()?);
     }
-    if found.is_some_and(|stat| context.spares_all_below(&stat, || parent.path_of(name))) {
+    if found.is_some_and(|stat| context.skip_all_if_protected(&stat, || parent.path_of(name))) {
         return Ok(None);
     }
     let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);
     if let Some(stat) = found.filter(|_| is_fresh) {
         if context.options.overwrite == Overwrite::Never {
-            context.bar(&parent.path_of(name), "what is there is no folder and is left alone");
+            context.report_blocked(
+                &parent.path_of(name),
+                "what is there is no folder and is left alone",
+            );
             return Ok(None);
         }
-        context.own.refuse_link(&stat)?;
+        context.protected.refuse_link(&stat)?;
         clear_name::remove(&above, name, &stat)?;
     }
     parent.hold();
     let entered = match found.filter(|_| !is_fresh) {
-        None => make(context, &place, metadata),
-        Some(stat) => take(context, &place, linked, stat, metadata),
+        None => make_new(context, &place, metadata),
+        Some(stat) => enter_existing(context, &place, linked, stat, metadata),
     };
     if entered.is_err() {
         parent.release();
@@ -84,15 +87,15 @@ pub fn enter(
 
 /// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that
 /// may be entered.
-pub fn look_into(
-    context: &Context,
+pub fn open_read_only(
+    context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let standing = parent.standing_of(&context.ground, name);
-    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
-    let found = existing::look(context, parent, &above, name)?;
+    let relation = parent.relation_of(&context.coverage, name);
+    let place = DirToEnter { place: DirPlace { parent, name, relation }, above: &above };
+    let found = existing::find_existing(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     let is_linked = linked.is_some();
     let dir = match (linked, found) {
@@ -100,10 +103,10 @@ pub fn look_into(
         (None, Some(found)) if found.kind == EntryKind::Dir => above.open_dir(name)?,
         (None, _) => return Ok(None),
     };
-    if context.own.contains(&dir.stat_self()?) {
+    if context.protected.contains(&dir.stat_self()?) {
         return Ok(None);
     }
-    let entered = TargetDir::found(place.of_dir, is_linked, dir, None)?;
+    let entered = TargetDir::found(place.place, is_linked, dir, None)?;
     context.host.dirs.opened(&entered);
     Ok(Some(entered))
 }
@@ -112,8 +115,12 @@ pub fn look_into(
 ///
 /// Only a link that nobody else can have put there: its owner's files would be written wherever it
 /// leads.
-fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Result<Option<Dir>> {
-    let is_kept = context.ground.is_in_place() && place.of_dir.standing != Standing::Below;
+fn follow(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
+    found: Option<&Stat>,
+) -> io::Result<Option<Dir>> {
+    let is_kept = context.coverage.is_in_place() && place.place.relation != SourceRelation::Below;
     let Some(link) = found.filter(|stat| is_kept && stat.kind == EntryKind::Symlink) else {
         return Ok(None);
     };
@@ -126,7 +133,7 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
                 replaced",
         ));
     }
-    let led = place.above.open_through(place.of_dir.name).map_err(|error| {
+    let led = place.above.open_through(place.place.name).map_err(|error| {
         io::Error::other(format!(
             "the symbolic link in its place is kept, and leads to no folder: {error}"
         ))
@@ -134,22 +141,26 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
     Ok(Some(led))
 }
 
-fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<Arc<TargetDir>> {
-    let Place { of_dir: DirPlace { parent, name, standing }, above } = *place;
+fn make_new(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
+    metadata: Metadata,
+) -> io::Result<Arc<TargetDir>> {
+    let DirToEnter { place: DirPlace { parent, name, relation }, above } = *place;
     special::make_dir(above, name).map_err(same_name)?;
     let identity = if parent.is_fresh || is_private(&above.stat_self()?) {
         let stat = above.stat(name)?;
         if stat.kind != EntryKind::Dir {
             return Err(io::Error::other(REPLACED));
         }
-        Identity::from(&stat)
+        InodeId::from(&stat)
     } else {
-        newborn(above, name)?
+        identify_new_dir(above, name)?
     };
-    if standing == Standing::Above && !context.is_ours {
-        restore_mark::mark_way(&above.open_dir(name)?);
+    if relation == SourceRelation::Above && !context.is_ours {
+        restore_mark::mark_ancestor(&above.open_dir(name)?);
     }
-    Ok(TargetDir::made(place.of_dir, identity, Box::new(metadata)))
+    Ok(TargetDir::made(place.place, identity, Box::new(metadata)))
 }
 
 /// Returns whether nobody else can change names in a folder.
@@ -159,69 +170,74 @@ pub fn is_private(stat: &Stat) -> bool {
 
 /// Takes the folder that was just made in a folder in which others can change names; it must be
 /// that one.
-fn newborn(above: &Dir, name: &[u8]) -> io::Result<Identity> {
+fn identify_new_dir(above: &Dir, name: &[u8]) -> io::Result<InodeId> {
     let dir = above.open_dir(name)?;
     let stat = dir.stat_self()?;
     let is_own = (stat.uid, stat.mode & 0o777) == (own_ids().0, 0o700) || !keeps_owners(&dir);
     if !is_own || !dir.names()?.is_empty() {
         return Err(io::Error::other(REPLACED));
     }
-    Ok(Identity::from(&stat))
+    Ok(InodeId::from(&stat))
 }
 
-fn take(
-    context: &Context,
-    place: &Place<'_>,
+fn enter_existing(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
     linked: Option<Dir>,
     found: Stat,
     metadata: Metadata,
 ) -> io::Result<Arc<TargetDir>> {
-    let Place { of_dir, above } = *place;
+    let DirToEnter { place, above } = *place;
     let is_linked = linked.is_some();
     let dir = match linked {
         Some(dir) => dir,
         None => {
-            open_up(context, above, of_dir.name, &found)?;
-            above.open_dir(of_dir.name)?
+            ensure_access(context, above, place.name, &found)?;
+            above.open_dir(place.name)?
         }
     };
     let stat = dir.stat_self()?;
-    context.disks.note(&dir, &stat)?;
+    context.file_systems.note(&dir, &stat)?;
     // What leads to the sources is another user's, unless a restore that did not end has made it.
-    let is_way = of_dir.standing == Standing::Above
+    let is_ancestor = place.relation == SourceRelation::Above
         && !context.is_ours
         && !restore_mark::read(&dir, "").is_ours;
-    let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
+    let is_changed = context.options.overwrite != Overwrite::Never && !is_ancestor;
     let metadata = is_changed.then(|| Box::new(metadata));
     // Who can change what lies there must not have another's folder made his.
-    let before = if Identity::from(&found) == Identity::from(&stat) { found } else { stat };
-    let had = Had::from(&before);
+    let before = if InodeId::from(&found) == InodeId::from(&stat) { found } else { stat };
+    let had = DirAttributes::from(&before);
     let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
     let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
-    let entered = TargetDir::found(of_dir, is_linked, dir, metadata);
+    let entered = TargetDir::found(place, is_linked, dir, metadata);
     let entered = entered.inspect_err(|_| {
         let again =
-            if is_linked { above.open_through(of_dir.name) } else { above.open_dir(of_dir.name) };
+            if is_linked { above.open_through(place.name) } else { above.open_dir(place.name) };
         let is_it = |dir: &Dir| {
-            dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before))
+            dir.stat_self().is_ok_and(|now| InodeId::from(&now) == InodeId::from(&before))
         };
         let _ = again.and_then(|dir| if is_it(&dir) { had.give_back(&dir) } else { Ok(()) });
     })?;
     if !is_changed && now.mode != before.mode {
         let _ = entered.mode_back.set(before.mode);
     }
-    if had != Had::from(&now) {
-        context.taken.note(&entered, had);
+    if had != DirAttributes::from(&now) {
+        context.taken_over.note(&entered, had);
     }
     context.host.dirs.opened(&entered);
     Ok(entered)
 }
 
 /// Gives a folder's owner, who restores, the rights that he has taken from himself.
-pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io::Result<()> {
+pub fn ensure_access(
+    context: &RestoreContext,
+    above: &Dir,
+    name: &[u8],
+    found: &Stat,
+) -> io::Result<()> {
     let is_shut =
         || above.open_dir(name).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if may_give_way(context, found)
+    if lacks_own_access(context, found)
         || found.uid == own_ids().0 && found.mode & 0o700 != 0o700 && is_shut()
     {
         special::change_mode(above, name, EntryKind::Dir, found.mode | 0o700)?;
@@ -230,14 +246,14 @@ pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io:
 }
 
 /// Returns whether this user has taken rights from himself that he can give back.
-fn may_give_way(context: &Context, stat: &Stat) -> bool {
+fn lacks_own_access(context: &RestoreContext, stat: &Stat) -> bool {
     !context.host.is_superuser && stat.uid == own_ids().0 && stat.mode & 0o700 != 0o700
 }
 
-fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
+fn prepare(context: &RestoreContext, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
     if is_changed {
         take_over(context, dir, stat)
-    } else if may_give_way(context, stat) {
+    } else if lacks_own_access(context, stat) {
         // It was reached through a link.
         Ok(fchmod(dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?)
     } else {
@@ -250,7 +266,7 @@ fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::R
 ///
 /// The superuser takes over what is not his, no matter who will own it: its owner could put other
 /// things into the place of what is being made in it.
-fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
+fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS != 0 {
         write_flags(dir, flags & !LOCKING_FLAGS)?;
@@ -304,8 +320,8 @@ mod tests {
         let above = open(folder.path());
         special::make_dir(&above, b"made").unwrap();
         assert_eq!(
-            newborn(&above, b"made").unwrap(),
-            Identity::from(&above.stat(b"made").unwrap())
+            identify_new_dir(&above, b"made").unwrap(),
+            InodeId::from(&above.stat(b"made").unwrap())
         );
         // What happens between the two steps: another user puts his own directory, or a link to it,
         // into the place.
@@ -342,7 +358,7 @@ mod tests {
             }
             special::make_dir(&above, b"made").unwrap();
             meddle();
-            assert!(newborn(&above, b"made").is_err(), "{number}");
+            assert!(identify_new_dir(&above, b"made").is_err(), "{number}");
         }
     }
 }

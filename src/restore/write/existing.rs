@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::context::{Context, Trust};
+use super::context::{RestoreContext, StatTrust};
 use super::file_job::{FileJob, is_for};
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::apply::Metadata;
@@ -18,7 +18,7 @@ use crate::restore::target::dir::TargetDir;
 
 /// What to do about a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum FileDecision {
     /// There is nothing: it is made.
     Make,
     /// Its content is taken to be right.
@@ -67,30 +67,30 @@ pub fn decide(
     stat: Option<&Stat>,
     wanted: &WantedFile,
     overwrite: Overwrite,
-    trust: &Trust,
-) -> Decision {
+    trust: &StatTrust,
+) -> FileDecision {
     let Some(stat) = stat else {
-        return Decision::Make;
+        return FileDecision::Make;
     };
     if overwrite == Overwrite::Never {
-        return Decision::LeaveAlone;
+        return FileDecision::LeaveAlone;
     }
     if stat.kind != EntryKind::File || !is_for(stat.uid, wanted.uid) {
-        return Decision::Replace;
+        return FileDecision::Replace;
     }
     let looks_right =
         (stat.size, stat.mtime) == (wanted.size, wanted.mtime) && wanted.mtime < trust.before;
     let is_believed = match overwrite {
         Overwrite::IfChanged => !wanted.is_linked,
-        Overwrite::IfDifferent => trust.found.wrote(stat),
+        Overwrite::IfDifferent => trust.mark.wrote(stat),
         Overwrite::Always | Overwrite::Never => false,
     };
     match (looks_right && is_believed, stat.nlink > 1, wanted.is_linked) {
-        (true, _, _) => Decision::Keep,
-        (false, false, _) => Decision::Compare,
-        (false, true, true) => Decision::CompareWhole,
+        (true, _, _) => FileDecision::Keep,
+        (false, false, _) => FileDecision::Compare,
+        (false, true, true) => FileDecision::CompareWhole,
         // Whatever it holds: who writes to one of its other names later must not change this one.
-        (false, true, false) => Decision::Replace,
+        (false, true, false) => FileDecision::Replace,
     }
 }
 
@@ -124,8 +124,8 @@ pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
 /// nothing but its own.
 ///
 /// Fails if what is found is another name's, because the file system cannot tell the two apart.
-pub fn look(
-    context: &Context,
+pub fn find_existing(
+    context: &RestoreContext,
     dir: &Arc<TargetDir>,
     open: &Dir,
     name: &[u8],
@@ -145,7 +145,12 @@ pub fn as_owned(dir: &Dir, stat: Stat, uid: u32) -> Stat {
 
 /// Lets a file be opened by its owner, who restores and has taken the right from himself; returns
 /// what is there then.
-pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Result<Stat> {
+pub fn make_accessible(
+    context: &RestoreContext,
+    dir: &Dir,
+    name: &[u8],
+    stat: Stat,
+) -> io::Result<Stat> {
     let is_shut = stat.mode & 0o600 != 0o600 && stat.uid == own_ids().0 && stat.nlink == 1;
     if context.host.is_superuser || stat.kind != EntryKind::File || !is_shut {
         return Ok(stat);
@@ -158,7 +163,7 @@ pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::target::restore_mark::Found;
+    use crate::restore::target::restore_mark::MarkState;
 
     const MARCH: Timestamp = Timestamp { seconds: 1_800_000_000, nanos: 5 };
     const JUNE: Timestamp = Timestamp { seconds: 1_808_000_000, nanos: 0 };
@@ -170,10 +175,10 @@ mod tests {
         Stat { size, mtime, uid: 7, ..Dir::open(folder.path()).unwrap().stat(b"f").unwrap() }
     }
 
-    fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> Trust {
-        Trust {
+    fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> StatTrust {
+        StatTrust {
             before,
-            found: Found { is_ours: true, is_begun: true, is_doubtful: false, windows },
+            mark: MarkState { is_ours: true, is_begun: true, is_doubtful: false, windows },
         }
     }
 
@@ -183,21 +188,21 @@ mod tests {
             super::decide(Some(stat), &WANTED, overwrite, &trust(before, Vec::new()))
         };
         let right = found(10, MARCH);
-        assert_eq!(decide(&right, Overwrite::IfChanged, JUNE), Decision::Keep);
-        assert_eq!(decide(&right, Overwrite::IfDifferent, JUNE), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::IfChanged, MARCH), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::Always, JUNE), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::Never, JUNE), Decision::LeaveAlone);
-        assert_eq!(decide(&found(11, MARCH), Overwrite::IfChanged, JUNE), Decision::Compare);
-        assert_eq!(decide(&found(10, JUNE), Overwrite::IfChanged, JUNE), Decision::Compare);
+        assert_eq!(decide(&right, Overwrite::IfChanged, JUNE), FileDecision::Keep);
+        assert_eq!(decide(&right, Overwrite::IfDifferent, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::IfChanged, MARCH), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::Always, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::Never, JUNE), FileDecision::LeaveAlone);
+        assert_eq!(decide(&found(11, MARCH), Overwrite::IfChanged, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&found(10, JUNE), Overwrite::IfChanged, JUNE), FileDecision::Compare);
         assert_eq!(
             super::decide(None, &WANTED, Overwrite::Never, &trust(JUNE, Vec::new())),
-            Decision::Make
+            FileDecision::Make
         );
         let linked = WantedFile { is_linked: true, ..WANTED };
         let decision =
             super::decide(Some(&right), &linked, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
-        assert_eq!(decision, Decision::Compare, "other names would get its content");
+        assert_eq!(decision, FileDecision::Compare, "other names would get its content");
     }
 
     #[test]
@@ -207,11 +212,11 @@ mod tests {
             super::decide(Some(&right), &WANTED, overwrite, &trust(JUNE, vec![(from, to)]))
         };
         let later = Timestamp { seconds: JUNE.seconds + 9, nanos: 0 };
-        assert_eq!(decide(Overwrite::IfDifferent, MARCH, JUNE), Decision::Keep);
-        assert_eq!(decide(Overwrite::IfDifferent, JUNE, later), Decision::Keep);
-        assert_eq!(decide(Overwrite::IfDifferent, later, later), Decision::Compare);
-        assert_eq!(decide(Overwrite::IfDifferent, MARCH, MARCH), Decision::Compare);
-        assert_eq!(decide(Overwrite::Always, MARCH, later), Decision::Compare);
+        assert_eq!(decide(Overwrite::IfDifferent, MARCH, JUNE), FileDecision::Keep);
+        assert_eq!(decide(Overwrite::IfDifferent, JUNE, later), FileDecision::Keep);
+        assert_eq!(decide(Overwrite::IfDifferent, later, later), FileDecision::Compare);
+        assert_eq!(decide(Overwrite::IfDifferent, MARCH, MARCH), FileDecision::Compare);
+        assert_eq!(decide(Overwrite::Always, MARCH, later), FileDecision::Compare);
     }
 
     #[test]
@@ -223,19 +228,22 @@ mod tests {
         let shared = Stat { nlink: 2, ..found(9, MARCH) };
         assert_eq!(
             super::decide(Some(&shared), &linked, Overwrite::Always, &trust(JUNE, Vec::new())),
-            Decision::CompareWhole
+            FileDecision::CompareWhole
         );
-        assert_eq!(decide(&shared), Decision::Replace);
-        assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), Decision::Replace);
+        assert_eq!(decide(&shared), FileDecision::Replace);
+        assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), FileDecision::Replace);
         assert_eq!(
             decide(&Stat { uid: 65_000, ..found(10, MARCH) }),
-            Decision::Replace,
+            FileDecision::Replace,
             "its owner may have it open"
         );
         assert_eq!(
             decide(&Stat { kind: EntryKind::Symlink, ..found(10, MARCH) }),
-            Decision::Replace
+            FileDecision::Replace
         );
-        assert_eq!(decide(&Stat { kind: EntryKind::Dir, ..found(10, MARCH) }), Decision::Replace);
+        assert_eq!(
+            decide(&Stat { kind: EntryKind::Dir, ..found(10, MARCH) }),
+            FileDecision::Replace
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::clear_name;
-use super::link_group::{LinkGroup, Name};
+use super::link_group::{LinkGroup, TargetName};
 use super::memory_load::Weight;
 use crate::format::entry::Timestamp;
 use crate::os::apply::{Metadata, Present};
@@ -18,7 +18,7 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::target::descriptors::{Descriptors, Reopenable};
-use crate::restore::target::dir::{Identity, Newborn, TargetDir};
+use crate::restore::target::dir::{CreationDefaults, InodeId, TargetDir};
 use crate::sync::lock;
 
 /// What the jobs of one restore share: descriptors, and what this process is and does.
@@ -49,29 +49,29 @@ pub struct FileJob {
     pub _weight: Option<Arc<Weight>>,
     /// Whether its content comes in several pieces, so that its length is set when it is made.
     pub is_pieced: bool,
-    handle: Mutex<Handle>,
+    handle: Mutex<FileHandle>,
     used: AtomicBool,
     pending: AtomicU64,
     placed: AtomicU64,
     has_changed: AtomicBool,
     is_touched: AtomicBool,
     is_overwritten: AtomicBool,
-    found: OnceLock<Found>,
+    found: OnceLock<OriginalFile>,
     in_the_way: OnceLock<Stat>,
     has_failed: AtomicBool,
     is_unwritable: AtomicBool,
 }
 
-enum Handle {
+enum FileHandle {
     /// Nothing of this name has been touched, or all but a file that was there is removed.
     Unmade,
-    Open(Arc<File>, Identity, Origin),
-    Closed(Identity, Origin),
+    Open(Arc<File>, InodeId, InodeOrigin),
+    Closed(InodeId, InodeOrigin),
 }
 
 /// What an existing file was like.
 #[derive(Clone, Copy)]
-pub struct Found {
+pub struct OriginalFile {
     /// Its length in bytes.
     pub len: u64,
     /// When it was changed.
@@ -84,15 +84,15 @@ pub struct Found {
 
 /// Where the inode comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum InodeOrigin {
     /// This restore made it.
-    Made,
+    Created,
     /// It was there before and is changed in place.
-    Found,
+    Existing,
 }
 
 impl FileJob {
-    /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all
+    /// Makes a job with one piece pending: the promise that [`FileJob::add_pending`] was called for all
     /// others.
     pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl FileJob {
             group: None,
             _weight: None,
             is_pieced: false,
-            handle: Mutex::new(Handle::Unmade),
+            handle: Mutex::new(FileHandle::Unmade),
             used: AtomicBool::new(false),
             pending: AtomicU64::new(1),
             placed: AtomicU64::new(0),
@@ -123,18 +123,18 @@ impl FileJob {
     }
 
     /// Returns its folder and name.
-    pub fn as_name(&self) -> Name {
-        Name { dir: self.dir.clone(), name: self.name.clone() }
+    pub fn as_name(&self) -> TargetName {
+        TargetName { dir: self.dir.clone(), name: self.name.clone() }
     }
 
     /// Returns whether the file is made, written and finished by the worker that has its only
     /// piece.
     pub fn is_whole_at_once(&self) -> bool {
-        !self.is_pieced && matches!(*lock(&self.handle), Handle::Unmade)
+        !self.is_pieced && matches!(*lock(&self.handle), FileHandle::Unmade)
     }
 
     /// Notes one more piece to come.
-    pub fn expect(&self) {
+    pub fn add_pending(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -184,7 +184,7 @@ impl FileJob {
     }
 
     /// Returns what an existing file was like, `None` if there was none.
-    pub fn found(&self) -> Option<Found> {
+    pub fn found(&self) -> Option<OriginalFile> {
         self.found.get().copied()
     }
 
@@ -217,13 +217,14 @@ impl FileJob {
     ///
     /// It had the permission bits `mode` first.
     pub fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
-        let _ = self.found.set(Found {
+        let _ = self.found.set(OriginalFile {
             len: stat.size,
             mtime: stat.mtime,
             flags: read_flags(stat),
             mode,
         });
-        *lock(&self.handle) = Handle::Open(Arc::new(file), Identity::from(stat), Origin::Found);
+        *lock(&self.handle) =
+            FileHandle::Open(Arc::new(file), InodeId::from(stat), InodeOrigin::Existing);
         host.files.opened(self);
     }
 
@@ -243,7 +244,7 @@ impl FileJob {
     pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
-        if let Handle::Open(file, ..) = &*handle {
+        if let FileHandle::Open(file, ..) = &*handle {
             return Ok(file.clone());
         }
         let (file, ..) = self.open(host, &mut handle)?;
@@ -252,17 +253,23 @@ impl FileJob {
         Ok(file)
     }
 
-    fn open(&self, host: &Host, handle: &mut Handle) -> io::Result<(Arc<File>, Identity, Origin)> {
+    fn open(
+        &self,
+        host: &Host,
+        handle: &mut FileHandle,
+    ) -> io::Result<(Arc<File>, InodeId, InodeOrigin)> {
         let (file, identity, origin) = match handle {
-            Handle::Open(file, identity, origin) => return Ok((file.clone(), *identity, *origin)),
-            Handle::Closed(identity, origin) => {
+            FileHandle::Open(file, identity, origin) => {
+                return Ok((file.clone(), *identity, *origin));
+            }
+            FileHandle::Closed(identity, origin) => {
                 let file = special::open_to_change(&*self.dir.open(&host.dirs)?, &self.name)?;
-                if Identity::from(&stat_of(&file)?) != *identity {
+                if InodeId::from(&stat_of(&file)?) != *identity {
                     return Err(io::Error::other("another file has taken its place"));
                 }
                 (file, *identity, *origin)
             }
-            Handle::Unmade => {
+            FileHandle::Unmade => {
                 let dir = self.dir.open(&host.dirs)?;
                 let file = self.create(host, &dir)?;
                 if self.is_pieced
@@ -271,12 +278,12 @@ impl FileJob {
                     special::remove(&dir, &self.name)?;
                     return Err(error);
                 }
-                let identity = Identity::from(&stat_of(&file)?);
-                (file, identity, Origin::Made)
+                let identity = InodeId::from(&stat_of(&file)?);
+                (file, identity, InodeOrigin::Created)
             }
         };
         let file = Arc::new(file);
-        *handle = Handle::Open(file.clone(), identity, origin);
+        *handle = FileHandle::Open(file.clone(), identity, origin);
         Ok((file, identity, origin))
     }
 
@@ -287,9 +294,9 @@ impl FileJob {
             clear_name::remove(dir, &self.name, stat)?;
         }
         let file = special::create_file(dir, &self.name, self.birth_mode()).map_err(same_name)?;
-        if self.dir.newborn.get().is_none() {
-            let newborn = self.learn(host, &file)?;
-            let _ = self.dir.newborn.set(newborn);
+        if self.dir.creation_defaults.get().is_none() {
+            let creation_defaults = self.learn_defaults(host, &file)?;
+            let _ = self.dir.creation_defaults.set(creation_defaults);
         }
         Ok(file)
     }
@@ -301,13 +308,13 @@ impl FileJob {
         self.metadata.mode & 0o777 | if needs_access { 0o600 } else { 0 }
     }
 
-    fn learn(&self, host: &Host, file: &File) -> io::Result<Newborn> {
+    fn learn_defaults(&self, host: &Host, file: &File) -> io::Result<CreationDefaults> {
         let stat = stat_of(file)?;
-        let has_xattrs = self.dir.bequeaths;
+        let has_xattrs = self.dir.has_default_acl;
         // Where the folder has a default ACL, that takes other bits from each mode.
         let is_plain = !has_xattrs && stat.mode == self.birth_mode() & !host.mask;
         let mode_mask = is_plain.then_some(!host.mask);
-        Ok(Newborn {
+        Ok(CreationDefaults {
             uid: stat.uid,
             gid: stat.gid,
             flags: read_flags(&stat),
@@ -318,27 +325,29 @@ impl FileJob {
 
     /// Returns what the finished content's file has: known without asking for a file that was made
     /// here.
-    pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
-        if origin == Origin::Found && !self.has_changed() && !self.is_touched() {
+    pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<Present> {
+        if origin == InodeOrigin::Existing && !self.has_changed() && !self.is_touched() {
             return Ok(Present::from(&stat_of(file)?));
         }
-        let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
-        let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?)))
+        let creation_defaults =
+            self.dir.creation_defaults.get().filter(|_| origin == InodeOrigin::Created);
+        let Some((creation_defaults, mask)) = creation_defaults
+            .and_then(|creation_defaults| Some((creation_defaults, creation_defaults.mode_mask?)))
         else {
             return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
         };
-        let Newborn { uid, gid, flags, has_xattrs, .. } = *newborn;
+        let CreationDefaults { uid, gid, flags, has_xattrs, .. } = *creation_defaults;
         Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
     }
 
     /// Takes the file out of the job when all its pieces are done; `None` if it was never made.
-    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, Identity, Origin)>> {
+    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
         let mut handle = lock(&self.handle);
-        if matches!(*handle, Handle::Unmade) {
+        if matches!(*handle, FileHandle::Unmade) {
             return Ok(None);
         }
         let taken = self.open(host, &mut handle)?;
-        *handle = Handle::Unmade;
+        *handle = FileHandle::Unmade;
         Ok(Some(taken))
     }
 }
@@ -350,8 +359,8 @@ impl Reopenable for FileJob {
 
     fn close(&self) {
         let mut handle = lock(&self.handle);
-        if let Handle::Open(_, identity, origin) = *handle {
-            *handle = Handle::Closed(identity, origin);
+        if let FileHandle::Open(_, identity, origin) = *handle {
+            *handle = FileHandle::Closed(identity, origin);
         }
     }
 }

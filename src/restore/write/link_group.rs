@@ -10,7 +10,7 @@ use super::memory_load::Weight;
 use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind};
 use crate::os::apply::Metadata;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A hash of everything that the members of a group have in common, but for their kind.
 pub type Likeness = [u8; 16];
@@ -28,18 +28,18 @@ pub struct LinkGroup {
 /// State of a hard-link group.
 pub enum LinkState {
     /// The first member is not done; these are waiting for it.
-    Pending(Box<Wanted>, Vec<Link>),
+    Pending(Box<EntrySpec>, Vec<Link>),
     /// No member could be made where it belongs so far; these wait for one that can.
-    Vacant(Box<Wanted>, Vec<Link>),
+    Orphaned(Box<EntrySpec>, Vec<Link>),
     /// A member is done.
-    Done(First),
+    Done(FirstLink),
     /// Their content cannot be had; the first that showed this.
-    Failed(Name),
+    Failed(TargetName),
 }
 
 /// What all members of a group are to be, until one of them is.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct EntrySpec {
     /// Length of the content in bytes.
     pub size: u64,
     /// The content.
@@ -54,7 +54,7 @@ pub struct Wanted {
 
 /// A name in a folder.
 #[derive(Clone)]
-pub struct Name {
+pub struct TargetName {
     /// The folder.
     pub dir: Arc<TargetDir>,
     /// The name.
@@ -63,11 +63,11 @@ pub struct Name {
 
 /// The member that the others are linked to.
 #[derive(Clone)]
-pub struct First {
+pub struct FirstLink {
     /// Where it is.
-    pub name: Name,
+    pub name: TargetName,
     /// Which inode it is.
-    pub identity: Identity,
+    pub identity: InodeId,
 }
 
 /// Another member of a group, to be linked to the first.
@@ -84,7 +84,7 @@ impl LinkGroup {
     /// Starts a group with a member that is about to be made.
     pub fn new(entry: &Entry, metadata: &Metadata) -> Self {
         let (content, metadata_of_all) = (entry.content.clone(), metadata.clone());
-        let wanted = Wanted {
+        let wanted = EntrySpec {
             size: entry.size,
             content,
             metadata: metadata_of_all,
@@ -96,7 +96,7 @@ impl LinkGroup {
     }
 
     /// Takes a group of which a member is done.
-    pub fn done(kind: EntryKind, likeness: Likeness, first: First) -> Self {
+    pub fn done(kind: EntryKind, likeness: Likeness, first: FirstLink) -> Self {
         Self { kind, likeness, state: LinkState::Done(first).into() }
     }
 }

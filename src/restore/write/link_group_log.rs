@@ -12,9 +12,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::link_group::{First, Likeness, Name};
+use super::link_group::{FirstLink, Likeness, TargetName};
 use crate::format::entry::EntryKind;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// Bytes that wait in memory to be written.
 const BUFFER_MAX_BYTES: usize = 1 << 20;
@@ -41,17 +41,17 @@ const KINDS: [EntryKind; 6] = [
 
 /// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record
 /// starts.
-type Place = u64;
-const ROOT: Place = Place::MAX;
+type LogOffset = u64;
+const ROOT: LogOffset = LogOffset::MAX;
 
 /// A group of which a member is done.
-pub struct Done {
+pub struct FinishedGroup {
     /// What its members are.
     pub kind: EntryKind,
     /// What they have in common.
     pub likeness: Likeness,
     /// The member.
-    pub first: First,
+    pub first: FirstLink,
 }
 
 /// The groups that were put away.
@@ -60,21 +60,21 @@ pub struct GroupLog {
     file: File,
     written: u64,
     buffer: Vec<u8>,
-    recent: HashMap<u64, Place>,
+    recent: HashMap<u64, LogOffset>,
     runs: Vec<SortedRun>,
-    dirs: HashMap<Place, Arc<TargetDir>>,
+    dirs: HashMap<LogOffset, Arc<TargetDir>>,
 }
 
 /// Pairs of group number and place in ascending order.
 struct SortedRun {
-    start: Place,
+    start: LogOffset,
     pairs: usize,
     fences: Vec<u64>,
 }
 
 struct Record {
-    identity: Identity,
-    dir: Place,
+    identity: InodeId,
+    dir: LogOffset,
     kind: u8,
     likeness: Likeness,
     name: Box<[u8]>,
@@ -95,32 +95,32 @@ impl GroupLog {
     }
 
     /// Puts a group away; fails if the file cannot be written.
-    pub fn insert(&mut self, number: u64, group: &Done) -> io::Result<()> {
-        let First { name: Name { dir, name }, identity } = &group.first;
-        let dir = self.place_of_dir(dir)?;
+    pub fn insert(&mut self, number: u64, group: &FinishedGroup) -> io::Result<()> {
+        let FirstLink { name: TargetName { dir, name }, identity } = &group.first;
+        let dir = self.offset_of_dir(dir)?;
         let place = self.append(identity, dir, group.kind as u8, &group.likeness, name)?;
         self.recent.insert(number, place);
         if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
     }
 
     /// Returns the group with this number, `None` if it was not put away.
-    pub fn get(&mut self, number: u64) -> io::Result<Option<Done>> {
+    pub fn get(&mut self, number: u64) -> io::Result<Option<FinishedGroup>> {
         let Some(place) = self.find(number)? else {
             return Ok(None);
         };
         let record = self.read_record(place)?;
         let kind = *KINDS.iter().find(|kind| **kind as u8 == record.kind).ok_or_else(unreadable)?;
-        let name = Name { dir: self.dir_at(record.dir)?, name: record.name };
-        Ok(Some(Done {
+        let name = TargetName { dir: self.dir_at(record.dir)?, name: record.name };
+        Ok(Some(FinishedGroup {
             kind,
             likeness: record.likeness,
-            first: First { name, identity: record.identity },
+            first: FirstLink { name, identity: record.identity },
         }))
     }
 
     /// Returns where a folder's record is; writes it, and those of folders above, if this is the
     /// first group there.
-    fn place_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<Place> {
+    fn offset_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<LogOffset> {
         let mut missing = Vec::new();
         let mut above = dir;
         let mut place = loop {
@@ -142,7 +142,7 @@ impl GroupLog {
     }
 
     /// Returns the folder of a record, as this restore made or entered it.
-    fn dir_at(&mut self, place: Place) -> io::Result<Arc<TargetDir>> {
+    fn dir_at(&mut self, place: LogOffset) -> io::Result<Arc<TargetDir>> {
         let mut missing = Vec::new();
         let mut at = place;
         let mut dir = loop {
@@ -167,7 +167,7 @@ impl GroupLog {
         Ok(dir)
     }
 
-    fn find(&self, number: u64) -> io::Result<Option<Place>> {
+    fn find(&self, number: u64) -> io::Result<Option<LogOffset>> {
         if let Some(place) = self.recent.get(&number) {
             return Ok(Some(*place));
         }
@@ -179,7 +179,7 @@ impl GroupLog {
         Ok(None)
     }
 
-    fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<Place>> {
+    fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<LogOffset>> {
         let Some(fence) = run.fences.partition_point(|first| *first <= number).checked_sub(1)
         else {
             return Ok(None);
@@ -193,7 +193,7 @@ impl GroupLog {
     }
 
     fn close_run(&mut self) -> io::Result<()> {
-        let mut pairs: Vec<(u64, Place)> =
+        let mut pairs: Vec<(u64, LogOffset)> =
             self.recent.iter().map(|(number, place)| (*number, *place)).collect();
         pairs.sort_unstable();
         let start = self.end();
@@ -210,12 +210,12 @@ impl GroupLog {
 
     fn append(
         &mut self,
-        identity: &Identity,
-        dir: Place,
+        identity: &InodeId,
+        dir: LogOffset,
         kind: u8,
         likeness: &Likeness,
         name: &[u8],
-    ) -> io::Result<Place> {
+    ) -> io::Result<LogOffset> {
         let place = self.end();
         let ((major, minor), inode) = identity.parts();
         let name_len = u16::try_from(name.len())
@@ -234,14 +234,14 @@ impl GroupLog {
         Ok(place)
     }
 
-    fn read_record(&self, place: Place) -> io::Result<Record> {
+    fn read_record(&self, place: LogOffset) -> io::Result<Record> {
         let mut fixed = [0; FIXED_LEN_BYTES];
         self.read_at(place, &mut fixed)?;
         let half =
             |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
         let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
         self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
-        let identity = Identity::new(half(0), half(4), u64_at(&fixed, 8));
+        let identity = InodeId::new(half(0), half(4), u64_at(&fixed, 8));
         let likeness = *fixed.last_chunk().expect("it is the last part");
         Ok(Record {
             identity,
@@ -252,7 +252,7 @@ impl GroupLog {
         })
     }
 
-    fn end(&self) -> Place {
+    fn end(&self) -> LogOffset {
         self.written + self.buffer.len() as u64
     }
 
@@ -264,7 +264,7 @@ impl GroupLog {
     }
 
     /// Reads what was appended; a record or run is never partly in the buffer.
-    fn read_at(&self, place: Place, into: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, place: LogOffset, into: &mut [u8]) -> io::Result<()> {
         match place.checked_sub(self.written) {
             None => self.file.read_exact_at(into, place),
             Some(at) => {

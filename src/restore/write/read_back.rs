@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 
-use super::compare::{Extents, PlacedChunk, is_chunk, is_zero};
-use super::context::Context;
+use super::compare::{DataExtents, is_chunk, is_zero};
+use super::context::RestoreContext;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::special;
 use crate::restore::options::add;
+use crate::restore::plan::read_plan::FileChunk;
 use crate::restore::target::dir::TargetDir;
 
 const OPEN_TRIES: usize = 20;
 
 /// A file or other entry that is read again.
-pub struct Subject {
+pub struct RecheckedEntry {
     /// Its folder.
     pub dir: Arc<TargetDir>,
     /// What it should be, without its references.
@@ -32,14 +33,14 @@ pub struct Subject {
 /// One piece of work.
 pub struct Recheck {
     /// The entry.
-    pub subject: Arc<Subject>,
+    pub subject: Arc<RecheckedEntry>,
     /// Pieces of its content with their offsets; none for what has no pieces.
     pub pieces: Vec<(u64, Ref)>,
 }
 
 /// Reads one piece of work again, and reports the entry if it is not what it should be.
-pub fn recheck(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) {
-    let Subject { dir, entry, is_wrong } = &*work.subject;
+pub fn recheck(context: &RestoreContext, work: &Recheck, buffer: &mut Vec<u8>) {
+    let RecheckedEntry { dir, entry, is_wrong } = &*work.subject;
     let result = match entry.kind {
         EntryKind::File => recheck_file(context, work, buffer),
         _ => recheck_other(context, dir, entry),
@@ -55,8 +56,12 @@ pub fn recheck(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) {
     }
 }
 
-fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::Result<bool> {
-    let Subject { dir, entry, .. } = &*work.subject;
+fn recheck_file(
+    context: &RestoreContext,
+    work: &Recheck,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let RecheckedEntry { dir, entry, .. } = &*work.subject;
     let file = open(&*dir.open(&context.host.dirs)?, entry)?;
     let stat = stat_of(&file)?;
     if (stat.kind, stat.size) != (EntryKind::File, entry.size) {
@@ -68,7 +73,7 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
         file.read_exact_at(buffer, 0)?;
         return Ok(buffer == bytes);
     }
-    let mut extents = Extents::default();
+    let mut extents = DataExtents::default();
     for (offset, piece) in &work.pieces {
         if context.is_stopped() {
             return Ok(true);
@@ -76,7 +81,7 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
         let is_right = match *piece {
             Ref::Data { id, len } => {
                 forget_cached(&file, *offset, len.into());
-                let chunk = PlacedChunk { offset: *offset, len, id };
+                let chunk = FileChunk { offset: *offset, len, id };
                 is_chunk(context, &file, &mut extents, chunk, buffer)
             }
             Ref::Hole { len } => is_zero(&file, &mut extents, *offset, len, buffer)?,
@@ -105,7 +110,11 @@ fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
     opened
 }
 
-fn recheck_other(context: &Context, dir: &Arc<TargetDir>, entry: &Entry) -> io::Result<bool> {
+fn recheck_other(
+    context: &RestoreContext,
+    dir: &Arc<TargetDir>,
+    entry: &Entry,
+) -> io::Result<bool> {
     let open = dir.open(&context.host.dirs)?;
     let stat = open.stat(&entry.name)?;
     let is_same_link = match &entry.content {

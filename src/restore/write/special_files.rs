@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::delete::clear;
 use super::enter_dir::{REPLACED, is_private};
 use super::existing;
@@ -21,10 +21,10 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::{Overwrite, add};
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A symbolic link, fifo, socket or device node.
-pub struct Other {
+pub struct SpecialFile {
     /// The folder it goes into, kept pending until it is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
@@ -44,22 +44,25 @@ pub struct Other {
 }
 
 /// Makes a link or special file, or finds the right one; `None` if something else is left alone.
-pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> {
+pub fn make_special_file(
+    context: &RestoreContext,
+    other: &SpecialFile,
+) -> io::Result<Option<InodeId>> {
     let dir = other.dir.open(&context.host.dirs)?;
-    if let Some(stat) = existing::look(context, &other.dir, &dir, &other.name)? {
+    if let Some(stat) = existing::find_existing(context, &other.dir, &dir, &other.name)? {
         if context.options.overwrite == Overwrite::Never {
             return Ok(None);
         }
         let fd = special::open_path(&dir, &other.name)?;
         let now = stat_of(&fd)?;
-        if Identity::from(&now) != Identity::from(&stat) {
+        if InodeId::from(&now) != InodeId::from(&stat) {
             return Err(io::Error::other(REPLACED));
         }
         if other.is_like(&fd, &now) {
             add(&context.counts.files_kept, 1);
             let present = Present { has_xattrs: true, ..Present::from(&now) };
             finish(context, other, &dir, &fd, &present);
-            return Ok(Some(Identity::from(&now)));
+            return Ok(Some(InodeId::from(&now)));
         }
         clear(context, &other.dir, &other.name, &stat)?;
     }
@@ -67,21 +70,21 @@ pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identit
 }
 
 /// Makes a link or special file where there is nothing.
-pub fn make_anew(context: &Context, other: &Other, dir: &Dir) -> io::Result<Identity> {
+pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io::Result<InodeId> {
     match other.kind {
         EntryKind::Symlink => special::make_symlink(dir, &other.name, &other.link_target),
         _ => special::make_special(dir, &other.name, other.kind, other.device),
     }
     .map_err(same_name)?;
-    let (fd, stat) = newborn(other, dir)?;
-    let present = Present { has_xattrs: other.dir.bequeaths, ..Present::from(&stat) };
+    let (fd, stat) = open_new(other, dir)?;
+    let present = Present { has_xattrs: other.dir.has_default_acl, ..Present::from(&stat) };
     finish(context, other, dir, &fd, &present);
-    Ok(Identity::from(&stat))
+    Ok(InodeId::from(&stat))
 }
 
 /// Opens what was just made, to name it: who can change names in the folder may have put something
 /// else into its place.
-fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
+fn open_new(other: &SpecialFile, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     let fd = special::open_path(dir, &other.name)?;
     let stat = stat_of(&fd)?;
     let is_own = || stat.uid == own_ids().0 || !keeps_owners(dir);
@@ -93,14 +96,20 @@ fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
 }
 
 /// Gives an open link or special file, of which `present` is known, its metadata.
-fn finish(context: &Context, other: &Other, dir: &Dir, fd: &OwnedFd, present: &Present) {
+fn finish(
+    context: &RestoreContext,
+    other: &SpecialFile,
+    dir: &Dir,
+    fd: &OwnedFd,
+    present: &Present,
+) {
     let mut failed = Vec::new();
     let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
     apply(object, present, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
 }
 
-impl Other {
+impl SpecialFile {
     /// Returns whether an open link or special file is what is wanted, and may get this one's
     /// metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
@@ -119,7 +128,7 @@ impl Other {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::plan::coverage::Standing;
+    use crate::restore::plan::coverage::SourceRelation;
 
     #[test]
     fn what_took_the_place_of_a_new_link_is_not_changed() {
@@ -127,8 +136,9 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let dir = Dir::open(folder.path()).unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
-        let other = Other {
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
+        let other = SpecialFile {
             dir: root,
             name: (*b"link").into(),
             kind: EntryKind::Symlink,
@@ -155,12 +165,12 @@ mod tests {
             },
         ];
         special::make_symlink(&dir, b"link", b"to").unwrap();
-        newborn(&other, &dir).unwrap();
+        open_new(&other, &dir).unwrap();
         let count = if rustix::process::geteuid().is_root() { 4 } else { 3 };
         for (number, meddle) in meddle[..count].iter().enumerate() {
             std::fs::remove_file(at("link")).unwrap();
             meddle();
-            assert!(newborn(&other, &dir).is_err(), "{number}");
+            assert!(open_new(&other, &dir).is_err(), "{number}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Which dates of snapshots are believed.
 
 use super::{DAY, HOUR, START};
-use crate::retention::trust::{self, Claim, LATE_S, TOLERANCE_S};
-use crate::retention::{Doubt, Verdict};
+use crate::retention::trust::{self, DateClaim, LATE_S, TOLERANCE_S};
+use crate::retention::{DateVerdict, Doubt};
 
-fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
-    Claim {
+fn claim(time_s: i64, stored_s: i64, sequence: u64) -> DateClaim {
+    DateClaim {
         series: 0,
         time_s,
         ended_s: time_s,
@@ -17,13 +17,13 @@ fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
 }
 
 /// What contradicts each date.
-fn judge(claims: &[Claim], now_s: i64) -> Vec<Option<Doubt>> {
-    trust::judge(claims, now_s).into_iter().map(Verdict::doubt).collect()
+fn judge(claims: &[DateClaim], now_s: i64) -> Vec<Option<Doubt>> {
+    trust::judge(claims, now_s).into_iter().map(DateVerdict::doubt).collect()
 }
 
 /// Daily snapshots, stored a minute later, each naming the one before.
-fn honest(days: i64) -> Vec<Claim> {
-    let day = |day: i64| Claim {
+fn honest(days: i64) -> Vec<DateClaim> {
+    let day = |day: i64| DateClaim {
         previous: (day > 0).then_some([day as u8; 32]),
         ..claim(START + day * DAY, START + day * DAY + 60, day as u64 + 1)
     };
@@ -40,7 +40,7 @@ fn honest_dates_are_believed() {
         claim.stored_s = Some(START + 60 * DAY + ((at as i64 * 37) % 50) * HOUR);
     }
     let last = claim(START + 63 * DAY, START + 63 * DAY + 60, 51);
-    copied.push(Claim { previous: Some([50; 32]), ..last });
+    copied.push(DateClaim { previous: Some([50; 32]), ..last });
     assert_eq!(judge(&copied, now).iter().flatten().count(), 0);
     // No store times, clocks off by minutes, two at once.
     let mut plain = honest(10);
@@ -62,7 +62,7 @@ fn forged_dates_are_found_and_honest_ones_stay_believed() {
     claims.push(claim(now + 400 * DAY, arrived, 51));
     claims.push(claim(arrived + 3 * DAY, arrived, 52));
     for day in 0..45 {
-        claims.push(Claim {
+        claims.push(DateClaim {
             hash: [200; 32],
             ..claim(START + day * DAY + 2 * HOUR, arrived, day as u64 + 1)
         });
@@ -98,10 +98,12 @@ fn what_a_snapshot_puts_before_itself_was_there_before_it() {
     let now = START + 100 * DAY;
     // Three honest tries within minutes, then one by a clock that is 400 days behind; it names the
     // one before it.
-    let mut claims: Vec<Claim> =
+    let mut claims: Vec<DateClaim> =
         (0..3).map(|at| claim(START + at * 300, START + at * 300 + 5, at as u64 + 1)).collect();
-    claims
-        .push(Claim { previous: Some([3; 32]), ..claim(START + 900 - 400 * DAY, START + 905, 4) });
+    claims.push(DateClaim {
+        previous: Some([3; 32]),
+        ..claim(START + 900 - 400 * DAY, START + 905, 4)
+    });
     assert_eq!(judge(&claims, now), [None, None, None, Some(Doubt::Behind)]);
     // Nor does what comes after it suffer.
     claims.push(claim(START + 1200, START + 1205, 5));
@@ -116,7 +118,7 @@ fn what_a_snapshot_puts_before_itself_was_there_before_it() {
 #[test]
 fn a_backup_that_takes_days_is_not_suspected() {
     let now = START + 100 * DAY;
-    let long = |number: u64| Claim {
+    let long = |number: u64| DateClaim {
         ended_s: START + 13 * DAY,
         ..claim(START + 10 * DAY, START + 13 * DAY + 60, number)
     };
@@ -129,10 +131,10 @@ fn a_backup_that_takes_days_is_not_suspected() {
     beside.push(long(14));
     assert_eq!(judge(&beside, now).iter().flatten().count(), 0);
     // It counts from its end then: its beginning would stand where others are.
-    assert_eq!(trust::judge(&beside, now)[13], Verdict::Sure(START + 13 * DAY));
+    assert_eq!(trust::judge(&beside, now)[13], DateVerdict::Sure(START + 13 * DAY));
     // A claim to have begun long ago gains nothing.
-    beside.push(Claim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
-    assert_eq!(trust::judge(&beside, now)[14], Verdict::Sure(START + 14 * DAY));
+    beside.push(DateClaim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
+    assert_eq!(trust::judge(&beside, now)[14], DateVerdict::Sure(START + 14 * DAY));
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_mirror_is_not_suspected() {
     let now = START + 400 * DAY;
     // Copied once, thinned out before, so that few name each other, in the order of their ids, and
     // continued in place.
-    let mut copied: Vec<Claim> = honest(60).into_iter().step_by(3).collect();
+    let mut copied: Vec<DateClaim> = honest(60).into_iter().step_by(3).collect();
     for (at, claim) in copied.iter_mut().enumerate() {
         claim.stored_s = Some(START + 60 * DAY + (at as i64 * 7) % 20 * 300);
     }

@@ -21,7 +21,7 @@ use crate::repo::read::reachable::Marks;
 use crate::repo::{Error, Location, Reader, Result};
 
 /// What is known when packs are about to go.
-pub struct Kept<'a> {
+pub struct LossCheck<'a> {
     /// Its index avoids what goes.
     pub reader: &'a Reader,
     /// The packs that are there.
@@ -32,7 +32,7 @@ pub struct Kept<'a> {
     pub own: &'a HashSet<ObjectId>,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> LossCheck<'a> {
     /// What a plan was made of.
     pub fn of(Marked { reader, listed, marks, own, .. }: &'a Marked) -> Self {
         Self { reader, listed, marks, own }
@@ -45,13 +45,13 @@ impl<'a> Kept<'a> {
     /// alone then.
     pub fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
         let hints = self.salts();
-        let look = |victim: &Victim| {
+        let check = |victim: &Victim| {
             if monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             self.refuse_loss_of(victim, hints.get(&victim.name).copied())
         };
-        self.reader.repository().for_each(victims, look)?.into_iter().collect()
+        self.reader.repository().for_each(victims, check)?.into_iter().collect()
     }
 
     /// Returns the salts of packs as the first run states them that names each.
@@ -94,11 +94,11 @@ impl<'a> Kept<'a> {
             places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location))
         };
         needed.sort_by_key(|(_, _, places)| first(places));
-        needed.iter().try_for_each(|(kind, id, places)| self.demand(*kind, id, places))
+        needed.iter().try_for_each(|(kind, id, places)| self.require(*kind, id, places))
     }
 
     /// Fails unless the chunk lies at one of these places, of those that stay.
-    fn demand(&self, kind: ChunkKind, id: &ChunkId, places: &[Place]) -> Result<()> {
+    fn require(&self, kind: ChunkKind, id: &ChunkId, places: &[Place]) -> Result<()> {
         let mut wrong = None;
         for place in places.iter().filter(|place| place.is_trusted) {
             match self.reader.verify(&place.location, kind, id) {

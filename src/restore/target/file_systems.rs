@@ -15,9 +15,9 @@ use crate::sync::lock;
 /// It is opened before anything is written there: the system tells a descriptor of those writes
 /// that failed since it was opened.
 #[derive(Default)]
-pub struct Disks(Mutex<HashMap<(u32, u32), OwnedFd>>);
+pub struct FileSystems(Mutex<HashMap<(u32, u32), OwnedFd>>);
 
-impl Disks {
+impl FileSystems {
     /// Notes the file system of a folder, of which `stat` is known.
     pub fn note(&self, dir: &Dir, stat: &Stat) -> io::Result<()> {
         if let Entry::Vacant(unknown) = lock(&self.0).entry(stat.dev) {
@@ -42,18 +42,18 @@ mod tests {
 
     #[test]
     fn each_file_system_is_noted_once() {
-        let disks = Disks::default();
+        let file_systems = FileSystems::default();
         let note = |path: &std::path::Path| {
             let dir = Dir::open(path).unwrap();
-            disks.note(&dir, &dir.stat_self().unwrap()).unwrap();
+            file_systems.note(&dir, &dir.stat_self().unwrap()).unwrap();
         };
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("below")).unwrap();
         note(folder.path());
         note(&folder.path().join("below"));
-        assert_eq!(lock(&disks.0).len(), 1);
+        assert_eq!(lock(&file_systems.0).len(), 1);
         note("/proc".as_ref());
-        assert_eq!(lock(&disks.0).len(), 2);
-        disks.sync().unwrap();
+        assert_eq!(lock(&file_systems.0).len(), 2);
+        file_systems.sync().unwrap();
     }
 }

@@ -9,14 +9,14 @@ use crate::repo::{self, DirEntry, Error, Trees};
 const SHORT_MAX_BYTES: usize = 1 << 10;
 
 /// The entry of a folder that the walk is in.
-pub struct Kept {
+pub struct TrimmedDir {
     entry: Box<DirEntry>,
     /// The tree of the folder above.
     above: Option<ChunkId>,
     is_short: bool,
 }
 
-impl Kept {
+impl TrimmedDir {
     /// Keeps an entry that stands in the folder with the tree `above`.
     pub fn new(mut entry: Box<DirEntry>, above: Option<ChunkId>) -> Self {
         let bytes =
@@ -36,12 +36,12 @@ impl Kept {
     }
 
     /// Returns the tree that holds the whole entry, if something was left out.
-    pub fn is_cut(&self) -> Option<ChunkId> {
+    pub fn trimmed_from(&self) -> Option<ChunkId> {
         self.above.filter(|_| !self.is_short)
     }
 
     /// Returns the entry with all that belongs to it.
-    pub fn into_whole(self, trees: &Trees) -> repo::Result<DirEntry> {
+    pub fn into_full(self, trees: &Trees) -> repo::Result<DirEntry> {
         match self.above {
             Some(above) if !self.is_short => read_again(trees, &above, &self.entry.entry.name),
             _ => Ok(*self.entry),
