@@ -1,5 +1,5 @@
-//! Which policy was applied to a series before: what this machine remembers, and what the
-//! tombstones say; the later of both counts.
+//! Evidence of earlier policies: when which policy was applied to a series, by this machine's notes
+//! and by tombstones. The later of both counts.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -18,21 +18,21 @@ use crate::retention::guard::{Applied, Excess, SeriesHistory, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
 use crate::retention::{DatedSnapshot, Policy, plan};
 
-/// How many tombstones without a snapshot are read at most.
+/// Most tombstones without a snapshot that are read.
 const REMOVED_READ_MAX: usize = 1_000;
 
-/// What is known of policies that were applied before.
+/// Evidence of policies that were applied before.
 pub struct Evidence<'a> {
     repository: &'a Repository,
     listing: &'a Listing,
     zone: &'a TimeZone,
     now_s: i64,
-    /// Tombstones whose snapshots are gone, read when they are asked for.
+    /// Tombstones whose snapshots are gone, read on demand.
     removed: OnceCell<Vec<Tombstone>>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Asks nothing of the store yet.
+    /// Reads nothing from the store yet.
     pub fn new(
         repository: &'a Repository,
         listing: &'a Listing,
@@ -42,7 +42,7 @@ impl<'a> Evidence<'a> {
         Self { repository, listing, zone, now_s, removed: OnceCell::new() }
     }
 
-    /// Returns what speaks against a group's plan.
+    /// Returns why a group's plan is excessive, if it is.
     pub fn excess_of(&self, group: &Group) -> Option<Excess> {
         let policy = group.policy.as_ref()?;
         let judge =
@@ -57,7 +57,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Remembers which policies were applied now. What is lost of it costs at most one question.
+    /// Notes the policies that were applied now. A lost note costs at most one question to the
+    /// user.
     pub fn note_applied(&self, plan: &ForgetPlan) {
         let noted = plan.accepted().filter(|group| group.policy.is_some()).map(|group| {
             let mut moments = self.forgotten_of(group);
@@ -71,8 +72,8 @@ impl<'a> Evidence<'a> {
         self.repository.witness().note_policies(noted.collect());
     }
 
-    /// Returns what is known of a group's past: what was done to it by its own filter and grouping,
-    /// or else by any others.
+    /// Returns the history of a group: policies with the same filter and grouping, or else with any
+    /// others.
     fn history_of(&self, group: &Group) -> SeriesHistory {
         let own = group.reason();
         let noted = self.repository.witness().policy_note(&series_name(&group.key, &group.scope));
@@ -95,7 +96,7 @@ impl<'a> Evidence<'a> {
         SeriesHistory { last, forgotten: self.forgotten_of(group), gap_s }
     }
 
-    /// Returns the snapshots in the trash that belonged to a group.
+    /// Returns the snapshots of a group that are in the trash.
     fn in_trash(&self, group: &Group) -> impl Iterator<Item = (&'a Forgotten, &'a Snapshot)> {
         let good = self
             .listing
@@ -122,8 +123,8 @@ impl<'a> Evidence<'a> {
         in_trash.collect()
     }
 
-    /// Returns when policies were applied to what is in a group by its host, app and paths, as is
-    /// usual.
+    /// Returns when policies were applied to snapshots of a group by the usual grouping (host, app
+    /// and paths).
     fn noted_of_others(&self, group: &Group) -> Vec<i64> {
         if group.scope.is_usual() {
             return Vec::new();
@@ -138,11 +139,11 @@ impl<'a> Evidence<'a> {
         keys.iter().filter_map(noted).map(|noted| noted.at_s).collect()
     }
 
-    /// Returns when the policy was applied last, as tombstones say whose snapshots are gone, if the
-    /// group looks as it would look then.
+    /// Returns when the policy was last applied, by tombstones whose snapshots are gone, if the
+    /// group looks as if it had been applied to it.
     ///
-    /// They do not tell to which series. But where a policy takes none of those that were there
-    /// then, it is as if it had been applied.
+    /// Such a tombstone does not name its series. But if the policy would remove none of the
+    /// snapshots that existed then, it counts as applied.
     fn applied_before(&self, group: &Group, policy: &Policy) -> Option<i64> {
         let own = group.reason();
         let ours =
@@ -155,7 +156,7 @@ impl<'a> Evidence<'a> {
             group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
         let going =
             plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();
-        // A backup that ran meanwhile was begun before and stored after it.
+        // One may go: a backup that ran meanwhile began before that time and was stored after it.
         (!old.is_empty() && going <= 1).then_some(at_s)
     }
 
@@ -167,14 +168,14 @@ impl<'a> Evidence<'a> {
                 trash::load_cached(self.repository, id)
                     .map_or_else(|| trash::load(self.repository, id), Ok)
             };
-            // What cannot be read says nothing, and then the user is asked.
+            // A tombstone that cannot be read is no evidence; then the user is asked.
             let loaded = self.repository.for_each(&ids, load).unwrap_or_default();
             loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()
         })
     }
 }
 
-/// Returns a name for a series, by what makes it one.
+/// Returns a name for a series: the hash of its key and scope.
 fn series_name(key: &GroupKey, scope: &Scope) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut part = |kind: u8, bytes: &[u8]| {

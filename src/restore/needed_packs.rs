@@ -1,4 +1,5 @@
-//! Which packs a restore reads: for stores where reading costs, or must be ordered hours before.
+//! The packs that a restore reads, for stores where reads cost money or must be ordered hours
+//! ahead.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -15,18 +16,18 @@ use crate::repo::{self, Repository, Trees};
 /// A pack of file content that a restore reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeededPack {
-    /// The pack.
+    /// Its name, class and length.
     pub pack: PackRef,
-    /// Bytes of it that are needed.
+    /// Bytes of the segments that are needed.
     pub bytes: u64,
 }
 
-/// Returns the packs of file content that a restore with these options reads, by name; changes
-/// nothing and reads only trees.
+/// Returns the packs of file content that a restore with these options reads, sorted by name.
+/// Changes nothing, and reads only trees.
 ///
-/// Files that are right already by size and time need nothing; of those that would be compared all
-/// is counted. Takes about 50 bytes of memory for each segment, which is about a mebibyte of
-/// content. What cannot be read is a problem in the monitor.
+/// Files whose size and time are trusted need nothing; files that would be compared count whole.
+/// Takes about 50 bytes of memory for each segment (about a mebibyte of content). Trees that cannot
+/// be read are problems in the monitor.
 pub fn needed_packs(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,

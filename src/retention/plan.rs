@@ -1,4 +1,4 @@
-//! Applies the rules of a policy to one series.
+//! Application of a policy to one series.
 
 use jiff::tz::TimeZone;
 
@@ -6,9 +6,9 @@ use super::policy::Policy;
 use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 use super::{calendar, decay};
 
-/// Decides about one series of snapshots; the answer has the order of `items`.
+/// Decides about one series of snapshots; the result has the order of `items`.
 ///
-/// `zone` says where days begin. Spec of the rules for users: `docs/retention.md`.
+/// `zone` is the time zone of the calendar rules. The rules for users: `docs/retention.md`.
 pub fn plan(items: &[DatedSnapshot], policy: &Policy, zone: &TimeZone) -> Vec<Decision> {
     let mut decisions = vec![Decision::default(); items.len()];
     let mut counted: Vec<usize> = Vec::with_capacity(items.len());

@@ -1,6 +1,6 @@
-//! Goal: no policy drifts, decay thins smoothly and leaves few, and no date that is in doubt
-//! changes anything for the others. Method: random series and policies, applied step by step and
-//! once; examples for what the rules mean to a user.
+//! Goal: no policy drifts, decay thins smoothly and leaves few, and a doubtful date changes nothing
+//! for the other snapshots. Method: random series and policies, applied step by step and once;
+//! examples of what the rules mean to a user.
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn times(items: &[DatedSnapshot]) -> Vec<i64> {
     items.iter().map(|item| item.time_s).collect()
 }
 
-/// Takes snapshots one by one, and applies the policy whenever `applies` says so, and at the end.
+/// Adds snapshots one by one, and applies the policy whenever `applies` says so, and at the end.
 fn step_by_step(
     items: &[DatedSnapshot],
     policy: &Policy,
@@ -127,8 +127,7 @@ proptest! {
         prop_assert_eq!(times(&kept_of(&once, &policy)), times(&once));
     }
 
-    /// No holes: nothing that decay drops lies in a gap longer than two spans and a step of the
-    /// rhythm.
+    /// No holes: decay leaves no gap longer than two spans and an interval of the series.
     #[test]
     fn gaps_grow_smoothly_with_age((items, decay) in regular()) {
         let policy = Policy { decay: Some(decay), ..Policy::default() };
@@ -159,7 +158,7 @@ proptest! {
         prop_assert!(old <= (2.0 * f64::from(decay.parts) + 4.0) * doublings, "{old} of {}", items.len());
     }
 
-    /// What is in doubt is kept and changes nothing for the rest.
+    /// Doubtful snapshots are kept and change nothing for the rest.
     #[test]
     fn doubtful_dates_push_nothing_out(items in any_series(), policy in any_policy(), forged in proptest::collection::vec((0..500usize, -500..500i64), 0..40)) {
         let alone = plan(&items, &policy, &berlin());
@@ -231,8 +230,7 @@ fn calendar_rules_keep_the_newest_of_their_periods() {
 
 #[test]
 fn days_are_those_of_the_calendar_on_the_wall() {
-    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC both pairs lie within a
-    // day.
+    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC each pair is within a day.
     let midnight = START + 28 * DAY - HOUR;
     let items = series([
         midnight - HOUR / 2,

@@ -18,8 +18,7 @@ use crate::repo::index::Avoided;
 use crate::repo::objects::layout;
 use crate::repo::{Error, Reader, Result};
 
-/// Adds what was found in one class of objects to the report, and returns how many objects were
-/// looked at.
+/// Adds the findings of one class of objects to the report; returns how many objects were examined.
 pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
         report.went_back |=
@@ -33,17 +32,17 @@ pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     findings.seen
 }
 
-/// The packs in the store.
+/// The packs in the store, by whether the index names them.
 pub struct PackListing {
-    /// Length in the listing, of packs that the index names and that are there.
+    /// Listed length of existing packs that the index names.
     pub indexed: HashMap<ObjectId, u64>,
-    /// Those of them that hold file content.
+    /// The same, for packs of file content only.
     pub indexed_data: HashMap<ObjectId, u64>,
-    /// Packs that no run names.
+    /// Packs that no index run names.
     pub unindexed: Vec<ExpectedPack>,
 }
 
-/// Lists the packs and compares them with the index: each must be there with the right length.
+/// Lists the packs and compares them with the index: each must exist with the right length.
 pub fn list_packs(
     reader: &Arc<Reader>,
     report: &mut CheckReport,
@@ -106,10 +105,9 @@ pub fn list_packs(
     Ok(listed)
 }
 
-/// Notes packs that the index names and that are not there: by damage, or because a collector
-/// removed them.
+/// Records missing packs that the index names: by damage, or because a prune removed them.
 ///
-/// What was removed is no damage, unless a snapshot needs a chunk of it that is nowhere else.
+/// A removed pack is no damage, unless a snapshot needs a chunk of it that is nowhere else.
 fn note_missing(
     reader: &Arc<Reader>,
     missing: Vec<PackRef>,
@@ -124,7 +122,7 @@ fn note_missing(
         damage.record_gone(pack.name);
     }
     let removed = match generations::removed(reader.chunk_index()) {
-        // It is among the problems already.
+        // The damaged record is reported already.
         Err(error) if error.is_damage() => Avoided::default(),
         other => other?,
     };
@@ -141,7 +139,7 @@ fn note_missing(
     Ok(())
 }
 
-/// Reads the packs that the level asks for: none, those with trees, some or all of the rest.
+/// Reads the packs that the level requires: none, those with trees, and some or all of the rest.
 pub fn verify_packs(
     stage: &mut PackStage<'_>,
     listed: &mut PackListing,

@@ -1,5 +1,4 @@
-//! Which packs are read, and what the index says of each: in an order and in pieces that bound
-//! memory.
+//! The packs to verify, each with its index records, in pieces that bound memory.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,10 +9,10 @@ use crate::format::run::{PackClass, PackRef, RunRecord};
 use crate::repo::index::Run;
 use crate::repo::{Error, Result};
 
-/// Index records that are held at once (48 bytes each).
+/// Index records in memory at once (48 bytes each).
 const RECORDS_MAX: u64 = 250_000;
 
-/// Says which packs are wanted: the length in the store's listing, or `None` to leave one out.
+/// Selects packs: returns the length in the store's listing, or `None` to leave a pack out.
 pub type WantedPacks<'a> = &'a (dyn Fn(&PackRef) -> Option<u64> + Sync);
 
 /// Yields the wanted packs of all runs, each with the records of one run that place chunks in it.
@@ -66,7 +65,7 @@ impl Iterator for PackJobs<'_> {
     }
 }
 
-/// Cuts a run's packs into ranges whose records fit into memory.
+/// Splits a run's packs into ranges whose records fit into memory.
 fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     let packs = run.toc().packs.len();
     if run.toc().record_count() <= RECORDS_MAX {
@@ -77,8 +76,8 @@ fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     Ok(split_ranges(&counts, RECORDS_MAX))
 }
 
-/// Cuts positions into ranges whose counts sum up to at most `sum_max`; a larger count stands
-/// alone.
+/// Splits positions into ranges whose counts sum up to at most `sum_max`; a larger count gets its
+/// own range.
 fn split_ranges(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);

@@ -1,4 +1,4 @@
-//! Reading and verifying packs: a few threads read and hash, all threads open what they read.
+//! Verification of packs: a few threads read and hash them, all threads open their segments.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -29,32 +29,32 @@ use crate::sync::lock;
 const LOADERS_MIN: usize = 2;
 const LOADERS_MAX: usize = 6;
 
-/// What verifying needs and what it finds.
+/// The stage of a check that verifies packs.
 pub struct PackStage<'a> {
     /// The reader whose index was read from the store.
     pub reader: &'a Arc<Reader>,
-    /// Where the lengths of chunks of file content go.
+    /// Receives the lengths of chunks of file content.
     pub notes: &'a Notes,
-    /// Where problems go.
+    /// Receives problems.
     pub report: &'a mut CheckReport,
-    /// Where lost chunks go.
+    /// Receives lost chunks.
     pub damage: &'a mut Damage,
-    /// Where sound packs are noted.
+    /// Receives sound packs.
     pub ledger: &'a mut Ledger,
     /// The time now.
     pub now: Timestamp,
     /// Threads that open segments.
     pub pool: &'a rayon::ThreadPool,
-    /// Progress and the wish to stop.
+    /// Receives progress, and says when to stop.
     pub monitor: &'a Monitor,
 }
 
-/// What a loader did with a buffer.
+/// A pack that a loader has read into a buffer.
 struct Loaded {
     bytes: Vec<u8>,
-    /// The pack that was read; an error means that the index could not be.
+    /// The pack that was read; an error if the index could not be read.
     job: Result<ExpectedPack>,
-    /// Whether the bytes have the hash that is the pack's name, or why they could not be read.
+    /// Whether the hash of the bytes is the pack's name, or why they could not be read.
     intact: Result<bool>,
 }
 
@@ -78,7 +78,7 @@ impl PackStage<'_> {
                 scope.spawn(move || load(repository, source, &buffers, &done));
             }
             drop(done);
-            // Owned here, so that leaving early closes both channels and the loaders end.
+            // Owned here, so that an early return closes both channels and the loaders end.
             let (empty, loaded): (Sender<Vec<u8>>, Receiver<Loaded>) = (empty, loaded);
             let mut seen = HashSet::new();
             for Loaded { mut bytes, job, intact } in &loaded {
@@ -95,7 +95,7 @@ impl PackStage<'_> {
                         self.finish(&verifier, &job, &mut bytes, intact)?;
                     }
                 }
-                // The loaders are gone when there is nothing more to read.
+                // The loaders have ended when there is nothing more to read.
                 let _ = empty.send(bytes);
             }
             Ok(())
@@ -121,8 +121,7 @@ impl PackStage<'_> {
         intact: Result<bool>,
     ) -> Result<()> {
         let (intact, unread) = match intact {
-            // It was removed since the listing: the collector that did it has removed it from the
-            // index before.
+            // Removed since the listing, by a prune that had removed it from the index before.
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_damage() => {
                 if job.records.is_some() {
@@ -160,7 +159,7 @@ impl PackStage<'_> {
         Ok(())
     }
 
-    /// Notes how long the chunks of a pack are, of which only the index says that they are there.
+    /// Notes the lengths of a data pack's chunks, to compare them with the lengths in trees.
     fn note_lengths(&self, job: &ExpectedPack, toc: &PackToc) -> Result<()> {
         if job.pack.class != PackClass::Data || job.records.is_none() {
             return Ok(());
@@ -176,7 +175,7 @@ impl PackStage<'_> {
     fn read_again(&self, job: &ExpectedPack, bytes: &mut Vec<u8>) -> Result<()> {
         let (class, name) = (job.pack.class, &job.pack.name);
         match audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes) {
-            // What was read goes on being damaged.
+            // The pack is still damaged.
             Err(error) if error.is_damage() => bytes.clear(),
             read => read?,
         }
@@ -193,7 +192,7 @@ impl PackStage<'_> {
         let object = layout::pack_key(job.pack.class, &job.pack.name).to_string();
         self.ledger.forget(&job.pack.name);
         if job.records.is_none() {
-            // Nobody relies on it: a backup was interrupted, or what was sound in it was stored
+            // No snapshot needs it: a backup was interrupted, or its sound chunks were stored
             // again.
             self.report
                 .notices
@@ -246,7 +245,7 @@ impl PackStage<'_> {
     }
 }
 
-/// A loader: takes jobs until there are none, or nobody wants them any more.
+/// Loads packs until there are no more jobs, or the receiver is gone.
 fn load(
     repository: &Repository,
     source: &JobSource<'_>,
@@ -274,7 +273,7 @@ fn is_expected_len(job: &ExpectedPack) -> bool {
     job.records.is_none() || job.listed_len == u64::from(job.pack.len)
 }
 
-/// Returns the names of the packs to sample: those first that were verified longest ago, or never.
+/// Returns the names of the packs to sample: first those that were never verified or longest ago.
 pub fn choose_sample(
     ledger: &Ledger,
     packs: impl Iterator<Item = (ObjectId, u64)>,

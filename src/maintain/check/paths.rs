@@ -1,8 +1,7 @@
-//! Naming the paths that damage affects, in every snapshot.
+//! Search for the paths that damage affects, in every snapshot.
 //!
-//! Memory is bounded by the depth of the trees (see [`Stack`]) and by what is listed: what is clean
-//! is one bit per record of the index, and a subtree that was found clean in one snapshot is not
-//! looked at again in the next.
+//! Memory is bounded by the depth of the trees (see [`Stack`]), the listed paths, and one bit per
+//! index record. A subtree that was clean in one snapshot is not searched again in the next.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ use crate::repo::read::reachable::Marks;
 use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
-/// Names every file and folder of these snapshots that is not whole any more.
+/// Lists every file and directory of these snapshots that is no longer complete.
 pub fn name_affected(
     trees: &Trees,
     snapshots: &[Snapshot],
@@ -47,22 +46,22 @@ pub fn name_affected(
     Ok(())
 }
 
-/// What is left to look at in a node.
+/// A child or entry of a node that is still to be searched.
 enum NodeItem {
     Node(ChunkId),
     Dir(Vec<u8>, ChunkId),
     File(Vec<u8>, u64, Content),
 }
 
-/// A node whose items are being looked at.
+/// A node whose items are being searched.
 struct OpenNode {
     id: ChunkId,
     number: u64,
-    /// `None` if they were given up: then they are read again.
+    /// `None` if they were dropped to save memory: then the node is read again.
     items: Option<std::vec::IntoIter<NodeItem>>,
     taken: usize,
     held_bytes: usize,
-    /// Bytes of the folder's path.
+    /// Length of the directory's path in bytes.
     path_len: usize,
     is_clean: bool,
 }
@@ -156,8 +155,8 @@ impl Naming<'_> {
         self.path.extend_from_slice(name);
     }
 
-    /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the
-    /// node is lost.
+    /// Opens a tree node of the directory at `self.path`, or lists the directory if the node is
+    /// lost.
     fn enter(&mut self, id: &ChunkId, path_len: usize) -> Result<()> {
         let found = self.trees.reader().index().find_numbered(id)?;
         let Some(number) = found
@@ -182,7 +181,7 @@ impl Naming<'_> {
         Ok(())
     }
 
-    /// Returns whether all chunks of a file can be had.
+    /// Returns whether all chunks of a file can be read.
     fn is_whole(&self, content: &Content, size: u64) -> Result<bool> {
         match content {
             Content::Refs(refs) => self.are_whole(refs),
@@ -209,7 +208,7 @@ impl Naming<'_> {
             }
             match self.trees.list_node(&id) {
                 Ok(ListNode::Inner { children, .. }) => {
-                    // A small list may name one node any number of times.
+                    // A hostile list may name one node any number of times.
                     pending.extend(
                         children.iter().map(|child| child.id).filter(|id| seen.insert(*id)),
                     );
@@ -240,15 +239,15 @@ impl Naming<'_> {
         Ok(true)
     }
 
-    fn affected(&mut self, is_folder: bool) {
+    fn affected(&mut self, is_dir: bool) {
         let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
         self.report.incomplete.insert(self.snapshot);
-        self.report.add_affected(AffectedPath { snapshot: self.snapshot, path, is_folder });
+        self.report.add_affected(AffectedPath { snapshot: self.snapshot, path, is_dir });
         self.taint();
     }
 
-    /// What holds something damaged is looked at again in the next snapshot, to name its paths
-    /// there too.
+    /// Marks the current node as not clean, so that it is searched again in the next snapshot and
+    /// its paths are listed there, too.
     fn taint(&mut self) {
         self.open.with_last(|top| top.is_clean = false);
     }

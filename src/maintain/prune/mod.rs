@@ -1,12 +1,13 @@
-//! Removing what no snapshot needs, beside running backups and other collectors, without locks.
+//! Prune: removes objects that no snapshot needs, concurrently with backups and other prunes,
+//! without locks.
 //!
 //! ```text
-//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ open what goes ─
-//!     condemn ─ look again ─ verdict ─ remove
+//! finish the last generation ─ scan roots (intents, snapshots) ─ mark ─ plan ─ repack ─
+//!     check for loss ─ condemn ─ scan roots again ─ verdict ─ remove
 //! ```
 //!
-//! Every step can be the last one of this process: the next collector takes part in what is open
-//! and finishes what was decided. Spec and the argument for each step: `format-spec/13-commit.md`.
+//! The process may die after every step: the next prune joins an open generation, and carries out a
+//! verdict. Spec, with the argument for each step: `format-spec/13-commit.md`.
 
 mod loss_check;
 mod marked;
@@ -39,18 +40,18 @@ use crate::repo::read::reachable::Marks;
 use crate::repo::write::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
-/// How often a collector begins again because another one was first, or because there is more to
-/// remove.
+/// Most rounds of one prune: a round is repeated if another prune was quicker, or if there is more
+/// to remove.
 const ROUNDS_MAX: usize = 16;
-/// Generations whose records are kept at least, and for how many seconds.
+/// Newest generations whose records are kept, and seconds for which older records are kept.
 const KEPT_GENERATIONS: u64 = 16;
 const KEPT_S: i64 = 90 * 24 * 3600;
 
-/// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for
-/// each pack.
+/// Removes objects that no snapshot needs. Memory: the index, 1 bit for each chunk, and about 100
+/// bytes for each pack.
 ///
-/// Reads no file content but that of packs that are rewritten, and of what was stored twice before
-/// one place of it goes. Fails, having removed nothing, if the repository is damaged.
+/// Reads file content only of packs that are rewritten, and of chunks that are stored twice before
+/// one of their places is removed. Fails before it removes anything if the repository is damaged.
 pub fn run(
     repository: &Arc<Repository>,
     options: &PruneOptions,
@@ -85,8 +86,8 @@ pub fn run(
                     monitor,
                 )?);
             }
-            // What is needed cannot be told from the rest, so nothing is let go while that is
-            // mended. What happened counts more than this.
+            // Needed objects cannot be told from the rest, so all locks are extended. The first
+            // error is returned, not one of this.
             Err(error) if error.is_damage() => {
                 drop(object_locks::extend(
                     repository,
@@ -107,14 +108,14 @@ struct Prune<'a> {
     options: &'a PruneOptions,
     monitor: &'a Monitor,
     pool: rayon::ThreadPool,
-    /// Whether there is no room, so that as little as can be is written before something is
+    /// Whether the store is full, so that as little as possible is written before packs are
     /// removed.
     is_tight: bool,
     report: PruneReport,
 }
 
 impl Prune<'_> {
-    /// Makes attempts until nothing is left to do, or others were quicker too often.
+    /// Repeats rounds until nothing is left to do, or other prunes were quicker too often.
     fn run(&mut self) -> Result<()> {
         let mut is_renewed = false;
         for _ in 0..ROUNDS_MAX {
@@ -125,10 +126,10 @@ impl Prune<'_> {
             match self.round(&before) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                // What another collector removes meanwhile is no damage.
+                // A removal by another prune meanwhile is no damage.
                 Err(error)
                     if error.is_damage() && Generations::list(self.repository)? != before => {}
-                // Nor is a local copy of the index that went bad.
+                // A bad local copy of the index is no damage either.
                 Err(error)
                     if error.is_of_index()
                         && !is_renewed
@@ -143,7 +144,7 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Returns what nothing is known to need, as far as no record says so.
+    /// Returns the objects that nothing needs, and that no collector record names.
     fn unneeded(&self) -> Unneeded {
         let plan = &self.report.remaining;
         let mut unneeded =
@@ -155,7 +156,7 @@ impl Prune<'_> {
         unneeded
     }
 
-    /// Makes one attempt; returns whether there is nothing left to do.
+    /// Runs one round; returns whether there is nothing left to do.
     fn round(&mut self, generations: &Generations) -> Result<bool> {
         let number = generations.highest();
         if number > 0 && !self.options.dry_run {
@@ -207,7 +208,7 @@ impl Prune<'_> {
         Ok(!is_capped)
     }
 
-    /// Looks at everything and marks what is needed (steps C2 and C3).
+    /// Lists everything and marks what is needed (steps C2 and C3).
     fn mark_all(&self) -> Result<Marked> {
         let roots = scan_roots(self.repository, self.options, &DropSet::Expired)?;
         let reader = Reader::offline(self.repository)?;
@@ -217,8 +218,8 @@ impl Prune<'_> {
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
 
-    /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but
-    /// has to finish another's work first.
+    /// Marks what the roots reach. An expired snapshot may be incomplete: this prune will drop it,
+    /// but must finish an earlier verdict first.
     fn mark(
         &self,
         reader: &Arc<Reader>,
@@ -245,7 +246,7 @@ impl Prune<'_> {
         Ok(plan)
     }
 
-    /// Stores the live chunks of the packs that are rewritten again.
+    /// Stores the live chunks of rewritten packs again.
     fn store_again(&mut self, marked: &mut Marked, plan: &PrunePlan) -> Result<()> {
         plan.victims().iter().for_each(|victim| marked.reader.index().avoid_pack(victim.name));
         if plan.repack.is_empty() {

@@ -1,4 +1,4 @@
-//! Doing what a plan says.
+//! Execution of a repair plan.
 
 use std::collections::HashSet;
 
@@ -16,47 +16,48 @@ use crate::repo::gc::loss::{self, Notice};
 use crate::repo::snapshots::{self, incomplete};
 use crate::repo::{Error, Reader, Repository, Result};
 
-/// What a repair did.
+/// Outcome of a repair.
 pub struct RepairOutcome {
-    /// What became of the snapshots that were to be replaced, by earlier attempts too; those that
-    /// were whole again are left out.
+    /// The replaced snapshots, including those of earlier attempts; without those that were
+    /// complete again.
     pub replaced: Vec<Replaced>,
-    /// Whether something was lost of which other machines could not be told: their backups may go
-    /// on relying on it.
+    /// Whether data was lost and other machines could not be told: their backups may still rely on
+    /// it.
     pub is_untold: bool,
-    /// Whether snapshots state lengths that what they name has not: only a full look sees that, and
-    /// no index changes it.
+    /// Whether snapshots state wrong lengths of chunks: only a full check finds that, and no index
+    /// can repair it.
     pub is_misstated: bool,
-    /// What a check of the structure found afterwards.
+    /// The report of a structure check afterwards.
     pub after: CheckReport,
 }
 
 impl RepairOutcome {
-    /// Returns whether nothing is damaged any more of what was looked at before.
+    /// Returns whether no damage is left, as far as was examined.
     pub fn is_sound(&self) -> bool {
         self.after.is_sound() && !self.is_misstated
     }
 }
 
-/// A damaged record of a collector tells nothing; it is among the problems.
+/// Takes a damaged collector record as "not told"; it is reported as a problem.
 fn undamaged(error: Error) -> Result<bool> {
     if error.is_damage() { Ok(false) } else { Err(error) }
 }
 
 impl RepairPlan {
-    /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is
-    /// wanted, and checks again.
+    /// Stores the planned objects, notes incomplete snapshots, replaces them if the options say so,
+    /// and checks again.
     ///
-    /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored, or
-    /// has replaced runs since the look; nothing is worse then, and the repair can be repeated. A
-    /// backup of this machine will not take an incomplete snapshot as its parent, and so reads all
-    /// of its sources; those of others look whether theirs is one.
+    /// Fails with [`Error::Contended`] if a prune is about to remove the stored objects, or has
+    /// replaced index runs since the examination; no harm is done then, and the repair can be
+    /// repeated. A backup of this machine does not use an incomplete snapshot as its parent, and so
+    /// reads all of its sources; backups of other machines check whether their parent is
+    /// incomplete.
     pub fn apply(self, monitor: &Monitor) -> Result<RepairOutcome> {
         self.apply_and_note(&mut Vec::new(), monitor)
     }
 
-    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so a caller
-    /// that repeats it knows of all of them.
+    /// Does the same, and adds each replaced snapshot to `replaced` at once, so that a caller that
+    /// repeats the repair knows all of them.
     pub fn apply_and_note(
         self,
         replaced: &mut Vec<Replaced>,
@@ -67,8 +68,8 @@ impl RepairPlan {
         let mut is_untold = false;
         if self.is_lossy() && is_news {
             let notice = Notice::open(repository, (self.options.clock)(), self.left_out.clone())?;
-            // While it is open no collector begins; one that was at work before may have made
-            // another run of those that are to be replaced, which names what is lost as well.
+            // While the notice is open no prune begins. One that ran before may have merged the
+            // runs that are to be replaced into another one, which names the lost chunks, too.
             let is_stale = self.is_stale()?;
             if !is_stale {
                 self.store_pending()?;
@@ -84,7 +85,7 @@ impl RepairPlan {
             self.store_pending()?;
         }
         incomplete::note(repository, &self.incomplete())?;
-        // So that the next backup does not look chunks up in runs that are replaced.
+        // Updates the local index, so that the next backup does not use replaced runs.
         Reader::new(repository)?;
         replace_all(&self, replaced, monitor)?;
         let options = CheckOptions {
@@ -101,7 +102,7 @@ impl RepairPlan {
         })
     }
 
-    /// Returns whether a run that is to be replaced is gone since the look.
+    /// Returns whether a run that is to be replaced was removed since the examination.
     fn is_stale(&self) -> Result<bool> {
         let mut replaced = self.rewritten.iter().flat_map(|run| &run.replaces).peekable();
         Ok(replaced.peek().is_some() && !rebuild::are_listed(&self.repository, replaced)?)

@@ -1,8 +1,8 @@
-//! A tree without what cannot be read of it.
+//! New trees that leave out what cannot be read.
 //!
-//! What is whole keeps its nodes and is not stored again; a folder of which something is lost, and
-//! all above it, get new ones. Memory: what changes in the folders on the way to where the walk is
-//! (see [`Stack`] for what is decoded of them), and 32 bytes for each whole folder.
+//! A complete directory keeps its nodes and is not stored again; a directory with losses, and its
+//! ancestors, get new nodes. Memory: the changes in the directories of the current path (see
+//! [`Stack`] for their decoded entries), and 32 bytes for each complete directory.
 
 use std::collections::HashMap;
 
@@ -19,38 +19,37 @@ use crate::repo::read::trees::leaf_entries;
 use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
-/// What is left of a tree.
+/// The remainder of a tree.
 pub enum TreeRemainder {
-    /// All of it.
+    /// All of the tree.
     Whole,
     /// A new tree.
     Without(NewRoot),
-    /// Nothing: the top node is lost.
+    /// Nothing, because the top node is lost.
     Nothing,
 }
 
-/// A tree that leaves something out.
+/// A tree that leaves out lost entries.
 pub struct NewRoot {
     /// Its top node.
     pub root: ChunkId,
-    /// Sums over everything in it.
+    /// Its totals.
     pub totals: Totals,
-    /// What it leaves out.
+    /// The losses.
     pub lost: LossList,
 }
 
-/// What is left out, as it is said in a snapshot.
+/// Losses, as a snapshot records them.
 #[derive(Default)]
 pub struct LossList {
-    /// How many files, and folders of which entries are lost.
+    /// Number of lost files, and of directories with lost entries.
     pub count: u64,
-    /// The first of them, as many as a snapshot may list.
+    /// The first losses, as many as a snapshot may list.
     pub problems: Vec<SnapshotProblem>,
     len_bytes: usize,
 }
 
-/// What a problem's kind says of what cannot be read. Spec: `format-spec/08-snapshots.md`, section
-/// 2.
+/// Kind of a problem: it cannot be read. Spec: `format-spec/08-snapshots.md`, section 2.
 const UNREADABLE: u8 = 1;
 
 impl LossList {
@@ -58,7 +57,7 @@ impl LossList {
         self.count += 1;
         let path = if path.is_empty() { b"/" } else { path };
         self.len_bytes = self.len_bytes.saturating_add(path.len() + message.len());
-        // What comes first is listed, not what happens to be short.
+        // The first losses are listed, not the ones that happen to be short.
         if self.problems.len() < SNAPSHOT_PROBLEMS_MAX
             && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES
         {
@@ -70,7 +69,7 @@ impl LossList {
         }
     }
 
-    /// Adds what the snapshot itself said, behind what is lost, as far as there is room.
+    /// Adds the snapshot's own problems after the losses, as far as there is room.
     pub fn add_all(&mut self, count: u64, problems: &[SnapshotProblem]) {
         self.count = self.count.saturating_add(count);
         for problem in problems {
@@ -85,11 +84,11 @@ impl LossList {
     }
 }
 
-/// What can be read, and what is known to be lost although the index names it.
+/// Trees without the nodes that are known to be damaged although the index names them.
 pub struct SoundTrees<'a> {
     /// The trees.
     pub trees: &'a Trees,
-    /// Nodes that do not fit what refers to them.
+    /// Nodes that contradict the references to them.
     pub damage: &'a Damage,
 }
 
@@ -134,15 +133,15 @@ impl SoundTrees<'_> {
     }
 }
 
-/// The entries of a folder that can be read; what is decoded can be given up, and is read again
-/// then.
+/// Iterator over the readable entries of a directory. Decoded nodes can be dropped to save memory;
+/// they are read again then.
 struct ReadableDir {
     top: ChunkId,
     pending: Vec<Promised>,
     leaf: std::vec::IntoIter<DirEntry>,
-    /// The name that was returned last.
+    /// Name of the last returned entry.
     last: Vec<u8>,
-    /// Names up to this one were returned before everything was given up.
+    /// Entries up to this name were returned before the nodes were dropped.
     behind: Option<Vec<u8>>,
     held_bytes: usize,
     has_gaps: bool,
@@ -164,12 +163,13 @@ impl ReadableDir {
                 self.held_bytes = 0;
                 return Ok(None);
             };
-            // What does not fit would not be read by anybody, nor could it be put into a new tree.
+            // A node that contradicts its parent is rejected by every reader, and cannot be part of
+            // a new tree.
             match sound.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
                 None => self.has_gaps = true,
                 Some(TreeNode::Inner { level, children }) => {
-                    // Of a child whose next sibling begins at or before that name, everything was
-                    // returned.
+                    // Skips children whose next sibling begins at or before that name: all their
+                    // entries were returned.
                     let passed = self.behind.as_ref().map_or(0, |behind| {
                         children
                             .partition_point(|child| child.first_name <= *behind)
@@ -200,16 +200,16 @@ impl ReadableDir {
     }
 }
 
-/// What becomes of an entry.
+/// Change of an entry.
 enum EntryChange {
     LeftOut,
     Dir(ChunkId, Totals),
 }
 
-/// A folder whose entries are being looked at.
+/// A directory whose entries are being walked.
 struct OpenDir {
     tree: ChunkId,
-    /// Bytes of its parent's path.
+    /// Length of its parent's path in bytes.
     parent_len: usize,
     entries: ReadableDir,
     changes: HashMap<Vec<u8>, EntryChange>,
@@ -225,7 +225,7 @@ impl Holds for OpenDir {
     }
 }
 
-/// Makes trees that leave out what cannot be read.
+/// Walk that stores trees without what cannot be read.
 pub struct LeaveOut<'a, 's> {
     sound: &'a SoundTrees<'a>,
     whole: &'a mut ChunkSet,
@@ -237,7 +237,7 @@ pub struct LeaveOut<'a, 's> {
 }
 
 impl<'a, 's> LeaveOut<'a, 's> {
-    /// Starts; `whole` holds the folders that are known to lack nothing, and gets more.
+    /// Starts a walk. `whole` has the directories that are known to be complete, and receives more.
     pub fn new(
         sound: &'a SoundTrees<'a>,
         whole: &'a mut ChunkSet,
@@ -255,7 +255,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
         }
     }
 
-    /// Walks a tree, and stores the nodes of what is left of it if that is not all.
+    /// Walks a tree; if something is lost, stores the new nodes of the remainder.
     pub fn run(mut self, root: &ChunkId) -> Result<TreeRemainder> {
         if self.sound.node(root)?.is_none() {
             return Ok(TreeRemainder::Nothing);
@@ -313,7 +313,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
         Ok(())
     }
 
-    /// Notes what becomes of an entry of the folder that the walk is in.
+    /// Notes a change of an entry in the current directory.
     fn note(&mut self, name: Vec<u8>, change: EntryChange) {
         self.open.with_last(|top| top.changes.insert(name, change));
     }
@@ -323,7 +323,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
         self.path.extend_from_slice(name);
     }
 
-    /// Stores a folder again if anything in it changes; returns what its entry refers to then.
+    /// Stores a directory again if an entry of it changes; returns the change of its own entry.
     fn close(&mut self, done: &OpenDir) -> Result<Option<EntryChange>> {
         if done.changes.is_empty() && !done.entries.has_gaps {
             self.whole.insert(done.tree);

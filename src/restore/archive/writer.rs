@@ -1,4 +1,4 @@
-//! What goes into an archive, in the snapshot's order; short files are read ahead.
+//! Entries of an archive, in the order of the snapshot, with short files read ahead.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
@@ -21,23 +21,24 @@ use crate::restore::write::context::RestoreContext;
 use crate::restore::write::link_group::{Likeness, likeness};
 use crate::restore::write::source::RestoreSource;
 
-/// Files up to this length are read whole before they are begun.
+/// Files up to this length are read completely before their header is written.
 const SHORT_LEN_MAX_BYTES: u64 = 1 << 20;
-/// Bytes that are read ahead, those of the entries and their paths included, and entries that wait.
+/// Most bytes that are queued (read-ahead content, entries and paths), and most entries.
 const AHEAD_MAX_BYTES: u64 = 32 << 20;
 /// Memory for the paths of the first members of hard-link groups, in bytes.
 const GROUPS_MAX_BYTES: usize = 32 << 20;
 const AHEAD_MAX: usize = 8 << 10;
-/// Hard-link groups of which it is remembered that they were met, at 33 bytes each.
+/// Hard-link groups that are remembered as seen, at 33 bytes each.
 const SEEN_MAX: usize = 1 << 20;
-/// Neighbours are read by one thread, because they are likely to lie in one segment.
+/// Consecutive files up to this sum are read by one thread, because they are likely to be in one
+/// segment.
 const BATCH_LEN_BYTES: u64 = 512 << 10;
 
 type ReadResult = std::result::Result<Vec<u8>, StreamError>;
 type ReadBatch = Vec<(Arc<ArchiveEntry>, Sender<ReadResult>)>;
 
-/// A hard-link group: its number, and what its members have in common. The number alone may be that
-/// of two groups in a snapshot of another program, or of one that was made to mislead.
+/// Key of a hard-link group: number, kind, and hash of content and metadata. The number alone could
+/// join different files in a forged snapshot, or in one of another program.
 type LinkKey = (u64, EntryKind, Likeness);
 
 fn link_key_of(found: &mut DirEntry) -> Option<LinkKey> {
@@ -64,7 +65,7 @@ struct ArchiveEntry {
     path: Vec<u8>,
     entry: DirEntry,
     link_key: Option<LinkKey>,
-    /// Memory that it takes, and what is read ahead for it, in bytes.
+    /// Memory of the entry and of its read-ahead content, in bytes.
     waiting_bytes: u64,
 }
 
@@ -76,13 +77,13 @@ impl ArchiveEntry {
     }
 }
 
-/// A folder that nothing was selected in yet.
+/// A directory in which nothing was selected yet.
 struct PendingDir {
     path_len: usize,
     trimmed: TrimmedDir,
 }
 
-/// What waits for its turn.
+/// An element of the queue.
 enum Queued {
     Entry(Arc<ArchiveEntry>, Option<Receiver<ReadResult>>),
     Broken(Vec<u8>, repo::Error),
@@ -92,23 +93,23 @@ enum Queued {
 pub struct ArchiveWriter<'a> {
     context: &'a RestoreContext<'a>,
     walk: SnapshotWalk,
-    /// What stands before the walk's paths in messages, and in the snapshot.
+    /// Prefix of the walk's paths in messages and in the snapshot.
     shown: &'a [u8],
-    /// Folders that the walk is in and that nothing was selected in yet, the deepest of all.
+    /// The innermost directories of the walk in which nothing was selected yet.
     pending_dirs: Vec<PendingDir>,
     ahead: VecDeque<Queued>,
     ahead_bytes: u64,
-    /// Hard-link groups that the walk has met, up to a number of them: of others nothing is read
-    /// ahead.
+    /// Hard-link groups that the walk has seen, up to a limit: for members of further groups
+    /// nothing is read ahead.
     seen: HashSet<LinkKey>,
-    /// Paths of those whose first member is in the archive.
+    /// Path of the first member of each group in the archive.
     groups: HashMap<LinkKey, Vec<u8>>,
     groups_bytes: usize,
     report: ArchiveReport,
 }
 
 impl<'a> ArchiveWriter<'a> {
-    /// Starts at the beginning of what is restored.
+    /// Starts at the beginning of `source`.
     pub fn new(context: &'a RestoreContext<'a>, source: &'a RestoreSource) -> Result<Self> {
         let walk = source.walk(context)?;
         Ok(Self {
@@ -125,7 +126,7 @@ impl<'a> ArchiveWriter<'a> {
         })
     }
 
-    /// Writes everything into an archive, and ends it.
+    /// Writes all entries into an archive, and finishes it.
     pub fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
         let (context, shown) = (self.context, self.shown);
         thread::scope(|scope| {
@@ -140,7 +141,8 @@ impl<'a> ArchiveWriter<'a> {
                         let entry = &found.entry.entry;
                         let outcome =
                             stream_file(&context.trees, entry, &path, &mut bytes, context.monitor);
-                        // The other end is gone if the archive failed: then nobody wants the bytes.
+                        // The receiver is dropped if the archive failed: then the bytes are not
+                        // needed.
                         let _ = answer.send(outcome.map(|()| bytes));
                     }
                 });
@@ -160,7 +162,7 @@ impl<'a> ArchiveWriter<'a> {
         })
     }
 
-    /// Walks on if little waits, so that what is read ahead is read in batches.
+    /// Continues the walk if the queue is half empty, so that files are read ahead in batches.
     fn read_ahead(&mut self, batches: &Sender<ReadBatch>, holds_links: bool) {
         if self.ahead.len() > AHEAD_MAX / 2 || self.ahead_bytes > AHEAD_MAX_BYTES / 2 {
             return;
@@ -191,7 +193,7 @@ impl<'a> ArchiveWriter<'a> {
             }
             self.wait(found, content);
             if batch_bytes >= BATCH_LEN_BYTES {
-                // The readers live as long as the sender.
+                // The reading threads live as long as the sender.
                 let _ = batches.send(std::mem::take(&mut batch));
                 batch_bytes = 0;
             }
@@ -213,7 +215,7 @@ impl<'a> ArchiveWriter<'a> {
             && matches!(entry.content, Content::Refs(_) | Content::List(_))
     }
 
-    /// Puts folders and damage into the queue, and returns any other entry.
+    /// Queues directories and damage; returns any other entry.
     fn take(&mut self, event: WalkEvent) -> Option<Box<DirEntry>> {
         match event {
             WalkEvent::Enter(entry, is_taken) => {
@@ -241,7 +243,7 @@ impl<'a> ArchiveWriter<'a> {
         }
     }
 
-    /// Puts the folders on the way into the queue: now something in them is selected.
+    /// Queues the pending directories: now an entry in them is selected.
     fn queue_dirs(&mut self) {
         for PendingDir { path_len, trimmed } in std::mem::take(&mut self.pending_dirs) {
             let path = self.walk.path()[..path_len].to_vec();
@@ -256,7 +258,7 @@ impl<'a> ArchiveWriter<'a> {
         [self.shown, b"/", path].concat()
     }
 
-    /// Writes an entry, or reports why it is not there.
+    /// Writes an entry, or reports why it is left out.
     fn write(
         &mut self,
         format: &mut dyn Format,
@@ -321,7 +323,7 @@ impl<'a> ArchiveWriter<'a> {
         Ok(())
     }
 
-    /// Returns the path of the entry in the archive that this is another name of.
+    /// Returns the path of the archived entry that this is another name of.
     fn first_of(&self, found: &ArchiveEntry) -> Option<Vec<u8>> {
         self.groups.get(&found.link_key?).cloned()
     }
@@ -344,7 +346,7 @@ impl<'a> ArchiveWriter<'a> {
         }
         if let Some(group) = found.link_key {
             let len = found.path.len() + size_of::<(LinkKey, Vec<u8>)>();
-            // Further names of a group that is not kept are files of their own.
+            // Further names of a group that is not remembered become separate files.
             if self.groups_bytes + len <= GROUPS_MAX_BYTES
                 && self.groups.insert(group, found.path.clone()).is_none()
             {

@@ -12,14 +12,14 @@ use super::format::{AddError, Format, Lack, Member, WriteContent};
 use crate::format::entry::{Content, EntryKind};
 use crate::repo::{self, DirEntry};
 
-/// Bits of a mode that say what a file is, as `stat` has them.
+/// File type bits of a mode, as in `stat`.
 const MODE_FILE: u32 = 0o100_000;
 const MODE_DIR: u32 = 0o040_000;
 const MODE_SYMLINK: u32 = 0o120_000;
-/// Longest path that is written: no system that a zip file is unpacked on takes longer ones.
+/// Longest path that is written: Linux cannot unpack longer ones.
 const PATH_LEN_MAX_BYTES: usize = 4_095;
 
-/// A zip file that is being written.
+/// A zip file, while it is written.
 pub struct Zip<W>(Option<ZipArchiveWriter<W>>);
 
 impl<W: Write> Zip<W> {

@@ -1,23 +1,23 @@
-//! What a snapshot says of whole paths: which were backed up, what in them could not be read, and
-//! whether they lie where they lay.
+//! Coverage of a snapshot: which paths were backed up completely, and which of them could not be
+//! read.
 
 use std::collections::BTreeSet;
 
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 
-/// How a path lies to the sources of a snapshot.
+/// The relation of a path to the sources of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceRelation {
-    /// A folder on the way to a source: the snapshot has it only to lead there.
+    /// An ancestor of a source: the snapshot contains it only as part of the path.
     Above,
-    /// A source itself.
+    /// A source.
     Source,
     /// Below a source.
     Below,
 }
 
-/// Answers questions about paths, which are absolute and stand as in the snapshot.
+/// Coverage of one snapshot; all paths are absolute paths in it.
 pub struct SourceCoverage {
     root: ChunkId,
     sources: Vec<Vec<u8>>,
@@ -27,8 +27,8 @@ pub struct SourceCoverage {
 }
 
 impl SourceCoverage {
-    /// Takes what a snapshot says; `is_in_place` if paths in the target are those that were backed
-    /// up.
+    /// Takes the statements of a snapshot; `is_in_place` if the target's paths are those that were
+    /// backed up.
     pub fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
         let sources =
             snapshot.sources.iter().map(|source| without_slash(source).to_vec()).collect();
@@ -43,12 +43,12 @@ impl SourceCoverage {
         }
     }
 
-    /// Returns the tree of the snapshot's root folder.
+    /// Returns the tree of the snapshot's root directory.
     pub fn root(&self) -> ChunkId {
         self.root
     }
 
-    /// Returns how a path lies to the sources; the root folder's own path is empty.
+    /// Returns the relation of a path to the sources; the path of the root directory is empty.
     pub fn relation(&self, path: &[u8]) -> SourceRelation {
         if self.sources.iter().any(|source| source == path) {
             SourceRelation::Source
@@ -61,35 +61,35 @@ impl SourceCoverage {
         }
     }
 
-    /// Returns whether a path was backed up with all that is in it: only there may the snapshot's
-    /// silence mean "remove".
+    /// Returns whether a path was backed up with everything in it. Only there may a missing entry
+    /// mean "remove".
     pub fn covers(&self, path: &[u8]) -> bool {
         self.sources.iter().any(|source| is_at_or_below(path, source))
     }
 
-    /// Returns whether paths in the target are those that were backed up, so that what leads to
-    /// them is the machine's own.
+    /// Returns whether the target's paths are those that were backed up, so that the directories
+    /// above them belong to this machine.
     pub fn is_in_place(&self) -> bool {
         self.is_in_place
     }
 
-    /// Returns whether more could not be read than the snapshot lists: then its silence about a
-    /// name means nothing at all.
+    /// Returns whether more paths could not be read than the snapshot lists. Then a missing entry
+    /// means nothing.
     pub fn is_list_truncated(&self) -> bool {
         self.is_list_truncated
     }
 
-    /// Returns whether the snapshot lists anything as not read.
+    /// Returns whether the snapshot lists any path as not read.
     pub fn lists_any(&self) -> bool {
         !self.unread.is_empty()
     }
 
-    /// Returns whether the snapshot lists exactly this path as not read, or not wholly.
+    /// Returns whether the snapshot lists exactly this path as not read, or not completely.
     pub fn is_listed(&self, path: &[u8]) -> bool {
         self.unread.contains(path)
     }
 
-    /// Returns whether the snapshot lists this, something above or something below it as not read.
+    /// Returns whether the snapshot lists this path, an ancestor or a descendant of it as not read.
     pub fn is_unread(&self, path: &[u8]) -> bool {
         if self.unread.is_empty() {
             return false;
@@ -110,9 +110,9 @@ fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-/// Returns whether `path` is `folder` or below it; the root folder's own path is empty.
-fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+/// Returns whether `path` is `dir` or below it; the path of the root directory is empty.
+fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a restore reads: the selected entries of a snapshot, and the ranges of packs that hold
-//! them.
+//! The plan of a restore: the selected entries of a snapshot, and the ranges of packs that hold
+//! their content.
 
 pub mod coverage;
 pub mod read_plan;

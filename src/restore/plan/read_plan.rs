@@ -1,5 +1,4 @@
-//! The pure plan of a batch: which ranges of which packs to read, and where each chunk in them
-//! goes.
+//! The read plan of a batch: ranges of packs, and the file positions of the chunks in them. Pure.
 
 use std::ops::Range;
 
@@ -16,14 +15,14 @@ pub struct FileChunk {
     pub id: ChunkId,
 }
 
-/// Where the packs of a batch hold a chunk.
+/// Location of a chunk within the packs of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchLocation {
     /// Position of its pack in the batch.
     pub pack: u32,
     /// Where its segment starts in the pack, in bytes.
     pub offset: u32,
-    /// Bytes that the segment takes there.
+    /// Stored length of the segment in bytes.
     pub stored_len: u32,
     /// Its position in the segment.
     pub chunk: u16,
@@ -40,12 +39,12 @@ pub struct ChunkTarget {
     pub chunk: FileChunk,
 }
 
-/// A segment that is decoded once.
+/// A segment to be decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedSegment {
-    /// Where it starts in its pack, in bytes.
+    /// Where the segment starts in its pack, in bytes.
     pub offset: u32,
-    /// Bytes that it takes there.
+    /// Its stored length in bytes.
     pub stored_len: u32,
     /// The targets of its chunks, in the order of chunks.
     pub targets: Range<usize>,
@@ -56,11 +55,11 @@ pub struct PlannedSegment {
 pub struct PlannedRead {
     /// Position of the pack in the batch.
     pub pack: u32,
-    /// Where it starts in the pack, in bytes.
+    /// Where the read starts in the pack, in bytes.
     pub offset: u32,
     /// Its length in bytes.
     pub len: u32,
-    /// The segments in it that are wanted.
+    /// The needed segments in it.
     pub segments: Range<usize>,
 }
 
@@ -75,11 +74,11 @@ pub struct ReadPlan {
     pub reads: Vec<PlannedRead>,
 }
 
-/// Unwanted bytes between two segments that are read rather than asked around: cheaper than another
+/// Unneeded bytes between two segments that are read along, because they cost less than another
 /// request.
 const GAP_LEN_MAX_BYTES: u32 = 64 << 10;
 
-/// Plans a batch: every segment is read and decoded once, neighbours are read together up to
+/// Plans a batch: every segment is read and decoded once; neighbours are read together, up to
 /// `read_len_max_bytes`.
 pub fn plan_reads(mut targets: Vec<ChunkTarget>, read_len_max_bytes: u32) -> ReadPlan {
     targets.sort_unstable_by_key(|target| (target.location, target.file, target.chunk.offset));

@@ -1,4 +1,4 @@
-//! Which entries are restored: includes and excludes with gitignore's meaning.
+//! Selection of entries by includes and excludes with gitignore's meaning.
 
 use std::sync::Arc;
 
@@ -6,35 +6,35 @@ use crate::monitor::ProblemKind;
 use crate::restore::error::Result;
 use crate::rules::{Case, Pattern, Patterns, literal_steps};
 
-/// The selection of entries.
+/// Compiled includes and excludes.
 pub struct Selector {
     excludes: Patterns,
     includes: Option<Patterns>,
-    /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can
-    /// match.
+    /// Literal first components of every include, if all of them are anchored: nothing can match
+    /// elsewhere.
     roots: Option<Vec<Vec<Vec<u8>>>>,
 }
 
-/// What is done with an entry.
+/// The selection of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// It and all below it is passed over.
+    /// It and everything below it is skipped.
     Skip,
-    /// A folder that is not selected itself, but may hold something that is.
+    /// A directory that is not selected itself, but may contain selected entries.
     Search,
-    /// It is selected, and so is all below it unless excluded.
+    /// It is selected, with everything below it that is not excluded.
     Take,
 }
 
 impl Selector {
-    /// Compiles the patterns; they are relative to what lies below the target.
+    /// Compiles the patterns, which are relative to the target.
     pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
         let lines = includes
             .iter()
             .filter(|pattern| pattern.case == Case::Exact)
             .flat_map(|pattern| &pattern.lines);
         let is_folded = includes.iter().any(|pattern| pattern.case == Case::Folded);
-        // `./x` begins where `/x` does.
+        // `./x` is anchored like `/x`.
         let lines = lines.filter(|line| !line.starts_with(b"!"));
         let anchored = lines
             .map(|line| literal_steps(&line[usize::from(line.starts_with(b"./"))..]))
@@ -44,8 +44,8 @@ impl Selector {
         Ok(Self { excludes: Patterns::new(excludes)?, includes: some, roots })
     }
 
-    /// Returns the patterns that matched nothing, as they were written; an include was asked for,
-    /// so that is worse.
+    /// Returns the patterns that matched nothing, as they were typed; for an include that is a
+    /// problem, for an exclude a notice.
     pub fn unmatched(&self) -> Vec<(ProblemKind, String)> {
         let includes = self
             .includes
@@ -57,13 +57,13 @@ impl Selector {
             .collect()
     }
 
-    /// Returns whether only what is named by an include is selected.
+    /// Returns whether only entries that an include matches are selected.
     pub fn has_includes(&self) -> bool {
         self.includes.is_some()
     }
 
-    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above
-    /// it was taken.
+    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a directory
+    /// above it was taken.
     pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Selection {
         if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
             return Selection::Skip;
@@ -88,16 +88,16 @@ impl Selector {
     }
 }
 
-/// What of the target's paths is selected.
+/// The selection of paths in the target.
 pub struct TargetScope {
-    /// The selection.
+    /// The patterns.
     pub select: Arc<Selector>,
-    /// What stands before the paths that it judges.
+    /// The prefix of the paths that it judges.
     pub shown: Vec<u8>,
 }
 
 impl TargetScope {
-    /// Returns whether what is at `path`, which the snapshot does not have, stays although extra
+    /// Returns whether the entry at `path`, which is not in the snapshot, is kept although extra
     /// entries are deleted.
     pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
         let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);

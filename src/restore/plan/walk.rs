@@ -1,5 +1,5 @@
-//! The snapshot's tree, entry by entry in the order of names, read lazily; what is not selected is
-//! not read.
+//! Lazy walk through a snapshot's tree in the order of names. Trees that are not selected are not
+//! read.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use crate::format::entry::Content;
 use crate::id::ChunkId;
 use crate::repo::{Descent, DirEntry, Error, Trees};
 
-/// One step of the walk.
+/// One event of the walk.
 pub enum WalkEvent {
-    /// A folder begins; the flag says whether it is selected itself, or only searched for selected
+    /// A directory begins; the flag says whether it is selected, or only searched for selected
     /// entries.
     Enter(Box<DirEntry>, bool),
-    /// A selected entry that is no folder.
+    /// A selected entry that is not a directory.
     Entry(Box<DirEntry>),
-    /// An entry that is in the snapshot but not selected.
+    /// The name of an entry that is not selected.
     Unselected(Vec<u8>),
-    /// The rest of the current folder cannot be read; its end follows.
+    /// The rest of the current directory cannot be read; its end follows.
     Unreadable(Error),
-    /// The current folder ends.
+    /// The current directory ends.
     Leave,
 }
 
-/// A walk through one folder of a snapshot, or to a single entry.
+/// A walk through one directory of a snapshot, or to a single entry.
 pub struct SnapshotWalk {
     select: Arc<Selector>,
     kind: WalkKind,
@@ -31,13 +31,13 @@ pub struct SnapshotWalk {
 
 enum WalkKind {
     Below(Box<DirWalk>),
-    /// One entry, and whether the walk came to it.
+    /// One entry, `None` after it was returned, and its name.
     Single(Option<Box<DirEntry>>, Vec<u8>),
 }
 
 struct DirWalk {
     descent: Descent,
-    /// The folders that it is in.
+    /// The directories that the walk is in.
     levels: Vec<WalkLevel>,
 }
 
@@ -48,8 +48,8 @@ struct WalkLevel {
 }
 
 impl SnapshotWalk {
-    /// Walks everything below the folder with this tree; the folder itself is not a step, but its
-    /// end is.
+    /// Walks everything below the directory with this tree. There is no event for its beginning,
+    /// but one for its end.
     pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Selector>) -> Self {
         let levels = vec![WalkLevel { tree: *dir, is_taken: false }];
         Self {
@@ -61,13 +61,13 @@ impl SnapshotWalk {
         }
     }
 
-    /// Walks nothing but one entry that is no folder.
+    /// Walks one entry that is not a directory.
     pub fn single(entry: Box<DirEntry>, select: Arc<Selector>) -> Self {
         let name = entry.entry.name.clone();
         Self { select, kind: WalkKind::Single(Some(entry), name) }
     }
 
-    /// Returns the next step, `None` after the end of the top folder.
+    /// Returns the next event, `None` after the end of the top directory.
     pub fn next(&mut self) -> Option<WalkEvent> {
         let below = match &mut self.kind {
             WalkKind::Below(below) => below,
@@ -91,7 +91,7 @@ impl SnapshotWalk {
         }
     }
 
-    /// Passes over the rest of the folder that was entered last; it does not end with a step.
+    /// Skips the rest of the directory that was entered last; there is no event for its end.
     pub fn skip_dir(&mut self) {
         if let WalkKind::Below(below) = &mut self.kind {
             below.descent.leave();
@@ -99,7 +99,7 @@ impl SnapshotWalk {
         }
     }
 
-    /// Returns the path of the current entry below the top.
+    /// Returns the path of the current entry, relative to the top directory.
     pub fn path(&self) -> &[u8] {
         match &self.kind {
             WalkKind::Below(below) => below.path(),
@@ -107,7 +107,7 @@ impl SnapshotWalk {
         }
     }
 
-    /// Returns the tree of the folder in which the folder stands that was entered last.
+    /// Returns the tree of the parent of the directory that was entered last.
     pub fn tree_above(&self) -> Option<ChunkId> {
         match &self.kind {
             WalkKind::Below(below) => Some(below.levels.iter().nth_back(1)?.tree),
@@ -115,14 +115,14 @@ impl SnapshotWalk {
         }
     }
 
-    /// Returns whether something that the snapshot does not have would be selected at `path`, in a
-    /// folder that was taken.
+    /// Returns whether an entry at `path`, in a directory that was taken, would be selected if the
+    /// snapshot had it.
     pub fn would_select(&self, path: &[u8], is_dir: bool) -> bool {
         self.select.judge(path, is_dir, true) == Selection::Take
     }
 
-    /// Returns whether the top folder itself is selected with all that is in it; never on the way
-    /// to a single entry.
+    /// Returns whether the top directory is selected with everything in it; false for a single
+    /// entry.
     pub fn takes_all(&self) -> bool {
         matches!(self.kind, WalkKind::Below(_)) && !self.select.has_includes()
     }

@@ -1,4 +1,4 @@
-//! The file systems that a restore writes to, and waiting for them at its end.
+//! The file systems that a restore writes to, synced at its end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,15 +10,15 @@ use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::sync::lock;
 
-/// One open folder of each file system that the target lies on.
+/// One open directory of each file system that the target spans.
 ///
-/// It is opened before anything is written there: the system tells a descriptor of those writes
-/// that failed since it was opened.
+/// It is opened before anything is written there, because the system reports through a descriptor
+/// only those writes that failed since it was opened.
 #[derive(Default)]
 pub struct FileSystems(Mutex<HashMap<(u32, u32), OwnedFd>>);
 
 impl FileSystems {
-    /// Notes the file system of a folder, of which `stat` is known.
+    /// Adds the file system of a directory that has this `stat`.
     pub fn note(&self, dir: &Dir, stat: &Stat) -> io::Result<()> {
         if let Entry::Vacant(unknown) = lock(&self.0).entry(stat.dev) {
             unknown.insert(dir.as_fd().try_clone_to_owned()?);
@@ -26,11 +26,10 @@ impl FileSystems {
         Ok(())
     }
 
-    /// Waits until all that was written there is on the disks; fails if any of it could not be
-    /// written.
+    /// Waits until all written data is on the disks; fails if any of it could not be written.
     ///
-    /// One call for each file system: what other programs have written there is waited for too, but
-    /// a call for each file would take far longer.
+    /// One `syncfs` for each file system also waits for data of other programs, but one `fsync` for
+    /// each file would take far longer.
     pub fn sync(&self) -> io::Result<()> {
         lock(&self.0).values().try_for_each(|fd| Ok(rustix::fs::syncfs(fd)?))
     }
@@ -47,10 +46,10 @@ mod tests {
             let dir = Dir::open(path).unwrap();
             file_systems.note(&dir, &dir.stat_self().unwrap()).unwrap();
         };
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("below")).unwrap();
-        note(folder.path());
-        note(&folder.path().join("below"));
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("below")).unwrap();
+        note(temp.path());
+        note(&temp.path().join("below"));
         assert_eq!(lock(&file_systems.0).len(), 1);
         note("/proc".as_ref());
         assert_eq!(lock(&file_systems.0).len(), 2);

@@ -1,4 +1,4 @@
-//! The target of a restore: directories that are known by identity, and what protects them.
+//! The target of a restore: directories identified by inode, and the checks that protect them.
 
 pub mod descriptors;
 pub mod dir;

@@ -1,5 +1,4 @@
-//! Collecting pieces for a batch, finding where their chunks lie, and handing the plan to the
-//! workers.
+//! Batches of chunks to fetch: collected, located in the index, and planned as reads of packs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,19 +13,19 @@ use crate::id::{ChunkId, ObjectId};
 use crate::repo::{Error, Location};
 use crate::restore::plan::read_plan::{BatchLocation, ChunkTarget, FileChunk, plan_reads};
 
-/// Pieces of the first batch: few, so that the workers start soon; each batch is four times as
+/// Chunks of the first batch: few, so that the workers start soon; each batch is four times as
 /// large as the one before.
 const FIRST_BATCH_CHUNKS: usize = 8 << 10;
-/// Most pieces in a batch, of which two are in memory: a piece takes about 150 bytes while it is
+/// Most chunks in a batch. Two batches are in memory; a chunk takes about 150 bytes while it is
 /// planned, and a file 250 more.
 const BATCH_CHUNKS_MAX: usize = 64 << 10;
-/// The same for little memory.
+/// The limit with `low_memory`.
 const BATCH_CHUNKS_MAX_LOW: usize = 16 << 10;
-/// Longest ranged read in bytes, from a store that answers at once and from others: there a request
-/// costs as much as a megabyte.
+/// Longest ranged read in bytes, from local and from distant stores, where a request costs as much
+/// as a megabyte.
 const READ_LEN_MAX_BYTES: u32 = 4 << 20;
 const READ_LEN_MAX_BYTES_DISTANT: u32 = 8 << 20;
-/// The same for little memory.
+/// The limit with `low_memory`.
 const READ_LEN_MAX_BYTES_LOW: u32 = 1 << 20;
 
 /// A batch that is being collected.
@@ -59,7 +58,7 @@ impl BatchBuilder {
 
     /// Plans what was collected; `None` if nothing was, or nothing of it can be found.
     ///
-    /// Files with pieces that the index does not know are reported here.
+    /// Reports files with chunks that are not in the index.
     pub fn take_batch(&mut self, context: &RestoreContext) -> Option<Batch> {
         if self.chunks.is_empty() {
             return None;
@@ -90,11 +89,11 @@ impl BatchBuilder {
     }
 }
 
-/// Finds the places of all pieces; `None` if the index cannot be read, which stops the restore.
+/// Locates all chunks; `None` if the index cannot be read, which stops the restore.
 ///
-/// Asked in the order of ids, because the index is sorted by them: each of its blocks is then
-/// opened once. Packs are numbered in the order of the pieces, so that files are restored about in
-/// the order of the walk.
+/// Looks them up in the order of ids, by which the index is sorted, so each of its blocks is opened
+/// once. Packs are numbered in the order of the chunks, so that files are restored about in the
+/// order of the walk.
 fn locate_all(
     context: &RestoreContext,
     chunks: &[(u32, FileChunk)],
@@ -148,7 +147,7 @@ impl Packs {
     }
 }
 
-/// Numbers packs in the order in which the spots name them first.
+/// Numbers packs in the order of their first use.
 fn renumber(locations: &mut [Option<BatchLocation>], packs: &[PackRef]) -> Vec<PackRef> {
     let mut numbers = vec![None; packs.len()];
     let mut ordered = Vec::with_capacity(packs.len());

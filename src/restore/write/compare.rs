@@ -1,4 +1,4 @@
-//! Comparing pieces of an existing file with the snapshot's chunk ids: only what differs has to be
+//! Comparison of existing files with the snapshot's chunk ids, so that only differing chunks are
 //! fetched.
 
 use std::fs::File;
@@ -20,9 +20,9 @@ use crate::os::filesystem::is_trusted;
 use crate::os::holes::{self, BLOCK_LEN_BYTES};
 use crate::restore::plan::read_plan::FileChunk;
 
-/// Neighbouring pieces of one file that one worker compares.
+/// Consecutive pieces of one file that one worker compares.
 pub struct Comparison {
-    /// The file, which has been opened.
+    /// The open file.
     pub job: Arc<FileJob>,
     /// The pieces with their offsets in bytes, ascending.
     pub pieces: Vec<(u64, Ref)>,
@@ -78,7 +78,7 @@ pub fn compare(
                         job.note_change();
                     }
                     Err(error) => {
-                        // Part of it may be a hole by now.
+                        // A part of it may be a hole already.
                         job.note_overwrite();
                         piece_failed(context, job, error);
                     }
@@ -91,8 +91,7 @@ pub fn compare(
     }
 }
 
-/// Returns whether a file has a chunk where it belongs; holes differ from any chunk without being
-/// read.
+/// Returns whether a file has a chunk at its place; a hole differs from any chunk and is not read.
 pub fn is_chunk(
     context: &RestoreContext,
     file: &File,
@@ -109,8 +108,8 @@ pub fn is_chunk(
     file.read_exact_at(buffer, offset).is_ok() && ids.chunk_id(ChunkKind::Data, buffer) == id
 }
 
-/// Returns whether a file, which has the right length, holds exactly this content; false if that
-/// cannot be told.
+/// Returns whether a file of the right length has exactly this content; false if it cannot be
+/// compared.
 pub fn has_content(
     context: &RestoreContext,
     file: &File,
@@ -143,8 +142,8 @@ pub fn has_content(
     offset == size
 }
 
-/// Which parts of a file hold data, as far as was asked; only file systems that are known to tell
-/// truly are asked.
+/// The data extent of a file that was looked up last. Only file systems that are known to report
+/// holes correctly are asked.
 #[derive(Default)]
 pub struct DataExtents {
     is_told: Option<bool>,
@@ -153,7 +152,7 @@ pub struct DataExtents {
 }
 
 impl DataExtents {
-    /// Returns whether there is a hole at `offset`; false where the file system does not tell.
+    /// Returns whether there is a hole at `offset`; false if the file system is not trusted.
     pub fn is_hole_at(&mut self, file: &File, offset: u64) -> bool {
         if !*self.is_told.get_or_insert_with(|| is_trusted(file)) {
             return false;
@@ -171,8 +170,7 @@ impl DataExtents {
         offset < self.data_start
     }
 
-    /// Returns where the data behind the hole that was just found begins, `None` if the file ends
-    /// with it.
+    /// Returns where the data after the last hole begins, `None` if the file ends with the hole.
     pub fn next_data(&self) -> Option<u64> {
         (self.data_start != u64::MAX).then_some(self.data_start)
     }
@@ -184,7 +182,7 @@ const ZEROS_LEN_BYTES: usize = 256 << 10;
 /// Bytes read at once where a hole should be.
 const READ_LEN_BYTES: u64 = 256 << 10;
 
-/// Returns whether there is nothing but zeros in a part of a file.
+/// Returns whether a part of a file is all zeros.
 pub fn is_zero(
     file: &File,
     extents: &mut DataExtents,
@@ -212,20 +210,20 @@ pub fn is_zero(
     Ok(true)
 }
 
-/// What stood where a hole is made.
+/// Prior content at the place of a new hole, in ascending order of importance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PriorContent {
-    /// Nothing that could be taken away: nothing was done.
+    /// A hole: nothing was changed.
     Hole,
-    /// Zeros that took room: the bytes are what they were.
+    /// Allocated zeros: the bytes stay the same.
     Zeros,
     /// Other bytes.
     Data,
 }
 
-/// Makes `len` bytes at `offset` a hole; returns what was there.
+/// Turns `len` bytes at `offset` into a hole; returns what was there.
 ///
-/// Zeros at its ends that share a block with the data beside it stay: they cannot become a hole.
+/// Zeros at its ends that share a block with neighbouring data stay allocated.
 fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<PriorContent> {
     let end = offset + len;
     let mut at = offset;
@@ -280,8 +278,8 @@ fn holds_zeros(file: &File, start: u64, end: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Writes zeros where there is anything else, on a file system that may not tell where there is;
-/// returns whether there was.
+/// Overwrites data with zeros, on a file system whose extents are not trusted; returns whether
+/// there was any.
 fn clear_data(file: &File, offset: u64, end: u64) -> io::Result<bool> {
     let mut buffer = vec![0; ZEROS_LEN_BYTES];
     let mut changed = false;
@@ -315,8 +313,8 @@ mod tests {
 
     #[test]
     fn holes_are_made_once() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let path = folder.path().join("f");
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = temp.path().join("f");
         std::fs::write(&path, vec![7; 1 << 20]).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         assert_eq!(make_hole(&file, 100, 500_000).unwrap(), PriorContent::Data);

@@ -1,4 +1,4 @@
-//! What all parts of one restore share.
+//! Shared state of one restore: options, target, progress and reported problems.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -31,22 +31,22 @@ use crate::restore::target::restore_mark::{self, Mark};
 use crate::restore::target::taken_over::TakenOverDirs;
 use crate::sync::lock;
 
-/// Descriptors of folders and files that are kept open, where the process may have enough of them.
+/// Descriptors of directories and files that are kept open, if the limit of the process allows it.
 const OPEN_DIRS_MAX: usize = 256;
 const OPEN_FILES_MAX: usize = 64;
 
-/// What of that which is there may be believed by size and time, without reading it.
+/// Rules for trusting size and time of existing files without reading them.
 #[derive(Default)]
 pub struct StatTrust {
-    /// Files whose time is from here on are compared by content: see the crash reasoning in
-    /// `restore/mod.rs`.
+    /// Files with this modification time or a later one are compared by content: see the crash
+    /// reasoning in `restore/mod.rs`.
     pub before: Timestamp,
-    /// What the target's mark says of earlier runs.
+    /// The target's mark, with the earlier runs.
     pub mark: restore_mark::MarkState,
 }
 
 impl StatTrust {
-    /// Takes what the mark says; after another boot nothing is believed.
+    /// Takes the mark; after another boot nothing is trusted.
     pub fn new(snapshot: &Snapshot, mark: restore_mark::MarkState) -> Self {
         let before = if mark.is_doubtful {
             Timestamp { seconds: i64::MIN, nanos: 0 }
@@ -57,43 +57,44 @@ impl StatTrust {
     }
 }
 
-/// Everything that the threads of one restore share.
+/// The state that all threads of one restore share.
 pub struct RestoreContext<'a> {
     /// Reads the snapshot's trees and chunks.
     pub trees: Trees,
-    /// What is wanted.
+    /// The options.
     pub options: &'a RestoreOptions,
-    /// Where progress and problems go.
+    /// Receives progress and problems.
     pub monitor: &'a Monitor,
-    /// Descriptors and abilities.
+    /// Open descriptors, and rights of this process.
     pub host: Host,
-    /// What is never touched.
+    /// Directories that are never touched.
     pub protected: ProtectedDirs,
-    /// What nothing is removed from.
+    /// Repositories in the target, from which nothing is removed.
     pub repositories: Repositories,
-    /// What is written to.
+    /// The file systems that are written to.
     pub file_systems: FileSystems,
-    /// What was done so far.
+    /// Counts of what was done so far.
     pub counts: RestoreCounters,
-    /// What of that which is there may be believed without reading it.
+    /// Which existing files are trusted without reading them.
     pub trust: StatTrust,
-    /// What the snapshot says of whole paths.
+    /// Which paths the snapshot covers.
     pub coverage: SourceCoverage,
-    /// What is selected.
+    /// Which paths are selected.
     pub scope: TargetScope,
-    /// Whether the target's folder was new, or is what a restore that did not end has left of one.
+    /// Whether the root of the target was new, or was left by an unfinished restore that created
+    /// it.
     pub is_ours: bool,
-    /// The mark of this restore, if it changes anything.
+    /// The mark of this restore; `None` for a dry run and an archive.
     pub mark: Option<Mark>,
-    /// Hard links that wait for the first member of their group.
+    /// Number of hard links that wait for the first member of their group.
     pub links_waiting: AtomicUsize,
-    /// What the entries weigh that are under way.
+    /// Memory of the entries in progress.
     pub load: Arc<Load>,
-    /// Groups whose first member could not be made in its own place.
+    /// Groups whose first member could not be created at its own path.
     pub orphaned: Mutex<Vec<Arc<LinkGroup>>>,
-    /// Folders that get their metadata at the very end.
+    /// Directories that get their metadata at the very end.
     pub unfinished: Mutex<Vec<Arc<TargetDir>>>,
-    /// Folders that were there and are taken over.
+    /// Existing directories that are taken over.
     pub taken_over: TakenOverDirs,
     without_links: Mutex<HashSet<(u32, u32)>>,
     owners: OwnerNames,
@@ -105,7 +106,7 @@ pub struct RestoreContext<'a> {
 }
 
 impl<'a> RestoreContext<'a> {
-    /// Starts with nothing done, and with no trust in what is there.
+    /// Starts with nothing done, and trusts no existing file.
     pub fn new(
         trees: Trees,
         options: &'a RestoreOptions,
@@ -149,11 +150,12 @@ impl<'a> RestoreContext<'a> {
         }
     }
 
-    /// Returns what a restored entry is to have; names of owners count more than their numbers,
+    /// Returns the metadata for a restored entry. Names of owners take precedence over numbers,
     /// which differ between machines.
     ///
-    /// What the snapshot lists as not read may lack attributes that are there: they are not taken
-    /// away; from nothing, if it could not list all.
+    /// An entry that the snapshot lists as not read may have more attributes than the snapshot
+    /// knows, so none are removed from it. If the list is truncated, none are removed from any
+    /// entry.
     pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
         let (user, group) =
@@ -164,13 +166,13 @@ impl<'a> RestoreContext<'a> {
         let xattrs = std::mem::take(&mut entry.xattrs);
         let keeps_xattrs = self.coverage.is_list_truncated()
             || self.coverage.lists_any() && self.coverage.is_listed(&path());
-        // Whether it changed while it was read is nothing that a file system keeps.
+        // The flag "changed while it was read" is no flag of a file system.
         let flags = entry.flags & SYSTEM_FLAGS;
         Metadata { uid, gid, mode: entry.mode, flags, mtime: entry.mtime, xattrs, keeps_xattrs }
     }
 
-    /// Returns the names that the snapshot has in the folder at `path`, one `None` for what cannot
-    /// be read.
+    /// Returns the names that the snapshot has in the directory at `path`, with a `None` for
+    /// entries that cannot be read.
     pub fn names_in<'c>(
         &'c self,
         path: &[u8],
@@ -189,12 +191,12 @@ impl<'a> RestoreContext<'a> {
         unreadable.into_iter().chain(entries.map(|entry| entry.ok().map(|entry| entry.entry.name)))
     }
 
-    /// Returns whether the threads should stop: one failed, or the user wants it.
+    /// Returns whether the threads should stop, because one failed or the user cancelled.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.monitor.is_cancelled()
     }
 
-    /// Stops the restore; the first error is the one that is returned.
+    /// Stops the restore; the first error is the result.
     pub fn stop(&self, error: Error) {
         lock(&self.failure).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
@@ -208,14 +210,14 @@ impl<'a> RestoreContext<'a> {
         if self.is_stopped() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Notes now and then in the target that the restore is at work.
+    /// Updates the mark on the target now and then.
     pub fn beat(&self) {
         if let Some(mark) = &self.mark {
             mark.beat();
         }
     }
 
-    /// Counts something that exists and stays as it is.
+    /// Counts an existing entry that is left alone.
     pub fn leave_alone(&self, path: impl FnOnce() -> Vec<u8>) {
         add(&self.counts.left_alone, 1);
         if self.options.verify {
@@ -223,15 +225,14 @@ impl<'a> RestoreContext<'a> {
         }
     }
 
-    /// Tells that something is in the place of a folder that is restored, and stays: nothing is
-    /// restored below it.
+    /// Reports an entry that blocks a restore or a removal and is left alone.
     pub fn report_blocked(&self, path: &[u8], why: &str) {
         self.leave_alone(|| path.to_vec());
         self.monitor.problem(ProblemKind::Notice, path, why);
     }
 
-    /// Tells that a folder of the program itself, which the snapshot does not have, stays as it is,
-    /// if this is one.
+    /// Reports a protected directory that the snapshot does not contain; returns whether this is
+    /// one.
     pub fn skip_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.protected.contains(stat);
         if is_own {
@@ -240,8 +241,8 @@ impl<'a> RestoreContext<'a> {
         is_own
     }
 
-    /// Tells the same of one that the snapshot has; what it has below it is not restored then,
-    /// which is no small thing.
+    /// Reports a protected directory that the snapshot contains; returns whether this is one.
+    /// Everything that the snapshot has below it counts as not restored.
     pub fn skip_all_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.protected.contains(stat);
         if is_own {
@@ -256,8 +257,8 @@ impl<'a> RestoreContext<'a> {
         is_own
     }
 
-    /// Tells that something is not removed, if the snapshot says that it, or something in it, could
-    /// not be read.
+    /// Reports that an entry is not removed because the snapshot lists it, or something in it, as
+    /// not read; returns whether that is so.
     pub fn skip_if_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
         let path = path();
         let is_unread = self.coverage.is_unread(&path);
@@ -270,8 +271,7 @@ impl<'a> RestoreContext<'a> {
         is_unread
     }
 
-    /// Returns whether the snapshot's silence about names in a folder means that they should not be
-    /// there.
+    /// Returns whether names in a directory that the snapshot lacks should be removed.
     pub fn may_delete_in(&self, path: &[u8]) -> bool {
         if !self.options.delete {
             return false;
@@ -283,33 +283,33 @@ impl<'a> RestoreContext<'a> {
         self.coverage.covers(path) && !self.coverage.is_list_truncated()
     }
 
-    /// Keeps in mind that reading this again would tell nothing new.
+    /// Excludes a path from verification: its state is reported already.
     fn mark_skipped(&self, path: &[u8]) {
         if self.options.verify {
             lock(&self.skipped).insert(self.hasher.hash_one(path));
         }
     }
 
-    /// Returns whether this was left alone, or reported as not restored.
+    /// Returns whether a path was left alone, or reported as not restored.
     pub fn was_skipped(&self, path: &[u8]) -> bool {
         lock(&self.skipped).contains(&self.hasher.hash_one(path))
     }
 
-    /// Reports something that cannot be restored because stored data is damaged or missing.
+    /// Reports an entry that cannot be restored because stored data is damaged or missing.
     pub fn report_damage(&self, path: &[u8], error: &repo::Error) {
         self.mark_skipped(path);
         add(&self.counts.damaged, 1);
         self.monitor.problem(ProblemKind::Damaged, or_root(path), in_words(error));
     }
 
-    /// Reports a folder or file whose tree cannot be read; stops if it is the repository itself
-    /// that failed.
+    /// Reports a directory or file whose tree cannot be read; stops the restore if the error is no
+    /// damage.
     pub fn report_unreadable(&self, path: &[u8], error: repo::Error) {
         if error.is_damage() { self.report_damage(path, &error) } else { self.stop(error.into()) }
     }
 
-    /// Reports an entry that could not be restored; stops where nothing else could be written
-    /// either.
+    /// Reports an entry that could not be restored; stops the restore if the file system is full or
+    /// read-only.
     pub fn report_failed(&self, path: &[u8], error: io::Error) {
         self.mark_skipped(path);
         let errno = Errno::from_io_error(&error);
@@ -331,7 +331,8 @@ impl<'a> RestoreContext<'a> {
 
     /// Reports metadata that could not be set.
     ///
-    /// What this user cannot do is said once, and so is what this file system cannot do at all.
+    /// A lack of rights is reported once, and so is each attribute that the file system does not
+    /// support.
     pub fn report_metadata(&self, failed: Vec<Failed>, path: impl FnOnce() -> Vec<u8>) {
         if failed.is_empty() {
             return;
@@ -369,12 +370,13 @@ impl<'a> RestoreContext<'a> {
         }
     }
 
-    /// Returns whether the file system of an inode was found to have no hard links.
+    /// Returns whether the file system of an inode is known not to support hard links.
     pub fn lacks_links(&self, identity: InodeId) -> bool {
         lock(&self.without_links).contains(&identity.parts().0)
     }
 
-    /// Tells that further names become copies; `lacking` if that holds for the whole file system.
+    /// Reports that further names become copies; `lacking` names an inode of the file system if it
+    /// supports no hard links at all.
     pub fn report_copies(&self, lacking: Option<InodeId>, path: impl FnOnce() -> Vec<u8>) {
         if let Some(identity) = lacking {
             lock(&self.without_links).insert(identity.parts().0);

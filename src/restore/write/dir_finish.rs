@@ -1,5 +1,4 @@
-//! The end of each folder: it is finished when nothing below it is pending any more, and so are
-//! those above.
+//! Completion of directories: each gets its metadata when nothing below it is pending any more.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,7 +17,8 @@ use crate::restore::target::dir::TargetDir;
 use crate::restore::target::restore_mark;
 use crate::sync::lock;
 
-/// Notes that something in a folder is done; finishes it, and those above, if it was the last.
+/// Counts one entry of a directory as done; if it was the last, finishes the directory, and so on
+/// for its ancestors.
 pub fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     let mut current = Some(dir);
     while let Some(dir) = current.filter(|dir| dir.release()) {
@@ -37,24 +37,23 @@ pub fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     }
 }
 
-/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter
-/// it once it is done.
+/// Returns whether this user, who is not the superuser, cannot enter a directory once it has its
+/// final mode.
 fn is_shut_for_me(context: &RestoreContext, dir: &TargetDir) -> bool {
     let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
     !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
 }
 
-/// Returns whether something is to be done in a folder after everything in it is done: it is read
-/// again, other names are linked to a file in it, or it is the target's own, in which the mark
-/// stays to the end.
+/// Returns whether a directory must stay accessible after everything in it is done: for
+/// verification, for later hard links to a file in it, or because it is the root, which has the
+/// mark.
 fn is_needed_again(context: &RestoreContext, dir: &TargetDir) -> bool {
     context.options.verify || dir.has_links() || dir.parent().is_none()
 }
 
-/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them
-/// any more.
+/// Finishes the directories that had to stay accessible.
 pub fn finish_shut(context: &RestoreContext) {
-    // Those below come before those above.
+    // Children come before their parents.
     for dir in std::mem::take(&mut *lock(&context.unfinished)) {
         finish_dir(context, &dir);
     }
@@ -67,7 +66,7 @@ fn finish_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     let is_shut = is_shut_for_me(context, dir);
     let finished = dir.open(&context.host.dirs).and_then(|open| {
         if let (true, None, Some(mark)) = (is_shut, dir.parent(), &context.mark) {
-            // Later it could not be reached any more.
+            // After the mode is set the mark could not be reached any more.
             mark.clear()?;
         }
         let Some(metadata) = &dir.metadata else {
@@ -106,7 +105,7 @@ fn finish_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     }
 }
 
-/// Reads attributes again that were too long to be kept while the walk was below their folder.
+/// Reads attributes again that were too long to be kept while the walk was in their directory.
 fn with_attributes(
     context: &RestoreContext,
     metadata: &Metadata,

@@ -1,5 +1,5 @@
-//! The planner's side of the workers: entries and pieces go in, batches are planned when they are
-//! full, answers are taken back.
+//! Dispatcher of work: sends entries, comparisons and planned reads to the workers, and takes their
+//! results.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,16 +23,16 @@ use crate::restore::plan::read_plan::FileChunk;
 
 /// Entries that one worker handles at a time.
 const ENTRIES_PER_UNIT: usize = 128;
-/// Pieces, and their bytes, that one worker compares at a time.
+/// Most pieces, and most bytes of them, that one worker compares at a time.
 const PIECES_PER_COMPARISON: usize = 64;
 const BYTES_PER_COMPARISON: u64 = 8 << 20;
-/// How often a waiting planner looks whether it should stop.
+/// How often a waiting dispatcher checks whether it should stop.
 const WAIT: Duration = Duration::from_millis(50);
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// Hard links that may wait; each takes about 80 bytes.
+/// Most hard links that wait for a first member; each takes about 80 bytes.
 const LINKS_WAITING_MAX: usize = 64 << 10;
 
-/// What was collected for the workers, and what they owe.
+/// Work that is collected for the workers, and the number of results that they owe.
 pub struct Dispatcher<'a> {
     context: &'a RestoreContext<'a>,
     units: Sender<Unit>,
@@ -43,7 +43,7 @@ pub struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    /// Starts with nothing collected.
+    /// Starts with no work.
     pub fn new(
         context: &'a RestoreContext<'a>,
         units: Sender<Unit>,
@@ -59,7 +59,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Adds an entry for the workers to look at.
+    /// Adds an entry.
     pub fn push_entry(&mut self, item: EntryJob) {
         self.entries.push(item);
         if self.entries.len() >= ENTRIES_PER_UNIT {
@@ -67,14 +67,14 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Takes answers as far as there are any.
+    /// Takes the results that have arrived.
     pub fn take_results(&mut self) {
         while let Ok(result) = self.results.try_recv() {
             self.take_result(result);
         }
     }
 
-    /// Sends what was collected and waits until no answer is owed any more.
+    /// Sends all collected work, and waits for all results.
     pub fn settle(&mut self) -> Result<()> {
         loop {
             self.send_entries();
@@ -82,8 +82,8 @@ impl<'a> Dispatcher<'a> {
                 self.send_batch();
                 return self.context.check();
             }
-            // What is collected waits for the last answers: one large batch reads less than many
-            // small ones.
+            // The batch is sent after the last result: one large batch reads less than many small
+            // ones.
             match self.results.recv_timeout(WAIT) {
                 Ok(result) => self.take_result(result),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -95,8 +95,8 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Waits while too many hard links wait for files that are still to be written, or what is
-    /// under way is too long: both take memory.
+    /// Waits while too many hard links wait for their first member, or the entries in progress take
+    /// too much memory.
     pub fn wait_for_room(&mut self) -> Result<()> {
         let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
         if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
@@ -123,8 +123,8 @@ impl<'a> Dispatcher<'a> {
         if !matches!(unit, Unit::WriteRead(..)) {
             self.outstanding += 1;
         }
-        // The workers stay until this end of the channel is closed; if they broke, the restore was
-        // stopped.
+        // The workers run until this end of the channel is closed; if they panicked, the restore
+        // was stopped.
         let _ = self.units.send(unit);
     }
 
@@ -150,7 +150,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Goes through the pieces of a file: they are fetched, or first compared with what is there.
+    /// Dispatches the pieces of a file: they are fetched, or first compared with an existing file.
     pub fn fill(&mut self, Unfilled { job, content, compare }: Unfilled) {
         let mut waiting = Vec::new();
         let (mut offset, mut waiting_bytes) = (0, 0);
@@ -189,7 +189,8 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// A file's only piece finishes the file itself, so that it need not be counted.
+    /// Fetches a chunk, or skips a hole of a new file. The only piece of a file finishes the file
+    /// itself and is not counted.
     fn fetch(&mut self, job: &Arc<FileJob>, offset: u64, piece: Ref) {
         match piece {
             Ref::Data { id, len } => {
@@ -208,7 +209,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Gives up a file whose list of pieces is damaged, with `waiting` pieces that were not sent.
+    /// Fails a file whose list of pieces is damaged; `waiting` pieces were counted and not sent.
     fn fail(&self, job: &Arc<FileJob>, waiting: usize, error: Error) {
         if !error.is_damage() {
             return self.context.stop(error.into());
@@ -218,7 +219,7 @@ impl<'a> Dispatcher<'a> {
     }
 }
 
-/// Checks that a piece lies inside of its file.
+/// Checks that a piece is inside its file.
 fn fit(piece: Ref, offset: u64, size: u64) -> std::result::Result<Ref, Error> {
     match offset.checked_add(piece.len()) {
         Some(end) if end <= size => Ok(piece),

@@ -1,4 +1,4 @@
-//! A restore that changes nothing: the same walk and the same decisions, told instead of done.
+//! Dry run: the same walk and the same decisions as a restore, listed instead of carried out.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use crate::restore::options::{EntryAction, Overwrite, PlannedEntry, add};
 use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::{InodeId, TargetDir};
 
-/// Goes through everything that would be restored into `target` (`None` if that would be made).
+/// Lists everything that would be restored into `target` (`None` if it does not exist yet).
 pub fn list(
     context: &RestoreContext,
     walk: SnapshotWalk,
@@ -36,12 +36,13 @@ pub fn list(
         context.check()?;
         lister.take(event);
     }
-    // The target's own folder.
+    // The root of the target.
     add(&context.counts.dirs, 1);
     Ok(())
 }
 
-/// Hard-link groups that are remembered; names of others are judged by their content alone.
+/// Hard-link groups that are remembered; members of further groups are judged by their content
+/// alone.
 const FIRSTS_MAX: usize = 1 << 20;
 
 struct Lister<'a> {
@@ -49,16 +50,16 @@ struct Lister<'a> {
     walk: SnapshotWalk,
     each: &'a mut dyn FnMut(PlannedEntry<'_>),
     frames: Vec<ListedFrame>,
-    /// What the first name of a hard-link group is and stays; `None` if it is made.
+    /// The inode that the first member of each group keeps; `None` if it would be created.
     firsts: HashMap<(u64, Likeness), Option<InodeId>>,
 }
 
 struct ListedFrame {
-    /// The folder, `None` if it does not exist yet.
+    /// The directory, `None` if it does not exist yet.
     dir: Option<Arc<TargetDir>>,
     extras: Option<Extras>,
     path_len: usize,
-    /// What is to be told as soon as something in the folder is selected.
+    /// The action to be listed as soon as an entry of the directory is selected.
     waiting: Option<EntryAction>,
 }
 
@@ -71,7 +72,7 @@ impl Lister<'_> {
             }
             WalkEvent::Entry(entry) => {
                 self.delete_before(&entry.entry.name);
-                self.tell_dirs();
+                self.list_dirs();
                 self.take_entry(&entry);
             }
             WalkEvent::Unselected(name) => self.delete_before(&name),
@@ -110,7 +111,7 @@ impl Lister<'_> {
             .filter(|_| found.is_some())
             .map(|above| open_read_only(self.context, above, name))
         {
-            // Its owner, who restores, lets himself in; this only looks.
+            // A restore would add the missing permissions; a dry run changes nothing.
             Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
                 self.context.report_failed(&[b"/", self.walk.path()].concat(), error);
                 return self.walk.skip_dir();
@@ -138,13 +139,14 @@ impl Lister<'_> {
             waiting: Some(action),
         });
         if is_taken {
-            self.tell_dirs();
+            self.list_dirs();
         }
     }
 
-    /// Tells the folders on the way that were not told yet: now something in them is selected.
-    fn tell_dirs(&mut self) {
-        // Of those above one that was told all were told.
+    /// Lists the current directory and its ancestors, if that is not done yet: now an entry in them
+    /// is selected.
+    fn list_dirs(&mut self) {
+        // All ancestors of a listed directory are listed.
         let first =
             self.frames.iter().rposition(|frame| frame.waiting.is_none()).map_or(0, |at| at + 1);
         for frame in &mut self.frames[first..] {
@@ -181,7 +183,7 @@ impl Lister<'_> {
         (self.each)(PlannedEntry { action, path: &path, size: entry.size, is_dir: false, content });
     }
 
-    /// Decides about an entry in the place of which something is.
+    /// Decides about an entry whose name exists.
     fn judge(
         &mut self,
         dir: &Arc<TargetDir>,
@@ -216,7 +218,7 @@ impl Lister<'_> {
         Ok(if is_right { EntryAction::Keep } else { EntryAction::Update })
     }
 
-    /// Notes that the first name of a group will be made.
+    /// Notes that the first member of a group would be created.
     fn note_new(&mut self, found: &DirEntry) {
         if let Some(number) = found.entry.hard_link {
             let mut copy = found.clone();
@@ -225,28 +227,29 @@ impl Lister<'_> {
         }
     }
 
-    /// Notes what the first name of a hard-link group will be: an inode that is there, or a new
-    /// one.
+    /// Notes the inode of the first member of a hard-link group: an existing one, or `None` for a
+    /// new one.
     fn note_first(&mut self, group: Option<(u64, Likeness)>, identity: Option<InodeId>) {
         if let Some(group) = group.filter(|_| self.firsts.len() < FIRSTS_MAX) {
             self.firsts.entry(group).or_insert(identity);
         }
     }
 
-    /// Tells what would have to go for something that is no folder; fails if it would not go.
+    /// Lists the removal of a directory that another kind of entry replaces; fails if it could not
+    /// be removed.
     fn clear_dir(&mut self, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
         if self.context.options.delete {
             let path = self.walk.path().to_vec();
-            let is_gone = self.tell_removed(dir, name, &path, stat)?;
+            let is_gone = self.list_removed(dir, name, &path, stat)?;
             return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
         }
         let is_empty = dir.open(&self.context.host.dirs)?.open_dir(name)?.names()?.is_empty();
         if is_empty { Ok(()) } else { Err(io::Error::other(clear_name::IN_THE_WAY)) }
     }
 
-    /// Tells everything that would be removed with `name`, which is at `path` in the walk; excluded
-    /// entries stay. Returns whether all would go.
-    fn tell_removed(
+    /// Lists everything that would be removed with `name`, which is at `path` in the walk; excluded
+    /// entries stay. Returns whether all would be removed.
+    fn list_removed(
         &mut self,
         dir: &Arc<TargetDir>,
         name: &[u8],
@@ -255,7 +258,7 @@ impl Lister<'_> {
     ) -> io::Result<bool> {
         let above = &path[..path.len() - name.len()];
         let (each, walk) = (&mut *self.each, &self.walk);
-        let told = &mut |below: &[u8], stat: &Stat| {
+        let on_removed = &mut |below: &[u8], stat: &Stat| {
             let path = [above, below].concat();
             let is_dir = stat.kind == EntryKind::Dir;
             each(PlannedEntry {
@@ -268,7 +271,7 @@ impl Lister<'_> {
         };
         let stays =
             |below: &[u8], is_dir: bool| !walk.would_select(&[above, below].concat(), is_dir);
-        remove_tree(self.context, dir, name, stat, RemovalHooks { told, stays: &stays })
+        remove_tree(self.context, dir, name, stat, RemovalHooks { on_removed, stays: &stays })
     }
 
     fn count(&self, action: EntryAction, size: u64) {
@@ -342,7 +345,7 @@ impl Lister<'_> {
             if is_wanted
                 && !self.context.skip_if_protected(&stat, shown)
                 && !self.context.skip_if_unread(shown)
-                && let Err(error) = self.tell_removed(&dir, &name, &path, &stat)
+                && let Err(error) = self.list_removed(&dir, &name, &path, &stat)
             {
                 self.report(&dir, &name, error);
             }
@@ -350,7 +353,7 @@ impl Lister<'_> {
     }
 }
 
-/// Returns the path of `name` in the folder at `path`.
+/// Returns the path of `name` in the directory at `path`.
 pub fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }

@@ -1,5 +1,4 @@
-//! Entering folders of the target: those that are there, those that are made, and links that lead
-//! to one.
+//! Entering of directories in the target: existing ones, new ones, and links to one.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -25,26 +24,25 @@ use crate::restore::target::dir::{DirPlace, InodeId, TargetDir};
 use crate::restore::target::restore_mark;
 use crate::restore::target::taken_over::DirAttributes;
 
-/// What is said if something is not what was made or looked at a moment ago.
+/// Message if an entry is not the one that was just created or inspected.
 pub const REPLACED: &str = "it was replaced meanwhile";
 
-/// Permission to write for others than the owner, and the bit with which they can only replace what
-/// is theirs.
+/// Write permission for group and others, and the sticky bit, with which they can replace only
+/// their own entries.
 const OTHERS_WRITE: u16 = 0o022;
 const STICKY: u16 = 0o1000;
 
-/// The place of a folder that is about to be entered, and the one above, open.
+/// The place of a directory to be entered, and its open parent.
 struct DirToEnter<'a> {
     place: DirPlace<'a>,
     above: &'a Dir,
 }
 
-/// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else
-/// of that name.
+/// Enters the directory `name` of `parent`. Creates it if it is missing, and replaces any other
+/// entry of that name.
 ///
-/// A link in the place of a folder on the way to the sources, or of a source, stays and is followed
-/// if files go back to where they came from. `None` if what is there is to be left alone, which is
-/// told.
+/// In a restore in place, a link in the place of a source or of its ancestor is kept and followed.
+/// `None` if the existing entry is left alone, which is reported.
 pub fn enter(
     context: &RestoreContext,
     parent: &Arc<TargetDir>,
@@ -85,7 +83,7 @@ pub fn enter(
     entered.map(Some)
 }
 
-/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that
+/// Opens the directory `name` of `parent` without changing anything; `None` if there is none that
 /// may be entered.
 pub fn open_read_only(
     context: &RestoreContext,
@@ -111,10 +109,10 @@ pub fn open_read_only(
     Ok(Some(entered))
 }
 
-/// Opens what a symbolic link in the place of a folder leads to, if links of that place are kept.
+/// Opens the target of a symbolic link in the place of a directory, if links in that place are
+/// kept.
 ///
-/// Only a link that nobody else can have put there: its owner's files would be written wherever it
-/// leads.
+/// Only a link that no other user can have created: files would be written wherever it leads.
 fn follow(
     context: &RestoreContext,
     place: &DirToEnter<'_>,
@@ -163,13 +161,13 @@ fn make_new(
     Ok(TargetDir::made(place.place, identity, Box::new(metadata)))
 }
 
-/// Returns whether nobody else can change names in a folder.
+/// Returns whether no other user can change names in a directory.
 pub fn is_private(stat: &Stat) -> bool {
     stat.uid == own_ids().0 && stat.mode & OTHERS_WRITE == 0
 }
 
-/// Takes the folder that was just made in a folder in which others can change names; it must be
-/// that one.
+/// Identifies the directory that was just created where other users can change names; fails if it
+/// was replaced.
 fn identify_new_dir(above: &Dir, name: &[u8]) -> io::Result<InodeId> {
     let dir = above.open_dir(name)?;
     let stat = dir.stat_self()?;
@@ -198,13 +196,13 @@ fn enter_existing(
     };
     let stat = dir.stat_self()?;
     context.file_systems.note(&dir, &stat)?;
-    // What leads to the sources is another user's, unless a restore that did not end has made it.
+    // An ancestor of a source keeps its metadata, unless an unfinished restore created it.
     let is_ancestor = place.relation == SourceRelation::Above
         && !context.is_ours
         && !restore_mark::read(&dir, "").is_ours;
     let is_changed = context.options.overwrite != Overwrite::Never && !is_ancestor;
     let metadata = is_changed.then(|| Box::new(metadata));
-    // Who can change what lies there must not have another's folder made his.
+    // Another user who swaps the directory must not get the owner and mode of the first one on it.
     let before = if InodeId::from(&found) == InodeId::from(&stat) { found } else { stat };
     let had = DirAttributes::from(&before);
     let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
@@ -228,7 +226,7 @@ fn enter_existing(
     Ok(entered)
 }
 
-/// Gives a folder's owner, who restores, the rights that he has taken from himself.
+/// Adds the owner's permissions to a directory of this user that lacks them.
 pub fn ensure_access(
     context: &RestoreContext,
     above: &Dir,
@@ -245,7 +243,7 @@ pub fn ensure_access(
     Ok(())
 }
 
-/// Returns whether this user has taken rights from himself that he can give back.
+/// Returns whether this user owns an entry, lacks permissions on it and can add them.
 fn lacks_own_access(context: &RestoreContext, stat: &Stat) -> bool {
     !context.host.is_superuser && stat.uid == own_ids().0 && stat.mode & 0o700 != 0o700
 }
@@ -254,18 +252,18 @@ fn prepare(context: &RestoreContext, dir: &Dir, stat: &Stat, is_changed: bool) -
     if is_changed {
         take_over(context, dir, stat)
     } else if lacks_own_access(context, stat) {
-        // It was reached through a link.
+        // It was reached through a link, so that `ensure_access` did not apply.
         Ok(fchmod(dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?)
     } else {
         Ok(())
     }
 }
 
-/// Makes an existing folder one that can be restored into, and that nobody else can meddle with
-/// until it is done.
+/// Takes over an existing directory: clears locking flags and removes write access of other users
+/// until it is finished.
 ///
-/// The superuser takes over what is not his, no matter who will own it: its owner could put other
-/// things into the place of what is being made in it.
+/// The superuser takes the ownership, even if another user will own it in the end, because its
+/// owner could replace entries while they are being restored.
 fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS != 0 {
@@ -275,8 +273,8 @@ fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()>
     if context.host.is_superuser && stat.uid != own {
         return match fchown(dir, Some(Uid::from_raw(own)), None::<Gid>) {
             Ok(()) => Ok(fchmod(dir, Mode::RWXU)?),
-            // There are no owners here, or they cannot be changed: what is made is looked at before
-            // it is used.
+            // Owners do not exist here or cannot be changed: new entries are checked before they
+            // are used.
             Err(
                 rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP,
             ) => Ok(()),
@@ -299,7 +297,7 @@ fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()>
     Ok(())
 }
 
-/// Returns whether a folder is reached through another mount than the one that it is in.
+/// Returns whether an entry of a directory is on another mount than the directory.
 pub fn is_mount_point(dir: &Dir, inner: &Stat) -> io::Result<bool> {
     let outer = crate::os::dir::stat_of(dir.as_fd())?;
     Ok((outer.mount_id, outer.dev) != (inner.mount_id, inner.dev))
@@ -314,17 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_took_the_place_of_a_new_one_is_refused() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let above = open(folder.path());
+    fn a_directory_that_took_the_place_of_a_new_one_is_refused() {
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let above = open(temp.path());
         special::make_dir(&above, b"made").unwrap();
         assert_eq!(
             identify_new_dir(&above, b"made").unwrap(),
             InodeId::from(&above.stat(b"made").unwrap())
         );
-        // What happens between the two steps: another user puts his own directory, or a link to it,
-        // into the place.
+        // Between the two steps, another user replaces it with his own directory, or with a link to
+        // it.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("made/full"), b"").unwrap(),
             &|| {

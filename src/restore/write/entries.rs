@@ -1,4 +1,4 @@
-//! Entries that a worker handles whole: it looks at what is there, and makes whatever needs no
+//! Entries as jobs for the workers, which inspect the target and create everything that needs no
 //! chunks.
 
 use std::fs::File;
@@ -29,18 +29,18 @@ use crate::os::stat::Stat;
 use crate::restore::options::add;
 use crate::restore::target::dir::{InodeId, TargetDir};
 
-/// An entry to be handled.
+/// An entry to be restored.
 pub enum EntryJob {
     /// A regular file.
     File(Arc<FileJob>, Content),
-    /// Anything that is neither a file nor a folder.
+    /// A link, fifo, socket or device node.
     Special(Box<SpecialFile>),
     /// Another name of a file that is done.
     Link(Arc<LinkGroup>, FirstLink, Link),
 }
 
 impl EntryJob {
-    /// Makes the item of an entry that is no folder.
+    /// Makes the job of an entry that is not a directory.
     pub fn new(
         dir: Arc<TargetDir>,
         name: Box<[u8]>,
@@ -73,17 +73,17 @@ impl EntryJob {
     }
 }
 
-/// A file whose content must come from chunks.
+/// A file whose content must be compared or fetched.
 pub struct Unfilled {
     /// The file.
     pub job: Arc<FileJob>,
-    /// Where its content is.
+    /// Its content in the snapshot.
     pub content: Content,
-    /// Whether something is there to be compared, and the file has it open.
+    /// Whether an existing file was opened by the job and is to be compared.
     pub compare: bool,
 }
 
-/// Handles one entry; a file that needs chunks is returned.
+/// Restores one entry; returns a file that needs chunks.
 pub fn handle(context: &RestoreContext, item: EntryJob) -> Option<Unfilled> {
     match item {
         EntryJob::File(job, content) => {
@@ -99,14 +99,14 @@ pub fn handle(context: &RestoreContext, item: EntryJob) -> Option<Unfilled> {
 fn give_up(context: &RestoreContext, job: &Arc<FileJob>, error: io::Error) -> Option<Unfilled> {
     piece_failed(context, job, error);
     if let Some(group) = &job.group {
-        // Only this name cannot be had.
+        // Only this name cannot be created.
         orphan(context, group);
     }
     release_dir(context, &job.dir);
     None
 }
 
-/// Makes or finds such an entry, and says what became of it.
+/// Creates or finds a special file, and reports the result.
 fn handle_special(context: &RestoreContext, other: &SpecialFile) {
     match make_special_file(context, other) {
         Ok(Some(identity)) => {
@@ -179,7 +179,7 @@ fn handle_file(
     Ok(make(context, job, content))
 }
 
-/// Returns whether a file that cannot be changed in place is right as it is.
+/// Returns whether a file that must not be changed in place has the right content.
 fn is_whole(
     context: &RestoreContext,
     job: &FileJob,
@@ -190,7 +190,7 @@ fn is_whole(
     stat.size == job.size && has_content(context, file, job.size, content, &mut Vec::new())
 }
 
-/// Returns what was opened if it is what was looked at; anything else is to be replaced.
+/// Returns the opened file if it is the one that was inspected; any other one is replaced.
 fn reopen(stat: &Stat, opened: io::Result<File>) -> Option<File> {
     let file = opened.ok()?;
     let now = stat_of(&file).ok()?;
@@ -209,7 +209,7 @@ fn make(context: &RestoreContext, job: &Arc<FileJob>, content: Content) -> Optio
     }
 }
 
-/// Makes a file with all its content, which is in one piece, and finishes it.
+/// Creates a file whose content is one piece, and finishes it.
 pub fn write_whole(context: &RestoreContext, job: &Arc<FileJob>, bytes: &[u8]) {
     match create_and_write(context, job, bytes) {
         Ok((file, identity)) => {
@@ -230,8 +230,8 @@ fn create_and_write(
     let dir = job.dir.open(&context.host.dirs)?;
     let mut file = job.create(&context.host, &dir)?;
     if let Err(error) = file.write_all(bytes) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
-        // first.
+        // A partial file must not stay. If it cannot be removed either, the first error is
+        // reported.
         let _ = special::remove(&dir, &job.name);
         return Err(error);
     }
@@ -262,11 +262,11 @@ fn finish_kept(context: &RestoreContext, job: &Arc<FileJob>, stat: &Stat) {
 struct Existing {
     file: File,
     stat: Stat,
-    /// Its permission bits, before this restore gave itself the right to change it.
+    /// Its permission bits before this restore added write permission.
     had_mode: u16,
 }
 
-/// Compares a short file at once and hands a longer one on, open, at least as long as it will be.
+/// Compares a short file at once; returns a longer one, open and extended to its final length.
 fn compare(
     context: &RestoreContext,
     job: &Arc<FileJob>,
@@ -281,7 +281,7 @@ fn compare(
         if stat.size < job.size {
             file.set_len(job.size)?;
         }
-        // What is too long is cut at its end: until then nothing of it is lost.
+        // A file that is too long is truncated when it is finished: until then none of it is lost.
         job.adopt(&context.host, file, &stat, had_mode);
         return Ok(Some(Unfilled { job: job.clone(), content, compare: true }));
     };

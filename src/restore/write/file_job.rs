@@ -1,5 +1,5 @@
-//! One regular file on its way to the target: created late, written by several threads, opened
-//! again if it had to be closed.
+//! Job of restoring one regular file: created when its first chunk arrives, written by several
+//! threads, reopened if its descriptor was closed.
 
 use std::fs::File;
 use std::io;
@@ -21,33 +21,33 @@ use crate::restore::target::descriptors::{Descriptors, Reopenable};
 use crate::restore::target::dir::{CreationDefaults, InodeId, TargetDir};
 use crate::sync::lock;
 
-/// What the jobs of one restore share: descriptors, and what this process is and does.
+/// Open descriptors of a restore, and the rights of this process.
 pub struct Host {
-    /// Open folders.
+    /// Open directories.
     pub dirs: Descriptors<TargetDir>,
     /// Open files.
     pub files: Descriptors<FileJob>,
-    /// Permission bits that the system takes from new files.
+    /// Permission bits that the umask removes from new files.
     pub mask: u16,
-    /// Whether owners can be given away and locks be lifted.
+    /// Whether owners and locking flags can be changed.
     pub is_superuser: bool,
 }
 
 /// A regular file to be restored.
 pub struct FileJob {
-    /// The folder it goes into, kept pending until the file is done.
+    /// Its directory, which is pending until the file is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
     /// Its length in bytes.
     pub size: u64,
-    /// What it gets when its content is whole.
+    /// The metadata that it gets when its content is complete.
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
-    /// What it weighs while it is under way.
+    /// Its memory while it is in progress.
     pub _weight: Option<Arc<Weight>>,
-    /// Whether its content comes in several pieces, so that its length is set when it is made.
+    /// Whether its content has several pieces, so that its length is set when it is created.
     pub is_pieced: bool,
     handle: Mutex<FileHandle>,
     used: AtomicBool,
@@ -63,37 +63,37 @@ pub struct FileJob {
 }
 
 enum FileHandle {
-    /// Nothing of this name has been touched, or all but a file that was there is removed.
+    /// Not created yet; an existing file may still have the name.
     Unmade,
     Open(Arc<File>, InodeId, InodeOrigin),
     Closed(InodeId, InodeOrigin),
 }
 
-/// What an existing file was like.
+/// The state of an existing file before it was changed.
 #[derive(Clone, Copy)]
 pub struct OriginalFile {
     /// Its length in bytes.
     pub len: u64,
-    /// When it was changed.
+    /// Its modification time.
     pub mtime: Timestamp,
     /// Its file-system flags.
     pub flags: u32,
-    /// Its permission bits, before this restore gave itself the right to change it.
+    /// Its permission bits before this restore added write permission.
     pub mode: u16,
 }
 
-/// Where the inode comes from.
+/// The origin of an inode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum InodeOrigin {
-    /// This restore made it.
+    /// This restore created it.
     Created,
-    /// It was there before and is changed in place.
+    /// It existed before and is changed in place.
     Existing,
 }
 
 impl FileJob {
-    /// Makes a job with one piece pending: the promise that [`FileJob::add_pending`] was called for all
-    /// others.
+    /// Makes a job with one pending piece, which represents the rest of the list until
+    /// [`FileJob::add_pending`] was called for every piece.
     pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
             dir,
@@ -122,48 +122,48 @@ impl FileJob {
         self.dir.path_of(&self.name)
     }
 
-    /// Returns its folder and name.
+    /// Returns its directory and name.
     pub fn as_name(&self) -> TargetName {
         TargetName { dir: self.dir.clone(), name: self.name.clone() }
     }
 
-    /// Returns whether the file is made, written and finished by the worker that has its only
+    /// Returns whether one worker creates, writes and finishes the file, because it has only one
     /// piece.
     pub fn is_whole_at_once(&self) -> bool {
         !self.is_pieced && matches!(*lock(&self.handle), FileHandle::Unmade)
     }
 
-    /// Notes one more piece to come.
+    /// Counts one more pending piece.
     pub fn add_pending(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a piece is done, rightly or not; true for the last.
+    /// Counts a pending piece as done, successfully or not; true for the last one.
     pub fn piece_done(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Counts bytes that are right on the disk now.
+    /// Counts bytes that are right in the file now.
     pub fn count_placed(&self, bytes: u64) {
         self.placed.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the bytes that are right on the disk.
+    /// Returns the bytes that are right in the file.
     pub fn placed(&self) -> u64 {
         self.placed.load(Ordering::Relaxed)
     }
 
-    /// Notes that an existing file was not right and is being changed.
+    /// Notes that an existing file differs from the snapshot and is being changed.
     pub fn note_change(&self) {
         self.has_changed.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that an existing file takes less room now, with the bytes that it had.
+    /// Notes that allocated zeros of an existing file became a hole; its bytes are the same.
     pub fn note_touch(&self) {
         self.is_touched.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether that is so.
+    /// Returns whether zeros of an existing file became a hole.
     pub fn is_touched(&self) -> bool {
         self.is_touched.load(Ordering::Relaxed)
     }
@@ -173,49 +173,50 @@ impl FileJob {
         self.is_overwritten.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether bytes of an existing file may be others than before.
+    /// Returns whether bytes of an existing file may have changed.
     pub fn is_overwritten(&self) -> bool {
         self.is_overwritten.load(Ordering::Relaxed)
     }
 
-    /// Returns the length in bytes that an existing file had.
+    /// Returns the original length of an existing file in bytes.
     pub fn found_len(&self) -> u64 {
         self.found.get().map_or(self.size, |found| found.len)
     }
 
-    /// Returns what an existing file was like, `None` if there was none.
+    /// Returns the original state of an existing file, `None` if there was none.
     pub fn found(&self) -> Option<OriginalFile> {
         self.found.get().copied()
     }
 
-    /// Returns whether an existing file was not right.
+    /// Returns whether an existing file differed from the snapshot.
     pub fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
     }
 
-    /// Notes that the file cannot become whole; true for the first caller, who reports it.
+    /// Notes that the file cannot be completed; true for the first caller, who reports it.
     pub fn fail(&self) -> bool {
         !self.has_failed.swap(true, Ordering::Relaxed)
     }
 
-    /// Returns whether the file cannot become whole; what can be had of it is written nevertheless.
+    /// Returns whether the file cannot be completed; chunks that can be read are written
+    /// nevertheless.
     pub fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Notes that nothing more can be written.
+    /// Notes that the file cannot be written.
     pub fn give_up_writing(&self) {
         self.is_unwritable.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether nothing more can be written.
+    /// Returns whether the file cannot be written.
     pub fn is_unwritable(&self) -> bool {
         self.is_unwritable.load(Ordering::Relaxed)
     }
 
-    /// Takes an existing file, of which `stat` is known, to be changed in place.
+    /// Takes an existing open file with this `stat`, to be changed in place.
     ///
-    /// It had the permission bits `mode` first.
+    /// `mode` are its original permission bits.
     pub fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
         let _ = self.found.set(OriginalFile {
             len: stat.size,
@@ -228,19 +229,17 @@ impl FileJob {
         host.files.opened(self);
     }
 
-    /// Takes it that an existing file must go; it stays until there is content that takes its
-    /// place.
+    /// Notes that an existing file is to be replaced. It stays until there is content to write.
     pub fn replace(&self, stat: Stat) {
         let _ = self.in_the_way.set(stat);
     }
 
-    /// Returns whether an existing file was to go.
+    /// Returns whether an existing file is to be replaced.
     pub fn is_replacing(&self) -> bool {
         self.in_the_way.get().is_some()
     }
 
-    /// Returns the open file; makes it the first time, and opens it again if it was closed
-    /// meanwhile.
+    /// Returns the open file; creates it the first time, and reopens it if it was closed meanwhile.
     pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
@@ -287,8 +286,7 @@ impl FileJob {
         Ok((file, identity, origin))
     }
 
-    /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its
-    /// handle.
+    /// Creates the file, first removing one that it replaces.
     pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
         if let Some(stat) = self.in_the_way.get() {
             clear_name::remove(dir, &self.name, stat)?;
@@ -301,8 +299,8 @@ impl FileJob {
         Ok(file)
     }
 
-    /// Setuid and setgid bits wait for the owner; who writes in pieces or sets attributes must be
-    /// able to open the file again.
+    /// Returns the permission bits for creation. Setuid and setgid bits wait for the owner; a file
+    /// that is written in pieces or gets attributes must be accessible to its owner.
     fn birth_mode(&self) -> u16 {
         let needs_access = self.is_pieced || !self.metadata.xattrs.is_empty();
         self.metadata.mode & 0o777 | if needs_access { 0o600 } else { 0 }
@@ -311,7 +309,7 @@ impl FileJob {
     fn learn_defaults(&self, host: &Host, file: &File) -> io::Result<CreationDefaults> {
         let stat = stat_of(file)?;
         let has_xattrs = self.dir.has_default_acl;
-        // Where the folder has a default ACL, that takes other bits from each mode.
+        // A default ACL of the directory masks each mode differently.
         let is_plain = !has_xattrs && stat.mode == self.birth_mode() & !host.mask;
         let mode_mask = is_plain.then_some(!host.mask);
         Ok(CreationDefaults {
@@ -323,8 +321,8 @@ impl FileJob {
         })
     }
 
-    /// Returns what the finished content's file has: known without asking for a file that was made
-    /// here.
+    /// Returns the present metadata of a complete file: predicted without a system call for a
+    /// created file.
     pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<Present> {
         if origin == InodeOrigin::Existing && !self.has_changed() && !self.is_touched() {
             return Ok(Present::from(&stat_of(file)?));
@@ -340,7 +338,7 @@ impl FileJob {
         Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
     }
 
-    /// Takes the file out of the job when all its pieces are done; `None` if it was never made.
+    /// Takes the file out of the job when all its pieces are done; `None` if it was never created.
     pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
         let mut handle = lock(&self.handle);
         if matches!(*handle, FileHandle::Unmade) {
@@ -365,10 +363,10 @@ impl Reopenable for FileJob {
     }
 }
 
-/// Returns whether a file of `uid` may become, or stay, the file that is restored for `owner`.
+/// Returns whether a file of `uid` may be reused as the file that is restored for `owner`.
 ///
-/// Not if it is another user's, who may have kept it open, to read what is not meant for him or to
-/// write what is not right.
+/// Not if it belongs to another user, who may have it open and could read or change the restored
+/// content.
 pub fn is_for(uid: u32, owner: u32) -> bool {
     uid == owner || uid == own_ids().0
 }

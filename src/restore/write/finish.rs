@@ -1,5 +1,4 @@
-//! The end of each entry: metadata, hard links, and the folders above once nothing in them is
-//! pending.
+//! Completion of files: metadata, waiting hard links, and the release of their directories.
 
 use std::fs::File;
 use std::io;
@@ -25,20 +24,20 @@ use crate::repo;
 use crate::restore::options::add;
 use crate::restore::target::dir::InodeId;
 
-/// What a file that could not be made whole is called from then on.
+/// Suffix of the name of a file that could not be completed.
 const DAMAGED_SUFFIX: &[u8] = b".drumlin-damaged";
-/// Longest name that all usual file systems take, in bytes.
+/// Longest name that all usual file systems accept, in bytes.
 const NAME_LEN_MAX_BYTES: usize = 255;
 
-/// Notes that one piece of a file is done; finishes the file if it was the last.
+/// Counts one piece of a file as done; finishes the file if it was the last.
 pub fn piece_done(context: &RestoreContext, job: &Arc<FileJob>) {
     if job.piece_done() {
         finish_file(context, job);
     }
 }
 
-/// Reports a file of which a piece is damaged or missing in the repository; it is not left looking
-/// whole.
+/// Reports a file with a piece that is damaged or missing in the repository; it is set aside in the
+/// end.
 pub fn piece_damaged(context: &RestoreContext, job: &Arc<FileJob>, error: &repo::Error) {
     if job.fail() {
         context.report_damage(&job.path(), error);
@@ -53,7 +52,8 @@ pub fn piece_failed(context: &RestoreContext, job: &Arc<FileJob>, error: io::Err
     }
 }
 
-/// Gives a whole file its metadata, makes the links that wait for it, and lets its folder go.
+/// Sets the metadata of a complete file, creates the links that wait for it, and releases its
+/// directory.
 fn finish_file(context: &RestoreContext, job: &Arc<FileJob>) {
     if context.is_stopped() {
         return;
@@ -61,7 +61,7 @@ fn finish_file(context: &RestoreContext, job: &Arc<FileJob>) {
     if !job.has_failed()
         && let Err(error) = job.file(&context.host)
     {
-        // A file of nothing but holes is made here.
+        // A file that consists of holes only is created here.
         piece_failed(context, job, error);
     }
     match job.take(&context.host) {
@@ -96,7 +96,7 @@ fn finish_content(
     finish_open(context, job, file, Some(identity), origin);
 }
 
-/// Finishes a file whose content is whole; a group's first member must say what inode it is.
+/// Finishes a file whose content is complete; the first member of a group needs its inode.
 pub fn finish_open(
     context: &RestoreContext,
     job: &Arc<FileJob>,
@@ -115,7 +115,7 @@ pub fn finish_open(
     release_dir(context, &job.dir);
 }
 
-/// Applies a job's metadata to its file, of which `present` is known.
+/// Applies a job's metadata to its file, which has the metadata `present`.
 pub fn apply_to_file(context: &RestoreContext, job: &FileJob, file: &File, present: &Present) {
     let mut failed = Vec::new();
     apply(Object::Open(file.as_fd()), present, &job.metadata, &mut failed);
@@ -125,13 +125,13 @@ pub fn apply_to_file(context: &RestoreContext, job: &FileJob, file: &File, prese
     context.report_metadata(failed, || job.path());
 }
 
-/// Lets a file go that did not become whole.
+/// Finishes a file that could not be completed.
 ///
-/// What there is of it is kept under a name that says so; what was there before stays as it was, if
-/// nothing of it was replaced.
+/// Written content is kept under a name that says so; an existing file of which nothing was
+/// overwritten stays as it was.
 fn abandon(context: &RestoreContext, job: &Arc<FileJob>, made: Option<(&File, InodeOrigin)>) {
     let done = match made {
-        None if job.is_replacing() => tell_kept(context, job),
+        None if job.is_replacing() => report_kept(context, job),
         None => Ok(()),
         Some((file, InodeOrigin::Existing)) if !job.is_overwritten() => {
             leave_as_it_was(context, job, file)
@@ -166,8 +166,8 @@ fn leave_as_it_was(context: &RestoreContext, job: &FileJob, file: &File) -> io::
             write_flags(file, flags)?;
         }
     }
-    // Where a restore was interrupted, it may be that one's work, with holes where pieces are
-    // missing: it must not look whole.
+    // After an interrupted restore the existing file may be its incomplete work, with holes in
+    // place of missing pieces: it must not look complete.
     if context.trust.mark.is_begun {
         let dir = job.dir.open(&context.host.dirs)?;
         let aside = aside_of(&job.name);
@@ -178,10 +178,10 @@ fn leave_as_it_was(context: &RestoreContext, job: &FileJob, file: &File) -> io::
             return Ok(());
         }
     }
-    tell_kept(context, job)
+    report_kept(context, job)
 }
 
-fn tell_kept(context: &RestoreContext, job: &FileJob) -> io::Result<()> {
+fn report_kept(context: &RestoreContext, job: &FileJob) -> io::Result<()> {
     if existing::stat(&*job.dir.open(&context.host.dirs)?, &job.name)?.is_some() {
         context.monitor.problem(
             ProblemKind::Notice,
@@ -192,7 +192,7 @@ fn tell_kept(context: &RestoreContext, job: &FileJob) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns what a file is called that is not whole.
+/// Returns the name for an incomplete file.
 fn aside_of(name: &[u8]) -> Vec<u8> {
     [&name[..name.len().min(NAME_LEN_MAX_BYTES - DAMAGED_SUFFIX.len())], DAMAGED_SUFFIX].concat()
 }
@@ -205,8 +205,8 @@ fn set_aside(context: &RestoreContext, job: &FileJob, origin: InodeOrigin) -> io
     let aside = aside_of(&job.name);
     match special::rename_to_free(&dir, &job.name, &aside) {
         Ok(()) => {}
-        // It is there from an earlier run, or there is no room: what was made here must not look
-        // whole.
+        // The name exists from an earlier run, or the disk is full: an incomplete new file must not
+        // look complete.
         Err(_) if origin == InodeOrigin::Created => return special::remove(&dir, &job.name),
         Err(error) => {
             let aside = String::from_utf8_lossy(&aside).into_owned();
@@ -225,7 +225,7 @@ fn set_aside(context: &RestoreContext, job: &FileJob, origin: InodeOrigin) -> io
     Ok(())
 }
 
-/// Makes the links that wait for the first member of a group, which is done.
+/// Creates the links that wait for the first member of a group, which is done.
 pub fn complete_group(context: &RestoreContext, group: &LinkGroup, first: FirstLink) {
     for link in link_outcomes::complete(context, group, first.clone()) {
         make_link(context, group, &first, &link);

@@ -1,10 +1,10 @@
-//! Hard-link groups whose first member is done, put away in an unnamed file, so that memory does
-//! not grow with their number.
+//! Log of finished hard-link groups in an unnamed file, so that memory does not grow with their
+//! number.
 //!
-//! The log has records one behind the other, addressed by where they start. Folders are records of
-//! their own, which name the folder above, so that one can be entered again from the target's own
-//! folder. Sorted runs of (group number, record) in the same log make groups found. Nobody reads it
-//! after this process: it has no name and its layout is no part of the format.
+//! The log is a sequence of records, addressed by offset. A directory is one record, which refers
+//! to its parent, so that it can be opened again from the root of the target. Sorted runs of (group
+//! number, offset) in the same log are the index of groups. No other process reads it: it has no
+//! name, and its layout is not part of the format.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,18 +18,18 @@ use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// Bytes that wait in memory to be written.
 const BUFFER_MAX_BYTES: usize = 1 << 20;
-/// Groups that are found through memory before they become a run.
+/// Groups in memory before they are written as a run.
 const RECENT_MAX: usize = 128 << 10;
-/// Pairs of a run between two of its fences: what one read brings.
+/// Pairs of a run between two of its fences, which one read loads.
 const PAIRS_PER_FENCE: usize = 256;
 const PAIR_LEN_BYTES: usize = 16;
-/// Folders that were read again and are kept.
+/// Directories that are cached after they were read from the log.
 const DIRS_MAX: usize = 4096;
-/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a
-/// link leads to it), likeness.
+/// The fixed part of a record: device, inode, offset of the directory, length of the name, kind
+/// (for a directory: whether it is reached through a link), likeness.
 const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1 + 16;
 
-/// What can have several names.
+/// Kinds of entries that can have several names.
 const KINDS: [EntryKind; 6] = [
     EntryKind::File,
     EntryKind::Symlink,
@@ -39,22 +39,22 @@ const KINDS: [EntryKind; 6] = [
     EntryKind::BlockDevice,
 ];
 
-/// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record
-/// starts.
+/// The offset of a record in the log. [`ROOT`], where no record starts, means the root of the
+/// target.
 type LogOffset = u64;
 const ROOT: LogOffset = LogOffset::MAX;
 
 /// A group of which a member is done.
 pub struct FinishedGroup {
-    /// What its members are.
+    /// Kind of its members.
     pub kind: EntryKind,
-    /// What they have in common.
+    /// Hash of their content and metadata.
     pub likeness: Likeness,
-    /// The member.
+    /// The member that is done.
     pub first: FirstLink,
 }
 
-/// The groups that were put away.
+/// The log of finished groups.
 pub struct GroupLog {
     root: Arc<TargetDir>,
     file: File,
@@ -65,7 +65,7 @@ pub struct GroupLog {
     dirs: HashMap<LogOffset, Arc<TargetDir>>,
 }
 
-/// Pairs of group number and place in ascending order.
+/// Pairs of group number and offset in ascending order.
 struct SortedRun {
     start: LogOffset,
     pairs: usize,
@@ -81,7 +81,7 @@ struct Record {
 }
 
 impl GroupLog {
-    /// Starts empty in `file`, below the target's own folder.
+    /// Starts an empty log in `file`, for the target with this root.
     pub fn new(root: Arc<TargetDir>, file: File) -> Self {
         Self {
             root,
@@ -94,7 +94,7 @@ impl GroupLog {
         }
     }
 
-    /// Puts a group away; fails if the file cannot be written.
+    /// Appends a group; fails if the file cannot be written.
     pub fn insert(&mut self, number: u64, group: &FinishedGroup) -> io::Result<()> {
         let FirstLink { name: TargetName { dir, name }, identity } = &group.first;
         let dir = self.offset_of_dir(dir)?;
@@ -103,7 +103,7 @@ impl GroupLog {
         if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
     }
 
-    /// Returns the group with this number, `None` if it was not put away.
+    /// Returns the group with this number, `None` if it is not in the log.
     pub fn get(&mut self, number: u64) -> io::Result<Option<FinishedGroup>> {
         let Some(place) = self.find(number)? else {
             return Ok(None);
@@ -118,8 +118,8 @@ impl GroupLog {
         }))
     }
 
-    /// Returns where a folder's record is; writes it, and those of folders above, if this is the
-    /// first group there.
+    /// Returns the offset of a directory's record; appends it, and those of its ancestors, if this
+    /// is the first group there.
     fn offset_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<LogOffset> {
         let mut missing = Vec::new();
         let mut above = dir;
@@ -141,7 +141,7 @@ impl GroupLog {
         Ok(place)
     }
 
-    /// Returns the folder of a record, as this restore made or entered it.
+    /// Returns the directory of a record, as this restore created or entered it.
     fn dir_at(&mut self, place: LogOffset) -> io::Result<Arc<TargetDir>> {
         let mut missing = Vec::new();
         let mut at = place;
@@ -263,7 +263,7 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Reads what was appended; a record or run is never partly in the buffer.
+    /// Reads appended bytes; a record or run is never partly in the buffer.
     fn read_at(&self, place: LogOffset, into: &mut [u8]) -> io::Result<()> {
         match place.checked_sub(self.written) {
             None => self.file.read_exact_at(into, place),

@@ -1,5 +1,4 @@
-//! Hard-link groups by number: those that wait in memory, those whose first member is done in a
-//! file.
+//! Hard-link groups by number: pending ones in memory, finished ones in a log.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,10 +10,10 @@ use super::link_group_log::{FinishedGroup, GroupLog};
 use crate::restore::target::dir::TargetDir;
 use crate::sync::lock;
 
-/// Groups that come to life between two times that finished ones are put away.
+/// New groups after which finished ones are moved to the log.
 const LIVE_MAX: usize = 16 << 10;
 
-/// Makes the unnamed file for finished groups.
+/// Creates the unnamed file for finished groups.
 pub type MakeFile = Box<dyn Fn() -> io::Result<File>>;
 
 /// All groups of a restore.
@@ -24,17 +23,18 @@ pub struct LinkGroups {
     live: HashMap<u64, Arc<LinkGroup>>,
     sweep_at: usize,
     log: Option<GroupLog>,
-    /// Set when the log cannot be written any more: from then on groups stay in memory.
+    /// Whether the log could not be written: from then on groups stay in memory.
     is_log_full: bool,
 }
 
 impl LinkGroups {
-    /// Starts with none, below the target's own folder. The file is made when there are many.
+    /// Starts with no groups, for the target with this root. The file is created when there are
+    /// many groups.
     pub fn new(root: Arc<TargetDir>, make_file: MakeFile) -> Self {
         Self { root, make_file, live: HashMap::new(), sweep_at: 0, log: None, is_log_full: false }
     }
 
-    /// Returns the group with this number, `None` if there is none yet; fails if the file cannot be
+    /// Returns the group with this number, `None` if there is none yet; fails if the log cannot be
     /// read.
     pub fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
         if let Some(group) = self.live.get(&number) {
@@ -92,15 +92,15 @@ mod tests {
 
     #[test]
     fn groups_are_found_whether_done_or_not() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", SourceRelation::Below, None)
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
                 .unwrap();
         let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
         let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
         let mut groups = LinkGroups::new(root, Box::new(tempfile::tempfile));
         let count = 20 * LIVE_MAX as u64;
-        // Numbers in no order.
+        // Numbers in random order.
         let numbers: Vec<u64> =
             (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for (at, number) in (0..count).zip(&numbers) {
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn where_no_file_can_be_made_groups_stay_in_memory() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", SourceRelation::Below, None)
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
                 .unwrap();
         let mut groups =
             LinkGroups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));

@@ -1,5 +1,5 @@
-//! What becomes of the names of a hard-link group: one is made, others wait for it, are linked to
-//! it, or fail with it.
+//! State changes of a hard-link group: one member is created; others wait for it, are linked to it,
+//! or fail with it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,12 @@ use crate::monitor::ProblemKind;
 use crate::restore::options::add;
 use crate::sync::lock;
 
-/// Notes that a member is done and returns the links that wait for it.
+/// Marks a group as done, and returns the links that wait for its first member.
 pub fn complete(context: &RestoreContext, group: &LinkGroup, first: FirstLink) -> Vec<Link> {
     end_of_waiting(context, group, LinkState::Done(first))
 }
 
-/// Reports the links of a group whose content cannot be had.
+/// Marks a group as failed, and reports the links that wait for its first member.
 pub fn fail(context: &RestoreContext, group: &LinkGroup, first: TargetName) {
     for link in end_of_waiting(context, group, LinkState::Failed(first.clone())) {
         fail_link(context, &first, &link);
@@ -45,7 +45,8 @@ pub fn fail_link(context: &RestoreContext, first: &TargetName, link: &Link) {
     release_dir(context, &link.dir);
 }
 
-/// Notes that a member could not be made in its own place: another one takes its part.
+/// Marks a group as orphaned, because a member could not be created at its own path: another one
+/// becomes the first.
 pub fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
     let mut state = lock(&group.state);
     if let LinkState::Pending(wanted, waiting) = &mut *state {
@@ -56,17 +57,17 @@ pub fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
     }
 }
 
-/// What is to be done with a name of a group.
+/// The role of one more name of a group.
 pub enum MemberRole {
-    /// It is the one that is made.
+    /// It becomes the first member.
     First,
-    /// It waits, or failed, which is told.
+    /// Nothing to do: it waits, or failed and is reported.
     Handled,
-    /// It is linked now.
+    /// It is to be linked to the first member.
     Link(FirstLink, Link),
 }
 
-/// Finds the part of one more name of a group.
+/// Adds one more name to a group and returns its role.
 pub fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRole {
     let mut state = lock(&group.state);
     match &mut *state {
@@ -91,8 +92,8 @@ pub fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRo
     }
 }
 
-/// Takes the next waiting name of a group without a first, which is to be made now; `None` if there
-/// is nothing to do.
+/// Takes the next waiting link of an orphaned group, which becomes its first member; `None` if no
+/// link waits.
 pub fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, EntrySpec)> {
     let mut state = lock(&group.state);
     let LinkState::Orphaned(wanted, waiting) = &mut *state else {
@@ -109,15 +110,15 @@ pub fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, Ent
     Some(promoted)
 }
 
-/// Tells that a name is restored as a file of its own, because it does not agree with the other
-/// members of its group.
-pub fn tell_apart(context: &RestoreContext, path: &[u8]) {
+/// Reports a name that is restored as a separate file because it differs from the other members of
+/// its group.
+pub fn report_separate(context: &RestoreContext, path: &[u8]) {
     let message = "the snapshot has it as another name of a file that differs from it: it is \
         restored as a file of its own";
     context.monitor.problem(ProblemKind::Notice, path, message);
 }
 
-/// Counts another name that is there.
+/// Counts a further name of a file.
 pub fn count_link(context: &RestoreContext, size: u64, is_kept: bool) {
     add(&context.monitor.bytes_done, size);
     if is_kept {

@@ -1,5 +1,5 @@
-//! Making the other names of a file that is done: hard links, or copies where the file system has
-//! none.
+//! Creation of further names of a finished file: hard links, or copies where the file system does
+//! not support them.
 
 use std::fs::File;
 use std::io;
@@ -31,7 +31,7 @@ use crate::restore::options::{Overwrite, add};
 use crate::restore::target::dir::InodeId;
 use crate::sync::lock;
 
-/// The first member of a group and another name of it, each with its open folder.
+/// The first member of a group and a further name, each with its open directory.
 #[derive(Clone, Copy)]
 struct LinkPair<'a> {
     from: &'a Dir,
@@ -40,19 +40,19 @@ struct LinkPair<'a> {
     link: &'a Link,
 }
 
-/// What became of another name.
+/// The result for one further name.
 enum LinkOutcome {
-    /// It was there.
+    /// It existed.
     TrimmedDir,
-    /// It is a link now.
+    /// It was linked.
     Linked,
-    /// It is a copy now.
+    /// It was copied.
     Copied,
-    /// Something else is there and is to be left alone.
+    /// Another entry of this name is left alone.
     LeftAlone,
 }
 
-/// Makes one more name of a group of which a member is done.
+/// Creates one more name of a group with a finished member.
 pub fn make_link(context: &RestoreContext, group: &LinkGroup, first: &FirstLink, link: &Link) {
     match try_link(context, group, first, link) {
         Ok(LinkOutcome::LeftAlone) => context.leave_alone(|| link.dir.path_of(&link.name)),
@@ -100,7 +100,7 @@ fn try_link(
         }
         Err(error) => return Err(same_name(error)),
     }
-    // Where numbers tell nothing, they do not tell of a replacement either.
+    // Where inode numbers are not trusted, they cannot detect a replacement either.
     if is_trusted(&*to) && InodeId::from(&to.stat(name)?) != first.identity {
         special::remove(&to, name)?;
         return Err(io::Error::other("the file that it links to was replaced meanwhile"));
@@ -108,8 +108,8 @@ fn try_link(
     Ok(LinkOutcome::Linked)
 }
 
-/// Returns whether what is there is the first member itself; where numbers of files are not to be
-/// believed, all is compared.
+/// Returns whether an existing entry is the first member itself; where inode numbers are not
+/// trusted, compares metadata and content.
 fn is_one_file(pair: LinkPair<'_>, stat: &Stat) -> io::Result<bool> {
     let LinkPair { from, first, to, link } = pair;
     if InodeId::from(stat) != first.identity {
@@ -132,8 +132,8 @@ fn is_one_file(pair: LinkPair<'_>, stat: &Stat) -> io::Result<bool> {
         )?)
 }
 
-/// Returns whether the file system has no hard links, no more of them for this file, or none
-/// between these folders.
+/// Returns whether a link failed because the file system supports none, no more for this file, or
+/// none between these directories.
 fn is_without_links(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(
@@ -142,7 +142,8 @@ fn is_without_links(error: &io::Error) -> bool {
     )
 }
 
-/// Gives the first member of a group another name, even if it is immutable: such a file takes none.
+/// Links a name to the first member of a group. Clears the immutable flag for that moment, because
+/// an immutable file accepts no links.
 fn link_to(
     group: &LinkGroup,
     from: &Dir,
@@ -155,7 +156,7 @@ fn link_to(
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         done => return done,
     }
-    // One at a time, so that no other member finds the flags set again between these steps.
+    // Under the lock, so that no other member finds the flags set again between these steps.
     let _alone = lock(&group.state);
     let stat = from.stat(&first.name)?;
     if !unlock(from, &first.name, &stat)? {
@@ -168,7 +169,7 @@ fn link_to(
 /// Bytes that are copied at once.
 const COPY_LEN_BYTES: usize = 256 << 10;
 
-/// Makes a name that is a copy of the first member, as that one is on the disk.
+/// Creates a name as a copy of the first member, which is read from the disk.
 fn copy(context: &RestoreContext, kind: EntryKind, pair: LinkPair<'_>) -> io::Result<()> {
     if kind != EntryKind::File {
         return copy_other(context, pair);
@@ -177,8 +178,8 @@ fn copy(context: &RestoreContext, kind: EntryKind, pair: LinkPair<'_>) -> io::Re
     let (source, stat) = open_first(from, first)?;
     let target = special::create_file(to, &link.name, 0o600).map_err(same_name)?;
     if let Err(error) = copy_content(&source, &target, stat.size) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
-        // first.
+        // A partial file must not stay. If it cannot be removed either, the first error is
+        // reported.
         let _ = special::remove(to, &link.name);
         return Err(error);
     }
@@ -229,7 +230,7 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
     while at < size {
         let part = &mut buffer[..COPY_LEN_BYTES.min((size - at) as usize)];
         source.read_exact_at(part, at)?;
-        // Zeros are there already, as a hole.
+        // Zeros exist already, as a hole.
         if part.iter().any(|byte| *byte != 0) {
             target.write_all_at(part, at)?;
         }
@@ -238,8 +239,7 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether what is there is a copy of the first member already; if so, its metadata is made
-/// right.
+/// Returns whether an existing entry is a copy of the first member; if so, corrects its metadata.
 fn is_copy(context: &RestoreContext, pair: LinkPair<'_>, stat: &Stat) -> io::Result<bool> {
     let LinkPair { from, first, to, link } = pair;
     let (source, wanted) = open_first(from, first)?;
@@ -259,9 +259,8 @@ fn is_copy(context: &RestoreContext, pair: LinkPair<'_>, stat: &Stat) -> io::Res
     Ok(true)
 }
 
-/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give
-/// it a mode and a time, takes no right to write, which a file that is for reading only does not
-/// give.
+/// Opens a possible copy; `None` if its owner may not read it. Falls back to read access for a
+/// read-only file: that is enough to compare it and to set its mode and time.
 fn open_to_compare(dir: &Dir, name: &[u8]) -> io::Result<Option<File>> {
     let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match special::open_to_change(dir, name) {
@@ -289,7 +288,7 @@ fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes a second symbolic link or special file like the first member.
+/// Creates a copy of a symbolic link or special file.
 fn copy_other(context: &RestoreContext, pair: LinkPair<'_>) -> io::Result<()> {
     let LinkPair { from, first, to, link } = pair;
     let source = special::open_path(from, &first.name.name)?;
@@ -322,17 +321,17 @@ mod tests {
 
     #[test]
     fn what_its_owner_may_only_read_is_compared_and_the_rest_is_made_anew() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let is_root = rustix::process::geteuid().is_root();
         for (name, mode) in [("read", 0o444), ("shut", 0o000), ("open", 0o644)] {
-            let path = folder.path().join(name);
+            let path = temp.path().join(name);
             std::fs::write(&path, name).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             if is_root {
                 chown(&path, Some(65_534), None).unwrap();
             }
         }
-        let dir = Dir::open(folder.path()).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
         let is_open = |name: &[u8]| open_to_compare(&dir, name).unwrap().is_some();
         // The system keeps users per thread.
         let found = std::thread::scope(|scope| {

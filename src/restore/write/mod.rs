@@ -1,4 +1,4 @@
-//! Writing to the target: the walking thread, the workers, and the end of each entry.
+//! Writing to the target: the walking thread, the workers, and the completion of each entry.
 
 pub mod batch;
 pub mod clear_name;

@@ -1,5 +1,5 @@
-//! Hard-link groups whose first member could not be made in its own place: the next one takes its
-//! part.
+//! Second round for hard-link groups whose first member could not be created: the next link becomes
+//! the first.
 
 use super::context::RestoreContext;
 use super::dispatcher::Dispatcher;
@@ -9,7 +9,7 @@ use super::workers::with_workers;
 use crate::restore::error::Result;
 use crate::sync::lock;
 
-/// Restores what is left of such groups, after everything else.
+/// Restores the waiting links of such groups, after everything else.
 pub fn restore(context: &RestoreContext) -> Result<()> {
     loop {
         let groups = std::mem::take(&mut *lock(&context.orphaned));

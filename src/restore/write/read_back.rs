@@ -1,4 +1,4 @@
-//! Reading back what was written, from the disk, and comparing it with the snapshot.
+//! Verification of restored entries: read back from the disk and compared with the snapshot.
 
 use std::fs::File;
 use std::io;
@@ -20,25 +20,25 @@ use crate::restore::target::dir::TargetDir;
 
 const OPEN_TRIES: usize = 20;
 
-/// A file or other entry that is read again.
+/// An entry that is read back.
 pub struct RecheckedEntry {
-    /// Its folder.
+    /// Its directory.
     pub dir: Arc<TargetDir>,
-    /// What it should be, without its references.
+    /// The entry of the snapshot, without its references to chunks.
     pub entry: Entry,
-    /// Whether it was found to be wrong, which is reported once.
+    /// Whether it was reported as wrong.
     pub is_wrong: AtomicBool,
 }
 
-/// One piece of work.
+/// A part of an entry to be verified.
 pub struct Recheck {
     /// The entry.
     pub subject: Arc<RecheckedEntry>,
-    /// Pieces of its content with their offsets; none for what has no pieces.
+    /// Pieces of its content with their offsets; empty for an entry without pieces.
     pub pieces: Vec<(u64, Ref)>,
 }
 
-/// Reads one piece of work again, and reports the entry if it is not what it should be.
+/// Verifies a part of an entry; reports the entry if it differs from the snapshot.
 pub fn recheck(context: &RestoreContext, work: &Recheck, buffer: &mut Vec<u8>) {
     let RecheckedEntry { dir, entry, is_wrong } = &*work.subject;
     let result = match entry.kind {
@@ -94,11 +94,11 @@ fn recheck_file(
     Ok(true)
 }
 
-/// Opens a restored file; its owner lets himself in, for that moment, where the restored mode keeps
-/// him out.
+/// Opens a restored file; if its restored mode denies access to its owner, adds the permission for
+/// that moment.
 fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
     let mut opened = dir.open_file(&entry.name);
-    // Another thread may be opening another piece, and take the right away in between.
+    // Another thread that opens the same file may remove the permission in between.
     for _ in 0..OPEN_TRIES {
         if !opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             break;
@@ -124,8 +124,7 @@ fn recheck_other(
     Ok((stat.kind, stat.device) == (entry.kind, entry.device) && is_same_link)
 }
 
-/// Makes the next read come from the disk. Only advice: where it is not taken, the read comes from
-/// memory.
+/// Drops cached pages, so that the next read comes from the disk. It is only advice to the kernel.
 fn forget_cached(file: &File, offset: u64, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
         let _ = fadvise(file, offset, Some(len), Advice::DontNeed);

@@ -1,4 +1,4 @@
-//! What is restored: everything, the content of one folder, or one file.
+//! The restored part of a snapshot: everything, the content of one directory, or one file.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,11 +15,12 @@ use crate::restore::plan::walk::SnapshotWalk;
 
 /// The part of a snapshot that is restored.
 pub struct RestoreSource {
-    /// Path of the folder whose content goes into the target, without a trailing slash; empty for
-    /// `/`.
+    /// Path of the directory whose content is restored into the target, without a trailing slash;
+    /// empty for `/`.
     pub shown: Vec<u8>,
-    /// The folder itself; `None` for `/`, of which snapshots know nothing, and for a single file.
-    pub folder: Option<DirEntry>,
+    /// The entry of that directory; `None` for `/`, whose metadata is not in snapshots, and for a
+    /// single file.
+    pub dir: Option<DirEntry>,
     kind: SourceKind,
     totals: Totals,
     select: Arc<Selector>,
@@ -31,8 +32,8 @@ enum SourceKind {
 }
 
 impl RestoreSource {
-    /// Finds what the options ask for; fails with [`Error::NoSuchPath`] if the snapshot does not
-    /// have it.
+    /// Finds the path that the options name; fails with [`Error::NoSuchPath`] if the snapshot does
+    /// not have it.
     pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
         let steps = options
             .path
@@ -46,7 +47,7 @@ impl RestoreSource {
             let totals = snapshot.stats.totals;
             return Ok(Self {
                 shown: Vec::new(),
-                folder: None,
+                dir: None,
                 kind: SourceKind::Whole(snapshot.root),
                 totals,
                 select,
@@ -59,7 +60,7 @@ impl RestoreSource {
             let totals = found.totals.unwrap_or_default();
             return Ok(Self {
                 shown: path,
-                folder: Some(found),
+                dir: Some(found),
                 kind: SourceKind::Whole(tree),
                 totals,
                 select,
@@ -67,16 +68,17 @@ impl RestoreSource {
         }
         let totals = found.content_totals();
         let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();
-        Ok(Self { shown, folder: None, kind: SourceKind::Single(Box::new(found)), totals, select })
+        Ok(Self { shown, dir: None, kind: SourceKind::Single(Box::new(found)), totals, select })
     }
 
-    /// Names the snapshot and the part of it, for a later run that goes on with it.
+    /// Returns a hash that identifies the snapshot and the part of it, so that a later run can
+    /// continue.
     pub fn work(&self, snapshot: &Snapshot) -> String {
         let hash = blake3::hash(&[snapshot.id.to_hex().as_bytes(), &self.shown].concat());
         hash.to_hex()[..32].to_owned()
     }
 
-    /// Returns what of the target's paths is selected.
+    /// Returns the selection of paths in the target.
     pub fn scope(&self) -> TargetScope {
         TargetScope { select: self.select.clone(), shown: self.shown.clone() }
     }
@@ -90,14 +92,14 @@ impl RestoreSource {
         })
     }
 
-    /// Says which patterns matched nothing.
+    /// Reports patterns that matched nothing.
     pub fn report_unmatched(&self, context: &RestoreContext) {
         for (kind, pattern) in self.select.unmatched() {
             context.monitor.problem(kind, pattern.as_bytes(), "this pattern matched nothing");
         }
     }
 
-    /// Tells the monitor how much there is to do, if that is known.
+    /// Sets the monitor's totals, if no patterns make them unknown.
     pub fn expect_totals(&self, context: &RestoreContext) {
         if context.options.includes.is_empty() && context.options.excludes.is_empty() {
             context.monitor.files_total.store(self.totals.files, Ordering::Relaxed);

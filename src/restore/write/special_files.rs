@@ -1,5 +1,5 @@
-//! Symbolic links, fifos, sockets and device nodes: made or found by name, and from then on changed
-//! by a descriptor only.
+//! Symbolic links, fifos, sockets and device nodes: created or opened by name, then changed only
+//! through a descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,25 +25,25 @@ use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A symbolic link, fifo, socket or device node.
 pub struct SpecialFile {
-    /// The folder it goes into, kept pending until it is done.
+    /// Its directory, which is pending until it is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Target of a symbolic link.
     pub link_target: Vec<u8>,
     /// Numbers of a device node.
     pub device: Option<(u32, u32)>,
-    /// What it gets.
+    /// The metadata that it gets.
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
-    /// What it weighs while it is under way.
+    /// Its memory while it is in progress.
     pub _weight: Option<Arc<Weight>>,
 }
 
-/// Makes a link or special file, or finds the right one; `None` if something else is left alone.
+/// Creates a link or special file, or keeps a right one; `None` if an existing entry is left alone.
 pub fn make_special_file(
     context: &RestoreContext,
     other: &SpecialFile,
@@ -69,7 +69,7 @@ pub fn make_special_file(
     make_anew(context, other, &dir).map(Some)
 }
 
-/// Makes a link or special file where there is nothing.
+/// Creates a link or special file whose name is free.
 pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io::Result<InodeId> {
     match other.kind {
         EntryKind::Symlink => special::make_symlink(dir, &other.name, &other.link_target),
@@ -82,8 +82,8 @@ pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io
     Ok(InodeId::from(&stat))
 }
 
-/// Opens what was just made, to name it: who can change names in the folder may have put something
-/// else into its place.
+/// Opens an entry that was just created; fails if it may have been replaced by another user who can
+/// change names in the directory.
 fn open_new(other: &SpecialFile, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     let fd = special::open_path(dir, &other.name)?;
     let stat = stat_of(&fd)?;
@@ -95,7 +95,7 @@ fn open_new(other: &SpecialFile, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     Ok((fd, stat))
 }
 
-/// Gives an open link or special file, of which `present` is known, its metadata.
+/// Sets the metadata of an open link or special file, which has the metadata `present`.
 fn finish(
     context: &RestoreContext,
     other: &SpecialFile,
@@ -110,8 +110,7 @@ fn finish(
 }
 
 impl SpecialFile {
-    /// Returns whether an open link or special file is what is wanted, and may get this one's
-    /// metadata.
+    /// Returns whether an open link or special file is the same, and may get this one's metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         self.is_same(fd, stat)
             && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
@@ -132,11 +131,11 @@ mod tests {
 
     #[test]
     fn what_took_the_place_of_a_new_link_is_not_changed() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let dir = Dir::open(folder.path()).unwrap();
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let dir = Dir::open(temp.path()).unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", SourceRelation::Below, None)
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
                 .unwrap();
         let other = SpecialFile {
             dir: root,
@@ -148,8 +147,7 @@ mod tests {
             group: None,
             _weight: None,
         };
-        // What happens between making it and opening it: another user puts something else into its
-        // place.
+        // Between creating and opening it, another user replaces it.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("link"), b"precious").unwrap(),
             &|| std::os::unix::fs::symlink("elsewhere", at("link")).unwrap(),
@@ -161,7 +159,7 @@ mod tests {
                 // Only root can play the other user.
                 std::os::unix::fs::symlink("to", at("link")).unwrap();
                 std::os::unix::fs::lchown(at("link"), Some(4321), None).unwrap();
-                std::os::unix::fs::chown(folder.path(), Some(4321), None).unwrap();
+                std::os::unix::fs::chown(temp.path(), Some(4321), None).unwrap();
             },
         ];
         special::make_symlink(&dir, b"link", b"to").unwrap();

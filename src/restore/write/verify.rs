@@ -1,5 +1,4 @@
-//! The second walk of a restore with `verify`: everything that was restored is read from the disk
-//! again.
+//! Verification walk: reads everything that was restored from the disk again.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,17 +16,16 @@ use crate::restore::options::add;
 use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::TargetDir;
 
-/// Pieces, and their bytes, that one worker reads at a time.
+/// Most pieces, and most bytes of them, that one worker reads at a time.
 const PIECES_PER_UNIT: usize = 64;
 const BYTES_PER_UNIT: u64 = 8 << 20;
 
-/// Reads everything from the disk, where all must have arrived before, and compares it with the
-/// snapshot's ids.
+/// Reads everything from the disk and compares it with the snapshot's ids. The file systems must be
+/// synced before.
 ///
-/// What could not be restored, or was left alone, is passed over: it has been reported.
+/// Entries that were reported as not restored, or left alone, are skipped.
 pub fn verify(context: &RestoreContext, walk: SnapshotWalk, root: &Arc<TargetDir>) -> Result<()> {
-    // Everything is gone through once more: the bytes of the second reading count like those of the
-    // first.
+    // The progress counts the bytes of this walk like those of the first one.
     let again = |total: &std::sync::atomic::AtomicU64| {
         add(total, total.load(std::sync::atomic::Ordering::Relaxed))
     };
@@ -57,15 +55,15 @@ impl VerifyWalk<'_> {
                 WalkEvent::Leave => {
                     self.dirs.pop();
                 }
-                // The first walk has reported it.
+                // Reported by the first walk.
                 WalkEvent::Unselected(_) | WalkEvent::Unreadable(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that
-    /// was reported.
+    /// Returns the directory, `None` if it does not exist: nothing in it was selected, or that was
+    /// reported.
     fn enter(&self, name: &[u8]) -> Option<Arc<TargetDir>> {
         let parent = self.dirs.last()?.as_ref()?;
         open_read_only(self.context, parent, name).ok().flatten()
@@ -93,8 +91,7 @@ impl VerifyWalk<'_> {
         }
         let (mut pieces, mut bytes, mut offset) = (Vec::new(), 0, 0);
         for piece in self.context.trees.refs(&content) {
-            // A list that cannot be read has made the restore of this file fail, so that it was
-            // passed over.
+            // If the list cannot be read, the restore of this file failed, and the file is skipped.
             let Ok(piece) = piece else { return };
             pieces.push((offset, piece));
             offset += piece.len();
@@ -113,8 +110,8 @@ impl VerifyWalk<'_> {
     }
 
     fn send(&self, subject: Arc<RecheckedEntry>, pieces: Vec<(u64, crate::format::entry::Ref)>) {
-        // The workers stay until this end of the channel is closed; if they broke, the restore was
-        // stopped.
+        // The workers run until this end of the channel is closed; if they panicked, the restore
+        // was stopped.
         let _ = self.units.send(Unit::Recheck(Recheck { subject, pieces }));
     }
 }

@@ -1,4 +1,5 @@
-//! The thread that walks the snapshot, enters folders, and feeds the workers.
+//! The walking thread: enters directories, deletes extra entries, and dispatches entries to the
+//! workers.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::entries::{EntryJob, Unfilled};
 use super::existing;
 use super::link_group::{EntrySpec, Link, LinkGroup, likeness};
 use super::link_groups::LinkGroups;
-use super::link_outcomes::{MemberRole, join, tell_apart};
+use super::link_outcomes::{MemberRole, join, report_separate};
 use super::workers::{Unit, UnitResult};
 use crate::format::entry::{Content, Entry, EntryKind};
 use crate::os::apply::Metadata;
@@ -27,37 +28,37 @@ use crate::restore::plan::trimmed_dir::TrimmedDir;
 use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::TargetDir;
 
-/// Walks and plans; the workers are at the other end of the channels.
+/// Walks a snapshot and dispatches its entries.
 pub struct Walker<'a> {
     context: &'a RestoreContext<'a>,
     walk: SnapshotWalk,
-    /// What stands before the walk's paths in messages.
+    /// Prefix of the walk's paths in messages.
     shown: Vec<u8>,
     dispatcher: Dispatcher<'a>,
     frames: Vec<DirFrame>,
     groups: LinkGroups,
 }
 
-/// A folder that the walk is in.
+/// A directory that the walk is in.
 struct DirFrame {
     dir: DirState,
-    /// Names that the target has here; only for folders that are selected whole.
+    /// Its names in the target; only if it is selected with everything in it.
     extras: Option<Extras>,
-    /// Length of the folder's path in that of the walk.
+    /// Length of its path within the walk's path.
     path_len: usize,
 }
 
-/// A folder's state in the target.
+/// The state of a directory in the target.
 enum DirState {
-    /// Not needed so far: nothing in it was selected.
+    /// Not entered yet: no entry in it was selected so far.
     Waiting(TrimmedDir),
     Entered(Arc<TargetDir>),
-    /// It cannot be entered, which was reported: what is below it is passed over.
+    /// It cannot be entered, which was reported: everything below it is skipped.
     Blocked,
 }
 
 impl<'a> Walker<'a> {
-    /// Starts at `root`, the target's own folder.
+    /// Starts at `root`, the root of the target.
     pub fn new(
         context: &'a RestoreContext<'a>,
         walk: SnapshotWalk,
@@ -82,15 +83,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Removes what the snapshot does not have from folders that were backed up whole, as far as
-    /// they are selected whole.
+    /// Deletes extra entries of the root, too, if it is selected with everything in it.
     pub fn delete_rest_of_top(&mut self) {
         if self.walk.takes_all() {
             self.frames[0].extras = self.extras_of(&self.frames[0]);
         }
     }
 
-    /// Walks everything and waits until nothing can come back from the workers any more.
+    /// Walks everything, and waits until the workers have answered everything.
     pub fn run(mut self) -> Result<()> {
         while let Some(event) = self.walk.next() {
             self.context.check()?;
@@ -100,7 +100,7 @@ impl<'a> Walker<'a> {
             self.dispatcher.wait_for_room()?;
         }
         if let Some(DirFrame { dir: DirState::Entered(root), .. }) = self.frames.pop() {
-            // A walk to a single entry has no folder's end.
+            // A walk to a single entry has no event for the end of a directory.
             release_dir(self.context, &root);
         }
         self.dispatcher.settle()
@@ -134,7 +134,7 @@ impl<'a> Walker<'a> {
             WalkEvent::Unselected(name) => self.delete_before(&name),
             WalkEvent::Unreadable(error) => {
                 if let Some(frame) = self.frames.last_mut() {
-                    // What is missing here may be in the part that cannot be read.
+                    // The part that cannot be read may contain names that seem to be extra.
                     frame.extras = None;
                 }
                 let path = self.full_path();
@@ -149,8 +149,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None`
-    /// if that is impossible.
+    /// Returns the directory that the walk is in; enters it and its ancestors if that is not done
+    /// yet. `None` if one is blocked.
     fn current_dir(&mut self) -> Option<Arc<TargetDir>> {
         let first_waiting =
             self.frames.iter().rposition(|frame| matches!(frame.dir, DirState::Entered(_)))? + 1;
@@ -173,7 +173,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Enters a folder; attributes that are long are read again when it is finished.
+    /// Enters a directory. Long attributes are read again when it is finished.
     fn enter(&self, parent: &Arc<TargetDir>, trimmed: TrimmedDir) -> Option<Arc<TargetDir>> {
         let context = self.context;
         let name = trimmed.name().to_vec();
@@ -230,8 +230,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is
-    /// another member, which is dealt with.
+    /// Returns the hard-link group if this entry becomes its first member. Fails if the entry needs
+    /// nothing more: it was linked, waits, or was reported.
     fn group_of(
         &mut self,
         dir: &Arc<TargetDir>,
@@ -247,7 +247,7 @@ impl<'a> Walker<'a> {
             && !dir.is_fresh
             && self.exists(dir, name)
         {
-            // What is left alone has another content perhaps: nothing may be linked to it.
+            // An entry that is left alone may have other content: nothing may be linked to it.
             self.context.leave_alone(|| dir.path_of(name));
             release_dir(self.context, dir);
             return Err(());
@@ -271,7 +271,7 @@ impl<'a> Walker<'a> {
             return Err(());
         }
         if group.likeness != likeness(entry, metadata) {
-            tell_apart(self.context, &dir.path_of(name));
+            report_separate(self.context, &dir.path_of(name));
             return Ok(None);
         }
         let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
@@ -347,7 +347,7 @@ impl<'a> Walker<'a> {
                 dir,
                 name,
                 &stat,
-                RemovalHooks { told: &mut |_, _| {}, stays: &stays },
+                RemovalHooks { on_removed: &mut |_, _| {}, stays: &stays },
             )?;
         }
         Ok(())

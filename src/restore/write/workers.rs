@@ -1,5 +1,5 @@
-//! The threads that do the work: units come in through a bounded channel, what must be planned goes
-//! back.
+//! Worker threads: they receive units of work through a bounded channel and send back results that
+//! need planning.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use super::read_back::{Recheck, recheck};
 use super::write_chunks::{Batch, Buffers, write_read};
 use crate::restore::error::{Error, Result};
 
-/// A piece of work.
+/// A unit of work.
 pub enum Unit {
-    /// Entries to look at and, where they need no chunks, to make.
+    /// Entries to inspect and, if they need no chunks, to create.
     Entries(Vec<EntryJob>),
     /// Pieces of an existing file to compare.
     Compare(Comparison),
     /// One read of a batch, by its position in the plan.
     WriteRead(Arc<Batch>, usize),
-    /// Something to read again.
+    /// A part of an entry to verify.
     Recheck(Recheck),
 }
 
-/// What comes back from every [`Unit::Entries`] and [`Unit::Compare`], exactly once.
+/// The result of a [`Unit::Entries`] or [`Unit::Compare`]; each sends exactly one.
 #[derive(Default)]
 pub struct UnitResult {
     /// Files that need chunks.
@@ -33,13 +33,13 @@ pub struct UnitResult {
     pub to_fetch: Vec<ChunkToFetch>,
 }
 
-/// Units on their way to the workers: each keeps its batch, or its entries, in memory.
+/// Most units in the channel: each keeps its batch, or its entries, in memory.
 const UNITS_MAX: usize = 64;
 const UNITS_MAX_LOW: usize = 8;
-/// Most threads where memory is short.
+/// Most threads with `low_memory`.
 const THREADS_MAX_LOW: usize = 2;
 
-/// Runs `plan`, which sends units, beside the worker threads, and returns when all work is done.
+/// Runs `plan`, which sends units, while worker threads run; returns when all work is done.
 pub fn with_workers(
     context: &RestoreContext,
     plan: impl FnOnce(Sender<Unit>, Receiver<UnitResult>) -> Result<()>,
@@ -65,7 +65,7 @@ pub fn with_workers(
     planned.and_then(|()| context.check())
 }
 
-/// Works until the channel closes; when the restore was stopped, units are only taken away.
+/// Works until the channel closes. After the restore was stopped, units are only drained.
 fn work(context: &RestoreContext, units: &Receiver<Unit>, back: &Sender<UnitResult>) {
     let _alarm = Alarm(context);
     let mut buffers = Buffers::default();
@@ -102,7 +102,7 @@ fn work(context: &RestoreContext, units: &Receiver<Unit>, back: &Sender<UnitResu
     }
 }
 
-/// Stops the others if this thread breaks, so that nobody waits for its answer.
+/// Stops the restore if this thread panics, so that no other one waits for its result.
 struct Alarm<'a>(&'a RestoreContext<'a>);
 
 impl Drop for Alarm<'_> {

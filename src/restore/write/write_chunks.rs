@@ -1,5 +1,5 @@
-//! Fetching: one ranged read, its segments decoded once, and each chunk verified and written to
-//! every place that wants it.
+//! Execution of planned reads: one ranged read, each segment decoded once, each chunk verified and
+//! written to all its targets.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::restore::plan::read_plan::{
     BatchLocation, ChunkTarget, FileChunk, PlannedRead, PlannedSegment, ReadPlan,
 };
 
-/// A planned batch with what its numbers stand for.
+/// A planned batch, with the files and packs that its numbers refer to.
 pub struct Batch {
     /// The plan.
     pub plan: ReadPlan,
@@ -37,7 +37,7 @@ impl Batch {
     }
 }
 
-/// Memory that one worker uses again and again.
+/// Buffers that one worker reuses.
 #[derive(Default)]
 pub struct Buffers {
     stored: Part,
@@ -46,7 +46,7 @@ pub struct Buffers {
     pub bytes: Vec<u8>,
 }
 
-/// Does one read of a batch and all that follows from it.
+/// Executes one read of a batch: writes all its chunks, or reports their files.
 pub fn write_read(
     context: &RestoreContext,
     batch: &Batch,
@@ -71,7 +71,7 @@ pub fn write_read(
             }
         }
         Err(error) if segments.len() > 1 && error.is_damage() => {
-            // Part of the range may be there: each segment on its own says which.
+            // A part of the range may be readable: read each segment alone.
             for (position, segment) in segments.iter().enumerate() {
                 let at = read.segments.start + position;
                 let alone = PlannedRead {
@@ -88,7 +88,7 @@ pub fn write_read(
     }
 }
 
-/// Places chunks whose pack is not there: a collector may have moved each to another place.
+/// Writes chunks whose pack is missing: a prune may have moved each of them to another pack.
 fn write_relocated(context: &RestoreContext, batch: &Batch, segments: &[PlannedSegment]) {
     let reader = context.trees.reader();
     for target in segments.iter().flat_map(|segment| &batch.plan.targets[segment.targets.clone()]) {
@@ -108,8 +108,8 @@ fn write_relocated(context: &RestoreContext, batch: &Batch, segments: &[PlannedS
     }
 }
 
-/// Reports every file that wanted something of these segments; stops if it is the repository itself
-/// that failed.
+/// Handles segments that cannot be read: tries other copies of their chunks, or stops the restore
+/// if the error is no damage.
 fn fail_segments(
     context: &RestoreContext,
     batch: &Batch,
@@ -124,8 +124,8 @@ fn fail_segments(
     }
 }
 
-/// Places a piece that is not, or not as it should be, where the index led to; its file fails if no
-/// other place has it.
+/// Writes a chunk that is missing or damaged where the index placed it from another copy; fails its
+/// file if there is none.
 fn write_from_another_copy(
     context: &RestoreContext,
     batch: &Batch,
@@ -172,7 +172,7 @@ fn fetch(
     Ok(())
 }
 
-/// Places the chunks of one segment; returns its memory.
+/// Writes the chunks of one segment; returns its buffer.
 fn write_segment(
     context: &RestoreContext,
     batch: &Batch,
@@ -198,7 +198,7 @@ fn write_segment(
     segment.into_buffer()
 }
 
-/// Verifies one chunk and writes it to every place that wants it.
+/// Verifies one chunk and writes it to all its targets.
 fn write_chunk(
     context: &RestoreContext,
     batch: &Batch,

@@ -1,12 +1,12 @@
-//! What needs `--force`, and what never does.
+//! Plans that need `--force`, and plans that never do.
 
 use super::{DAY, HOUR, START, berlin, policy, series};
 use crate::retention::guard::{Applied, Excess, SeriesHistory, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
 use crate::retention::{DatedSnapshot, plan};
 
-/// How a policy is applied: for so many days, every so many days, with a trash of so many seconds,
-/// and a memory or none.
+/// How a policy is applied: number of days, interval in days, length of the trash window in
+/// seconds, and whether the machine remembers policies.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     days: i64,
@@ -18,7 +18,7 @@ struct Habit {
 /// Applies a policy at the end of days as the program does; returns the first day on which it was
 /// refused.
 ///
-/// Who remembers nothing is asked once, when the policy is new.
+/// Without memory, the user is asked once, when the policy is new.
 fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i64, Excess)> {
     let policy = policy(policy_text);
     let (mut kept, mut gone, mut last, mut gap_s) =
@@ -59,8 +59,8 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
     None
 }
 
-/// Every rule and every two of them, with few and many, on every rhythm, applied every night, week
-/// and month, whatever the trash.
+/// Every rule and every two of them, with few and many snapshots, on every rhythm, applied every
+/// night, week and month, with every trash window.
 #[test]
 fn a_steady_policy_never_needs_force() {
     let hours: Vec<i64> = (0..23).map(|hour| hour * HOUR + 600).collect();
@@ -115,10 +115,10 @@ fn a_new_policy_and_a_flood_are_stopped() {
     for text in ["last 20", "daily 15", "within 20d"] {
         assert_eq!(judged(&days, text, &unknown, now_s), None, "{text}");
     }
-    // Tries within minutes are no schedule.
+    // Attempts within minutes are no schedule.
     let tries = series((0..6).map(|minute| START + minute * 60));
     assert_eq!(judged(&tries, "last 2", &unknown, START + DAY), Some(Excess::Series));
-    // After a policy that kept 30, one that keeps 3.
+    // A policy that keeps 3, after one that kept 30.
     let other = SeriesHistory {
         last: Some(Applied { at_s: START + 29 * DAY, is_same: false }),
         ..SeriesHistory::default()
@@ -140,6 +140,6 @@ fn a_new_policy_and_a_flood_are_stopped() {
         SeriesHistory { last: Some(Applied { at_s, is_same: true }), ..SeriesHistory::default() };
     let flood = Excess::Flood { going: 20, of: 30, came: 20 };
     assert_eq!(judged(&flooded, "last 30", &same, at_s + DAY), Some(flood));
-    // Rules that reach back lose nothing by it, and may clear it away.
+    // Rules that reach far back lose nothing by it, and may remove the flood.
     assert_eq!(judged(&flooded, "daily 30", &same, at_s + DAY), None);
 }

@@ -125,7 +125,7 @@ fn assert_honest_and_healed(what: &str, patient: &Patient, after: &CheckReport) 
     {
         let named = after.affected.items.iter().filter(|affected| affected.snapshot == snapshot.id);
         let named: BTreeSet<(&[u8], bool)> =
-            named.map(|affected| (&affected.path[..], affected.is_folder)).collect();
+            named.map(|affected| (&affected.path[..], affected.is_dir)).collect();
         for (path, hash) in sound {
             let shown = String::from_utf8_lossy(path);
             match left.get(path) {
@@ -247,7 +247,7 @@ fn missing_cut_and_flipped_packs_lose_no_more_than_they_must() {
                         .affected
                         .items
                         .iter()
-                        .map(|a| (a.snapshot, a.path.clone(), a.is_folder))
+                        .map(|a| (a.snapshot, a.path.clone(), a.is_dir))
                         .collect::<BTreeSet<_>>()
                 };
                 assert_eq!(
