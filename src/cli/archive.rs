@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::views::{ProblemView, RequestsView};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
-use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
+use crate::restore::archive::{self, ArchiveFormat, ArchiveOutput, ArchiveReport};
 use crate::restore::{self, RestoreOptions};
 use crate::text;
 use crate::ui::output::Output;
@@ -115,7 +115,7 @@ pub fn run(
                 repository,
                 snapshot,
                 options,
-                Archive { format: wanted.format, out },
+                ArchiveOutput { format: wanted.format, out },
                 monitor,
             )
         })

@@ -95,7 +95,7 @@ impl AffectedView {
             snapshot: affected.snapshot.to_hex(),
             path: lossy(&affected.path),
             path_hex: exact(&affected.path),
-            is_folder: affected.is_folder,
+            is_folder: affected.is_dir,
         }
     }
 }
@@ -234,7 +234,7 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     for affected in &report.affected.items {
         let what =
-            if affected.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+            if affected.is_dir { " (folder: not all of what is in it can be had)" } else { "" };
         writeln!(out, "  {}:{}{what}", affected.snapshot.short(), text::printable(&affected.path))?;
     }
     let hidden = report.affected.count - report.affected.items.len() as u64;

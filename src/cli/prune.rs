@@ -217,7 +217,7 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
 fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
     let ids = |ids: &[crate::id::SnapshotId]| ids.iter().map(|id| id.to_hex()).collect();
     let waiting = report.waiting.iter();
-    let plan = &report.plan;
+    let plan = &report.remaining;
     PruneView {
         dry_run,
         removed_packs: report.removed_packs,
@@ -260,7 +260,7 @@ fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> Pru
 
 /// Says what a dry run would do.
 fn planned(report: &PruneReport) -> Vec<String> {
-    let plan = &report.plan;
+    let plan = &report.remaining;
     let mut lines = vec![
         "would remove".to_owned(),
         format!(
@@ -332,7 +332,7 @@ fn done(report: &PruneReport, began: Instant) -> Vec<String> {
 
 /// Says what stays for now, and until when.
 fn later(report: &PruneReport) -> Vec<String> {
-    let plan = &report.plan;
+    let plan = &report.remaining;
     let mut lines = Vec::new();
     if let Some(until) = report.waiting.iter().map(|(_, until)| *until).min() {
         let count = text::counted(report.waiting.len() as u64, "snapshot");

@@ -1,5 +1,5 @@
-//! Which policy was applied to a series before: what this machine remembers, and what the
-//! tombstones say; the later of both counts.
+//! Evidence of earlier policies: when which policy was applied to a series, by this machine's notes
+//! and by tombstones. The later of both counts.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -14,25 +14,25 @@ use crate::repo::Repository;
 use crate::repo::open::witness::PolicyNote;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::trash::{self, Forgotten};
-use crate::retention::guard::{Applied, Excess, History, excess};
+use crate::retention::guard::{Applied, Excess, SeriesHistory, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
-use crate::retention::{Item, Policy, plan};
+use crate::retention::{DatedSnapshot, Policy, plan};
 
-/// How many tombstones without a snapshot are read at most.
+/// Most tombstones without a snapshot that are read.
 const REMOVED_READ_MAX: usize = 1_000;
 
-/// What is known of policies that were applied before.
+/// Evidence of policies that were applied before.
 pub struct Evidence<'a> {
     repository: &'a Repository,
     listing: &'a Listing,
     zone: &'a TimeZone,
     now_s: i64,
-    /// Tombstones whose snapshots are gone, read when they are asked for.
+    /// Tombstones whose snapshots are gone, read on demand.
     removed: OnceCell<Vec<Tombstone>>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Asks nothing of the store yet.
+    /// Reads nothing from the store yet.
     pub fn new(
         repository: &'a Repository,
         listing: &'a Listing,
@@ -42,26 +42,29 @@ impl<'a> Evidence<'a> {
         Self { repository, listing, zone, now_s, removed: OnceCell::new() }
     }
 
-    /// Returns what speaks against a group's plan.
+    /// Returns why a group's plan is excessive, if it is.
     pub fn excess_of(&self, group: &Group) -> Option<Excess> {
         let policy = group.policy.as_ref()?;
-        let judge = |history: &History| excess(&group.items, &group.decisions, history, self.now_s);
+        let judge =
+            |history: &SeriesHistory| excess(&group.items, &group.decisions, history, self.now_s);
         let history = self.history_of(group);
         let found = judge(&history)?;
         match history.last.map_or_else(|| self.applied_before(group, policy), |_| None) {
             Some(at_s) => {
-                judge(&History { last: Some(Applied { at_s, is_same: true }), ..history })
+                judge(&SeriesHistory { last: Some(Applied { at_s, is_same: true }), ..history })
             }
             None => Some(found),
         }
     }
 
-    /// Remembers which policies were applied now. What is lost of it costs at most one question.
+    /// Notes the policies that were applied now. A lost note costs at most one question to the
+    /// user.
     pub fn note_applied(&self, plan: &ForgetPlan) {
         let noted = plan.accepted().filter(|group| group.policy.is_some()).map(|group| {
             let mut moments = self.forgotten_of(group);
-            moments
-                .extend(group.items.iter().filter(|item| item.doubt.is_none()).map(Item::moment));
+            moments.extend(
+                group.items.iter().filter(|item| item.doubt.is_none()).map(DatedSnapshot::moment),
+            );
             let (series, reason) =
                 (series_name(&group.key, &group.scope), hash_of(&group.reason()));
             PolicyNote { series, at_s: self.now_s, reason, gap_s: usual_gap_s(&moments) }
@@ -69,9 +72,9 @@ impl<'a> Evidence<'a> {
         self.repository.witness().note_policies(noted.collect());
     }
 
-    /// Returns what is known of a group's past: what was done to it by its own filter and grouping,
-    /// or else by any others.
-    fn history_of(&self, group: &Group) -> History {
+    /// Returns the history of a group: policies with the same filter and grouping, or else with any
+    /// others.
+    fn history_of(&self, group: &Group) -> SeriesHistory {
         let own = group.reason();
         let noted = self.repository.witness().policy_note(&series_name(&group.key, &group.scope));
         let gap_s = noted.as_ref().and_then(|noted| noted.gap_s);
@@ -90,10 +93,10 @@ impl<'a> Evidence<'a> {
         let others_s =
             others.into_iter().map(|one| one.forgotten.seconds).chain(self.noted_of_others(group));
         let last = last.or_else(|| others_s.max().map(|at_s| Applied { at_s, is_same: false }));
-        History { last, forgotten: self.forgotten_of(group), gap_s }
+        SeriesHistory { last, forgotten: self.forgotten_of(group), gap_s }
     }
 
-    /// Returns the snapshots in the trash that belonged to a group.
+    /// Returns the snapshots of a group that are in the trash.
     fn in_trash(&self, group: &Group) -> impl Iterator<Item = (&'a Forgotten, &'a Snapshot)> {
         let good = self
             .listing
@@ -120,8 +123,8 @@ impl<'a> Evidence<'a> {
         in_trash.collect()
     }
 
-    /// Returns when policies were applied to what is in a group by its host, app and paths, as is
-    /// usual.
+    /// Returns when policies were applied to snapshots of a group by the usual grouping (host, app
+    /// and paths).
     fn noted_of_others(&self, group: &Group) -> Vec<i64> {
         if group.scope.is_usual() {
             return Vec::new();
@@ -136,11 +139,11 @@ impl<'a> Evidence<'a> {
         keys.iter().filter_map(noted).map(|noted| noted.at_s).collect()
     }
 
-    /// Returns when the policy was applied last, as tombstones say whose snapshots are gone, if the
-    /// group looks as it would look then.
+    /// Returns when the policy was last applied, by tombstones whose snapshots are gone, if the
+    /// group looks as if it had been applied to it.
     ///
-    /// They do not tell to which series. But where a policy takes none of those that were there
-    /// then, it is as if it had been applied.
+    /// Such a tombstone does not name its series. But if the policy would remove none of the
+    /// snapshots that existed then, it counts as applied.
     fn applied_before(&self, group: &Group, policy: &Policy) -> Option<i64> {
         let own = group.reason();
         let ours =
@@ -149,11 +152,11 @@ impl<'a> Evidence<'a> {
             .max_by_key(|one| (one.forgotten, one.reason != own))
             .filter(|one| one.reason == own)?;
         let at_s = last.forgotten.seconds;
-        let old: Vec<Item> =
+        let old: Vec<DatedSnapshot> =
             group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
         let going =
             plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();
-        // A backup that ran meanwhile was begun before and stored after it.
+        // One may go: a backup that ran meanwhile began before that time and was stored after it.
         (!old.is_empty() && going <= 1).then_some(at_s)
     }
 
@@ -165,14 +168,14 @@ impl<'a> Evidence<'a> {
                 trash::load_cached(self.repository, id)
                     .map_or_else(|| trash::load(self.repository, id), Ok)
             };
-            // What cannot be read says nothing, and then the user is asked.
+            // A tombstone that cannot be read is no evidence; then the user is asked.
             let loaded = self.repository.for_each(&ids, load).unwrap_or_default();
             loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()
         })
     }
 }
 
-/// Returns a name for a series, by what makes it one.
+/// Returns a name for a series: the hash of its key and scope.
 fn series_name(key: &GroupKey, scope: &Scope) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut part = |kind: u8, bytes: &[u8]| {

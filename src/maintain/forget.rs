@@ -1,7 +1,7 @@
-//! Forgetting: which snapshots go, why, whether that is too many at once, and then doing it.
+//! Forgetting of snapshots: the plan, its refusal if too many would go at once, and its execution.
 //!
-//! The plan is a value: it is shown, refused, or applied. Nothing is removed here; a forgotten
-//! snapshot lies in the trash.
+//! The plan is a value: it is shown, refused, or applied. Nothing is removed here: a forgotten
+//! snapshot goes to the trash.
 
 use std::collections::BTreeMap;
 
@@ -14,52 +14,52 @@ use crate::repo::snapshots::trash::{self, ForgetNote};
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::{Error, Repository, Result};
 use crate::retention::guard::Excess;
-use crate::retention::trust::{Claim, Verdict, judge};
-use crate::retention::{Decision, Doubt, Item, Keep, Policy, plan};
+use crate::retention::trust::{DateClaim, DateVerdict, judge};
+use crate::retention::{DatedSnapshot, Decision, Doubt, Keep, Policy, plan};
 
 pub use super::scope::{Filter, GroupBy, GroupKey, Scope};
 
-/// How the reason of a tombstone begins whose snapshot was named.
+/// Beginning of the reason in a tombstone whose snapshot was named by the user.
 const NAMED: &str = "named";
-/// How the reason of a tombstone begins whose snapshot a repair replaced.
+/// Beginning of the reason in a tombstone whose snapshot a repair replaced.
 pub const REPAIRED: &str = "a repair";
 
-/// Returns whether a policy gave the reason of a tombstone.
+/// Returns whether the reason in a tombstone is a policy.
 pub fn is_by_policy(reason: &str) -> bool {
     !reason.starts_with(NAMED) && !reason.starts_with(REPAIRED)
 }
 
-/// A series of snapshots and what becomes of them.
+/// A series of snapshots, and the decisions about them.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// What they have in common.
+    /// The properties that they have in common.
     pub key: GroupKey,
-    /// Which snapshots were looked at, and what makes a series of them.
+    /// The filter and grouping that made the series.
     pub scope: Scope,
     /// The policy that decides; `None` where snapshots were named.
     pub policy: Option<Policy>,
     /// The snapshots, oldest first.
     pub snapshots: Vec<Snapshot>,
-    /// What the policy knows of them, in the same order.
-    pub items: Vec<Item>,
-    /// What becomes of them, in the same order.
+    /// Their facts for the policy, in the same order.
+    pub items: Vec<DatedSnapshot>,
+    /// The decisions about them, in the same order.
     pub decisions: Vec<Decision>,
-    /// Why nothing of it is carried out.
+    /// Why the plan for it is refused.
     pub refused: Option<Refusal>,
 }
 
 impl Group {
-    /// Returns whether a snapshot belongs to it, or did before it was forgotten.
+    /// Returns whether a snapshot belongs to this series, forgotten or not.
     pub fn holds(&self, snapshot: &Snapshot) -> bool {
         self.scope.filter.fits(snapshot) && GroupKey::of(snapshot, self.scope.by) == self.key
     }
 
-    /// Returns why snapshots of it are forgotten, as their tombstones say it.
+    /// Returns the reason for the tombstones of its snapshots.
     pub fn reason(&self) -> String {
         self.policy.as_ref().map_or_else(|| NAMED.to_owned(), |policy| self.scope.reason(policy))
     }
 
-    /// Returns the snapshots that go, oldest first, whether that is refused or not.
+    /// Returns the snapshots that are to be forgotten, oldest first, even if that is refused.
     pub fn going(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots
             .iter()
@@ -69,51 +69,51 @@ impl Group {
     }
 }
 
-/// Why the plan for a group is not carried out without being forced.
+/// Reason for which the plan for a group is not carried out unless it is forced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// More than half of a group would go.
     MoreThanHalf {
-        /// How many would go.
+        /// Snapshots that would go.
         going: usize,
-        /// Of how many.
+        /// Snapshots that count.
         of: usize,
     },
-    /// More than half of what another policy kept would go.
+    /// More than half of the snapshots that another policy kept would go.
     OtherPolicy {
-        /// How many would go.
+        /// Snapshots that would go.
         going: usize,
-        /// Of how many.
+        /// Snapshots that count.
         of: usize,
     },
-    /// Many came at once, and more than half of what was kept so far would go for them.
+    /// Many snapshots came at once, and would displace more than half of the ones kept so far.
     Flood {
-        /// How many would go.
+        /// Snapshots that would go.
         going: usize,
-        /// Of how many.
+        /// Snapshots that count.
         of: usize,
-        /// How many came.
+        /// Snapshots that came.
         came: usize,
     },
-    /// The newest of a group would go, or its only one.
+    /// The newest snapshot of a group would go, or its only one.
     Newest,
 }
 
-/// What is to be done.
+/// The plan of a `forget`.
 #[derive(Clone, Debug, Default)]
 pub struct ForgetPlan {
-    /// All groups that were looked at.
+    /// All groups within the scope.
     pub groups: Vec<Group>,
-    /// Snapshots that were named and cannot be read; they go, unless that is refused.
+    /// Named snapshots that cannot be read; they go, unless that is refused.
     pub unreadable: Vec<SnapshotId>,
-    /// Whether nobody is to forget what nobody can read.
+    /// Whether forgetting the unreadable ones is refused.
     pub unreadable_refused: bool,
-    /// Snapshots that were named and are protected; they stay.
+    /// Named snapshots that are protected; they stay.
     pub protected: Vec<SnapshotId>,
 }
 
 impl ForgetPlan {
-    /// Returns how many snapshots stay and go; what is refused stays.
+    /// Returns how many snapshots stay and how many go; those of refused groups stay.
     pub fn counts(&self) -> (usize, usize) {
         let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
         let going = self.accepted().flat_map(Group::going).count();
@@ -121,17 +121,17 @@ impl ForgetPlan {
         (all - going, going + unreadable)
     }
 
-    /// Returns the same, as if nothing was refused.
+    /// Returns the same counts, as if nothing was refused.
     pub fn counts_with_refused(&self) -> (usize, usize) {
         let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
         let going = self.groups.iter().flat_map(Group::going).count();
         (all - going, going + self.unreadable.len())
     }
 
-    /// Refuses what nobody can have meant, group by group: one that is refused does not stop the
+    /// Refuses plans that are probably a mistake, group by group: a refused group does not stop the
     /// others.
     ///
-    /// `excess` says of a group with a policy what is too much.
+    /// `excess` returns why the plan of a group with a policy is excessive.
     pub fn refuse(&mut self, excess: impl Fn(&Group) -> Option<Excess>) {
         self.unreadable_refused = !self.unreadable.is_empty();
         for group in &mut self.groups {
@@ -139,7 +139,7 @@ impl ForgetPlan {
         }
     }
 
-    /// Returns the groups of which nothing is refused.
+    /// Returns the groups that are not refused.
     pub fn accepted(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(|group| group.refused.is_none())
     }
@@ -157,13 +157,13 @@ fn refusal_of(group: &Group, excess: impl Fn(&Group) -> Option<Excess>) -> Optio
     if going * 2 > of {
         return Some(Refusal::MoreThanHalf { going, of });
     }
-    // Snapshots with dates in doubt do not make up for the newest that is sure.
+    // A snapshot with a doubtful date does not count as the newest.
     let sure = group.items.iter().zip(&group.decisions).filter(|(item, _)| item.doubt.is_none());
     let (_, newest) = sure.max_by_key(|(item, _)| (item.time_s, item.sequence))?;
     (!newest.is_kept()).then_some(Refusal::Newest)
 }
 
-/// Plans what a policy does to the snapshots that it looks at.
+/// Plans the application of a policy to the snapshots in its scope.
 pub fn plan_policy(
     listing: &Listing,
     scope: &Scope,
@@ -179,10 +179,10 @@ pub fn plan_policy(
     ForgetPlan { groups, ..ForgetPlan::default() }
 }
 
-/// Plans to forget named snapshots; only the groups that they belong to are in the plan. Those that
-/// are damaged belong to none.
+/// Plans to forget named snapshots. The plan contains only their groups; damaged snapshots belong
+/// to no group.
 ///
-/// Those that are protected stay, and are told apart.
+/// Protected snapshots stay, and are listed separately.
 pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> ForgetPlan {
     let (protected, named): (Vec<_>, Vec<_>) =
         named.iter().partition(|id| listing.protected.contains(id));
@@ -208,11 +208,11 @@ pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i
 }
 
 fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
-    // Dates are judged among all snapshots, so that no filter hides a witness.
+    // Dates are judged among all snapshots, so that a filter hides no evidence.
     let good: Vec<&Snapshot> =
         listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
-    let claims: Vec<Claim> =
+    let claims: Vec<DateClaim> =
         good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
     let judged = good.iter().zip(judge(&claims, now_s)).zip(&claims);
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
@@ -230,8 +230,8 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
             decisions: Vec::new(),
             refused: None,
         });
-        group.items.push(Item {
-            time_s: if let Verdict::Sure(time_s) = verdict {
+        group.items.push(DatedSnapshot {
+            time_s: if let DateVerdict::Sure(time_s) = verdict {
                 time_s
             } else {
                 snapshot.started.seconds
@@ -247,12 +247,12 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
     groups.into_values().collect()
 }
 
-/// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec:
-/// `format-spec/08-snapshots.md`, section 7.
-fn verdict_on(snapshot: &Snapshot, verdict: Verdict) -> Verdict {
+/// Trusts the date of a snapshot that a repair made: it is as old as the one that it replaces,
+/// though it was stored later. Spec: `format-spec/08-snapshots.md`, section 7.
+fn verdict_on(snapshot: &Snapshot, verdict: DateVerdict) -> DateVerdict {
     match verdict {
-        Verdict::Doubtful(Doubt::Ahead) => verdict,
-        _ if snapshot.instead_of().is_some() => Verdict::Sure(snapshot.started.seconds),
+        DateVerdict::Doubtful(Doubt::Ahead) => verdict,
+        _ if snapshot.instead_of().is_some() => DateVerdict::Sure(snapshot.started.seconds),
         _ => verdict,
     }
 }
@@ -261,9 +261,9 @@ fn claim_of(
     listing: &Listing,
     snapshot: &Snapshot,
     series: &mut BTreeMap<GroupKey, usize>,
-) -> Claim {
+) -> DateClaim {
     let next = series.len();
-    Claim {
+    DateClaim {
         series: *series.entry(GroupKey::of(snapshot, GroupBy::DEFAULT)).or_insert(next),
         time_s: snapshot.started.seconds,
         ended_s: snapshot.ended.seconds.max(snapshot.started.seconds),
@@ -274,11 +274,11 @@ fn claim_of(
     }
 }
 
-/// Carries a plan out but for what is refused: puts all that goes into the trash, the oldest of
-/// each group first, and returns their ids.
+/// Carries out a plan without its refused groups: moves snapshots to the trash, the oldest of each
+/// group first, and returns their ids.
 ///
-/// A snapshot that another process forgot meanwhile is left as it is. Whatever was done before a
-/// failure stays done.
+/// A snapshot that another process forgot meanwhile is left as it is. Steps before a failure are
+/// not undone.
 pub fn apply(
     repository: &Repository,
     plan: &ForgetPlan,

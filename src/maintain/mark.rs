@@ -1,4 +1,5 @@
-//! Marking what roots reach, and which packs must therefore stay.
+//! Mark phase: marks every index record that roots reach, and spares the condemned packs that are
+//! needed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -12,45 +13,44 @@ use crate::repo::read::reachable::{MarkBits, Visitor, Walkers, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 
-/// Marking by one index.
+/// The marking of one index.
 pub struct Marking<'a> {
-    /// Reads trees; its index avoids the packs that are condemned.
+    /// Reads trees; its index avoids the condemned packs.
     pub reader: &'a Arc<Reader>,
-    /// Those of the records of its index.
+    /// The marks, one for each record of its index.
     pub marks: &'a MarkBits,
     /// Threads to walk with.
     pub pool: &'a rayon::ThreadPool,
-    /// Is told of progress, and asked whether to stop.
+    /// Receives progress, and says when to stop.
     pub monitor: &'a Monitor,
 }
 
 impl Marking<'_> {
-    /// Marks every record by which a chunk of these snapshots is found.
+    /// MarkBits every record that locates a chunk of these snapshots.
     ///
-    /// `condemned` packs are left out where there is another place; those that are needed are
-    /// removed from the set. Fails if a chunk is nowhere: then the repository is damaged, and
-    /// nothing may be removed.
+    /// A `condemned` pack that is the only place of a chunk is removed from the set. Fails if a
+    /// chunk is missing: then the repository is damaged, and nothing may be removed.
     pub fn mark(&self, snapshots: &[Snapshot], condemned: &mut HashSet<ObjectId>) -> Result<()> {
         self.walk(snapshots, condemned)?.map_or(Ok(()), Err)
     }
 
-    /// Marks what is there of snapshots that need not be whole, and passes over what they lack.
+    /// MarkBits the chunks that exist of snapshots that need not be complete.
     ///
-    /// Fails at what is worse than `passed_over`. A caller that removes something by the marks
-    /// passes over what is lost only: what a disk cannot read it may give again.
+    /// Fails at an error that is worse than `passed_over`. A caller that removes objects by these
+    /// marks may pass over lost chunks only: an unreadable chunk may become readable again.
     pub fn mark_what_is_there(
         &self,
         snapshots: &[Snapshot],
         condemned: &mut HashSet<ObjectId>,
-        passed_over: Trouble,
+        passed_over: MarkFailure,
     ) -> Result<()> {
         match self.walk(snapshots, condemned)? {
-            Some(error) if trouble(&error) > passed_over => Err(error),
+            Some(error) if kind_of(&error) > passed_over => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Returns the worst thing that went wrong with a chunk.
+    /// Returns the worst error with a chunk.
     fn walk(
         &self,
         snapshots: &[Snapshot],
@@ -71,22 +71,22 @@ impl Marking<'_> {
     }
 }
 
-/// What an error says of what was looked for, the worst last.
+/// Kinds of errors with a chunk, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
-    /// It is lost.
+pub enum MarkFailure {
+    /// The chunk is lost.
     Lost,
-    /// It is there, and cannot be read.
+    /// The chunk exists, and cannot be read.
     Unreadable,
-    /// Nothing: a copy of the index went bad here, or the store could not be asked.
+    /// The chunk's state is unknown: the local copy of the index is bad, or the store failed.
     Other,
 }
 
-fn trouble(error: &Error) -> Trouble {
+fn kind_of(error: &Error) -> MarkFailure {
     match error {
-        error if error.is_unreadable() => Trouble::Unreadable,
-        error if error.is_damage() && !error.is_of_index() => Trouble::Lost,
-        _ => Trouble::Other,
+        error if error.is_unreadable() => MarkFailure::Unreadable,
+        error if error.is_damage() && !error.is_of_index() => MarkFailure::Lost,
+        _ => MarkFailure::Other,
     }
 }
 
@@ -97,7 +97,7 @@ struct Marker<'a> {
 }
 
 impl Marker<'_> {
-    /// Spares the first condemned pack that has a chunk; returns false if none has it.
+    /// Spares the first condemned pack that has a chunk; returns false if there is none.
     fn spare(&self, id: &ChunkId) -> Result<bool> {
         let mut condemned = lock(&self.condemned);
         for place in self.reader.index().places(id)? {
@@ -111,8 +111,8 @@ impl Marker<'_> {
 
     fn fail(&self, error: Error) {
         let mut failure = lock(&self.failure);
-        // What is lost may be passed over; what could not be read just now may not.
-        if failure.as_ref().is_none_or(|known| trouble(known) < trouble(&error)) {
+        // The worst one decides: a lost chunk may be passed over, an unreadable one may not.
+        if failure.as_ref().is_none_or(|known| kind_of(known) < kind_of(&error)) {
             *failure = Some(error);
         }
     }
@@ -129,8 +129,8 @@ impl Visitor for Marker<'_> {
         if place.is_trusted {
             return true;
         }
-        // Nowhere that may be relied on: a condemned pack that has it is spared. Another place may
-        // be in a pack that is gone.
+        // No trusted place: spare a condemned pack that has the chunk. Any other place may be in a
+        // pack that is gone.
         match self.spare(id) {
             Err(error) => self.fail(error),
             Ok(true) => {}

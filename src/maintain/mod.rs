@@ -1,4 +1,4 @@
-//! Looking after a repository: is it whole, and what does it hold.
+//! Maintenance of a repository: check, repair, forget, prune and statistics.
 
 pub mod check;
 pub mod evidence;

@@ -1,21 +1,21 @@
-//! Which snapshots a policy looks at, and what makes a series of them.
+//! Scope of a policy: the filter of snapshots, and their grouping into series.
 
 use crate::format::snapshot::Snapshot;
 use crate::retention::Policy;
 
-/// Which snapshots a policy looks at; the others are not touched and not counted.
+/// Filter of snapshots; others are neither changed nor counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those of this app.
+    /// Only snapshots of this app.
     pub app: Option<String>,
-    /// Only those of this host.
+    /// Only snapshots of this host.
     pub host: Option<String>,
-    /// Only those with all of these tags.
+    /// Only snapshots with all of these tags.
     pub tags: Vec<String>,
 }
 
 impl Filter {
-    /// Returns whether the policy looks at a snapshot.
+    /// Returns whether a snapshot passes.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
         self.app.as_ref().is_none_or(|app| snapshot.app == *app)
             && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
@@ -23,16 +23,16 @@ impl Filter {
     }
 }
 
-/// What snapshots of one series have in common.
+/// The properties by which snapshots are grouped into series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupBy {
-    /// The host.
+    /// The host's name.
     pub host: bool,
-    /// The app.
+    /// The app's name.
     pub app: bool,
-    /// The paths.
+    /// The source paths.
     pub paths: bool,
-    /// The tags.
+    /// All tags.
     pub tags: bool,
 }
 
@@ -41,16 +41,16 @@ impl GroupBy {
     pub const DEFAULT: Self = Self { host: true, app: true, paths: true, tags: false };
 }
 
-/// What the snapshots of a group have in common; `None` where they may differ.
+/// The common properties of a group; `None` for those that may differ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupKey {
-    /// The host.
+    /// The host's name.
     pub host: Option<String>,
     /// The app, empty for none.
     pub app: Option<String>,
-    /// The paths.
+    /// The source paths.
     pub paths: Option<Vec<Vec<u8>>>,
-    /// The tags.
+    /// All tags.
     pub tags: Option<Vec<String>>,
 }
 
@@ -66,16 +66,16 @@ impl GroupKey {
     }
 }
 
-/// Which snapshots a policy looks at, and what makes a series of them.
+/// The filter and grouping of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Which snapshots it looks at.
+    /// The filter.
     pub filter: Filter,
-    /// What those of a series have in common.
+    /// The grouping.
     pub by: GroupBy,
 }
 
-/// Stands between a policy and its scope in the reason of a tombstone.
+/// Separates policy and scope in the reason of a tombstone.
 const BETWEEN: &str = "; ";
 
 impl Scope {
@@ -83,8 +83,7 @@ impl Scope {
     pub const USUAL: Self =
         Self { filter: Filter { app: None, host: None, tags: Vec::new() }, by: GroupBy::DEFAULT };
 
-    /// Returns why a policy forgets snapshots, as tombstones say it: the policy, and its scope
-    /// unless that is the usual one.
+    /// Returns the reason for tombstones: the policy, and the scope unless it is the usual one.
     pub fn reason(&self, policy: &Policy) -> String {
         [policy.to_string()].into_iter().chain(self.words()).collect::<Vec<_>>().join(BETWEEN)
     }
@@ -95,13 +94,13 @@ impl Scope {
         scope == self.words().join(BETWEEN)
     }
 
-    /// Returns whether it is what no option asks for.
+    /// Returns whether this is the scope without any options.
     pub fn is_usual(&self) -> bool {
         self.words().is_empty()
     }
 
-    /// Returns what makes it another one than the usual. What is the same in all of a series need
-    /// not be said of it.
+    /// Returns how it differs from the usual scope. A filter by a property that is also grouped by
+    /// is left out, because the series implies it.
     pub fn words(&self) -> Vec<String> {
         let mut tags: Vec<&String> = self.filter.tags.iter().filter(|_| !self.by.tags).collect();
         tags.sort();

@@ -1,4 +1,4 @@
-//! How much a repository holds, and how much deduplication and compression saved.
+//! Statistics of a repository: sizes, and savings by deduplication and compression.
 //!
 //! Reads the index and the trees, never file content.
 
@@ -16,38 +16,38 @@ use crate::repo::read::reachable::{Visitor, visit_reachable};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::lock;
 
-/// What one snapshot holds.
+/// Figures of one snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotFigures {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Chunks of file content that it refers to, each once.
+    /// Distinct chunks of file content that it refers to.
     pub chunks: u64,
-    /// Their bytes before compression, and those of [`Self::inline_bytes`]: what is left of
-    /// `snapshot.stats.totals.bytes` without repetitions and holes.
+    /// Their bytes before compression, plus [`Self::inline_bytes`]: `snapshot.stats.totals.bytes`
+    /// without repetitions and holes.
     pub unique_bytes: u64,
-    /// Bytes of small files that stand in nodes of trees, each node once.
+    /// Bytes of small files that are stored in distinct nodes of trees.
     pub inline_bytes: u64,
 }
 
-/// What the whole repository holds.
+/// Figures of the whole repository.
 #[derive(Clone, Debug)]
 pub struct RepositoryFigures {
     /// Snapshots.
     pub snapshots: u64,
-    /// Snapshots in the trash, which still need room.
+    /// Snapshots in the trash, which still take space.
     pub forgotten: u64,
-    /// Sums over all snapshots, as if each was a full copy.
+    /// Sums over all snapshots, as if each were a full copy.
     pub totals: Totals,
-    /// Chunks that the index names, nodes of trees included.
+    /// Chunks in the index, including nodes of trees.
     pub chunks_indexed: u64,
-    /// Chunks of file content that snapshots refer to, each once.
+    /// Distinct chunks of file content that snapshots refer to.
     pub chunks: u64,
-    /// Their bytes before compression, and those of [`Self::inline_bytes`].
+    /// Their bytes before compression, plus [`Self::inline_bytes`].
     pub unique_bytes: u64,
-    /// Bytes of small files that stand in nodes of trees, each node once.
+    /// Bytes of small files that are stored in distinct nodes of trees.
     pub inline_bytes: u64,
-    /// Nodes of trees and chunk lists that snapshots refer to, each once.
+    /// Distinct nodes of trees and chunk lists that snapshots refer to.
     pub nodes: u64,
     /// Objects and bytes in the store, by class.
     pub usage: Vec<ClassUsage>,
@@ -60,25 +60,25 @@ impl RepositoryFigures {
     }
 
     /// Returns the bytes of one class of objects.
-    pub fn stored_bytes_of(&self, folder: &str) -> u64 {
-        self.usage.iter().filter(|usage| usage.folder == folder).map(|usage| usage.bytes).sum()
+    pub fn stored_bytes_of(&self, class: &str) -> u64 {
+        self.usage.iter().filter(|usage| usage.folder == class).map(|usage| usage.bytes).sum()
     }
 
-    /// Returns how many times larger the snapshots are than what is left without repetitions;
-    /// `None` without content.
+    /// Returns the bytes of all snapshots divided by their unique bytes; `None` without content.
     pub fn dedup_ratio(&self) -> Option<f64> {
         ratio(self.totals.bytes, self.unique_bytes)
     }
 
-    /// Returns how many times larger content is than its stored form, small files that stand in
-    /// trees apart; `None` without content.
+    /// Returns the unique bytes of content divided by their stored bytes, without small files in
+    /// trees; `None` without content.
     ///
-    /// Packs may also hold content that no snapshot refers to any more, so this is a lower bound.
+    /// It is a lower bound, because packs may also hold content that no snapshot refers to any
+    /// more.
     pub fn compression_ratio(&self) -> Option<f64> {
         ratio(self.unique_bytes.saturating_sub(self.inline_bytes), self.stored_bytes_of("data"))
     }
 
-    /// Returns how many times larger the snapshots are than everything stored.
+    /// Returns the bytes of all snapshots divided by all stored bytes.
     pub fn total_ratio(&self) -> Option<f64> {
         ratio(self.totals.bytes, self.stored_bytes())
     }
@@ -88,7 +88,7 @@ fn ratio(before: u64, after: u64) -> Option<f64> {
     (after > 0).then(|| before as f64 / after as f64)
 }
 
-/// Counts what one snapshot holds.
+/// Computes the figures of one snapshot.
 pub fn of_snapshot(
     reader: &Arc<Reader>,
     snapshot: &Snapshot,
@@ -102,8 +102,8 @@ pub fn of_snapshot(
     Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes, inline_bytes })
 }
 
-/// Counts what all snapshots hold together, and what the store holds; `forgotten` is how many
-/// others are in the trash.
+/// Computes the figures of all snapshots and of the store; `forgotten` is the number of snapshots
+/// in the trash.
 pub fn of_repository(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
@@ -156,7 +156,7 @@ fn count(
         snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let mut sums = Sums::default();
     visit_reachable(&Trees::new(reader.clone()), &roots, &sums, &pool, monitor)?;
-    // Figures of a damaged repository would be wrong without saying so.
+    // Fails, because figures of a damaged repository would be silently wrong.
     let damage = sums.damage.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     damage.map_or(Ok(sums), Err)
 }

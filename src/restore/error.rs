@@ -1,4 +1,4 @@
-//! Why a restore stopped.
+//! Errors that stop a restore.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use crate::repo;
 use crate::rules::BadPattern;
 
-/// A restore that could not go on; the cause is in `source()`.
+/// An error that stopped a restore; the cause is in `source()`.
 ///
-/// Single files that could not be restored are problems in the monitor instead, and the restore
-/// goes on.
+/// A single file that cannot be restored is a problem in the monitor instead, and the restore
+/// continues.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The repository cannot be read.
     #[error(transparent)]
     Repository(#[from] repo::Error),
-    /// The snapshot has nothing at the given path.
+    /// The snapshot has no entry at the given path.
     #[error("the snapshot has no {path}")]
     NoSuchPath {
         /// The path, for people.
@@ -29,55 +29,55 @@ pub enum Error {
     Target {
         /// The target.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The target is, or lies in, a folder of the program itself.
+    /// The target is the repository or its cache, or is inside one of them.
     #[error("{path} is in the repository itself or in its cache")]
     OwnTarget {
         /// The target.
         path: PathBuf,
     },
-    /// Nothing more can be written: the disk is full or read-only.
+    /// The file system is full or read-only.
     #[error("cannot write {path}")]
     Write {
         /// Path in the snapshot, for people.
         path: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// What was written did not all reach the disk.
+    /// Some written data did not reach the disk.
     #[error("not everything that was restored to {path} reached the disk")]
     Sync {
         /// The target.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Nothing more can be written to an archive.
+    /// The archive cannot be written.
     #[error("cannot write the archive")]
     Archive {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A long file turned out to be damaged when its beginning was in the archive, so the archive
-    /// ends there.
+    /// A long file is damaged, which was found after its beginning was written. The archive ends
+    /// there.
     #[error("{path} is damaged, and its beginning is in the archive already")]
     Torn {
         /// Path in the snapshot, for people.
         path: String,
-        /// What is wrong.
+        /// The damage.
         #[source]
         source: repo::Error,
     },
     /// Threads could not be started.
     #[error("cannot run threads")]
     Threads(#[source] io::Error),
-    /// The operation was asked to stop.
+    /// The operation was cancelled.
     #[error("interrupted")]
     Cancelled,
 }
@@ -85,7 +85,8 @@ pub enum Error {
 /// The result of a restore.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Says what it means that a name is there where nothing was.
+/// Explains `AlreadyExists` for a name that did not exist before: the file system takes it for
+/// another name, or another process made it.
 pub fn same_name(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return io::Error::other(

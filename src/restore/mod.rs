@@ -1,41 +1,42 @@
-//! Restoring: trees are walked, pieces planned per pack, fetched in parallel, verified, placed, and
-//! metadata set bottom-up.
+//! Restore: walks a snapshot's trees, plans reads per pack, fetches and verifies chunks in
+//! parallel, writes them, and sets metadata bottom-up.
 //!
 //! ```text
-//! walk (one thread) ── enter folders ── items ─→ workers: look, make links and short files
-//!                                    └─ pieces ─→ batch ─ locate ─ plan ─→ workers: read, open, verify id, write, finish
+//! walk (one thread) ─ enter directories ─ entries ─→ workers: inspect, create links, short files
+//!                                      └─ chunks ─→ batch ─ locate ─ plan ─→ workers:
+//!                                                   read, open, verify ids, write, finish
 //! ```
 //!
-//! **It never leaves its target.** Every call is relative to an open folder and follows no link; a
-//! name is one step and never `.` or `..`; a folder that had to be closed is entered again only if
-//! it is the same inode. A file that has other names, or that belongs to another user, is never
-//! written into but replaced; folders of others are taken over first; what was made by name is
-//! opened once, looked at, and changed by that descriptor (see `enter` and `others`). The one
-//! exception: if files go back to where they came from, links that only the superuser or this user
-//! can have made are followed where a folder on the way to a source, or the source, was.
+//! **It never leaves its target.** Every call is relative to an open directory and follows no link.
+//! A name is one path component, never `.` or `..`. A directory that had to be closed is opened
+//! again only if it is the same inode. A file that has other names, or that belongs to another
+//! user, is never written into but replaced. Directories of other users are taken over first. An
+//! entry that was made by name is opened once, checked, and changed through that descriptor (see
+//! `enter_dir` and `special_files`). One exception: if files are restored to where they were backed
+//! up, links that only the superuser or this user can have made are followed in the place of a
+//! source or of a directory above it.
 //!
-//! **It continues.** A restore that was stopped, by Ctrl-C, `kill -9` or an error, is simply run
-//! again. What makes this safe:
+//! **It continues.** A restore that was stopped by Ctrl-C, `kill -9` or an error is run again. This
+//! is safe because:
 //!
-//! 1. Content is written into the file's final name, so nothing has to be found or cleaned up, and
-//!    what is there of a half written file is compared with the chunks' ids: only what differs is
-//!    fetched.
-//! 2. A file gets its time last, after all its content. Every write sets the time to now, and now
-//!    is later than the snapshot's start. So a file whose time is the snapshot's, *and* is before
-//!    the snapshot's start, was not written to after it got that time. Such a file is taken for
-//!    right by size and time if it also was changed last while this restore was at work in a new
-//!    folder (see `mark`), or if the user wants to believe size and time. All others are compared:
-//!    programs and people set times, too.
-//! 3. Hard links to a file are made after it is whole; folders get their metadata after everything
-//!    in them.
+//! 1. Content is written to the file's final name, so there are no temporary files to find or clean
+//!    up. A half written file is compared with the chunks' ids, and only what differs is fetched.
+//! 2. A file gets its modification time last, after all its content. Every write sets that time to
+//!    now, which is later than the snapshot's start. So a file whose time is the one in the
+//!    snapshot, *and* is before the snapshot's start, was not written to after it got that time.
+//!    Size and time are trusted for such a file if it was last changed while this restore was
+//!    running in a new directory (see `restore_mark`), or if the user chose to trust them. All
+//!    other files are compared, because programs and people set times, too.
+//! 3. Hard links to a file are made after its content is complete; directories get their metadata
+//!    after everything in them.
 //!
-//! This holds whenever the process dies. If the machine goes down during a restore, the mark on the
-//! target (see `mark`) makes the next run compare everything. At the end the disks are waited for
-//! (see `disks`) before the mark goes away and success is reported: what a restore has said to be
-//! there is there after power was lost. `verify` reads it from the disks again.
+//! This holds whenever the process dies. If the machine crashes during a restore, the mark on the
+//! target (see `restore_mark`) makes the next run compare everything. At the end the restore syncs
+//! the file systems (see `file_systems`) before it removes the mark and reports success, so a
+//! reported restore survives a loss of power. `verify` reads everything from the disks again.
 //!
-//! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and
-//! one read per worker.
+//! **Memory** is bounded by the batch (see `batch`), a few units queued for the workers, and one
+//! read per worker.
 
 pub mod archive;
 mod error;
@@ -51,17 +52,17 @@ use std::sync::Arc;
 
 pub use self::error::{Error, Result};
 pub use self::needed_packs::{NeededPack, needed_packs};
-pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreReport};
+pub use self::options::{EntryAction, Overwrite, PlannedEntry, RestoreOptions, RestoreReport};
 
-use self::plan::coverage::{Ground, Standing};
-use self::target::dir::{Identity, TargetDir};
-use self::target::protected_dirs::OwnFolders;
+use self::plan::coverage::{SourceCoverage, SourceRelation};
+use self::target::dir::{InodeId, TargetDir};
+use self::target::protected_dirs::ProtectedDirs;
 use self::target::restore_mark::{self, Mark};
-use self::target::taken_over::Had;
-use self::write::context::{Context, Trust};
+use self::target::taken_over::DirAttributes;
+use self::write::context::{RestoreContext, StatTrust};
 use self::write::dir_finish::finish_shut;
-use self::write::pipeline::Planner;
-use self::write::source::Source;
+use self::write::source::RestoreSource;
+use self::write::walker::Walker;
 use self::write::{dry_run, orphan_links, verify, workers};
 use crate::format::entry::Xattr;
 use crate::format::snapshot::Snapshot;
@@ -73,11 +74,11 @@ use crate::os::process::own_ids;
 use crate::os::stat::Stat;
 use crate::repo::{Repository, Trees};
 
-/// Restores a snapshot, or a part of it, into a folder.
+/// Restores a snapshot, or a part of it, into a directory.
 ///
-/// Files that cannot be restored are problems in the monitor and numbers in the report; the rest is
-/// restored. Fails if the repository or the target as a whole cannot be used, or with
-/// [`Error::Cancelled`]; then it can be run again and continues.
+/// Files that cannot be restored are problems in the monitor and counted in the report; the rest is
+/// restored. Fails if the repository or the target cannot be used at all, or with
+/// [`Error::Cancelled`]; the restore can then be run again and continues.
 pub fn run(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -89,51 +90,50 @@ pub fn run(
     }
     refuse_own(options)?;
     let trees = Trees::new(options.reader(repository)?);
-    let source = Source::find(&trees, snapshot, options)?;
+    let source = RestoreSource::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
-    let Opened { dir: target, is_new, mode } = open_target(&options.target).map_err(failed)?;
+    let OpenedTarget { dir: target, is_new, mode } =
+        open_target(&options.target).map_err(failed)?;
     let work = source.work(snapshot);
     let found = restore_mark::read(&target, &work);
     let is_ours = is_new || found.is_ours;
     let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
-    let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
-    let mut context = Context::new(trees, options, monitor, ground, source.scope());
-    context.trust = Trust::new(snapshot, found);
+    let coverage = SourceCoverage::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
+    let mut context = RestoreContext::new(trees, options, monitor, coverage, source.scope());
+    context.trust = StatTrust::new(snapshot, found);
     (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
-    let standing = context.ground.standing(&source.shown);
-    let metadata = source
-        .folder
-        .clone()
-        .map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
+    let relation = context.coverage.relation(&source.shown);
+    let metadata =
+        source.dir.clone().map(|mut dir| context.metadata_of(&mut dir, || source.shown.clone()));
     let gets_all = |wanted: &Metadata| {
-        is_ours || standing != Standing::Above && looks_like(&target, mode, wanted)
+        is_ours || relation != SourceRelation::Above && looks_like(&target, mode, wanted)
     };
     let metadata = metadata.filter(gets_all).map(Box::new);
     let stat = target.stat_self().map_err(failed)?;
-    context.disks.note(&target, &stat).map_err(failed)?;
-    let root = TargetDir::root(target, &source.shown, standing, metadata).map_err(failed)?;
+    context.file_systems.note(&target, &stat).map_err(failed)?;
+    let root = TargetDir::root(target, &source.shown, relation, metadata).map_err(failed)?;
     if let Some(mode) = mode {
         let _ = root.mode_back.set(mode);
-        context.taken.note(&root, Had::from(&Stat { mode, ..stat }));
+        context.taken_over.note(&root, DirAttributes::from(&Stat { mode, ..stat }));
     }
     let done = restore(&context, &source, &root).and_then(|()| settle(&context, &source, &root));
     if let (Err(_), Some(mark)) = (&done, &context.mark) {
-        mark.rest();
+        mark.stop();
     }
-    let kept = context.taken.give_back(&context.host.dirs);
+    let kept = context.taken_over.give_back(&context.host.dirs);
     kept.into_iter().for_each(|(path, what)| context.report(&path, what));
     if done.is_ok() {
-        source.tell_unmatched(&context);
+        source.report_unmatched(&context);
     }
     done.map(|()| context.counts.report())
 }
 
-/// Waits for the disks, reads everything again if that is wanted, and lets the target go.
-fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+/// Syncs the file systems, verifies if the options say so, and removes the mark from the target.
+fn settle(context: &RestoreContext, source: &RestoreSource, root: &Arc<TargetDir>) -> Result<()> {
     let options = context.options;
     let sync = || {
-        context.disks.sync().map_err(|source| {
+        context.file_systems.sync().map_err(|source| {
             context.mark.iter().for_each(Mark::distrust);
             Error::Sync { path: options.target.clone(), source }
         })
@@ -149,23 +149,22 @@ fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<(
     cleared.map_err(|source| Error::Target { path: options.target.clone(), source })
 }
 
-/// Returns whether the target is the very folder that was backed up, so that everything goes back
-/// to where it came from.
-fn is_in_place(target: &Dir, source: &Source) -> std::io::Result<bool> {
+/// Returns whether the target is the same directory that was backed up: a restore in place.
+fn is_in_place(target: &Dir, source: &RestoreSource) -> std::io::Result<bool> {
     let shown = if source.shown.is_empty() { b"/" } else { &source.shown[..] };
     let Ok(from) = Dir::open_for_lookup(Path::new(std::ffi::OsStr::from_bytes(shown))) else {
         return Ok(false);
     };
-    Ok(Identity::from(&from.stat_self()?) == Identity::from(&target.stat_self()?))
+    Ok(InodeId::from(&from.stat_self()?) == InodeId::from(&target.stat_self()?))
 }
 
-/// Says what a restore would do, entry by entry in the order of names, without changing anything.
+/// Lists what a restore would do, entry by entry in the order of names, without changing anything.
 pub fn list(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
     monitor: &Monitor,
-    each: &mut dyn FnMut(Planned<'_>),
+    each: &mut dyn FnMut(PlannedEntry<'_>),
 ) -> Result<RestoreReport> {
     list_in(&Trees::new(options.reader(repository)?), snapshot, options, monitor, each)
 }
@@ -175,10 +174,10 @@ fn list_in(
     snapshot: &Snapshot,
     options: &RestoreOptions,
     monitor: &Monitor,
-    each: &mut dyn FnMut(Planned<'_>),
+    each: &mut dyn FnMut(PlannedEntry<'_>),
 ) -> Result<RestoreReport> {
     refuse_own(options)?;
-    let source = Source::find(trees, snapshot, options)?;
+    let source = RestoreSource::find(trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let target = match Dir::open(&options.target) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -190,42 +189,43 @@ fn list_in(
         .unwrap_or_default();
     let is_in_place =
         target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
-    let ground = Ground::new(snapshot, is_in_place);
+    let coverage = SourceCoverage::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
-    let mut context = Context::new(trees.clone(), &options, monitor, ground, source.scope());
-    context.trust = Trust::new(snapshot, found);
+    let mut context =
+        RestoreContext::new(trees.clone(), &options, monitor, coverage, source.scope());
+    context.trust = StatTrust::new(snapshot, found);
     source.expect_totals(&context);
-    let standing = context.ground.standing(&source.shown);
+    let relation = context.coverage.relation(&source.shown);
     let target = target
-        .map(|dir| TargetDir::root(dir, &source.shown, standing, None))
+        .map(|dir| TargetDir::root(dir, &source.shown, relation, None))
         .transpose()
         .map_err(failed)?;
     dry_run::list(&context, source.walk(&context)?, target, each)?;
-    source.tell_unmatched(&context);
+    source.report_unmatched(&context);
     Ok(context.counts.report())
 }
 
-/// Refuses a target in which the repository would be overwritten.
+/// Refuses a target inside the repository or its cache.
 pub fn refuse_own(options: &RestoreOptions) -> Result<()> {
     let path = || options.target.clone();
-    match OwnFolders::new(&options.own_folders).hold(&options.target) {
+    match ProtectedDirs::new(&options.own_dirs).contains_path(&options.target) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::OwnTarget { path: path() }),
         Err(source) => Err(Error::Target { path: path(), source }),
     }
 }
 
-/// The target's folder.
-struct Opened {
+/// The opened root of the target.
+struct OpenedTarget {
     dir: Dir,
-    /// Whether it was just made or is empty.
+    /// Whether it was just created or is empty.
     is_new: bool,
-    /// The mode that it had, if its owner had no right to use it.
+    /// Its original mode, if its owner lacked permissions that were added to open it.
     mode: Option<u16>,
 }
 
-/// Opens the target's folder, which is made if it is missing.
-fn open_target(path: &Path) -> std::io::Result<Opened> {
+/// Opens the root of the target, and creates it if it is missing.
+fn open_target(path: &Path) -> std::io::Result<OpenedTarget> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut mode = None;
     let dir = match Dir::open(path) {
@@ -251,12 +251,12 @@ fn open_target(path: &Path) -> std::io::Result<Opened> {
         opened => opened?,
     };
     let is_new = dir.names()?.is_empty();
-    Ok(Opened { dir, is_new, mode })
+    Ok(OpenedTarget { dir, is_new, mode })
 }
 
-/// Returns whether the target's folder has the owner, mode and attributes of the folder that is
-/// restored into it, so that giving it the time too takes nothing from anybody. Any other folder
-/// that was there before keeps what it has.
+/// Returns whether the root of the target already has the owner, mode and attributes of the
+/// directory that is restored into it. Then it gets the modification time, too; any other existing
+/// root keeps its metadata.
 fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
     let is_owner_right = dir.stat_self().is_ok_and(|stat| {
         (stat.uid, stat.gid, mode.unwrap_or(stat.mode)) == (wanted.uid, wanted.gid, wanted.mode)
@@ -268,14 +268,14 @@ fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
         && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
 }
 
-fn restore(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+fn restore(context: &RestoreContext, source: &RestoreSource, root: &Arc<TargetDir>) -> Result<()> {
     let walk = source.walk(context)?;
-    workers::with_workers(context, |units, back| {
-        let mut planner = Planner::new(context, walk, root.clone(), units, back);
+    workers::with_workers(context, |units, results| {
+        let mut walker = Walker::new(context, walk, root.clone(), units, results);
         if context.options.delete {
-            planner.delete_rest_of_top();
+            walker.delete_rest_of_top();
         }
-        planner.run()
+        walker.run()
     })?;
     orphan_links::restore(context)
 }

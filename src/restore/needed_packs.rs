@@ -1,10 +1,11 @@
-//! Which packs a restore reads: for stores where reading costs, or must be ordered hours before.
+//! The packs that a restore reads, for stores where reads cost money or must be ordered hours
+//! ahead.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::error::Result;
-use super::options::{Action, RestoreOptions};
+use super::options::{EntryAction, RestoreOptions};
 use crate::format::entry::{Content, Ref};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
@@ -15,18 +16,18 @@ use crate::repo::{self, Repository, Trees};
 /// A pack of file content that a restore reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeededPack {
-    /// The pack.
+    /// Its name, class and length.
     pub pack: PackRef,
-    /// Bytes of it that are needed.
+    /// Bytes of the segments that are needed.
     pub bytes: u64,
 }
 
-/// Returns the packs of file content that a restore with these options reads, by name; changes
-/// nothing and reads only trees.
+/// Returns the packs of file content that a restore with these options reads, sorted by name.
+/// Changes nothing, and reads only trees.
 ///
-/// Files that are right already by size and time need nothing; of those that would be compared all
-/// is counted. Takes about 50 bytes of memory for each segment, which is about a mebibyte of
-/// content. What cannot be read is a problem in the monitor.
+/// Files whose size and time are trusted need nothing; files that would be compared count whole.
+/// Takes about 50 bytes of memory for each segment (about a mebibyte of content). Trees that cannot
+/// be read are problems in the monitor.
 pub fn needed_packs(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -38,7 +39,7 @@ pub fn needed_packs(
         Needs { trees: &trees, segments: HashSet::new(), packs: BTreeMap::new(), monitor };
     let mut failure = None;
     super::list_in(&trees, snapshot, options, monitor, &mut |planned| {
-        let is_needed = matches!(planned.action, Action::Create | Action::Update);
+        let is_needed = matches!(planned.action, EntryAction::Create | EntryAction::Update);
         if let Some(content) = planned.content.filter(|_| is_needed)
             && failure.is_none()
         {

@@ -1,4 +1,4 @@
-//! What a restore is asked to do, and what it did.
+//! Options and report of a restore.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,57 +8,56 @@ use crate::format::entry::Content;
 use crate::repo::{self, Reader, Repository};
 use crate::rules::Pattern;
 
-/// What happens to files that are there already.
+/// Treatment of existing files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Their content is compared chunk by chunk, and what differs is written.
+    /// Content is compared chunk by chunk, and differing chunks are written.
     Always,
-    /// As `Always`, but what this restore wrote itself before it was interrupted is known by size
-    /// and time.
+    /// As `Always`, but size and time are trusted for files that this restore wrote before it was
+    /// interrupted.
     #[default]
     IfDifferent,
-    /// A file of the right size and time is taken to have the right content.
+    /// Size and time are trusted for all files.
     IfChanged,
-    /// They are left alone, whatever they are; only what is missing is restored.
+    /// Existing entries are left alone; only missing ones are restored.
     Never,
 }
 
-/// How a restore works.
+/// Options of a restore.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    /// Absolute path in the snapshot: the content of that folder (or that one file) goes into
-    /// `target`.
+    /// Absolute path in the snapshot: the content of that directory (or that one file) is restored
+    /// into `target`.
     ///
     /// `None`: everything, each entry below `target` with its full path.
     pub path: Option<Vec<u8>>,
-    /// The folder to restore into; made if it is missing.
+    /// The directory to restore into; created if it is missing.
     pub target: PathBuf,
-    /// Folders that are neither entered nor changed nor removed: the repository's own, and its
-    /// cache.
-    pub own_folders: Vec<PathBuf>,
-    /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches
-    /// is restored, with all below it.
+    /// Directories that are never entered, changed or removed: the repository and its cache.
+    pub own_dirs: Vec<PathBuf>,
+    /// Patterns with gitignore's meaning, relative to `target`: only matching entries are restored,
+    /// with everything below them.
     pub includes: Vec<Pattern>,
-    /// Patterns of what is left out; it is left alone in the target too.
+    /// Patterns of entries that are not restored; in the target they are left alone.
     pub excludes: Vec<Pattern>,
     /// Changes nothing, only lists and counts.
     pub dry_run: bool,
-    /// Reads everything again from the disk afterwards and compares it with the chunks' ids.
+    /// Reads everything from the disk again afterwards and compares it with the chunks' ids.
     pub verify: bool,
-    /// Removes what lies in restored folders and is not in the snapshot.
+    /// Removes entries of restored directories that are not in the snapshot.
     pub delete: bool,
-    /// What happens to files that are there already.
+    /// Treatment of existing files.
     pub overwrite: Overwrite,
     /// Threads that read, decode and write (at least 1).
     pub threads: usize,
-    /// Smaller batches: about 40 MiB less.
+    /// Uses smaller batches: about 40 MiB less memory.
     pub low_memory: bool,
-    /// Takes owners by number only, although their names are known here.
+    /// Restores owners by number, even where their names exist on this machine.
     pub numeric_ids: bool,
 }
 
 impl RestoreOptions {
-    /// Makes the reader that serves best: who restores a part of a snapshot needs little of the
+    /// Opens the reader that costs least: a restore of one path needs only a small part of the
     /// index.
     pub(super) fn reader(&self, repository: &Arc<Repository>) -> repo::Result<Arc<Reader>> {
         if self.path.is_some() {
@@ -69,53 +68,53 @@ impl RestoreOptions {
     }
 }
 
-/// What a restore did, or would do.
+/// Counts of what a restore did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// Entries that are not folders: made, changed or found to be right.
+    /// Entries other than directories that were created, changed or already right.
     pub files: u64,
-    /// Directories: made, changed or found to be right.
+    /// Directories that were created, changed or already right.
     pub dirs: u64,
-    /// Bytes of the content of those files.
+    /// Bytes of content of those files.
     pub bytes: u64,
-    /// Files among them whose content was right already.
+    /// Files among them whose content was already right.
     pub files_kept: u64,
-    /// Bytes of content that were right already, in kept or in partly changed files.
+    /// Bytes of content that were already right, in kept and in partly changed files.
     pub bytes_kept: u64,
     /// Bytes of content that were written.
     pub bytes_written: u64,
     /// Bytes that were read from the repository's data packs.
     pub bytes_fetched: u64,
-    /// Entries that exist and were left alone because of [`Overwrite::Never`].
+    /// Existing entries that were left alone because of [`Overwrite::Never`].
     pub left_alone: u64,
     /// Entries removed from the target because of `delete`.
     pub deleted: u64,
     /// Files that could not be restored because stored data is damaged or missing.
     pub damaged: u64,
-    /// Entries that could not be restored, or not wholly, for another reason.
+    /// Entries that could not be restored completely for another reason.
     pub failed: u64,
-    /// Files that were read again.
+    /// Files that verification read.
     pub verified: u64,
-    /// Files that were found to be wrong when read again.
+    /// Files that verification found to be wrong.
     pub verify_failed: u64,
 }
 
-/// What is done with one entry.
+/// Action of a restore on one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is made.
+pub enum EntryAction {
+    /// Created.
     Create,
-    /// It is there, and its content is compared or replaced.
+    /// Exists; its content is compared or replaced.
     Update,
-    /// It is there and looks right; at most its metadata changes.
+    /// Exists and looks right; at most its metadata changes.
     Keep,
-    /// It is there and left alone because of [`Overwrite::Never`].
+    /// Exists, and is left alone because of [`Overwrite::Never`].
     LeaveAlone,
-    /// It is removed from the target because of `delete`.
+    /// Removed from the target because of `delete`.
     Delete,
 }
 
-impl Action {
+impl EntryAction {
     /// Returns the stable name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -130,22 +129,22 @@ impl Action {
 
 /// One line of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned<'a> {
-    /// What would be done.
-    pub action: Action,
-    /// Path below the target, raw bytes.
+pub struct PlannedEntry<'a> {
+    /// The action.
+    pub action: EntryAction,
+    /// Raw bytes of the path below the target.
     pub path: &'a [u8],
     /// Bytes of content.
     pub size: u64,
-    /// Whether it is a folder.
+    /// Whether the entry is a directory.
     pub is_dir: bool,
-    /// What it holds, unless it is a folder or is removed.
+    /// Its content in the snapshot; `None` for directories and removed entries.
     pub content: Option<&'a Content>,
 }
 
-/// The numbers of a [`RestoreReport`] while several threads count.
+/// The counts of a [`RestoreReport`], shared by all threads.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RestoreCounters {
     pub files: AtomicU64,
     pub dirs: AtomicU64,
     pub bytes: AtomicU64,
@@ -161,7 +160,7 @@ pub(super) struct Counts {
     pub verify_failed: AtomicU64,
 }
 
-impl Counts {
+impl RestoreCounters {
     pub fn report(&self) -> RestoreReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RestoreReport {

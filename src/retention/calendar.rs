@@ -1,23 +1,22 @@
-//! Rules that count hours, days, weeks, months and years of the local calendar.
+//! Calendar rules: hours, days, weeks, months and years of local time.
 //!
-//! The newest snapshot of a period is kept, for the last so many periods that have any: periods
-//! without snapshots are not counted. This is what restic and borg do, and what users know. Each
-//! rule counts by itself.
+//! A rule keeps the newest snapshot of each of the last `count` periods that have any; periods
+//! without snapshots are not counted. restic and borg do the same. Each rule counts independently.
 
 use jiff::tz::TimeZone;
 
-use super::rules::{Decision, Item, Keep, Miss, Period};
+use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 
-/// Returns a number that all moments of the same period share, and no others.
+/// Returns a number that identifies the period of a moment.
 fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {
     let Ok(time) = jiff::Timestamp::from_second(time_s) else {
-        // No calendar has this moment: it is a period of its own, as far away as it says.
+        // The calendar does not cover this moment: it is a separate period at that end of time.
         return (time_s.signum() * i64::MAX, time_s);
     };
     let local = time.to_zoned(zone.clone());
     let (year, date) = (i64::from(local.year()), local.date());
     match period {
-        // The hour that a clock shows twice is two hours.
+        // The hour that is repeated at the end of summer time counts as two.
         Period::Hour => (
             year,
             time_s.saturating_add(i64::from(local.offset().seconds())).div_euclid(3600) * 2
@@ -33,7 +32,7 @@ fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {
     }
 }
 
-/// Returns 1 in the second of two hours that a clock shows alike.
+/// Returns 1 in the second of two hours with the same local time.
 fn fold(local: &jiff::Zoned) -> i64 {
     let first = local.time_zone().to_ambiguous_timestamp(local.datetime()).compatible();
     i64::from(first.is_ok_and(|first| first < local.timestamp()))
@@ -41,17 +40,17 @@ fn fold(local: &jiff::Zoned) -> i64 {
 
 /// A rule that keeps the newest snapshot of each of the last periods.
 pub(super) struct PeriodRule<'a> {
-    /// What is counted.
+    /// The kind of period.
     pub period: Period,
-    /// For how many of them.
+    /// Number of periods.
     pub count: u32,
-    /// Where they begin.
+    /// Time zone of the calendar.
     pub zone: &'a TimeZone,
 }
 
 impl PeriodRule<'_> {
-    /// Decides on the items that are `counted`, which are sorted, newest first.
-    pub fn decide(&self, items: &[Item], counted: &[usize], decisions: &mut [Decision]) {
+    /// Decides about the `counted` items, which are sorted, newest first.
+    pub fn decide(&self, items: &[DatedSnapshot], counted: &[usize], decisions: &mut [Decision]) {
         let Self { period, count, zone } = *self;
         let mut current = None;
         let mut rank = 0;

@@ -1,72 +1,72 @@
-//! The guard against a policy that would forget too much at once.
+//! Guard against a policy that would forget too much at once.
 //!
-//! What goes night after night under one policy is expected, however much it is: hourly snapshots
-//! of which days are kept lose nearly all of themselves. Not expected is that a policy which is new
-//! to a series takes most of it, or that many snapshots came at once and push out what the policy
-//! had kept so far.
+//! What one policy removes night after night is expected, however much it is: a daily rule removes
+//! nearly all hourly snapshots. It is not expected that a policy that is new to a series removes
+//! most of it, or that many snapshots came at once and displace those that the policy kept so far.
 
 use std::collections::HashMap;
 
-use super::rhythm::{self, Before, Moment};
-use super::rules::{Decision, Item, Miss};
+use super::rhythm::{self, Moment, PriorRhythm};
+use super::rules::{DatedSnapshot, Decision, Miss};
 
 /// A policy that was applied to a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// When, in seconds since 1970.
     pub at_s: i64,
-    /// Whether it was the policy that is to be applied now.
+    /// Whether it is the policy that is to be applied now.
     pub is_same: bool,
 }
 
-/// What is known of how a series came about.
+/// The known history of a series.
 #[derive(Clone, Debug, Default)]
-pub struct History {
-    /// The last policy; `None` if nobody knows of one.
+pub struct SeriesHistory {
+    /// The last policy; `None` if none is known.
     pub last: Option<Applied>,
-    /// Its snapshots that were forgotten and are still known.
+    /// Its forgotten snapshots that are still in the trash.
     pub forgotten: Vec<Moment>,
-    /// The usual gap between its snapshots, as it was before the last policy took some of them.
+    /// The usual gap in seconds between its snapshots, as noted before the last policy removed
+    /// some.
     pub gap_s: Option<i64>,
 }
 
-/// Why a series is left alone.
+/// Why a plan for a series is excessive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
     /// Most of the series would go.
     Series,
-    /// Most of what was kept so far would go, because the policy is another one.
+    /// Most of the snapshots kept so far would go, because the policy is another one.
     OtherPolicy {
-        /// How many would go.
+        /// Snapshots that would go.
         going: usize,
-        /// Of how many.
+        /// Snapshots that count.
         of: usize,
     },
-    /// Most of what was kept so far would go, because many came at once.
+    /// Most of the snapshots kept so far would go, because many came at once.
     Flood {
-        /// How many would go.
+        /// Snapshots that would go.
         going: usize,
-        /// Of how many.
+        /// Snapshots that count.
         of: usize,
-        /// How many came since the policy was applied last.
+        /// Snapshots that came since the policy was last applied.
         came: usize,
     },
 }
 
-/// How close to one that goes another must be kept for nothing to be lost but a step.
+/// Longest distance to a kept snapshot at which a removed one counts as thinned out, not as lost.
 const NEAR_S: i64 = 24 * 3600;
-/// A series is young as long as it reaches back no further than this.
+/// Longest time span of a young series.
 const YOUNG_S: i64 = 2 * 24 * 3600;
-/// Snapshots of a schedule come at least so far apart; tries come sooner.
+/// Least gap between snapshots of a schedule; manual attempts come closer together.
 const PACE_S: i64 = 15 * 60;
-/// Returns what speaks against carrying decisions out that a policy made.
+/// Returns why the decisions of a policy are excessive, if they are.
 pub fn excess(
-    items: &[Item],
+    items: &[DatedSnapshot],
     decisions: &[Decision],
-    history: &History,
+    history: &SeriesHistory,
     now_s: i64,
 ) -> Option<Excess> {
-    let series = Series::new(items, decisions);
+    let series = DatedSeries::new(items, decisions);
     let Some(last) = history.last else {
         let is_expected = history.forgotten.is_empty() && series.is_young_and_paced();
         return (series.loses_most(|_| true) && !is_expected).then_some(Excess::Series);
@@ -84,11 +84,17 @@ pub fn excess(
     series.loses_most(|time_s| !is_old(time_s)).then_some(Excess::Series)
 }
 
-fn is_flood(series: &Series, history: &History, at_s: i64, came: &[Moment], now_s: i64) -> bool {
+fn is_flood(
+    series: &DatedSeries,
+    history: &SeriesHistory,
+    at_s: i64,
+    came: &[Moment],
+    now_s: i64,
+) -> bool {
     let mut before = series.moments(|time_s| time_s <= at_s);
     before.extend(history.forgotten.iter().filter(|moment| moment.time_s <= at_s));
     let until_s = series.0.last().map_or(now_s, |newest| newest.at.time_s.max(now_s));
-    let before = Before {
+    let before = PriorRhythm {
         moments: &before,
         noted_s: history.gap_s,
         is_whole: !history.forgotten.is_empty(),
@@ -96,23 +102,23 @@ fn is_flood(series: &Series, history: &History, at_s: i64, came: &[Moment], now_
     rhythm::is_flood(&before, came, at_s, until_s)
 }
 
-/// A snapshot whose date is sure, and what becomes of it.
+/// A snapshot with a trusted date, and its decision.
 #[derive(Clone, Copy)]
-struct One {
+struct SeriesMember {
     at: Moment,
     is_kept: bool,
-    /// Another one of the same source, and the same hour, day, … or span, stays in its place.
+    /// Another snapshot of the same source, and the same period or span, is kept in its place.
     is_thinned: bool,
 }
 
-/// Snapshots whose dates are sure, oldest first.
-struct Series(Vec<One>);
+/// The snapshots of a series with trusted dates, oldest first.
+struct DatedSeries(Vec<SeriesMember>);
 
-impl Series {
-    fn new(items: &[Item], decisions: &[Decision]) -> Self {
+impl DatedSeries {
+    fn new(items: &[DatedSnapshot], decisions: &[Decision]) -> Self {
         let sure = items.iter().zip(decisions).filter(|(item, _)| item.doubt.is_none());
-        let mut all: Vec<One> = sure
-            .map(|(item, decision)| One {
+        let mut all: Vec<SeriesMember> = sure
+            .map(|(item, decision)| SeriesMember {
                 at: item.moment(),
                 is_kept: decision.is_kept(),
                 is_thinned: decision
@@ -122,8 +128,8 @@ impl Series {
             })
             .collect();
         all.sort_by_key(|one| one.at.time_s);
-        // In its place, and not far away: of a month of days one that stays is not much, and of one
-        // host's days none is another host's.
+        // The kept snapshot must be near: one day of a month does not replace the others. It must
+        // have the same source: one host's days do not replace another's.
         let mut kept_s: HashMap<usize, Vec<i64>> = HashMap::new();
         for one in all.iter().filter(|one| one.is_kept) {
             kept_s.entry(one.at.source).or_default().push(one.at.time_s);
@@ -144,13 +150,13 @@ impl Series {
         self.0.iter().map(|one| one.at).filter(|at| is_meant(at.time_s)).collect()
     }
 
-    /// Returns how many go of those from such moments, and how many there are.
+    /// Returns how many snapshots go of those whose moments are meant, and how many there are.
     fn going(&self, is_meant: impl Fn(i64) -> bool) -> (usize, usize) {
         let meant = self.0.iter().filter(|one| is_meant(one.at.time_s));
         meant.fold((0, 0), |(going, of), one| (going + usize::from(!one.is_kept), of + 1))
     }
 
-    /// Returns whether of those from such moments more go, without another in their place, than
+    /// Returns whether, of those whose moments are meant, more are lost without a replacement than
     /// stay.
     fn loses_most(&self, is_meant: impl Fn(i64) -> bool) -> bool {
         let meant = self.0.iter().filter(|one| is_meant(one.at.time_s));
@@ -163,7 +169,7 @@ impl Series {
         lost > left
     }
 
-    /// Returns whether it has just begun, by a schedule.
+    /// Returns whether the series is young and follows a schedule.
     fn is_young_and_paced(&self) -> bool {
         let (first, last) = (self.0.first(), self.0.last());
         let reach_s = first

@@ -10,8 +10,8 @@ use super::rules::Period;
 const UNITS: [(char, i64); 5] =
     [('y', 31_557_600), ('m', 2_629_800), ('w', 604_800), ('d', 86_400), ('h', 3_600)];
 
-/// Parses a span of time: whole numbers with the units y, m (months), w, d and h, largest first:
-/// `2y`, `1y6m`, `36h`.
+/// Parses a span of time: whole numbers with the units y, m (months), w, d and h, largest first,
+/// such as `2y`, `1y6m` or `36h`.
 ///
 /// Returns its seconds; at least 1 hour, at most 1,000 years.
 pub fn parse_span(text: &str) -> Result<i64, String> {
@@ -37,7 +37,8 @@ pub fn parse_span(text: &str) -> Result<i64, String> {
     if (UNITS[4].1..=1_000 * UNITS[0].1).contains(&sum) { Ok(sum) } else { Err(refuse()) }
 }
 
-/// Returns a span in words: the largest unit that says it well, `36 hours`, `4 days`, `2 years`.
+/// Returns a span in words, in the largest unit that is accurate enough: `36 hours`, `4 days`, `2
+/// years`.
 pub fn span_text(seconds: i64) -> String {
     let words = [
         ("year", UNITS[0].1),
@@ -69,8 +70,8 @@ impl Policy {
     /// Adds the rules of a text: `decay 2y`, `daily 14`, or several with commas between them.
     ///
     /// Rules: `last N`, `hourly N`, … `yearly N`, `within SPAN`, `tag TAG`, `decay SPAN`, `decay
-    /// SPAN PARTS`. Says what is wrong otherwise; a rule that is there already is replaced, but
-    /// tags add up.
+    /// SPAN PARTS`. An existing rule is replaced, but tags add up. Fails with a message for the
+    /// user.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         for rule in text.split(',') {
             let words: Vec<&str> = rule.split_whitespace().collect();
@@ -113,7 +114,7 @@ impl Policy {
     }
 }
 
-/// Writes the policy so that [`Policy::add`] reads it.
+/// Formats the policy as [`Policy::add`] parses it.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rules: Vec<String> = self.last.iter().map(|last| format!("last {last}")).collect();
@@ -131,15 +132,15 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Writes a span so that [`parse_span`] reads it: one unit if that is exact, else days and hours,
-/// or months before them.
+/// Formats a span as [`parse_span`] parses it: one unit if that is exact, else days and hours, or
+/// months before them.
 fn short_span(mut seconds: i64) -> String {
     if let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| seconds % unit == 0) {
         return format!("{}{name}", seconds / unit);
     }
     let mut text = String::new();
     let mut units = &UNITS[3..];
-    // Every other month ends at half an hour: where one is left, the months are odd in number.
+    // A month is 730.5 hours: if half an hour is left, the number of months is odd.
     if seconds % UNITS[4].1 != 0 {
         let (name, unit) = UNITS[1];
         let months = (seconds / unit - 1) | 1;

@@ -1,15 +1,15 @@
-//! Applies the rules of a policy to one series.
+//! Application of a policy to one series.
 
 use jiff::tz::TimeZone;
 
 use super::policy::Policy;
-use super::rules::{Decision, Item, Keep, Miss, Period};
+use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 use super::{calendar, decay};
 
-/// Decides about one series of snapshots; the answer has the order of `items`.
+/// Decides about one series of snapshots; the result has the order of `items`.
 ///
-/// `zone` says where days begin. Spec of the rules for users: `docs/retention.md`.
-pub fn plan(items: &[Item], policy: &Policy, zone: &TimeZone) -> Vec<Decision> {
+/// `zone` is the time zone of the calendar rules. The rules for users: `docs/retention.md`.
+pub fn plan(items: &[DatedSnapshot], policy: &Policy, zone: &TimeZone) -> Vec<Decision> {
     let mut decisions = vec![Decision::default(); items.len()];
     let mut counted: Vec<usize> = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
@@ -54,7 +54,7 @@ fn keep_last(counted: &[usize], policy: &Policy, decisions: &mut [Decision]) {
     }
 }
 
-fn keep_simple(item: &Item, newest_s: i64, policy: &Policy, decision: &mut Decision) {
+fn keep_simple(item: &DatedSnapshot, newest_s: i64, policy: &Policy, decision: &mut Decision) {
     if let Some(within_s) = policy.within_s {
         match newest_s.saturating_sub(item.time_s) <= within_s {
             true => decision.keeps.push(Keep::Within),

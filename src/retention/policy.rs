@@ -3,19 +3,19 @@
 use super::decay::Decay;
 use super::rules::Period;
 
-/// A retention policy. Nothing at all keeps the newest snapshot only.
+/// A retention policy. An empty one keeps only the newest snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The newest so many.
+    /// Keeps this many of the newest.
     pub last: Option<u32>,
-    /// The newest of each of the last so many hours, days, weeks, months and years in which there
-    /// are snapshots.
+    /// Keeps the newest of each of the last so many hours, days, weeks, months and years that have
+    /// snapshots.
     pub periods: [Option<u32>; Period::ALL.len()],
-    /// All that are at most so many seconds older than the newest.
+    /// Keeps all that are at most this many seconds older than the newest.
     pub within_s: Option<i64>,
-    /// All with one of these tags.
+    /// Keeps all with one of these tags.
     pub tags: Vec<String>,
-    /// Thinned out smoothly with age.
+    /// Thins out smoothly with age.
     pub decay: Option<Decay>,
 }
 

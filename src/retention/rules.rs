@@ -3,25 +3,25 @@
 use super::rhythm::Moment;
 use super::trust::Doubt;
 
-/// What a policy needs to know of a snapshot.
+/// The facts about a snapshot on which a policy decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Item {
-    /// When it says that it was taken, in seconds since 1970.
+pub struct DatedSnapshot {
+    /// Its stated time, in seconds since 1970.
     pub time_s: i64,
-    /// Its place in its host's chain.
+    /// Its number in its host's chain.
     pub sequence: u64,
     /// Its tags.
     pub tags: Vec<String>,
     /// Whether it is protected.
     pub is_protected: bool,
-    /// What contradicts its date.
+    /// Why its date is not trusted.
     pub doubt: Option<Doubt>,
-    /// Of what it is, as a number: those of one host, app and paths have one. No rule looks at it.
+    /// Number of its source: one host, app and set of paths. No rule uses it.
     pub source: usize,
 }
 
-impl Item {
-    /// Returns when it was taken, and of what.
+impl DatedSnapshot {
+    /// Returns its time and source.
     pub fn moment(&self) -> Moment {
         Moment { source: self.source, time_s: self.time_s }
     }
@@ -32,9 +32,9 @@ impl Item {
 pub enum Keep {
     /// It is protected.
     Protected,
-    /// Its date cannot be right.
+    /// Its date is not trusted.
     Doubt(Doubt),
-    /// Nobody asked for it to go.
+    /// Other snapshots were named.
     Unasked,
     /// It is the newest of its series.
     Newest,
@@ -42,37 +42,37 @@ pub enum Keep {
     Last(u32),
     /// It is the newest of the `n`th last hour, day, …, from 1.
     Period(Period, u32),
-    /// It is young enough.
+    /// It is recent enough.
     Within,
     /// It has the policy's tag number `n`, from 0.
     Tag(usize),
-    /// It is the oldest of a span of so many seconds.
+    /// It is the oldest of a span of this many seconds.
     Decay(i64),
 }
 
 /// Why a rule does not keep a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// There are so many newer ones.
+    /// There are this many newer ones.
     Last(u32),
     /// There is a newer one of the same hour, day, ….
     SamePeriod(Period),
-    /// There are snapshots of so many newer hours, days, ….
+    /// There are snapshots of this many newer hours, days, ….
     Period(Period, u32),
-    /// It is more than so many seconds older than the newest.
+    /// It is more than this many seconds older than the newest.
     Within(i64),
     /// It has none of the tags.
     Tags,
-    /// There is an older one in the same span of so many seconds.
+    /// There is an older one in the same span of this many seconds.
     SameSpan(i64),
-    /// It is older than so many seconds.
+    /// It is older than this many seconds.
     Horizon(i64),
 }
 
-/// What becomes of a snapshot: it is kept if there is a reason to.
+/// The decision about a snapshot: it is kept if there is a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Why it is kept; nothing if it goes.
+    /// Why it is kept; empty if it goes.
     pub keeps: Vec<Keep>,
     /// Why each of the policy's rules does not keep it.
     pub misses: Vec<Miss>,
@@ -90,7 +90,7 @@ impl Decision {
     }
 }
 
-/// A stretch of the calendar.
+/// A calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// An hour.
@@ -114,7 +114,7 @@ impl Period {
         ["hour", "day", "week", "month", "year"][self as usize]
     }
 
-    /// Returns the word that names its rule.
+    /// Returns the name of its rule.
     pub fn rule(self) -> &'static str {
         ["hourly", "daily", "weekly", "monthly", "yearly"][self as usize]
     }

@@ -1,49 +1,48 @@
-//! Simulation of a policy over time, if snapshots continue as before.
+//! Simulation of a policy over time, with snapshots in the same rhythm as before.
 
 use jiff::tz::TimeZone;
 
 use super::plan::plan;
 use super::policy::Policy;
-use super::rules::Item;
+use super::rules::DatedSnapshot;
 
-/// Seconds of a day: how often the policy is applied.
+/// Seconds of a day: the interval at which the policy is applied.
 const DAY_S: i64 = 86_400;
-/// The most snapshots that are made up: more would only take long. Sparser ones are made up
-/// instead.
+/// Most simulated snapshots; for more of them a slower rhythm is simulated.
 const STEPS_MAX: i64 = 200_000;
-/// Moments further away than this from 1970, in seconds, are left out: about 30,000 years.
+/// Longest distance from 1970 of a snapshot that is simulated, in seconds: about 30,000 years.
 const MOMENT_MAX_S: i64 = 1 << 40;
-/// How many of the newest snapshots tell the rhythm.
+/// Newest snapshots from which the rhythm is computed.
 const RHYTHM_ITEMS: usize = 50;
 
-/// How many snapshots there are at a moment.
+/// Number of snapshots at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// Seconds from the newest snapshot of today: whole days, and the end of the span.
+pub struct DayCount {
+    /// Seconds from the newest present snapshot: whole days, and the end of the span.
     pub after_s: i64,
     /// Snapshots that are kept then.
     pub kept: usize,
-    /// How much older than the newest the oldest of them is, in seconds.
+    /// Age of the oldest of them, relative to the newest, in seconds.
     pub oldest_s: i64,
 }
 
-/// What a simulation found.
+/// Result of a simulation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Simulation {
     /// Seconds between two snapshots.
     pub rhythm_s: i64,
-    /// Whether the rhythm was taken from the series; it is a day where that has fewer than two
+    /// Whether the rhythm is that of the series; it is a day if the series has fewer than two
     /// snapshots.
     pub is_own_rhythm: bool,
-    /// How many there are, today first, then after each day.
-    pub counts: Vec<Count>,
-    /// Ages in seconds of what is left at the end, youngest first.
+    /// Counts of snapshots, today first, then after each day.
+    pub counts: Vec<DayCount>,
+    /// Ages in seconds of the remaining snapshots, youngest first.
     pub left_s: Vec<i64>,
 }
 
-/// Returns the usual time between two snapshots in seconds: the median of the newest; `None` with
-/// fewer than two.
-pub fn rhythm_of(items: &[Item]) -> Option<i64> {
+/// Returns the usual gap between two snapshots in seconds: the median of the newest ones; `None`
+/// for fewer than two.
+pub fn rhythm_of(items: &[DatedSnapshot]) -> Option<i64> {
     let mut times: Vec<i64> =
         items.iter().filter(|item| is_dated(item)).map(|item| item.time_s).collect();
     times.sort_unstable();
@@ -53,16 +52,21 @@ pub fn rhythm_of(items: &[Item]) -> Option<i64> {
     gaps.get(gaps.len() / 2).map(|gap| (*gap).max(1))
 }
 
-fn is_dated(item: &Item) -> bool {
+fn is_dated(item: &DatedSnapshot) -> bool {
     item.doubt.is_none() && item.time_s.unsigned_abs() < MOMENT_MAX_S.unsigned_abs()
 }
 
-/// Applies the policy every day for `span_s` seconds to a series that goes on in its rhythm.
-pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -> Simulation {
+/// Applies the policy every day for `span_s` seconds to a series that continues in its rhythm.
+pub fn simulate(
+    items: &[DatedSnapshot],
+    policy: &Policy,
+    zone: &TimeZone,
+    span_s: i64,
+) -> Simulation {
     let own = rhythm_of(items);
     let rhythm_s = own.unwrap_or(DAY_S).max(span_s / STEPS_MAX);
     let span_s = span_s.clamp(0, MOMENT_MAX_S);
-    let mut kept: Vec<Item> =
+    let mut kept: Vec<DatedSnapshot> =
         items.iter().filter(|item| item.doubt.is_some() || is_dated(item)).cloned().collect();
     let newest =
         kept.iter().filter(|item| is_dated(item)).max_by_key(|item| (item.time_s, item.sequence));
@@ -77,14 +81,14 @@ pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -
         while newest_s + rhythm_s <= start_s + day_ends_s {
             newest_s += rhythm_s;
             sequence += 1;
-            kept.push(Item { time_s: newest_s, sequence, ..Item::default() });
+            kept.push(DatedSnapshot { time_s: newest_s, sequence, ..DatedSnapshot::default() });
         }
         let is_part = day_ends_s % DAY_S != 0;
         if is_part && sequence == before && counted {
-            // A day that is none, and nothing came: there is nothing to tell.
+            // A partial day without a new snapshot changes nothing.
             break;
         }
-        // Without new snapshots the policy changes nothing when it is applied again.
+        // Without new snapshots, applying the policy again changes nothing.
         if sequence > before || !counted {
             let decisions = plan(&kept, policy, zone);
             let mut verdicts = decisions.iter().map(|decision| decision.is_kept());
@@ -93,21 +97,21 @@ pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -
         counted = true;
         simulation.counts.push(count(&kept, day_ends_s, newest_s));
     }
-    // What is kept for another reason than its age says nothing about the policy.
+    // Snapshots with doubtful dates are kept anyway, and show nothing about the policy.
     let dated = kept.iter().filter(|item| is_dated(item));
     simulation.left_s = dated.map(|item| newest_s - item.time_s).collect();
     simulation.left_s.sort_unstable();
     simulation
 }
 
-/// Returns when the policy is applied: at the end of each day, and at the end of the span.
+/// Returns the times at which the policy is applied: the end of each day, and the end of the span.
 fn day_ends(span_s: i64) -> impl Iterator<Item = i64> {
     let days = span_s / DAY_S;
     (1..=days).map(|day| day * DAY_S).chain((days * DAY_S < span_s || days == 0).then_some(span_s))
 }
 
-fn count(kept: &[Item], after_s: i64, newest_s: i64) -> Count {
+fn count(kept: &[DatedSnapshot], after_s: i64, newest_s: i64) -> DayCount {
     let dated = kept.iter().filter(|item| is_dated(item));
     let oldest_s = dated.map(|item| newest_s - item.time_s).max().unwrap_or(0);
-    Count { after_s, kept: kept.len(), oldest_s }
+    DayCount { after_s, kept: kept.len(), oldest_s }
 }

@@ -1,6 +1,6 @@
-//! Goal: no policy drifts, decay thins smoothly and leaves few, and no date that is in doubt
-//! changes anything for the others. Method: random series and policies, applied step by step and
-//! once; examples for what the rules mean to a user.
+//! Goal: no policy drifts, decay thins smoothly and leaves few, and a doubtful date changes nothing
+//! for the other snapshots. Method: random series and policies, applied step by step and once;
+//! examples of what the rules mean to a user.
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -27,12 +27,12 @@ fn policy(text: &str) -> Policy {
     policy
 }
 
-fn series(times: impl IntoIterator<Item = i64>) -> Vec<Item> {
-    let item = |(sequence, time_s)| Item { time_s, sequence, ..Item::default() };
+fn series(times: impl IntoIterator<Item = i64>) -> Vec<DatedSnapshot> {
+    let item = |(sequence, time_s)| DatedSnapshot { time_s, sequence, ..DatedSnapshot::default() };
     (1..).zip(times).map(item).collect()
 }
 
-fn kept_of(items: &[Item], policy: &Policy) -> Vec<Item> {
+fn kept_of(items: &[DatedSnapshot], policy: &Policy) -> Vec<DatedSnapshot> {
     let decisions = plan(items, policy, &berlin());
     items
         .iter()
@@ -42,16 +42,16 @@ fn kept_of(items: &[Item], policy: &Policy) -> Vec<Item> {
         .collect()
 }
 
-fn times(items: &[Item]) -> Vec<i64> {
+fn times(items: &[DatedSnapshot]) -> Vec<i64> {
     items.iter().map(|item| item.time_s).collect()
 }
 
-/// Takes snapshots one by one, and applies the policy whenever `applies` says so, and at the end.
+/// Adds snapshots one by one, and applies the policy whenever `applies` says so, and at the end.
 fn step_by_step(
-    items: &[Item],
+    items: &[DatedSnapshot],
     policy: &Policy,
     mut applies: impl FnMut(usize) -> bool,
-) -> Vec<Item> {
+) -> Vec<DatedSnapshot> {
     let mut kept = Vec::new();
     for (at, item) in items.iter().enumerate() {
         kept.push(item.clone());
@@ -63,7 +63,7 @@ fn step_by_step(
 }
 
 /// A series with gaps of minutes to weeks, also none, and sometimes a tag.
-fn any_series() -> impl Strategy<Value = Vec<Item>> {
+fn any_series() -> impl Strategy<Value = Vec<DatedSnapshot>> {
     let gap =
         prop_oneof![Just(0), 60..2 * HOUR, Just(HOUR), Just(DAY), DAY / 2..3 * DAY, DAY..40 * DAY];
     proptest::collection::vec((gap, 0..9u8), 1..250).prop_map(|gaps| {
@@ -72,7 +72,13 @@ fn any_series() -> impl Strategy<Value = Vec<Item>> {
         for (sequence, (gap, dice)) in (1..).zip(gaps) {
             time_s += gap;
             let tags = if dice == 0 { vec!["gold".to_owned()] } else { Vec::new() };
-            items.push(Item { time_s, sequence, tags, is_protected: dice == 1, ..Item::default() });
+            items.push(DatedSnapshot {
+                time_s,
+                sequence,
+                tags,
+                is_protected: dice == 1,
+                ..DatedSnapshot::default()
+            });
         }
         items
     })
@@ -93,7 +99,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 /// Regular snapshots, as many as a year has days, hours, …, and a decay.
-fn regular() -> impl Strategy<Value = (Vec<Item>, Decay)> {
+fn regular() -> impl Strategy<Value = (Vec<DatedSnapshot>, Decay)> {
     let rhythm = prop_oneof![Just(HOUR), Just(DAY), Just(7 * DAY), 700..3 * DAY];
     (rhythm, 100..1500usize, 20 * DAY..6 * YEAR, 2..40u32, 0..DAY).prop_map(
         |(rhythm, count, horizon_s, parts, offset)| {
@@ -121,8 +127,7 @@ proptest! {
         prop_assert_eq!(times(&kept_of(&once, &policy)), times(&once));
     }
 
-    /// No holes: nothing that decay drops lies in a gap longer than two spans and a step of the
-    /// rhythm.
+    /// No holes: decay leaves no gap longer than two spans and an interval of the series.
     #[test]
     fn gaps_grow_smoothly_with_age((items, decay) in regular()) {
         let policy = Policy { decay: Some(decay), ..Policy::default() };
@@ -153,7 +158,7 @@ proptest! {
         prop_assert!(old <= (2.0 * f64::from(decay.parts) + 4.0) * doublings, "{old} of {}", items.len());
     }
 
-    /// What is in doubt is kept and changes nothing for the rest.
+    /// Doubtful snapshots are kept and change nothing for the rest.
     #[test]
     fn doubtful_dates_push_nothing_out(items in any_series(), policy in any_policy(), forged in proptest::collection::vec((0..500usize, -500..500i64), 0..40)) {
         let alone = plan(&items, &policy, &berlin());
@@ -161,7 +166,7 @@ proptest! {
         for (number, (at, days)) in forged.iter().enumerate() {
             let time_s = items[at % items.len()].time_s + days * DAY;
             let doubt = Some(if number % 2 == 0 { Doubt::Ahead } else { Doubt::Behind });
-            mixed.push(Item { time_s, sequence: 9_999, doubt, ..Item::default() });
+            mixed.push(DatedSnapshot { time_s, sequence: 9_999, doubt, ..DatedSnapshot::default() });
         }
         let decisions = plan(&mixed, &policy, &berlin());
         prop_assert_eq!(&decisions[..items.len()], &alone[..]);
@@ -225,8 +230,7 @@ fn calendar_rules_keep_the_newest_of_their_periods() {
 
 #[test]
 fn days_are_those_of_the_calendar_on_the_wall() {
-    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC both pairs lie within a
-    // day.
+    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC each pair is within a day.
     let midnight = START + 28 * DAY - HOUR;
     let items = series([
         midnight - HOUR / 2,

@@ -1,52 +1,52 @@
 //! Detection of wrong dates.
 //!
-//! A host writes the date of its snapshots, so a wrong clock or a thief of a key that can only add
-//! can write any. Two witnesses contradict it: the store's time of the snapshot's slot, and the
-//! chain, in which each snapshot names the hash of the one before it. A snapshot existed when the
-//! store says, and before every snapshot that comes after it in the chain. With neither, the
-//! sequence gives the order.
+//! A host states the dates of its snapshots, so a wrong clock, or a thief of a key who can only add
+//! objects, can state any. Two kinds of evidence contradict a date: the store's time of the
+//! snapshot's slot, and the chain, in which each snapshot names the hash of its predecessor. A
+//! snapshot existed at the store's time, and before all its successors in the chain. Without a
+//! store's time, the sequence numbers give the order.
 
 use std::collections::{HashMap, HashSet};
 
-/// What contradicts a snapshot's date.
+/// Why a snapshot's date is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// It is dated later than it was stored, or than now.
+    /// Its date is later than the time at which it was stored, or than now.
     Ahead,
-    /// It is dated earlier than snapshots of its series that were there before it.
+    /// Its date is earlier than those of snapshots of its series that existed before it.
     Behind,
 }
 
-/// What is known of a snapshot's date.
+/// The stated date of a snapshot, with the evidence about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// The series that it belongs to, as a number.
+pub struct DateClaim {
+    /// Number of its series.
     pub series: usize,
-    /// When it says that it was begun, in seconds since 1970.
+    /// Its stated beginning, in seconds since 1970.
     pub time_s: i64,
-    /// When it says that it was finished.
+    /// Its stated end.
     pub ended_s: i64,
-    /// When the store got it, by the store's clock, if the store says.
+    /// The time at which it was stored, by the store's clock, if the store states times.
     pub stored_s: Option<i64>,
-    /// Its place in its host's chain.
+    /// Its number in its host's chain.
     pub sequence: u64,
     /// Its own hash in the chain.
     pub hash: [u8; 32],
-    /// The hash of the one before it.
+    /// The hash of its predecessor.
     pub previous: Option<[u8; 32]>,
 }
 
-/// What a snapshot's date is worth.
+/// The judgement of a snapshot's date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Rules count it at this moment: its beginning, or, if only its end is borne out, its end.
+pub enum DateVerdict {
+    /// Rules use this time: its beginning, or its end if only that is confirmed.
     Sure(i64),
-    /// Its date cannot be right.
+    /// Its date is not trusted.
     Doubtful(Doubt),
 }
 
-impl Verdict {
-    /// Returns what contradicts the date.
+impl DateVerdict {
+    /// Returns why the date is not trusted.
     pub fn doubt(self) -> Option<Doubt> {
         match self {
             Self::Sure(_) => None,
@@ -55,31 +55,32 @@ impl Verdict {
     }
 }
 
-/// How far dates may contradict each other: clocks differ, and backups of one series may overlap.
+/// Tolerated contradiction between dates: clocks differ, and backups of one series may overlap.
 pub const TOLERANCE_S: i64 = 3600;
-/// How long after its end a snapshot may be stored, in a series most of whose earlier ones were
-/// stored sooner.
+/// Longest time after its end at which a snapshot may be stored, in a series of which most earlier
+/// snapshots were stored sooner.
 ///
-/// In a repository whose files were copied without their times all are late, and none is suspected.
+/// In a repository that was copied without the times of its files all are late, and none is
+/// suspected.
 pub const LATE_S: i64 = 2 * DAY_S;
-/// How much earlier a late snapshot must have been stored than another one to say that it was there
-/// before: a copy stores its own in any order.
+/// How much earlier than another snapshot a late one must have been stored to count as older: a
+/// copy may store snapshots in any order.
 const COPYING_S: i64 = DAY_S;
 const DAY_S: i64 = 24 * 3600;
 
-/// Returns what each date is worth; the answer has the order of `claims`.
+/// Judges all dates; the result has the order of `claims`.
 ///
-/// `now_s` counts only for snapshots about which the store says nothing.
-pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
+/// `now_s` is used only for snapshots without a store's time.
+pub fn judge(claims: &[DateClaim], now_s: i64) -> Vec<DateVerdict> {
     let known_s = known_since(claims);
-    let judge_alone = |(claim, known): (&Claim, &Option<i64>)| {
+    let judge_alone = |(claim, known): (&DateClaim, &Option<i64>)| {
         let latest_s = known.unwrap_or(now_s).saturating_add(TOLERANCE_S);
         match claim.time_s.max(claim.ended_s) > latest_s {
-            true => Verdict::Doubtful(Doubt::Ahead),
-            false => Verdict::Sure(claim.time_s),
+            true => DateVerdict::Doubtful(Doubt::Ahead),
+            false => DateVerdict::Sure(claim.time_s),
         }
     };
-    let mut verdicts: Vec<Verdict> = claims.iter().zip(&known_s).map(judge_alone).collect();
+    let mut verdicts: Vec<DateVerdict> = claims.iter().zip(&known_s).map(judge_alone).collect();
     let mut series: HashMap<usize, Vec<usize>> = HashMap::new();
     for (at, claim) in claims.iter().enumerate().filter(|(at, _)| verdicts[*at].doubt().is_none()) {
         series.entry(claim.series).or_default().push(at);
@@ -90,14 +91,14 @@ pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
     verdicts
 }
 
-/// Finds those of a series that are dated before snapshots that were there before them.
+/// Finds snapshots of a series with earlier dates than snapshots that existed before them.
 fn judge_series(
-    claims: &[Claim],
+    claims: &[DateClaim],
     known_s: &[Option<i64>],
     members: &[usize],
-    verdicts: &mut [Verdict],
+    verdicts: &mut [DateVerdict],
 ) {
-    let before = before_each(claims, known_s, members);
+    let before = arrivals_before_each(claims, known_s, members);
     for (at, before) in members.iter().zip(before) {
         let claim = &claims[*at];
         let is_contradicted = |time_s: i64| {
@@ -108,30 +109,34 @@ fn judge_series(
         if !is_contradicted(claim.time_s) {
             continue;
         }
-        // One that took long, and ended when it says so, is no forgery; but where its beginning
-        // would count, others were before it.
+        // A long backup with a confirmed end is no forgery, but it counts at its end, because
+        // others existed before that.
         verdicts[*at] = match is_contradicted(claim.ended_s) {
-            true => Verdict::Doubtful(Doubt::Behind),
-            false => Verdict::Sure(claim.ended_s),
+            true => DateVerdict::Doubtful(Doubt::Behind),
+            false => DateVerdict::Sure(claim.ended_s),
         };
     }
 }
 
-/// What was there before a snapshot.
+/// The snapshots that existed before a snapshot.
 #[derive(Clone, Copy)]
-struct Before {
-    /// When it arrived, if the store says so of the whole series.
+struct PriorArrivals {
+    /// The time at which it was stored, if that is known for the whole series.
     arrived_s: Option<i64>,
-    /// The newest date of what was there before it.
+    /// The newest date of the snapshots before it.
     newest_s: i64,
-    /// Whether most of what arrived before it was stored in time.
+    /// Whether most of the snapshots before it were stored in time.
     most_in_time: bool,
 }
 
-/// Finds out what was there before each of a series.
-fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> Vec<Before> {
-    // A store tells of all or of none; where it does not, the chain's numbers are the order, and
-    // they need no tolerance.
+/// Finds the snapshots that existed before each member of a series.
+fn arrivals_before_each(
+    claims: &[DateClaim],
+    known_s: &[Option<i64>],
+    members: &[usize],
+) -> Vec<PriorArrivals> {
+    // A store states times for all snapshots or for none; without them the sequence numbers are the
+    // order, and need no tolerance.
     let by_store = members.iter().all(|at| known_s[*at].is_some());
     let arrival = |at: usize| {
         if by_store { known_s[at].unwrap_or_default() } else { claims[at].sequence.cast_signed() }
@@ -146,8 +151,10 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     order.sort_by_key(|place| (arrival(members[*place]), claims[members[*place]].time_s));
     let (late, in_time): (Vec<usize>, Vec<usize>) =
         order.iter().map(|place| members[*place]).partition(|at| is_late(*at));
-    let mut found =
-        vec![Before { arrived_s: None, newest_s: i64::MIN, most_in_time: false }; members.len()];
+    let mut found = vec![
+        PriorArrivals { arrived_s: None, newest_s: i64::MIN, most_in_time: false };
+        members.len()
+    ];
     for (witnesses, margin) in [(&in_time, margin(false)), (&late, margin(true))] {
         let (mut earlier, mut newest_s) = (0, i64::MIN);
         for place in &order {
@@ -177,24 +184,29 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     found
 }
 
-/// Adds what the chain says: what a snapshot itself names as being before it was there before it,
-/// however soon it came after.
+/// Adds the evidence of the chain: predecessors existed before a snapshot, however short the time
+/// between them.
 ///
-/// Only dates that the store bears out count: one wrong clock must not make all that come after it
+/// Only dates that the store confirms count: one wrong clock must not make all later snapshots
 /// doubtful.
-fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut [Before]) {
+fn add_chain(
+    claims: &[DateClaim],
+    members: &[usize],
+    in_time: &[usize],
+    found: &mut [PriorArrivals],
+) {
     let by_hash: HashMap<[u8; 32], usize> =
         claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
     let places: HashMap<usize, usize> =
         members.iter().enumerate().map(|(place, at)| (*at, place)).collect();
     let in_time: HashSet<usize> = in_time.iter().copied().collect();
     let mut order: Vec<usize> = members.to_vec();
-    // A snapshot names one with a smaller number, so what leads to it is known first.
+    // A predecessor has a smaller number, so it is processed first.
     order.sort_by_key(|at| claims[*at].sequence);
     let mut newest_s: Vec<i64> = vec![i64::MIN; members.len()];
     for at in order {
         let mut next = before_in_chain(claims, &by_hash, at);
-        // Snapshots of other series may come between.
+        // Skips snapshots of other series.
         while let Some(other) = next.filter(|other| !places.contains_key(other)) {
             next = before_in_chain(claims, &by_hash, other);
         }
@@ -209,10 +221,10 @@ fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut
     }
 }
 
-/// Returns the snapshot that another one names as the one before it; it must have a smaller number,
-/// so that no chain is a circle.
+/// Returns the predecessor of a snapshot; it must have a smaller number, so that a chain cannot be
+/// a circle.
 fn before_in_chain(
-    claims: &[Claim],
+    claims: &[DateClaim],
     by_hash: &HashMap<[u8; 32], usize>,
     at: usize,
 ) -> Option<usize> {
@@ -220,14 +232,14 @@ fn before_in_chain(
     (claims[before].sequence < claims[at].sequence).then_some(before)
 }
 
-/// Returns since when each snapshot is known to exist: since the store got it, or one that comes
-/// after it in the chain.
-fn known_since(claims: &[Claim]) -> Vec<Option<i64>> {
+/// Returns since when each snapshot is known to exist: since it, or a successor in the chain, was
+/// stored.
+fn known_since(claims: &[DateClaim]) -> Vec<Option<i64>> {
     let by_hash: HashMap<[u8; 32], usize> =
         claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
     let mut known: Vec<Option<i64>> = claims.iter().map(|claim| claim.stored_s).collect();
     let mut order: Vec<usize> = (0..claims.len()).collect();
-    // A snapshot names one with a smaller number, so all that lead to it come first.
+    // A predecessor has a smaller number, so all successors are processed first.
     order.sort_by_key(|at| std::cmp::Reverse(claims[*at].sequence));
     for at in order {
         let before = claims[at].previous.and_then(|hash| by_hash.get(&hash));

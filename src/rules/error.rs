@@ -15,7 +15,7 @@ pub enum RuleError {
     /// A backslash at the end.
     #[error("nothing follows the backslash (`\\\\` stands for the character itself)")]
     Backslash,
-    /// More brackets than anybody needs.
+    /// Too many brackets.
     #[error("it is too long")]
     Long,
 }

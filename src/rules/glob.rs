@@ -1,12 +1,12 @@
-//! One pattern: literal bytes, then a short program for the rest. Matching takes no memory and at
+//! A glob pattern: a literal prefix, then a short program. Matching allocates nothing and takes at
 //! most quadratic time.
 
 use super::error::RuleError;
 
-/// A pattern as git reads it, on bytes.
+/// A pattern with git's meaning, on bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    /// What the text must begin with.
+    /// The literal prefix.
     head: Box<[u8]>,
     steps: Box<[Step]>,
     sets: Box<[ByteSet]>,
@@ -24,7 +24,7 @@ enum Step {
     /// `**` at the end: anything.
     Deep,
     /// `**/`: nothing, or anything that ends with a slash.
-    DeepFolder,
+    DeepDir,
 }
 
 /// A set of bytes.
@@ -41,13 +41,13 @@ impl ByteSet {
     }
 }
 
-/// Returns how many bytes precede the first special one in a pattern.
+/// Returns the number of bytes before the first special one in a pattern.
 pub fn literal_len(pattern: &[u8]) -> usize {
     pattern.iter().position(|byte| b"*?[\\".contains(byte)).unwrap_or(pattern.len())
 }
 
 impl Glob {
-    /// Compiles a pattern; fails for one that can never match anything.
+    /// Compiles a pattern; fails if it can never match.
     pub fn new(pattern: &[u8]) -> Result<Self, RuleError> {
         let (head, rest) = pattern.split_at(literal_len(pattern));
         let (mut steps, mut sets, mut at) = (Vec::new(), Vec::new(), 0);
@@ -72,13 +72,13 @@ impl Glob {
         Ok(Self { head: head.into(), steps: steps.into(), sets: sets.into() })
     }
 
-    /// Returns the text that alone matches, if there is only one.
+    /// Returns the only text that matches, if there is only one.
     pub fn literal(&self) -> Option<Vec<u8>> {
         let byte = |step: &Step| if let Step::Byte(byte) = step { Some(*byte) } else { None };
         self.head.iter().copied().map(Some).chain(self.steps.iter().map(byte)).collect()
     }
 
-    /// Returns what a text must end with, if that is all that is asked for: `.o` of `*.o`.
+    /// Returns the suffix if the pattern is a star and a literal suffix: `.o` for `*.o`.
     pub fn ending(&self) -> Option<Vec<u8>> {
         let (Step::Star, rest) = self.steps.split_first().filter(|_| self.head.is_empty())? else {
             return None;
@@ -88,7 +88,7 @@ impl Glob {
             .collect()
     }
 
-    /// Returns the literal bytes that every match begins with.
+    /// Returns the literal prefix of every match.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
@@ -98,8 +98,8 @@ impl Glob {
         text.strip_prefix(&*self.head).is_some_and(|rest| self.rest_matches(rest))
     }
 
-    /// Goes back to the last `*` only, and when that cannot grow, to the last `**`: what an earlier
-    /// one could do, it can.
+    /// Backtracks only to the last `*`, and if that cannot grow, to the last `**`: an earlier one
+    /// could not match more.
     fn rest_matches(&self, text: &[u8]) -> bool {
         let (mut at, mut step) = (0, 0);
         let (mut star, mut deep) = (None, None);
@@ -112,7 +112,7 @@ impl Glob {
                     step += 1;
                     continue;
                 }
-                (Some(Step::Deep | Step::DeepFolder), _) => {
+                (Some(Step::Deep | Step::DeepDir), _) => {
                     (star, deep) = (None, Some((step, at)));
                     step += 1;
                     continue;
@@ -139,7 +139,7 @@ impl Glob {
                 return false;
             };
             let skipped = match self.steps[deep_step] {
-                Step::DeepFolder => text[from..].iter().position(|byte| *byte == b'/'),
+                Step::DeepDir => text[from..].iter().position(|byte| *byte == b'/'),
                 _ => (from < text.len()).then_some(0),
             };
             let Some(skipped) = skipped else {
@@ -152,26 +152,26 @@ impl Glob {
     }
 }
 
-/// Reads what follows the first `*`; returns where the pattern goes on.
+/// Parses the stars after the first `*`; returns where the pattern continues.
 fn read_stars(rest: &[u8], mut at: usize, steps: &mut Vec<Step>) -> usize {
     let first = at - 1;
     while rest.get(at) == Some(&b'*') {
         at += 1;
     }
     let is_alone = at - first > 1
-        // git looks at the pattern after its literal beginning: `a**/b` is `a`, then `**/b`.
+        // git parses the pattern after its literal prefix: `a**/b` is `a`, then `**/b`.
         && (first == 0 || rest[first - 1] == b'/')
         && (at == rest.len() || rest[at] == b'/' || rest[at..].starts_with(b"\\/"));
     let (step, taken) = match (is_alone, rest.get(at)) {
         (false, _) => (Step::Star, 0),
-        (true, Some(b'/')) => (Step::DeepFolder, 1),
+        (true, Some(b'/')) => (Step::DeepDir, 1),
         (true, _) => (Step::Deep, 0),
     };
     steps.push(step);
     at + taken
 }
 
-/// Reads a set after its `[`; returns it and how many bytes it took.
+/// Parses a set after its `[`; returns it and its length in bytes.
 fn read_set(text: &[u8]) -> Result<(ByteSet, usize), RuleError> {
     let byte_at = |at: usize| text.get(at).copied().ok_or(RuleError::Bracket);
     let mut set = ByteSet::default();

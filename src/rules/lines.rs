@@ -1,20 +1,20 @@
-//! Lines of an ignore file, in order.
+//! Rules from the lines of ignore files, in order.
 
 use super::error::RuleError;
 use super::glob;
-use super::table::Table;
+use super::table::RuleTable;
 
-/// Rules in their order: the last one that matches counts.
+/// Rules in order: the last one that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    kinds: Vec<Kind>,
-    exact: Table,
-    folded: Table,
+    kinds: Vec<RuleKind>,
+    exact: RuleTable,
+    folded: RuleTable,
 }
 
-/// What a rule does, and to what.
+/// Properties of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
+struct RuleKind {
     keeps: bool,
     dirs_only: bool,
 }
@@ -24,17 +24,17 @@ struct Kind {
 pub struct Matched {
     /// Its number, from 0, in the order in which rules were added.
     pub rule: usize,
-    /// Whether it keeps what rules before it leave out (`!`).
+    /// Whether it keeps entries that earlier rules leave out (`!`).
     pub keeps: bool,
 }
 
-/// Whether a rule tells capital from small letters.
+/// Case sensitivity of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Case {
-    /// It does.
+    /// Case sensitive.
     #[default]
     Exact,
-    /// It does not.
+    /// Case insensitive.
     Folded,
 }
 
@@ -46,8 +46,8 @@ impl Rules {
         self.add_line(line, Case::Exact, |_| None)
     }
 
-    /// Adds one line that did not come from an ignore file: `./` at its beginning, which git does
-    /// not know, applies to every base.
+    /// Adds one line that is not from an ignore file. A leading `./`, which git does not have,
+    /// applies to every base.
     pub fn add_given(&mut self, line: &[u8], case: Case) -> Result<Option<usize>, RuleError> {
         self.add_line(line, case, |pattern| pattern.strip_prefix(b"./"))
     }
@@ -76,11 +76,11 @@ impl Rules {
             Some(pattern) => table.add_relative(number_32, pattern)?,
             None => table.add(number_32, pattern)?,
         }
-        self.kinds.push(Kind { keeps, dirs_only });
+        self.kinds.push(RuleKind { keeps, dirs_only });
         Ok(Some(number))
     }
 
-    /// Adds the lines of a file. Lines that could never match are passed over, as git does.
+    /// Adds the lines of a file. Lines that could never match are skipped, as in git.
     pub fn add_file(&mut self, text: &[u8]) {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for line in text.split(|byte| *byte == b'\n') {
@@ -93,21 +93,21 @@ impl Rules {
         self.kinds.is_empty()
     }
 
-    /// Returns whether some rules depend on the folder that a path is looked at from.
+    /// Returns whether some rules depend on the base directory of a path.
     pub fn has_relative(&self) -> bool {
         self.exact.has_relative() || self.folded.has_relative()
     }
 
     /// Returns the rule that counts for a path, which ends without a slash.
     ///
-    /// `bases` are the lengths of the folders, with their slash, that the path is looked at from:
-    /// rules with a slash at their beginning know the first only, other rules with a slash know
-    /// all. There must be at least one.
+    /// `bases` are the lengths of the path's base directories, with their slash. Rules with a
+    /// leading slash apply to the first base only, other rules with a slash to all. There must be
+    /// at least one base.
     pub fn find(&self, path: &[u8], bases: &[usize], is_dir: bool) -> Option<Matched> {
         self.find_among(path, bases, is_dir, |_| true)
     }
 
-    /// Returns the rule that would count if there were only those that `counts` accepts.
+    /// Returns the rule that counts among those that `counts` accepts.
     pub(super) fn find_among(
         &self,
         path: &[u8],
@@ -120,7 +120,7 @@ impl Rules {
             |rule: u32| (is_dir || !self.kinds[rule as usize].dirs_only) && counts(rule as usize);
         let mut best = self.exact.find(path, bases, fits);
         if !self.folded.is_empty() {
-            // Each part by itself, because folding may change lengths.
+            // Each base is folded separately, because folding may change lengths.
             let bases: Vec<usize> = bases.iter().map(|base| fold(&path[..*base]).len()).collect();
             best = best.max(self.folded.find(&fold(path), &bases, fits));
         }
@@ -128,10 +128,10 @@ impl Rules {
     }
 }
 
-/// What some editors put at the beginning of a file.
+/// The byte order mark that some editors write at the beginning of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Takes away a carriage return, and spaces at the end unless the last is escaped; a zero ends the
+/// Removes a carriage return, and trailing spaces unless they are escaped; a zero byte ends the
 /// line.
 fn trimmed(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -151,7 +151,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[..end]
 }
 
-/// Returns the text in small letters; bytes that are no text stay.
+/// Returns the text in lower case; bytes that are not UTF-8 stay.
 fn fold(text: &[u8]) -> Vec<u8> {
     let mut folded = Vec::with_capacity(text.len());
     for part in text.utf8_chunks() {
@@ -161,7 +161,7 @@ fn fold(text: &[u8]) -> Vec<u8> {
     folded
 }
 
-/// Folds a pattern: its classes of letters, too.
+/// Returns a pattern in lower case, with its class of upper case letters replaced.
 fn fold_pattern(pattern: &[u8]) -> Vec<u8> {
     let (mut folded, upper) = (fold(pattern), b"[:upper:]");
     while let Some(at) = folded.windows(upper.len()).position(|part| part == upper) {
@@ -170,7 +170,7 @@ fn fold_pattern(pattern: &[u8]) -> Vec<u8> {
     folded
 }
 
-/// Returns a pattern that matches this text and nothing else.
+/// Returns a pattern that matches only this text.
 pub fn escape(text: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for byte in text {
@@ -182,8 +182,7 @@ pub fn escape(text: &[u8]) -> Vec<u8> {
     escaped
 }
 
-/// Returns the folders that every match of a path's pattern begins with, and whether these are all
-/// of its steps.
+/// Returns the leading literal path components of a pattern.
 ///
 /// `None` for a pattern without a slash, which may match anywhere.
 pub fn literal_steps(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {

@@ -1,8 +1,7 @@
-//! Rules that leave files out or keep them, line by line, as `.gitignore` has them and as git
-//! itself reads them: on bytes.
+//! Ignore rules with the syntax and meaning of `.gitignore`, on bytes.
 //!
-//! Most rules are names, endings or paths without anything special: these are looked up, however
-//! many there are. A rule takes about a hundred bytes.
+//! Most rules are literal names, suffixes or paths: these are looked up in tables, however many
+//! there are. A rule takes about a hundred bytes.
 
 mod error;
 mod glob;

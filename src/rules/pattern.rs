@@ -1,21 +1,20 @@
-//! Typed patterns: their text, their rules, and whether they ever
-//! matched.
+//! Patterns as the user typed them: text, rules, and whether they ever matched.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::RuleError;
 use super::lines::{Case, Matched, Rules};
 
-/// A pattern as it was typed, and its rules.
+/// A typed pattern and its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
-    /// What was written, for people.
+    /// The typed text, for messages.
     pub shown: String,
     /// The rules.
     pub lines: Vec<Vec<u8>>,
-    /// Whether it tells capital from small letters.
+    /// Case sensitivity.
     pub case: Case,
-    /// Whether it is one for many occasions, so that nobody wonders if it matches nothing.
+    /// Whether it is a general pattern, for which no match is normal and not reported.
     pub is_general: bool,
 }
 
@@ -29,9 +28,9 @@ impl From<&str> for Pattern {
 #[derive(Debug, thiserror::Error)]
 #[error("bad pattern '{shown}'")]
 pub struct BadPattern {
-    /// What was written.
+    /// The typed text.
     pub shown: String,
-    /// What is wrong with it.
+    /// The error.
     #[source]
     pub source: RuleError,
 }
@@ -52,7 +51,7 @@ struct Given {
 }
 
 impl Patterns {
-    /// Compiles patterns; fails for one that could never match.
+    /// Compiles patterns; fails if one could never match.
     pub fn new(patterns: &[Pattern]) -> Result<Self, BadPattern> {
         let mut all = Self::default();
         for (owner, pattern) in (0..).zip(patterns) {
@@ -78,17 +77,17 @@ impl Patterns {
         self.rules.is_empty()
     }
 
-    /// Returns whether some rules depend on the folder that a path is looked at from.
+    /// Returns whether some rules depend on the base directory of a path.
     pub fn has_relative(&self) -> bool {
         self.rules.has_relative()
     }
 
-    /// Returns the rule that counts, as [`Rules::find`] does, and notes all patterns that match.
+    /// Returns the rule that counts, like [`Rules::find`], and marks all patterns that match.
     pub fn find(&self, path: &[u8], bases: &[usize], is_dir: bool) -> Option<Matched> {
         let given = |rule: usize| &self.given[self.owners[rule] as usize];
         let matched = self.rules.find(path, bases, is_dir)?;
         given(matched.rule).has_matched.store(true, Ordering::Relaxed);
-        // Those that come too late here must not be said to match nothing.
+        // Patterns that another rule overrides have matched, too.
         let is_new = |rule: usize| {
             !given(rule).is_general && !given(rule).has_matched.load(Ordering::Relaxed)
         };
@@ -98,7 +97,7 @@ impl Patterns {
         Some(matched)
     }
 
-    /// Returns what was written of each pattern that matched nothing so far.
+    /// Returns the typed text of each pattern that matched nothing so far.
     pub fn unmatched(&self) -> Vec<String> {
         let unmatched = self
             .given

@@ -1,4 +1,4 @@
-//! Lookup table of rules: most are looked up by name, and not tried one by one.
+//! Lookup table of rules: most rules are looked up by name, not tried one by one.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use super::glob::Glob;
 /// Numbers of rules, ascending.
 type Numbers = Vec<u32>;
 
-/// Rules by what they ask for.
+/// Rules by the kind of their pattern.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// Whole names.
+pub struct RuleTable {
+    /// Literal names.
     names: HashMap<Box<[u8]>, Numbers>,
-    /// Endings of names that begin with a dot.
+    /// Literal suffixes of names, from a dot on.
     endings: HashMap<Box<[u8]>, Numbers>,
     /// Other patterns of names.
     name_globs: Vec<(u32, Glob)>,
@@ -26,13 +26,13 @@ pub struct Table {
 /// Rules about paths.
 #[derive(Clone, Debug, Default)]
 struct Paths {
-    /// Whole paths.
+    /// Literal paths.
     literal: HashMap<Box<[u8]>, Numbers>,
-    /// Patterns, by the folder that all their matches lie below.
+    /// Patterns, by the literal directory that contains all their matches.
     globs: HashMap<Box<[u8]>, Vec<(u32, Glob)>>,
 }
 
-impl Table {
+impl RuleTable {
     /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -42,12 +42,12 @@ impl Table {
             && self.relative.is_empty()
     }
 
-    /// Returns whether some rules have a slash, but none at their beginning.
+    /// Returns whether some rules have a slash that is not leading.
     pub fn has_relative(&self) -> bool {
         !self.relative.is_empty()
     }
 
-    /// Adds a rule, whose number is higher than all before it.
+    /// Adds a rule; its number must be higher than all before it.
     pub fn add(&mut self, number: u32, pattern: &[u8]) -> Result<(), RuleError> {
         if pattern.contains(&b'/') {
             let (paths, pattern) = match pattern.strip_prefix(b"/") {
@@ -108,9 +108,8 @@ impl Paths {
             return Ok(());
         }
         let head = glob.head();
-        let folder =
-            head.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &head[..end]);
-        self.globs.entry(folder.into()).or_default().push((number, glob));
+        let dir = head.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &head[..end]);
+        self.globs.entry(dir.into()).or_default().push((number, glob));
         Ok(())
     }
 
@@ -138,7 +137,7 @@ fn last_of(numbers: Option<&Numbers>, fits: impl Fn(u32) -> bool) -> Option<u32>
     numbers?.iter().rev().copied().find(|number| fits(*number))
 }
 
-/// Tries patterns from the last on, as long as they would count for more than `best`.
+/// Tries patterns in reverse order, as long as their numbers are higher than `best`.
 fn last_match(
     globs: &[(u32, Glob)],
     text: &[u8],

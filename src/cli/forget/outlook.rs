@@ -8,7 +8,7 @@ use super::words::name_of;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::maintain::forget::ForgetPlan;
-use crate::retention::simulate::{Count, Simulation, simulate};
+use crate::retention::simulate::{DayCount, Simulation, simulate};
 use crate::retention::{Policy, span_text};
 use crate::text;
 use crate::ui::style::Role;
@@ -84,7 +84,7 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
 }
 
 fn view_of(key: KeyView, policy: &Policy, told: &Simulation) -> SimulationView {
-    let count = |count: &Count| CountView {
+    let count = |count: &DayCount| CountView {
         after_seconds: count.after_s,
         kept: count.kept,
         oldest_seconds: count.oldest_s,
@@ -118,7 +118,7 @@ fn over_time(told: &Simulation, span_s: i64) -> Table {
         ("snapshots", Align::Right),
         ("oldest", Align::Right),
     ]);
-    let mut row = |name: String, count: &Count| {
+    let mut row = |name: String, count: &DayCount| {
         table.row(vec![name, text::count(count.kept as u64), span_text(count.oldest_s)]);
     };
     if let Some(now) = told.counts.first() {

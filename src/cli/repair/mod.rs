@@ -18,7 +18,7 @@ use super::global::PROGRAM;
 use crate::connect::host::{host_name, user_name};
 use crate::id::SnapshotId;
 use crate::maintain::check::Level;
-use crate::maintain::repair::{self, Outcome, RepairOptions};
+use crate::maintain::repair::{self, RepairOptions, RepairOutcome};
 use crate::repo::{self, Repository};
 use crate::text;
 
@@ -83,7 +83,7 @@ fn plan_and_apply(
     repository: &Arc<Repository>,
     apply: bool,
     options: &RepairOptions,
-) -> Result<(Planned, Option<Outcome>), Failure> {
+) -> Result<(Planned, Option<RepairOutcome>), Failure> {
     let (mut attempts, mut replaced) = (1, Vec::new());
     loop {
         let (plan, _) =

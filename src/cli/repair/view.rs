@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::cli::check::{AffectedView, ProblemView};
 use crate::format::run::PackRef;
-use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
-use crate::maintain::repair::{Broken, NewPack, NewRun, Plan, Replaced};
+use crate::maintain::check::{AffectedPath, CappedList, CheckProblem, CheckReport, Level};
+use crate::maintain::repair::{Broken, NewPack, NewRun, RepairPlan, Replaced};
 use crate::repo::objects::layout;
 
 /// What was or would be done.
@@ -66,7 +66,7 @@ pub struct ReplacedView {
 /// What there is to show, before or after.
 pub struct Shown {
     /// What is damaged.
-    pub problems: Kept<CheckProblem>,
+    pub problems: CappedList<CheckProblem>,
     /// What of it no repair can heal, in words.
     pub beyond: Vec<String>,
     /// Packs that store again what can be read of damaged ones.
@@ -76,7 +76,7 @@ pub struct Shown {
     /// Snapshots that give way to others.
     pub replaced: Vec<ReplacedView>,
     /// What stays lost.
-    pub lost: Kept<AffectedPath>,
+    pub lost: CappedList<AffectedPath>,
     /// Whether a snapshot that is not in the trash lacks something.
     pub is_any_broken: bool,
     /// Whether other machines must be told by their users what is lost.
@@ -87,7 +87,7 @@ pub struct Shown {
 
 impl Shown {
     /// Shows what a plan would do.
-    pub fn planned(plan: &Plan) -> Self {
+    pub fn planned(plan: &RepairPlan) -> Self {
         let object = |pack: &PackRef| layout::pack_key(pack.class, &pack.name).to_string();
         let pack = |pack: &NewPack| PackView {
             object: object(&pack.pack),
@@ -110,9 +110,9 @@ impl Shown {
             replaced: plan
                 .broken
                 .iter()
-                .map(|broken| ReplacedView::planned(broken, &plan.outlook))
+                .map(|broken| ReplacedView::planned(broken, &plan.preview))
                 .collect(),
-            lost: plan.outlook.affected.clone(),
+            lost: plan.preview.affected.clone(),
             is_any_broken: plan.is_any_broken,
             is_untold: false,
             sound: plan.found.is_sound(),

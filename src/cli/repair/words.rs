@@ -153,8 +153,7 @@ fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failu
         writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
     }
     for lost in &shown.lost.items {
-        let what =
-            if lost.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        let what = if lost.is_dir { " (folder: not all of what is in it can be had)" } else { "" };
         writeln!(out, "  {}:{}{what}", lost.snapshot.short(), text::printable(&lost.path))?;
     }
     let hidden = shown.lost.count - shown.lost.items.len() as u64;

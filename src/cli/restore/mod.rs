@@ -25,7 +25,7 @@ use crate::format::snapshot::Snapshot;
 use crate::jobs::patterns::Surroundings;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
-use crate::restore::{self, Overwrite, Planned, RestoreOptions, RestoreReport};
+use crate::restore::{self, Overwrite, PlannedEntry, RestoreOptions, RestoreReport};
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
@@ -102,7 +102,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target.unwrap_or_default(),
-        own_folders: ctx.own_folders(&place),
+        own_dirs: ctx.own_folders(&place),
         includes: typed_at.patterns(&args.includes, &args.folded_includes),
         excludes: typed_at.patterns(&args.excludes, &args.folded_excludes),
         dry_run: args.dry_run,
@@ -260,8 +260,8 @@ enum Plan {
 }
 
 impl Plan {
-    fn line(&mut self, planned: &Planned<'_>) -> Result<(), Failure> {
-        let Planned { action, path, size, is_dir, .. } = *planned;
+    fn line(&mut self, planned: &PlannedEntry<'_>) -> Result<(), Failure> {
+        let PlannedEntry { action, path, size, is_dir, .. } = *planned;
         match self {
             Self::Json(list) => {
                 let path_hex = exact(path);

@@ -1,4 +1,5 @@
-//! One look at everything in a repository.
+//! Examination of a whole repository: one pass over all objects and trees, for `check` and
+//! `repair`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,13 +22,13 @@ use crate::repo::objects::layout;
 use crate::repo::read::reachable::Notes;
 use crate::repo::{Error, Reader, Repository, Result, Trees, audit};
 
-/// What a look found, and what is needed to look again with another index.
+/// The result of an examination, with the state that another pass needs.
 pub struct Examined {
-    /// What a check reports.
+    /// The report of a check.
     pub report: CheckReport,
-    /// The reader whose index is exactly the good runs of the store.
+    /// The reader whose index has exactly the good runs of the store.
     pub reader: Arc<Reader>,
-    /// Which chunks and packs are damaged or missing.
+    /// Damaged or missing chunks and packs.
     pub damage: Damage,
     /// Index runs that cannot be read.
     pub damaged_runs: Vec<ObjectId>,
@@ -35,16 +36,16 @@ pub struct Examined {
     pub unindexed: Vec<ListedPack>,
     /// The snapshots that can be read.
     pub snapshots: Vec<Snapshot>,
-    /// Those of them that are in the trash.
+    /// Those in the trash.
     pub forgotten: HashSet<SnapshotId>,
-    /// Snapshots whose slots are damaged, or gone although this machine has seen them; without
+    /// Snapshots whose slots are damaged, or missing although this machine has seen them; without
     /// those in the trash.
     pub lost_slots: Vec<SnapshotId>,
-    /// Threads to look again with.
+    /// Threads for further passes.
     pub pool: rayon::ThreadPool,
 }
 
-/// Looks at everything once, as thoroughly as the level says.
+/// Examines everything once, as thoroughly as the level says.
 pub fn examine(
     repository: &Arc<Repository>,
     options: &CheckOptions,
@@ -58,7 +59,7 @@ pub fn examine(
     note_records(repository, &mut report)?;
     let (all, lost_slots) = note_snapshots(repository, &mut report)?;
     let (snapshots, forgotten) = (all.good, all.forgotten);
-    // What was found so far costs no path: a damaged snapshot has none to name.
+    // Problems so far affect no path: the paths of a damaged snapshot are unknown.
     let harmless = report.problems.count;
     let (reader, damaged_runs) = note_runs(repository, &mut report)?;
 
@@ -112,7 +113,7 @@ pub fn examine(
     })
 }
 
-/// Looks at configurations, key slots, intents and records of collectors.
+/// Examines configurations, key slots, intents and collector records.
 fn note_records(repository: &Arc<Repository>, report: &mut CheckReport) -> Result<()> {
     report.counts.configs_and_keys = note_findings(report, audit::configs(repository)?);
     report.counts.configs_and_keys += note_findings(report, audit::slots(repository)?);
@@ -121,7 +122,7 @@ fn note_records(repository: &Arc<Repository>, report: &mut CheckReport) -> Resul
     Ok(())
 }
 
-/// Looks at the snapshots; returns them, and the ids of those that are damaged or hidden.
+/// Examines the snapshots; returns them, and the ids of those that are damaged or hidden.
 fn note_snapshots(
     repository: &Arc<Repository>,
     report: &mut CheckReport,
@@ -137,7 +138,7 @@ fn note_snapshots(
     Ok((all, lost_slots))
 }
 
-/// Looks at the index runs; returns a reader of the good ones, and the names of the damaged ones.
+/// Examines the index runs; returns a reader of the good ones, and the names of the damaged ones.
 fn note_runs(
     repository: &Arc<Repository>,
     report: &mut CheckReport,
@@ -159,17 +160,17 @@ fn lost_slots(all: &AllSnapshots, findings: &Findings) -> Vec<SnapshotId> {
         .faults
         .iter()
         .filter_map(|fault| SnapshotId::from_hex(fault.object.strip_prefix("snapshots/")?));
-    // A good one is among the faults too, if its place in the chain is wrong.
+    // A readable snapshot with a wrong place in its chain is among the faults, too.
     slots.filter(|id| !good.contains(id) && !all.forgotten.contains(id)).collect()
 }
 
 impl Examined {
-    /// Returns what a check would say of trees and files if `reader`'s index were that of the
-    /// repository, and what is lost then.
+    /// Returns what a check of trees and files would report, and what would be lost, with the index
+    /// of `reader`.
     ///
-    /// Every pack that this index names must be sound, or be one that collectors removed. Fails
-    /// with `Contended` if one is gone since.
-    pub fn outlook(
+    /// Every pack that this index names must be sound, or removed by a prune. Fails with
+    /// `Contended` if one was removed since.
+    pub fn preview_repair(
         &self,
         reader: &Arc<Reader>,
         monitor: &Monitor,
@@ -179,7 +180,7 @@ impl Examined {
         damage.take_lengths(&self.damage);
         for pack in self.damage.gone_packs() {
             reader.index().avoid_pack(*pack);
-            damage.gone(*pack);
+            damage.record_gone(*pack);
         }
         let trees = Trees::new(reader.clone());
         let notes = Notes::new(reader.index().record_count());

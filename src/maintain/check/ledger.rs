@@ -1,8 +1,6 @@
-//! Which data packs were verified whole, and when: so that repeated samples cover everything in
-//! time.
+//! Ledger of verified data packs, so that repeated samples cover all of them in time.
 //!
-//! Local state: losing it costs reading packs again that need not have been. Only sound packs are
-//! noted.
+//! It is local state: losing it costs only repeated reads. It contains only sound packs.
 
 use std::collections::HashMap;
 
@@ -20,7 +18,7 @@ const RECORD_LEN_BYTES: usize = 40;
 pub struct Ledger(HashMap<ObjectId, i64>);
 
 impl Ledger {
-    /// Loads what this machine noted; nothing if there is nothing that can be trusted.
+    /// Loads this machine's ledger; empty if there is none that can be trusted.
     pub fn load(repository: &Repository) -> Self {
         let bytes = notes::load(repository, NAME).unwrap_or_default();
         let parse = |record: &[u8]| {
@@ -46,7 +44,7 @@ impl Ledger {
         self.0.get(pack).copied()
     }
 
-    /// Saves what concerns the packs that are there.
+    /// Saves the records of the packs that exist.
     pub fn save(&mut self, repository: &Repository, packs: &HashMap<ObjectId, u64>) -> Result<()> {
         self.0.retain(|pack, _| packs.contains_key(pack));
         let mut records: Vec<_> = self.0.iter().collect();
@@ -59,10 +57,10 @@ impl Ledger {
         notes::save(repository, NAME, &bytes)
     }
 
-    /// Returns how much of these packs was ever verified.
+    /// Returns how much of these packs was verified, and how long ago.
     pub fn coverage(&self, packs: &HashMap<ObjectId, u64>) -> Coverage {
         let covered = packs.iter().filter(|(pack, _)| self.0.contains_key(pack));
-        // An `Option` that is missing makes the minimum missing: one pack that was never verified.
+        // `None` is the minimum: one pack that was never verified makes the result `None`.
         let oldest = packs.keys().map(|pack| self.0.get(pack)).min().flatten();
         Coverage {
             bytes_ever: covered.map(|(_, len)| len).sum(),

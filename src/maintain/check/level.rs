@@ -1,26 +1,25 @@
-//! How much of a repository is looked at.
+//! Levels of a check.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How thorough a check is; each level does all that the one before it does.
+/// How thorough a check is; each level includes the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Configs, key slots, snapshots and index runs are read; packs are only listed.
     Quick,
-    /// All trees are read too, and everything that they refer to must be in the index. Reads no
-    /// data pack.
+    /// All trees are read, and all their references must be in the index. No data pack is read.
     Structure,
-    /// A share of the data packs is read whole too, those first that were verified longest ago.
+    /// A share of the data packs is read completely, first those that were verified longest ago.
     Sample {
-        /// The share of the bytes, in 1/1000.
+        /// Share of the bytes, in 1/1000.
         permille: u16,
     },
     /// Every byte of every object is read and verified.
     Full,
 }
 
-/// A level that is none.
+/// Error for a text that is no level.
 #[derive(Debug, thiserror::Error)]
 #[error("no check level '{0}': it is quick, structure, sample=P% or full")]
 pub struct NoLevel(String);

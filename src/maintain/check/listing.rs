@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::damage::Damage;
 use super::level::Level;
-use super::pack::Expected;
+use super::pack::ExpectedPack;
 use super::packs::{PackStage, choose_sample};
 use super::report::CheckReport;
 use crate::format::run::{PackClass, PackRef};
@@ -18,8 +18,7 @@ use crate::repo::index::Avoided;
 use crate::repo::objects::layout;
 use crate::repo::{Error, Reader, Result};
 
-/// Adds what was found in one class of objects to the report, and returns how many objects were
-/// looked at.
+/// Adds the findings of one class of objects to the report; returns how many objects were examined.
 pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
         report.went_back |=
@@ -33,25 +32,28 @@ pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     findings.seen
 }
 
-/// The packs in the store.
-pub struct Listed {
-    /// Length in the listing, of packs that the index names and that are there.
+/// The packs in the store, by whether the index names them.
+pub struct PackListing {
+    /// Listed length of existing packs that the index names.
     pub indexed: HashMap<ObjectId, u64>,
-    /// Those of them that hold file content.
+    /// The same, for packs of file content only.
     pub indexed_data: HashMap<ObjectId, u64>,
-    /// Packs that no run names.
-    pub unindexed: Vec<Expected>,
+    /// Packs that no index run names.
+    pub unindexed: Vec<ExpectedPack>,
 }
 
-/// Lists the packs and compares them with the index: each must be there with the right length.
+/// Lists the packs and compares them with the index: each must exist with the right length.
 pub fn list_packs(
     reader: &Arc<Reader>,
     report: &mut CheckReport,
     damage: &mut Damage,
-) -> Result<Listed> {
+) -> Result<PackListing> {
     let repository = reader.repository();
-    let mut listed =
-        Listed { indexed: HashMap::new(), indexed_data: HashMap::new(), unindexed: Vec::new() };
+    let mut listed = PackListing {
+        indexed: HashMap::new(),
+        indexed_data: HashMap::new(),
+        unindexed: Vec::new(),
+    };
     let mut lens = [HashMap::new(), HashMap::new()];
     for class in [PackClass::Data, PackClass::Meta] {
         let listing = audit::packs(repository, class)?;
@@ -76,7 +78,7 @@ pub fn list_packs(
             if len != u64::from(pack.len) {
                 let object = layout::pack_key(pack.class, &pack.name).to_string();
                 report.problem(object, format!("it has {len} bytes instead of {}", pack.len));
-                damage.cut(pack.name, len);
+                damage.record_truncated(pack.name, len);
             }
             listed.indexed.insert(pack.name, len);
             if pack.class == PackClass::Data {
@@ -96,17 +98,16 @@ pub fn list_packs(
                 len: u32::try_from(listed_len).unwrap_or(u32::MAX),
                 salt: [0; 32],
             };
-            Expected { pack, listed_len, records: None }
+            ExpectedPack { pack, listed_len, records: None }
         }));
     }
     report.counts.packs_unindexed = listed.unindexed.len() as u64;
     Ok(listed)
 }
 
-/// Notes packs that the index names and that are not there: by damage, or because a collector
-/// removed them.
+/// Records missing packs that the index names: by damage, or because a prune removed them.
 ///
-/// What was removed is no damage, unless a snapshot needs a chunk of it that is nowhere else.
+/// A removed pack is no damage, unless a snapshot needs a chunk of it that is nowhere else.
 fn note_missing(
     reader: &Arc<Reader>,
     missing: Vec<PackRef>,
@@ -118,10 +119,10 @@ fn note_missing(
     }
     for pack in &missing {
         reader.index().avoid_pack(pack.name);
-        damage.gone(pack.name);
+        damage.record_gone(pack.name);
     }
     let removed = match generations::removed(reader.chunk_index()) {
-        // It is among the problems already.
+        // The damaged record is reported already.
         Err(error) if error.is_damage() => Avoided::default(),
         other => other?,
     };
@@ -133,13 +134,17 @@ fn note_missing(
         |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
     for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
         report.problem(layout::pack_key(pack.class, &pack.name).to_string(), "it is missing");
-        damage.missed(pack.name);
+        damage.record_missing(pack.name);
     }
     Ok(())
 }
 
-/// Reads the packs that the level asks for: none, those with trees, some or all of the rest.
-pub fn verify_packs(stage: &mut PackStage<'_>, listed: &mut Listed, level: Level) -> Result<()> {
+/// Reads the packs that the level requires: none, those with trees, and some or all of the rest.
+pub fn verify_packs(
+    stage: &mut PackStage<'_>,
+    listed: &mut PackListing,
+    level: Level,
+) -> Result<()> {
     let sample = match level {
         Level::Quick => return Ok(()),
         Level::Structure | Level::Full => HashSet::new(),

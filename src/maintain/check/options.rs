@@ -3,10 +3,10 @@
 use super::level::Level;
 use crate::format::entry::Timestamp;
 
-/// What to check.
+/// Options of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckOptions {
-    /// How thorough.
+    /// The level.
     pub level: Level,
     /// Threads that open and verify (at least 1).
     pub threads: usize,

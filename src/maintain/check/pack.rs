@@ -1,4 +1,4 @@
-//! One pack, byte by byte: sound or not, and if not, what is lost.
+//! Verification of one pack, byte by byte, and diagnosis of a damaged one.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -18,11 +18,11 @@ use crate::repo::Reader;
 use crate::repo::objects::layout;
 use crate::sync::lock;
 
-/// Damaged segments of one pack that are told in words.
+/// Damaged segments of one pack that are reported one by one.
 const SEGMENTS_TOLD_MAX: usize = 16;
 
-/// What the index says of a pack, to be compared with the pack itself.
-pub struct Expected {
+/// A pack to verify, and what the index states about it.
+pub struct ExpectedPack {
     /// The pack; only class and name count if no index run names it.
     pub pack: PackRef,
     /// Its length in the store's listing, in bytes.
@@ -31,12 +31,12 @@ pub struct Expected {
     pub records: Option<Vec<RunRecord>>,
 }
 
-/// What is wrong with a pack.
+/// The diagnosis of a damaged pack.
 #[derive(Default)]
 pub struct Diagnosis {
-    /// Each damaged structure, in words.
+    /// Messages, one for each damaged structure.
     pub faults: Vec<String>,
-    /// Chunks that cannot be had from it.
+    /// Chunks that cannot be read from it.
     pub lost: Vec<ChunkId>,
     /// Whether that is every chunk that the index places in it.
     pub all_lost: bool,
@@ -56,14 +56,14 @@ impl<'a> PackVerifier<'a> {
         Self { keys, ids, scratch: Mutex::default() }
     }
 
-    /// Opens everything in a pack whose bytes have the right hash: header, table, each segment,
-    /// each chunk's id.
+    /// Opens a pack whose bytes have the right hash: header, table, each segment, and each chunk's
+    /// id.
     ///
     /// Overwrites `bytes`. Returns the table; the caller compares it with the index. Uses all
     /// threads of the current pool.
     pub fn open_all(
         &self,
-        expected: &Expected,
+        expected: &ExpectedPack,
         bytes: &mut [u8],
     ) -> Result<PackToc, ContainerError> {
         let opener = self.header_opener(expected, bytes)?;
@@ -83,7 +83,11 @@ impl<'a> PackVerifier<'a> {
         Ok(toc)
     }
 
-    fn header_opener(&self, expected: &Expected, bytes: &[u8]) -> Result<Opener, ContainerError> {
+    fn header_opener(
+        &self,
+        expected: &ExpectedPack,
+        bytes: &[u8],
+    ) -> Result<Opener, ContainerError> {
         let kind = layout::container_kind(expected.pack.class);
         let opener = Opener::from_header(self.keys, kind, bytes)?;
         if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
@@ -112,9 +116,9 @@ impl<'a> PackVerifier<'a> {
         lock(&self.scratch)
     }
 
-    /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be
-    /// had through the index.
-    pub fn diagnose(&self, expected: &Expected, bytes: &[u8]) -> Diagnosis {
+    /// Finds the damaged structures of a pack, and the chunks that can no longer be read through
+    /// the index.
+    pub fn diagnose(&self, expected: &ExpectedPack, bytes: &[u8]) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
         let records = expected.records.as_deref().unwrap_or_default();
         let table = self
@@ -192,9 +196,9 @@ impl<'a> PackVerifier<'a> {
     }
 }
 
-/// Returns where a pack's segments start, how long they are, and which index records lie in each.
+/// Returns a pack's segments by their offsets, with length and index records of each.
 ///
-/// The table tells all segments; the records tell those that matter where the table is damaged.
+/// The table lists all segments; if it is damaged, the records give those that matter.
 fn segments_of<'r>(
     toc: Option<&PackToc>,
     records: &'r [RunRecord],
@@ -215,9 +219,9 @@ fn segments_of<'r>(
 
 /// Compares a pack's table with the index records that place chunks in it.
 ///
-/// Returns how many records are wrong, and the chunks of the table that none of them names: these
-/// must stand elsewhere in the index (two packs may hold one chunk, and the index names one of
-/// them).
+/// Returns how many records are wrong, and the chunks of the table that none of them names. These
+/// must be elsewhere in the index, because two packs may hold one chunk, and the index names one of
+/// them.
 pub fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<ChunkId>) {
     let mut placed = BTreeMap::new();
     for record in records {

@@ -1,4 +1,4 @@
-//! Reading and verifying packs: a few threads read and hash, all threads open what they read.
+//! Verification of packs: a few threads read and hash them, all threads open their segments.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -8,9 +8,9 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::damage::Damage;
-use super::jobs::{Jobs, Wanted};
 use super::ledger::Ledger;
-use super::pack::{Expected, PackVerifier, compare_with_index};
+use super::pack::{ExpectedPack, PackVerifier, compare_with_index};
+use super::pack_jobs::{PackJobs, WantedPacks};
 use super::report::CheckReport;
 use crate::container::name_of;
 use crate::format::container::PackToc;
@@ -29,42 +29,42 @@ use crate::sync::lock;
 const LOADERS_MIN: usize = 2;
 const LOADERS_MAX: usize = 6;
 
-/// What verifying needs and what it finds.
+/// The stage of a check that verifies packs.
 pub struct PackStage<'a> {
     /// The reader whose index was read from the store.
     pub reader: &'a Arc<Reader>,
-    /// Where the lengths of chunks of file content go.
+    /// Receives the lengths of chunks of file content.
     pub notes: &'a Notes,
-    /// Where problems go.
+    /// Receives problems.
     pub report: &'a mut CheckReport,
-    /// Where lost chunks go.
+    /// Receives lost chunks.
     pub damage: &'a mut Damage,
-    /// Where sound packs are noted.
+    /// Receives sound packs.
     pub ledger: &'a mut Ledger,
     /// The time now.
     pub now: Timestamp,
     /// Threads that open segments.
     pub pool: &'a rayon::ThreadPool,
-    /// Progress and the wish to stop.
+    /// Receives progress, and says when to stop.
     pub monitor: &'a Monitor,
 }
 
-/// What a loader did with a buffer.
+/// A pack that a loader has read into a buffer.
 struct Loaded {
     bytes: Vec<u8>,
-    /// The pack that was read; an error means that the index could not be.
-    job: Result<Expected>,
-    /// Whether the bytes have the hash that is the pack's name, or why they could not be read.
+    /// The pack that was read; an error if the index could not be read.
+    job: Result<ExpectedPack>,
+    /// Whether the hash of the bytes is the pack's name, or why they could not be read.
     intact: Result<bool>,
 }
 
-type Source<'a> = Mutex<Box<dyn Iterator<Item = Result<Expected>> + Send + 'a>>;
+type JobSource<'a> = Mutex<Box<dyn Iterator<Item = Result<ExpectedPack>> + Send + 'a>>;
 
 impl PackStage<'_> {
     /// Verifies the wanted packs of the index and then `unindexed` packs, which no run names.
-    pub fn run(&mut self, wanted: Wanted<'_>, unindexed: Vec<Expected>) -> Result<()> {
-        let jobs = Jobs::new(self.reader.index().runs(), wanted);
-        let source: Source<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
+    pub fn run(&mut self, wanted: WantedPacks<'_>, unindexed: Vec<ExpectedPack>) -> Result<()> {
+        let jobs = PackJobs::new(self.reader.index().runs(), wanted);
+        let source: JobSource<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
         let reader = self.reader.clone();
         let repository = reader.repository();
         let verifier = PackVerifier::new(&reader);
@@ -78,7 +78,7 @@ impl PackStage<'_> {
                 scope.spawn(move || load(repository, source, &buffers, &done));
             }
             drop(done);
-            // Owned here, so that leaving early closes both channels and the loaders end.
+            // Owned here, so that an early return closes both channels and the loaders end.
             let (empty, loaded): (Sender<Vec<u8>>, Receiver<Loaded>) = (empty, loaded);
             let mut seen = HashSet::new();
             for Loaded { mut bytes, job, intact } in &loaded {
@@ -95,14 +95,14 @@ impl PackStage<'_> {
                         self.finish(&verifier, &job, &mut bytes, intact)?;
                     }
                 }
-                // The loaders are gone when there is nothing more to read.
+                // The loaders have ended when there is nothing more to read.
                 let _ = empty.send(bytes);
             }
             Ok(())
         })
     }
 
-    fn count(&mut self, job: &Expected, is_first: bool) {
+    fn count(&mut self, job: &ExpectedPack, is_first: bool) {
         self.monitor
             .working_on(layout::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
         self.monitor.bytes_done.fetch_add(job.listed_len, Ordering::Relaxed);
@@ -116,17 +116,16 @@ impl PackStage<'_> {
     fn finish(
         &mut self,
         verifier: &PackVerifier<'_>,
-        job: &Expected,
+        job: &ExpectedPack,
         bytes: &mut Vec<u8>,
         intact: Result<bool>,
     ) -> Result<()> {
         let (intact, unread) = match intact {
-            // It was removed since the listing: the collector that did it has removed it from the
-            // index before.
+            // Removed since the listing, by a prune that had removed it from the index before.
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_damage() => {
                 if job.records.is_some() {
-                    self.damage.unread(job.pack.name);
+                    self.damage.record_unread(job.pack.name);
                 }
                 (false, Some(in_words(&error)))
             }
@@ -160,8 +159,8 @@ impl PackStage<'_> {
         Ok(())
     }
 
-    /// Notes how long the chunks of a pack are, of which only the index says that they are there.
-    fn note_lengths(&self, job: &Expected, toc: &PackToc) -> Result<()> {
+    /// Notes the lengths of a data pack's chunks, to compare them with the lengths in trees.
+    fn note_lengths(&self, job: &ExpectedPack, toc: &PackToc) -> Result<()> {
         if job.pack.class != PackClass::Data || job.records.is_none() {
             return Ok(());
         }
@@ -173,10 +172,10 @@ impl PackStage<'_> {
         Ok(())
     }
 
-    fn read_again(&self, job: &Expected, bytes: &mut Vec<u8>) -> Result<()> {
+    fn read_again(&self, job: &ExpectedPack, bytes: &mut Vec<u8>) -> Result<()> {
         let (class, name) = (job.pack.class, &job.pack.name);
         match audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes) {
-            // What was read goes on being damaged.
+            // The pack is still damaged.
             Err(error) if error.is_damage() => bytes.clear(),
             read => read?,
         }
@@ -186,14 +185,14 @@ impl PackStage<'_> {
     fn note_damage(
         &mut self,
         verifier: &PackVerifier<'_>,
-        job: &Expected,
+        job: &ExpectedPack,
         bytes: &[u8],
         otherwise: String,
     ) {
         let object = layout::pack_key(job.pack.class, &job.pack.name).to_string();
         self.ledger.forget(&job.pack.name);
         if job.records.is_none() {
-            // Nobody relies on it: a backup was interrupted, or what was sound in it was stored
+            // No snapshot needs it: a backup was interrupted, or its sound chunks were stored
             // again.
             self.report
                 .notices
@@ -206,14 +205,14 @@ impl PackStage<'_> {
         }
         diagnosis.faults.into_iter().for_each(|fault| self.report.problem(&*object, fault));
         if diagnosis.all_lost {
-            self.damage.cut(job.pack.name, 0);
+            self.damage.record_truncated(job.pack.name, 0);
         } else {
-            self.damage.spoil(job.pack.name, diagnosis.lost);
+            self.damage.record_damaged(job.pack.name, diagnosis.lost);
         }
     }
 
     /// Compares a sound pack with the index; returns whether they agree.
-    fn compare(&mut self, job: &Expected, toc: &PackToc) -> Result<bool> {
+    fn compare(&mut self, job: &ExpectedPack, toc: &PackToc) -> Result<bool> {
         let Some(records) = &job.records else {
             return Ok(true);
         };
@@ -240,16 +239,16 @@ impl PackStage<'_> {
             let toc_ids: HashSet<_> =
                 toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
             let lost = records.iter().map(|record| record.id).filter(|id| !toc_ids.contains(id));
-            self.damage.spoil(job.pack.name, lost);
+            self.damage.record_damaged(job.pack.name, lost);
         }
         Ok(agrees)
     }
 }
 
-/// A loader: takes jobs until there are none, or nobody wants them any more.
+/// Loads packs until there are no more jobs, or the receiver is gone.
 fn load(
     repository: &Repository,
-    source: &Source<'_>,
+    source: &JobSource<'_>,
     buffers: &Receiver<Vec<u8>>,
     done: &Sender<Loaded>,
 ) {
@@ -258,7 +257,7 @@ fn load(
         let Some(job) = next else {
             return;
         };
-        let read = |job: &Expected| {
+        let read = |job: &ExpectedPack| {
             let (class, name) = (job.pack.class, &job.pack.name);
             audit::read_listed_pack(repository, class, name, job.listed_len, &mut bytes)?;
             Ok(name_of(&bytes) == *name && is_expected_len(job))
@@ -270,11 +269,11 @@ fn load(
     }
 }
 
-fn is_expected_len(job: &Expected) -> bool {
+fn is_expected_len(job: &ExpectedPack) -> bool {
     job.records.is_none() || job.listed_len == u64::from(job.pack.len)
 }
 
-/// Returns the names of the packs to sample: those first that were verified longest ago, or never.
+/// Returns the names of the packs to sample: first those that were never verified or longest ago.
 pub fn choose_sample(
     ledger: &Ledger,
     packs: impl Iterator<Item = (ObjectId, u64)>,

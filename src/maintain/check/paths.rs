@@ -1,8 +1,7 @@
-//! Naming the paths that damage affects, in every snapshot.
+//! Search for the paths that damage affects, in every snapshot.
 //!
-//! Memory is bounded by the depth of the trees (see [`Stack`]) and by what is listed: what is clean
-//! is one bit per record of the index, and a subtree that was found clean in one snapshot is not
-//! looked at again in the next.
+//! Memory is bounded by the depth of the trees (see [`Stack`]), the listed paths, and one bit per
+//! index record. A subtree that was clean in one snapshot is not searched again in the next.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ use crate::repo::read::reachable::MarkBits;
 use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
-/// Names every file and folder of these snapshots that is not whole any more.
+/// Lists every file and directory of these snapshots that is no longer complete.
 pub fn name_affected(
     trees: &Trees,
     snapshots: &[Snapshot],
@@ -47,40 +46,40 @@ pub fn name_affected(
     Ok(())
 }
 
-/// What is left to look at in a node.
-enum Item {
+/// A child or entry of a node that is still to be searched.
+enum NodeItem {
     Node(ChunkId),
-    Folder(Vec<u8>, ChunkId),
+    Dir(Vec<u8>, ChunkId),
     File(Vec<u8>, u64, Content),
 }
 
-/// A node whose items are being looked at.
-struct Open {
+/// A node whose items are being searched.
+struct OpenNode {
     id: ChunkId,
     number: u64,
-    /// `None` if they were given up: then they are read again.
-    items: Option<std::vec::IntoIter<Item>>,
+    /// `None` if they were dropped to save memory: then the node is read again.
+    items: Option<std::vec::IntoIter<NodeItem>>,
     taken: usize,
     held_bytes: usize,
-    /// Bytes of the folder's path.
+    /// Length of the directory's path in bytes.
     path_len: usize,
     is_clean: bool,
 }
 
-impl Open {
+impl OpenNode {
     fn new(id: ChunkId, number: u64, path_len: usize) -> Self {
         Self { id, number, items: None, taken: 0, held_bytes: 0, path_len, is_clean: true }
     }
 
     fn fill(&mut self, node: TreeNode) {
         let items = items_of(node);
-        self.held_bytes = items.iter().map(Item::memory_bytes).sum();
+        self.held_bytes = items.iter().map(NodeItem::memory_bytes).sum();
         let mut items = items.into_iter();
         items.by_ref().take(self.taken).for_each(drop);
         self.items = Some(items);
     }
 
-    fn next(&mut self, trees: &Trees) -> Result<Option<Item>> {
+    fn next(&mut self, trees: &Trees) -> Result<Option<NodeItem>> {
         if self.items.is_none() {
             self.fill(trees.node(&self.id)?);
         }
@@ -89,7 +88,7 @@ impl Open {
     }
 }
 
-impl Holds for Open {
+impl Holds for OpenNode {
     fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -99,12 +98,12 @@ impl Holds for Open {
     }
 }
 
-impl Item {
+impl NodeItem {
     fn memory_bytes(&self) -> usize {
         let parts = match self {
             Self::Node(_) => 0,
             Self::File(name, _, Content::Refs(refs)) => name.len() + size_of_val(&refs[..]),
-            Self::Folder(name, _) | Self::File(name, ..) => name.len(),
+            Self::Dir(name, _) | Self::File(name, ..) => name.len(),
         };
         size_of::<Self>() + 32 + parts
     }
@@ -116,7 +115,7 @@ struct Naming<'a> {
     clean: &'a MarkBits,
     report: &'a mut CheckReport,
     snapshot: SnapshotId,
-    open: Stack<Open>,
+    open: Stack<OpenNode>,
     path: Vec<u8>,
 }
 
@@ -131,17 +130,17 @@ impl Naming<'_> {
         match item.transpose()?.flatten() {
             None => {
                 match self.open.pop() {
-                    Some(Open { number, is_clean: true, .. }) => drop(self.clean.set(number)),
+                    Some(OpenNode { number, is_clean: true, .. }) => drop(self.clean.set(number)),
                     _ => self.taint(),
                 }
                 Ok(())
             }
-            Some(Item::Node(id)) => self.enter(&id, path_len),
-            Some(Item::Folder(name, id)) => {
+            Some(NodeItem::Node(id)) => self.enter(&id, path_len),
+            Some(NodeItem::Dir(name, id)) => {
                 self.push_name(&name);
                 self.enter(&id, self.path.len())
             }
-            Some(Item::File(name, size, content)) => {
+            Some(NodeItem::File(name, size, content)) => {
                 self.push_name(&name);
                 if !self.is_whole(&content, size)? {
                     self.affected(false);
@@ -156,8 +155,8 @@ impl Naming<'_> {
         self.path.extend_from_slice(name);
     }
 
-    /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the
-    /// node is lost.
+    /// Opens a tree node of the directory at `self.path`, or lists the directory if the node is
+    /// lost.
     fn enter(&mut self, id: &ChunkId, path_len: usize) -> Result<()> {
         let found = self.trees.reader().index().find_numbered(id)?;
         let Some(number) = found
@@ -172,7 +171,7 @@ impl Naming<'_> {
         }
         match self.trees.node(id) {
             Ok(node) => {
-                let mut open = Open::new(*id, number, path_len);
+                let mut open = OpenNode::new(*id, number, path_len);
                 open.fill(node);
                 self.open.push(open);
             }
@@ -182,7 +181,7 @@ impl Naming<'_> {
         Ok(())
     }
 
-    /// Returns whether all chunks of a file can be had.
+    /// Returns whether all chunks of a file can be read.
     fn is_whole(&self, content: &Content, size: u64) -> Result<bool> {
         match content {
             Content::Refs(refs) => self.are_whole(refs),
@@ -209,7 +208,7 @@ impl Naming<'_> {
             }
             match self.trees.list_node(&id) {
                 Ok(ListNode::Inner { children, .. }) => {
-                    // A small list may name one node any number of times.
+                    // A hostile list may name one node any number of times.
                     pending.extend(
                         children.iter().map(|child| child.id).filter(|id| seen.insert(*id)),
                     );
@@ -240,30 +239,30 @@ impl Naming<'_> {
         Ok(true)
     }
 
-    fn affected(&mut self, is_folder: bool) {
+    fn affected(&mut self, is_dir: bool) {
         let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
         self.report.incomplete.insert(self.snapshot);
-        self.report.add_affected(AffectedPath { snapshot: self.snapshot, path, is_folder });
+        self.report.add_affected(AffectedPath { snapshot: self.snapshot, path, is_dir });
         self.taint();
     }
 
-    /// What holds something damaged is looked at again in the next snapshot, to name its paths
-    /// there too.
+    /// Marks the current node as not clean, so that it is searched again in the next snapshot and
+    /// its paths are listed there, too.
     fn taint(&mut self) {
         self.open.with_last(|top| top.is_clean = false);
     }
 }
 
-fn items_of(node: TreeNode) -> Vec<Item> {
+fn items_of(node: TreeNode) -> Vec<NodeItem> {
     match node {
         TreeNode::Inner { children, .. } => {
-            children.into_iter().map(|child| Item::Node(child.id)).collect()
+            children.into_iter().map(|child| NodeItem::Node(child.id)).collect()
         }
         TreeNode::Leaf { entries, .. } => {
             let item = |entry: crate::format::entry::Entry| match entry.content {
-                Content::Tree(id) => Some(Item::Folder(entry.name, id)),
+                Content::Tree(id) => Some(NodeItem::Dir(entry.name, id)),
                 content @ (Content::Refs(_) | Content::List(_)) => {
-                    Some(Item::File(entry.name, entry.size, content))
+                    Some(NodeItem::File(entry.name, entry.size, content))
                 }
                 Content::Inline(_) | Content::None => None,
             };

@@ -1,4 +1,4 @@
-//! What a check found.
+//! Report of a check.
 
 use std::collections::BTreeSet;
 
@@ -6,54 +6,54 @@ use super::level::Level;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 
-/// Problems and affected paths that are kept in words, and bytes of those paths; the rest are only
-/// counted.
+/// Most problems and affected paths that are listed, and most bytes of those paths; the rest are
+/// only counted.
 pub const KEPT_MAX: usize = 50_000;
 const KEPT_MAX_BYTES: usize = 32 << 20;
 
-/// Something stored that is damaged or missing.
+/// A stored object that is damaged or missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckProblem {
     /// The object, or the chunk.
     pub object: String,
-    /// Which structure it is and what is wrong with it.
+    /// The damaged structure, and the damage.
     pub message: String,
 }
 
-/// A path of a snapshot that cannot be restored, or not wholly.
+/// A path of a snapshot that cannot be restored completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AffectedPath {
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// Raw bytes of the path; `/` for everything.
+    /// Raw bytes of the path; `/` for the whole snapshot.
     pub path: Vec<u8>,
-    /// Whether it is a folder of which some entries (or all) are lost with all that is below them.
-    pub is_folder: bool,
+    /// Whether it is a directory that has lost some or all entries, with everything below them.
+    pub is_dir: bool,
 }
 
-/// A list that stops growing at [`KEPT_MAX`] but goes on counting.
+/// A list that holds at most [`KEPT_MAX`] items and counts all.
 #[derive(Clone, Debug)]
-pub struct Kept<T> {
-    /// The first of them.
+pub struct CappedList<T> {
+    /// The first items.
     pub items: Vec<T>,
-    /// How many there are.
+    /// The number of all items.
     pub count: u64,
     len_bytes: usize,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for CappedList<T> {
     fn default() -> Self {
         Self { items: Vec::new(), count: 0, len_bytes: 0 }
     }
 }
 
-impl<T> Kept<T> {
-    /// Adds one.
+impl<T> CappedList<T> {
+    /// Adds an item.
     pub fn push(&mut self, item: T) {
         self.push_long(item, 0);
     }
 
-    /// Adds one that takes so many bytes.
+    /// Adds an item of this length.
     fn push_long(&mut self, item: T, len_bytes: usize) {
         self.count += 1;
         if self.items.len() < KEPT_MAX && self.len_bytes + len_bytes <= KEPT_MAX_BYTES {
@@ -62,29 +62,29 @@ impl<T> Kept<T> {
         }
     }
 
-    /// Takes those out that `is_out` says, of the ones that are kept.
+    /// Removes the listed items for which `is_out` is true.
     pub fn take_out(&mut self, is_out: impl Fn(&T) -> bool) {
         let before = self.items.len();
         self.items.retain(|item| !is_out(item));
         self.count -= (before - self.items.len()) as u64;
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
-/// What was looked at.
+/// Counts of examined objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckCounts {
     /// Configs and key slots.
     pub configs_and_keys: u64,
-    /// Intents of backups and records of collectors.
+    /// Intents of backups, and collector records.
     pub intents_and_records: u64,
     /// Snapshots.
     pub snapshots: u64,
-    /// Those of them that are in the trash.
+    /// Snapshots among them that are in the trash.
     pub forgotten: u64,
     /// Index runs.
     pub index_runs: u64,
@@ -94,48 +94,48 @@ pub struct CheckCounts {
     pub packs: u64,
     /// Their bytes.
     pub pack_bytes: u64,
-    /// Packs that were read and verified whole.
+    /// Packs that were verified completely.
     pub packs_verified: u64,
     /// Their bytes.
     pub bytes_verified: u64,
-    /// Tree and list nodes that were read from the snapshots' trees.
+    /// Tree and list nodes that were read.
     pub nodes: u64,
     /// Chunks of file content that the snapshots refer to.
     pub chunks_referenced: u64,
-    /// Packs that no index run names: a backup is running, or one was interrupted.
+    /// Packs that no index run names, because a backup is running or was interrupted.
     pub packs_unindexed: u64,
 }
 
-/// What earlier checks and this one have verified of the data packs that are there now.
+/// Verification of the existing data packs by this check and earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Bytes of packs that were ever verified whole.
+    /// Bytes of packs that were ever verified completely.
     pub bytes_ever: u64,
     /// Bytes of all packs.
     pub bytes: u64,
-    /// When the pack was verified whose verification is oldest; `None` while any was never
-    /// verified.
+    /// The oldest last verification of any pack; `None` if a pack was never verified.
     pub oldest: Option<Timestamp>,
 }
 
 /// The outcome of a check.
 #[derive(Clone, Debug)]
 pub struct CheckReport {
-    /// How thorough it was.
+    /// Its level.
     pub level: Level,
-    /// What was looked at.
+    /// Counts of examined objects.
     pub counts: CheckCounts,
-    /// What is damaged or missing. The repository is sound (as far as was looked) if this is empty.
-    pub problems: Kept<CheckProblem>,
-    /// Paths that are lost, or not whole, because of that.
-    pub affected: Kept<AffectedPath>,
-    /// All snapshots that have such paths, also those whose paths are only counted.
+    /// Damaged or missing objects. If there are none, the repository is sound as far as it was
+    /// examined.
+    pub problems: CappedList<CheckProblem>,
+    /// Paths that are lost or incomplete because of that.
+    pub affected: CappedList<AffectedPath>,
+    /// All snapshots with such paths, including those whose paths are only counted.
     pub incomplete: BTreeSet<SnapshotId>,
-    /// Whether something is gone that this machine has seen, and nobody forgot.
+    /// Whether a snapshot that this machine has seen is missing and was not forgotten (a rollback).
     pub went_back: bool,
-    /// Things worth knowing that are no damage.
+    /// Remarks about things that are no damage.
     pub notices: Vec<String>,
-    /// What has been verified over time, by this machine.
+    /// Data packs that this machine has verified over time.
     pub coverage: Coverage,
 }
 
@@ -144,8 +144,8 @@ impl CheckReport {
         Self {
             level,
             counts: CheckCounts::default(),
-            problems: Kept::default(),
-            affected: Kept::default(),
+            problems: CappedList::default(),
+            affected: CappedList::default(),
             incomplete: BTreeSet::new(),
             went_back: false,
             notices: Vec::new(),

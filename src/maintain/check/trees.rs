@@ -1,4 +1,5 @@
-//! Reading all trees of all snapshots: each node once, each reference looked up in the index.
+//! Verification of trees: reads each node of all snapshots once, and looks up each reference in the
+//! index.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,32 +17,31 @@ use crate::repo::read::reachable::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
 use crate::sync::{self, lock};
 
-/// Missing chunks that are told one by one; the rest are only counted, and their paths are named
-/// all the same.
+/// Missing chunks that are reported one by one; the rest are only counted, but their paths are
+/// listed nevertheless.
 const MISSING_TOLD_MAX: usize = 10_000;
 
-/// Wrong lengths that are noted; more cost no path of their own, and the report says that there are
-/// more.
+/// Wrong lengths that are noted; for more of them only their number is reported, without paths.
 const MISSTATED_MAX: usize = 100_000;
 
 /// The stage of a check that reads trees.
 pub struct TreeStage<'a> {
-    /// Reads by the index that is checked.
+    /// Reads trees by the index that is checked.
     pub trees: &'a Trees,
-    /// Lengths of chunks, as packs say them.
+    /// Lengths of chunks, as stated by packs.
     pub notes: &'a Notes,
     /// Threads to walk with.
     pub pool: &'a rayon::ThreadPool,
-    /// Is told of progress, and asked whether to stop.
+    /// Receives progress, and says when to stop.
     pub monitor: &'a Monitor,
 }
 
 impl TreeStage<'_> {
-    /// Reads everything that the snapshots reach, but no file content; compares lengths with those
-    /// that are noted.
+    /// Reads all nodes that the snapshots reach, but no file content; compares stated lengths with
+    /// the noted ones.
     ///
-    /// Returns whether a pack was gone that the index names, so that what is reported may be the
-    /// work of a collector.
+    /// Returns whether a pack that the index names was missing, so that a prune may be the cause of
+    /// the problems.
     pub fn run(
         &self,
         snapshots: &[Snapshot],
@@ -50,7 +50,7 @@ impl TreeStage<'_> {
     ) -> Result<bool> {
         let roots: Vec<_> =
             snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-        let found = Found {
+        let found = TreeFindings {
             damage,
             notes: self.notes,
             nodes: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl TreeStage<'_> {
         let faults = sync::into_inner(found.faults);
         for (id, message) in faults.nodes {
             report.problem(format!("chunk {}", id.short()), message);
-            damage.lose(id);
+            damage.record_lost(id);
         }
         if damage.misstated_count() > 0 {
             report.problem(
@@ -76,7 +76,7 @@ impl TreeStage<'_> {
         }
         for ((id, len_bytes), message) in faults.misstated {
             report.problem(format!("chunk {}", id.short()), message);
-            damage.misstate(id, len_bytes);
+            damage.record_misstated(id, len_bytes);
         }
         if faults.misstated_untold > 0 {
             report.problem(
@@ -114,14 +114,14 @@ fn name_of(kind: ChunkKind) -> &'static str {
 struct Faults {
     nodes: Vec<(ChunkId, String)>,
     met_gone_pack: bool,
-    /// Whether the index names it all the same.
+    /// Missing chunks, and whether the index names them.
     missing: HashMap<(ChunkKind, ChunkId), bool>,
     missing_untold: u64,
     misstated: HashMap<(ChunkId, u64), String>,
     misstated_untold: u64,
 }
 
-struct Found<'a> {
+struct TreeFindings<'a> {
     damage: &'a Damage,
     notes: &'a Notes,
     nodes: AtomicU64,
@@ -129,7 +129,7 @@ struct Found<'a> {
     faults: Mutex<Faults>,
 }
 
-impl Found<'_> {
+impl TreeFindings<'_> {
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
         lock(&self.faults)
     }
@@ -153,7 +153,7 @@ impl Found<'_> {
     }
 }
 
-impl Visitor for Found<'_> {
+impl Visitor for TreeFindings<'_> {
     fn reached(
         &self,
         kind: ChunkKind,
@@ -173,7 +173,7 @@ impl Visitor for Found<'_> {
         let counter = if kind == ChunkKind::Data { &self.chunks } else { &self.nodes };
         counter.fetch_add(1, Ordering::Relaxed);
         let is_lost = self.damage.is_lost(id, location);
-        // Else it is told with its pack.
+        // Otherwise it is reported with its pack.
         if is_lost && self.damage.is_gone(&location.pack.name) {
             self.note_missing(kind, id, true);
         }

@@ -6,7 +6,7 @@ use crate::id::{ChunkId, RepositoryId};
 
 const DAY_S: i64 = 24 * 3600;
 
-/// Returns a snapshot of a host that was taken on a day; its id begins with both numbers.
+/// Returns a snapshot that a host made on a day; its id begins with both numbers.
 fn taken(host: u8, day: i64) -> Snapshot {
     let at = |seconds| Timestamp { seconds, nanos: 0 };
     let mut id = [0; 16];

@@ -1,4 +1,4 @@
-//! State of a repository after marking: what a plan is made of.
+//! State of a repository after the mark phase, from which a plan is made.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::repo::gc::collect::PackList;
 use crate::repo::gc::horizon::Horizon;
 use crate::repo::read::reachable::MarkBits;
 
-/// State of the repository after marking.
+/// State of a repository after the mark phase.
 pub struct Marked {
     /// Reads by the index that was marked.
     pub reader: Arc<Reader>,
@@ -18,10 +18,10 @@ pub struct Marked {
     pub horizon: Horizon,
     /// The packs in the store.
     pub listed: PackList,
-    /// Which chunks are reachable.
+    /// MarkBits of the reachable chunks.
     pub marks: MarkBits,
     /// Snapshots and intents.
     pub roots: Roots,
-    /// Packs that this collector has stored.
+    /// Packs that this prune has stored.
     pub own: HashSet<ObjectId>,
 }

@@ -1,14 +1,15 @@
-//! Removing what no snapshot needs, beside running backups and other collectors, without locks.
+//! Prune: removes objects that no snapshot needs, concurrently with backups and other prunes,
+//! without locks.
 //!
 //! ```text
-//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ open what goes ─
-//!     condemn ─ look again ─ verdict ─ remove
+//! finish the last generation ─ scan roots (intents, snapshots) ─ mark ─ plan ─ repack ─
+//!     check for loss ─ condemn ─ scan roots again ─ verdict ─ remove
 //! ```
 //!
-//! Every step can be the last one of this process: the next collector takes part in what is open
-//! and finishes what was decided. Spec and the argument for each step: `format-spec/13-commit.md`.
+//! The process may die after every step: the next prune joins an open generation, and carries out a
+//! verdict. Spec, with the argument for each step: `format-spec/13-commit.md`.
 
-mod kept;
+mod loss_check;
 mod marked;
 mod options;
 mod plan;
@@ -22,15 +23,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::options::{Exclusion, PruneOptions};
-pub use self::plan::Plan;
+pub use self::plan::PrunePlan;
 pub use self::report::PruneReport;
 
-use self::kept::Kept;
+use self::loss_check::LossCheck;
 use self::marked::Marked;
-use self::roots::{Drop, Roots, look};
+use self::roots::{DropSet, Roots, scan_roots};
 use crate::format::generation::{Condemned, Removal};
 use crate::id::ObjectId;
-use crate::maintain::mark::{Marking, Trouble};
+use crate::maintain::mark::{MarkFailure, Marking};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect;
 use crate::repo::gc::generations::{self, GenerationState, Generations};
@@ -39,18 +40,18 @@ use crate::repo::read::reachable::MarkBits;
 use crate::repo::write::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
-/// How often a collector begins again because another one was first, or because there is more to
-/// remove.
+/// Most rounds of one prune: a round is repeated if another prune was quicker, or if there is more
+/// to remove.
 const ROUNDS_MAX: usize = 16;
-/// Generations whose records are kept at least, and for how many seconds.
+/// Newest generations whose records are kept, and seconds for which older records are kept.
 const KEPT_GENERATIONS: u64 = 16;
 const KEPT_S: i64 = 90 * 24 * 3600;
 
-/// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for
-/// each pack.
+/// Removes objects that no snapshot needs. Memory: the index, 1 bit for each chunk, and about 100
+/// bytes for each pack.
 ///
-/// Reads no file content but that of packs that are rewritten, and of what was stored twice before
-/// one place of it goes. Fails, having removed nothing, if the repository is damaged.
+/// Reads file content only of packs that are rewritten, and of chunks that are stored twice before
+/// one of their places is removed. Fails before it removes anything if the repository is damaged.
 pub fn run(
     repository: &Arc<Repository>,
     options: &PruneOptions,
@@ -85,8 +86,8 @@ pub fn run(
                     monitor,
                 )?);
             }
-            // What is needed cannot be told from the rest, so nothing is let go while that is
-            // mended. What happened counts more than this.
+            // Needed objects cannot be told from the rest, so all locks are extended. The first
+            // error is returned, not one of this.
             Err(error) if error.is_damage() => {
                 drop(object_locks::extend(
                     repository,
@@ -107,14 +108,14 @@ struct Prune<'a> {
     options: &'a PruneOptions,
     monitor: &'a Monitor,
     pool: rayon::ThreadPool,
-    /// Whether there is no room, so that as little as can be is written before something is
+    /// Whether the store is full, so that as little as possible is written before packs are
     /// removed.
     is_tight: bool,
     report: PruneReport,
 }
 
 impl Prune<'_> {
-    /// Makes attempts until nothing is left to do, or others were quicker too often.
+    /// Repeats rounds until nothing is left to do, or other prunes were quicker too often.
     fn run(&mut self) -> Result<()> {
         let mut is_renewed = false;
         for _ in 0..ROUNDS_MAX {
@@ -125,10 +126,10 @@ impl Prune<'_> {
             match self.round(&before) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                // What another collector removes meanwhile is no damage.
+                // A removal by another prune meanwhile is no damage.
                 Err(error)
                     if error.is_damage() && Generations::list(self.repository)? != before => {}
-                // Nor is a local copy of the index that went bad.
+                // A bad local copy of the index is no damage either.
                 Err(error)
                     if error.is_of_index()
                         && !is_renewed
@@ -143,9 +144,9 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Returns what nothing is known to need, as far as no record says so.
+    /// Returns the objects that nothing needs, and that no collector record names.
     fn unneeded(&self) -> Unneeded {
-        let plan = &self.report.plan;
+        let plan = &self.report.remaining;
         let mut unneeded =
             Unneeded { packs: plan.young.iter().copied().collect(), ..Unneeded::default() };
         if self.options.dry_run {
@@ -155,7 +156,7 @@ impl Prune<'_> {
         unneeded
     }
 
-    /// Makes one attempt; returns whether there is nothing left to do.
+    /// Runs one round; returns whether there is nothing left to do.
     fn round(&mut self, generations: &Generations) -> Result<bool> {
         let number = generations.highest();
         if number > 0 && !self.options.dry_run {
@@ -178,7 +179,7 @@ impl Prune<'_> {
         }
         let mut marked = self.mark_all()?;
         let plan = self.plan(&marked)?;
-        self.report.plan = plan.clone();
+        self.report.remaining = plan.clone();
         self.report.waiting.clone_from(&marked.roots.waiting);
         self.report.guarded.clone_from(&marked.roots.guarded);
         self.report.running_sessions = marked.roots.running as u64;
@@ -187,7 +188,7 @@ impl Prune<'_> {
             return Ok(true);
         }
         self.store_again(&mut marked, &plan)?;
-        Kept::of(&marked).refuse_loss(&plan.victims(), self.monitor)?;
+        LossCheck::of(&marked).refuse_loss(&plan.victims(), self.monitor)?;
         let removal = Removal { packs: plan.victims(), snapshots: plan.dropped.clone() };
         let oldest = self.oldest_kept(generations)?;
         let condemned = Condemned { oldest, removal: removal.clone() };
@@ -201,14 +202,15 @@ impl Prune<'_> {
         for old in generations.numbers().filter(|old| *old < oldest) {
             generations::trim(self.repository, old)?;
         }
-        let Plan { left_unused_bytes, young, young_bytes, is_capped, .. } = plan;
-        self.report.plan = Plan { left_unused_bytes, young, young_bytes, ..Plan::default() };
+        let PrunePlan { left_unused_bytes, young, young_bytes, is_capped, .. } = plan;
+        self.report.remaining =
+            PrunePlan { left_unused_bytes, young, young_bytes, ..PrunePlan::default() };
         Ok(!is_capped)
     }
 
-    /// Looks at everything and marks what is needed (steps C2 and C3).
+    /// Lists everything and marks what is needed (steps C2 and C3).
     fn mark_all(&self) -> Result<Marked> {
-        let roots = look(self.repository, self.options, &Drop::Due)?;
+        let roots = scan_roots(self.repository, self.options, &DropSet::Expired)?;
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(reader.chunk_index())?;
         let marks = MarkBits::new(reader.index().record_count());
@@ -216,8 +218,8 @@ impl Prune<'_> {
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
 
-    /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but
-    /// has to finish another's work first.
+    /// Marks what the roots reach. An expired snapshot may be incomplete: this prune will drop it,
+    /// but must finish an earlier verdict first.
     fn mark(
         &self,
         reader: &Arc<Reader>,
@@ -227,15 +229,15 @@ impl Prune<'_> {
     ) -> Result<()> {
         let marking = Marking { reader, marks, pool: &self.pool, monitor: self.monitor };
         marking.mark(&roots.snapshots, condemned)?;
-        marking.mark_what_is_there(&roots.expired, condemned, Trouble::Lost)
+        marking.mark_what_is_there(&roots.expired, condemned, MarkFailure::Lost)
     }
 
-    fn plan(&self, marked: &Marked) -> Result<Plan> {
+    fn plan(&self, marked: &Marked) -> Result<PrunePlan> {
         let Marked { reader, listed, marks, roots, .. } = marked;
         let packs = plan::measure(reader.index(), marks, listed, roots)?;
         let mut plan = plan::plan(&packs, listed, roots, self.options);
         plan.merges = collect::worth_merging(&reader.index().runs(), &|run| {
-            plan::is_settled(run, &roots.over)
+            plan::is_settled(run, &roots.ended_sessions)
         })
         .len();
         if self.is_tight {
@@ -244,8 +246,8 @@ impl Prune<'_> {
         Ok(plan)
     }
 
-    /// Stores the live chunks of the packs that are rewritten again.
-    fn store_again(&mut self, marked: &mut Marked, plan: &Plan) -> Result<()> {
+    /// Stores the live chunks of rewritten packs again.
+    fn store_again(&mut self, marked: &mut Marked, plan: &PrunePlan) -> Result<()> {
         plan.victims().iter().for_each(|victim| marked.reader.index().avoid_pack(victim.name));
         if plan.repack.is_empty() {
             return Ok(());

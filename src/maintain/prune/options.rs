@@ -1,54 +1,54 @@
-//! What a collector may do, and its usual limits.
+//! Options of a prune, and their defaults.
 
 use crate::compress::Compression;
 use crate::format::entry::Timestamp;
 use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 
-/// Who makes sure that no two collectors contradict each other, and that no session commits which
-/// was taken for dead.
+/// Guarantor that two prunes do not contradict each other, and that a session that was declared
+/// dead cannot commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
     /// The store: it creates exclusively, as [`crate::repo::open::probe::is_exclusive`] found.
     Store,
-    /// The user, who says that no other collector runs: no session expires, and records are read
-    /// back before anything is removed.
+    /// The user, who states that no other prune runs: no session expires, and records are read back
+    /// before anything is removed.
     User,
 }
 
-/// What a collector may do.
+/// Options of a prune.
 #[derive(Clone, Copy, Debug)]
 pub struct PruneOptions {
-    /// Why this collector cannot meet another one unawares.
+    /// Protection of this prune against another one.
     pub exclusion: Exclusion,
-    /// How long forgotten snapshots can be brought back, in seconds.
+    /// Seconds for which forgotten snapshots can be restored from the trash.
     pub trash_window_s: i64,
-    /// Unused bytes that may stay in packs that are needed, in 1/1000 of the bytes that are used.
+    /// Tolerated unused bytes in needed packs, in 1/1000 of the used bytes.
     pub max_unused_permille: u32,
-    /// Most bytes of packs that are rewritten.
+    /// Most bytes of packs to rewrite.
     pub max_repack_bytes: u64,
-    /// Packs with file content that are younger are not rewritten, in seconds: some storage classes
-    /// bill a least duration.
+    /// Minimum age in seconds of data packs to rewrite: some storage classes bill a minimum
+    /// duration.
     pub min_age_s: i64,
-    /// Packs that no finished session names are left alone while they are younger, in seconds.
+    /// Minimum age in seconds at which a pack that no finished session names may be removed.
     pub grace_s: i64,
-    /// Sessions whose newest intent is older are taken for dead, in seconds.
+    /// Age in seconds of its newest intent at which a session is declared dead.
     pub intent_max_age_s: i64,
-    /// For how many seconds from now on what is needed is to be locked; `None` extends no locks.
+    /// Seconds from now for which needed objects are locked; `None` extends no locks.
     pub lock_span_s: Option<i64>,
-    /// Plans, and changes nothing.
+    /// Only plans, and changes nothing.
     pub dry_run: bool,
     /// Threads that mark and compress (at least 1).
     pub threads: usize,
-    /// Smaller packs and fewer buffers when rewriting.
+    /// Uses smaller packs and fewer buffers for rewriting.
     pub low_memory: bool,
-    /// How hard rewritten chunks are compressed.
+    /// Compression of rewritten chunks.
     pub compression: Compression,
     /// The time now.
     pub now: Timestamp,
 }
 
 impl PruneOptions {
-    /// Returns the usual options, for a store that creates exclusively.
+    /// Returns the default options, for a store that creates exclusively.
     pub fn new(now: Timestamp) -> Self {
         Self {
             exclusion: Exclusion::Store,

@@ -1,4 +1,5 @@
-//! What is removed and what is stored again: a value that is printed, tested or carried out.
+//! Plan of a prune: the packs to remove and to rewrite. A pure value that is printed, tested or
+//! carried out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,69 +17,69 @@ use crate::repo::read::reachable::MarkBits;
 
 use super::roots::Roots;
 
-/// Packs below this are small: a mebibyte of file content, a quarter of trees.
+/// Packs below these sizes are small: 4 MiB of file content, 1 MiB of trees.
 const SMALL_BYTES: [u64; 2] = [4 << 20, 1 << 20];
-/// So many small packs are worth being stored again as large ones.
+/// Number of small packs from which on they are merged into large ones.
 const SMALL_MIN: usize = 12;
 
-/// About what a new pack holds, in bytes; what stands around its content; and what a generation and
-/// its index run take at least.
+/// Estimates in bytes: the content of a new pack, the overhead of a pack, and the least size of a
+/// generation's records and index run.
 const NEW_PACK_BYTES: u64 = 4 << 20;
 const FRAME_BYTES: u64 = 512;
 const RECORDS_BYTES: u64 = 4 << 10;
-/// What a victim takes in a record.
+/// Size of a victim in a record.
 const VICTIM_BYTES: u64 = 33;
-/// So many packs go at once where there is no room: their record fits into a block of 4 KiB.
+/// Most packs that are removed at once while the store is full: their record fits into a block of 4
+/// KiB.
 const TIGHT_MAX: usize = 64;
 
-/// A pack, and how much of it is needed.
+/// Use of one pack.
 #[derive(Clone, Copy, Debug)]
 pub struct PackUse {
     /// Its class.
     pub class: PackClass,
     /// Its length in bytes.
     pub len_bytes: u64,
-    /// Records that name it.
+    /// Index records that name it.
     named: u64,
-    /// Those of them that are marked.
+    /// Marked records among them.
     live: u64,
-    /// Whether a session that is over, or a collector, names it.
+    /// Whether a run of an ended session, or of a prune, names it.
     is_settled: bool,
-    /// An estimate of the bytes that nothing needs.
+    /// Estimate of its unneeded bytes.
     pub unused_bytes: u64,
 }
 
-/// What a collector is going to do.
+/// The steps that a prune is going to take, and the estimated bytes of each.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Packs that nothing needs.
+pub struct PrunePlan {
+    /// Packs that no snapshot needs.
     pub dead: Vec<Victim>,
     /// Their bytes.
     pub dead_bytes: u64,
-    /// Packs whose live chunks are stored again.
+    /// Packs to rewrite: their live chunks are stored again.
     pub repack: Vec<Victim>,
     /// Their bytes.
     pub repack_bytes: u64,
-    /// An estimate of those of them that nothing needs.
+    /// Estimate of the unneeded bytes among them.
     pub repack_unused_bytes: u64,
-    /// Snapshots that are dropped.
+    /// Snapshots to drop.
     pub dropped: Vec<SnapshotId>,
-    /// An estimate of the bytes that nothing needs and that stay, because removing them is not
-    /// worth it.
+    /// Estimate of the unneeded bytes that stay, because rewriting their packs is not worth it.
     pub left_unused_bytes: u64,
-    /// Packs that nothing needs, and that a running backup may be about to use.
+    /// Unneeded packs that stay, because a running backup may be about to use them.
     pub young: Vec<ObjectId>,
     /// Their bytes.
     pub young_bytes: u64,
     /// Bytes of all packs.
     pub total_bytes: u64,
-    /// Index runs that are merged for their number alone.
+    /// Index runs to merge only because there are many.
     pub merges: usize,
-    /// Whether there is more to remove than one generation can name.
+    /// Whether there is more to remove than one generation can record.
     pub is_capped: bool,
 }
 
-impl Plan {
+impl PrunePlan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.dead.is_empty()
@@ -87,8 +88,7 @@ impl Plan {
             && self.merges == 0
     }
 
-    /// Leaves of it what frees most with least to be written before: the largest packs that nothing
-    /// needs.
+    /// Reduces the plan to the largest unneeded packs, whose removal frees most and writes least.
     pub fn tighten(&mut self, listed: &PackList) {
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         self.dead.sort_by_key(|victim| (std::cmp::Reverse(len(victim)), *victim));
@@ -100,7 +100,7 @@ impl Plan {
             (Vec::new(), 0, 0, 0);
     }
 
-    /// Returns all packs that go, ascending.
+    /// Returns all packs to be removed, ascending.
     pub fn victims(&self) -> Vec<Victim> {
         let mut victims = [&self.dead[..], &self.repack].concat();
         victims.sort_unstable();
@@ -108,12 +108,12 @@ impl Plan {
     }
 }
 
-/// Returns whether the packs of a run belong to a session that is over.
+/// Returns whether the packs of a run belong to an ended session, or to a prune.
 pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
     run.toc().session.is_none_or(|session| over.contains(&session))
 }
 
-/// Counts what is marked in every pack.
+/// Computes the use of every pack.
 pub fn measure(
     index: &IndexSet,
     marks: &MarkBits,
@@ -135,13 +135,12 @@ pub fn measure(
         }
         Ok(())
     })?;
-    for run in index.runs().iter().filter(|run| is_settled(run, &roots.over)) {
+    for run in index.runs().iter().filter(|run| is_settled(run, &roots.ended_sessions)) {
         for named in &run.toc().packs {
             packs.entry(named.name).and_modify(|pack| pack.is_settled = true);
         }
     }
-    // Segments only of packs that are neither wholly live nor wholly dead, so that memory stays
-    // small.
+    // Only segments of packs that are partly live, so that memory stays small.
     let mut segments: HashMap<(ObjectId, u32), (u32, u32, u32)> = HashMap::new();
     for_each_record(index, |run, number, record| {
         let name = run.toc().packs[record.pack as usize].name;
@@ -166,8 +165,8 @@ pub fn measure(
     Ok(packs)
 }
 
-/// Returns whether another run says the same of a chunk: two collectors may have replaced the same
-/// runs.
+/// Returns whether another run has the same record of a chunk: two prunes may have replaced the
+/// same runs.
 fn is_said_twice(index: &IndexSet, run: &Run, number: u64, record: &RunRecord) -> Result<bool> {
     let found = index.find_numbered(&record.id)?;
     Ok(found.is_some_and(|found| found.number != number && found.location == run.location(record)))
@@ -188,14 +187,14 @@ fn for_each_record(
     Ok(())
 }
 
-/// Decides what goes.
+/// Makes the plan.
 pub fn plan(
     packs: &HashMap<ObjectId, PackUse>,
     listed: &PackList,
     roots: &Roots,
     options: &PruneOptions,
-) -> Plan {
-    let mut plan = Plan { dropped: roots.dropped.clone(), ..Plan::default() };
+) -> PrunePlan {
+    let mut plan = PrunePlan { dropped: roots.dropped.clone(), ..PrunePlan::default() };
     let mut kept: Vec<(Victim, &PackUse)> = Vec::new();
     for (name, pack) in packs {
         plan.total_bytes += pack.len_bytes;
@@ -213,11 +212,11 @@ pub fn plan(
             plan.dead_bytes += pack.len_bytes;
         }
     }
-    // The others are dropped in the next round. Looking again spares what they have until then
+    // The others are dropped in the next round. Until then the second look spares what they reach
     // (step C5).
     plan.is_capped |= plan.dropped.len() > RECORD_SNAPSHOTS_MAX;
     plan.dropped.truncate(RECORD_SNAPSHOTS_MAX);
-    // In a fixed order, so that two collectors that see the same plan the same.
+    // Sorted, so that two prunes with the same view make the same plan.
     plan.dead.sort_unstable();
     if plan.dead.len() > RECORD_PACKS_MAX {
         plan.dead.truncate(RECORD_PACKS_MAX);
@@ -227,18 +226,18 @@ pub fn plan(
     plan
 }
 
-/// Returns whether a pack is known to be younger than this many seconds.
+/// Returns whether a pack is known to be younger than `age_s` seconds.
 fn is_younger(listed: &PackList, name: &ObjectId, now: Timestamp, age_s: i64) -> bool {
     let made = listed.packs.get(name).and_then(|pack| pack.modified_s);
     let Some((made, newest)) = made.zip(listed.newest_s) else {
         return false;
     };
-    // By the store's clock where that goes on; the host's where nothing was stored since.
+    // By the store's clock, or by the host's if nothing was stored recently.
     newest.max(now.seconds).saturating_sub(made) < age_s
 }
 
-/// Returns whether rewriting all of these packs makes the repository smaller for certain, with what
-/// the new ones and their index take.
+/// Returns whether rewriting all of these packs certainly makes the repository smaller, including
+/// the new packs and their index run.
 fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
     let (mut unused, mut used, mut count) = (0u64, 0u64, 0u64);
     for pack in packs {
@@ -246,15 +245,15 @@ fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
         used += pack.len_bytes.saturating_sub(pack.unused_bytes);
         count += 1;
     }
-    // Two classes, each with one pack that is not full; what any pack is made longer by; and the
-    // records of a generation.
+    // One partly filled pack of each class, the padding of each pack, and the records of a
+    // generation.
     let packs = 2 + used / NEW_PACK_BYTES;
     let padding = padded_len(used.min(NEW_PACK_BYTES) + 1) - used.min(NEW_PACK_BYTES);
     unused > packs * (padding + FRAME_BYTES) + RECORDS_BYTES + 2 * VICTIM_BYTES * count
 }
 
 fn choose_repack(
-    plan: &mut Plan,
+    plan: &mut PrunePlan,
     mut kept: Vec<(Victim, &PackUse)>,
     listed: &PackList,
     options: &PruneOptions,
@@ -274,7 +273,7 @@ fn choose_repack(
             && is_younger(listed, &victim.name, options.now, options.min_age_s)
     };
     kept.retain(|(victim, _)| !is_too_young(victim));
-    // Small ones first, then those of which most is unused.
+    // Small packs first, then those with the largest unused share.
     let share = |pack: &PackUse| {
         u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1))
     };

@@ -1,4 +1,4 @@
-//! Storing the live chunks of packs again that are going to be removed.
+//! Repack: stores the live chunks of packs again before these are removed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
@@ -16,18 +16,18 @@ use crate::repo::write::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 use crate::sync::{self, lock};
 
-/// So many bytes of packs for each lane. Each closes segments and packs of its own that are not
-/// full, which compress less well: more lanes than needed could make a small repository larger.
+/// Least bytes of packs for each lane. Each lane ends with partly filled segments and packs, which
+/// compress less well: too many lanes could make a small repository larger.
 const LANE_MIN_BYTES: u64 = 8 << 20;
 
-/// Raw bytes from which on a segment is large enough to stay alone: half of what a backup makes.
+/// Raw bytes from which on a segment is moved as it is: half of a backup's segment size.
 const ALONE_MIN_BYTES: [u64; 2] = [1 << 20, 1 << 19];
 
-/// Stores every marked chunk of `packs` again, in the order in which they lie there.
+/// Stores every marked chunk of `packs` again, in the order of the packs.
 ///
-/// Segments of which everything is marked keep their compressed form: their seals are verified, and
-/// the ids of chunks where a segment is compressed again. The index must avoid the packs already,
-/// so that the session does not take them for places. Memory: the table of one pack for each lane.
+/// A segment whose chunks are all marked keeps its compressed form, and its seal is verified. Of
+/// other segments the ids of chunks are verified. The index must avoid these packs already, so that
+/// the session does not find the chunks in them. Memory: the table of one pack for each lane.
 pub fn repack(
     marked: &Marked,
     session: Session,
@@ -54,7 +54,7 @@ pub fn repack(
     Ok(session.finish()?.stats())
 }
 
-/// Returns what the index says of these packs, ascending by name.
+/// Returns the index's descriptions of these packs, ascending by name.
 fn named(reader: &Reader, victims: &[Victim]) -> Vec<PackRef> {
     let wanted: HashSet<ObjectId> = victims.iter().map(|victim| victim.name).collect();
     let runs = reader.index().runs();
@@ -64,7 +64,7 @@ fn named(reader: &Reader, victims: &[Victim]) -> Vec<PackRef> {
     found.into_values().collect()
 }
 
-/// Returns how many of `lanes` are worth it for packs of so many bytes: at least one.
+/// Returns the number of lanes for packs of this size: at least 1, at most `lanes`.
 pub fn lanes_for(repack_bytes: u64, lanes: usize) -> usize {
     lanes.min(usize::try_from(repack_bytes / LANE_MIN_BYTES).unwrap_or(lanes)).max(1)
 }
@@ -127,7 +127,7 @@ impl Mover<'_> {
         self.store_chunks(lane, place, &live)
     }
 
-    /// Stores some chunks of one segment again; each is verified.
+    /// Verifies some chunks of one segment and stores them again.
     fn store_chunks(
         &self,
         lane: &mut Lane,

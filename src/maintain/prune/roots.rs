@@ -1,4 +1,4 @@
-//! What is needed: snapshots, and what running sessions rely on.
+//! Roots of a prune: snapshots, and the packs on which running sessions rely.
 
 use std::collections::HashSet;
 
@@ -12,31 +12,31 @@ use crate::repo::snapshots::chains;
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::{Repository, Result};
 
-/// The roots, as one look at `intents/` and then at `snapshots/` found them.
+/// The roots, from one listing of `intents/` and then of `snapshots/`.
 #[derive(Default)]
 pub struct Roots {
-    /// Snapshots that must stay whole, those in the trash among them.
+    /// Snapshots that must stay complete, including those in the trash.
     pub snapshots: Vec<Snapshot>,
-    /// Snapshots in the trash that may be dropped, and that are not what is judged: what is reached
-    /// of them must stay, but they may lack something.
+    /// Snapshots in the trash that may be dropped, but not by the verdict that is judged. What they
+    /// reach must stay, but they may be incomplete.
     pub expired: Vec<Snapshot>,
-    /// Forgotten snapshots that cease to be roots, ascending.
+    /// Forgotten snapshots that are dropped from the roots, ascending.
     pub dropped: Vec<SnapshotId>,
-    /// Snapshots that are in the trash and stay there, and when their windows are over.
+    /// Snapshots in the trash that stay there, and when their windows end.
     pub waiting: Vec<(SnapshotId, Timestamp)>,
-    /// Snapshots that are in the trash and protected: they stay until one of both ends.
+    /// Snapshots in the trash that are protected: they stay until they are unprotected or
+    /// undeleted.
     pub guarded: Vec<SnapshotId>,
-    /// Packs that intents name.
+    /// Packs that intents of running sessions name.
     pub relied: HashSet<ObjectId>,
-    /// Sessions whose slot is filled.
-    pub over: HashSet<SnapshotId>,
-    /// Sessions that have intents and no slot, and so may be running.
+    /// Sessions whose slot is filled, so that they have ended.
+    pub ended_sessions: HashSet<SnapshotId>,
+    /// Number of sessions with intents and without a slot, which may be running.
     pub running: usize,
 }
 
 impl Roots {
-    /// Returns whether all of these snapshots are among others, to which they were reduced or
-    /// equal.
+    /// Returns whether these snapshots are a subset of those of `others`.
     pub fn are_among(&self, others: &Self) -> bool {
         let ids = |roots: &Self| -> HashSet<SnapshotId> {
             roots.snapshots.iter().chain(&roots.expired).map(|snapshot| snapshot.id).collect()
@@ -45,33 +45,38 @@ impl Roots {
     }
 }
 
-/// Which forgotten snapshots are dropped: never one that is protected, or whose window is not over.
-pub enum Drop<'a> {
-    /// All, but for those that a running session has as its parent.
-    Due,
-    /// Only these, but for those that a running session has as its parent.
-    These(&'a [SnapshotId]),
-    /// Only these, no matter what relies on them: a verdict names them, so a committing session
-    /// knows (step W5).
+/// The forgotten snapshots to drop. Protected ones, and those whose window has not ended, are never
+/// dropped.
+pub enum DropSet<'a> {
+    /// All, except parents of running sessions.
+    Expired,
+    /// Only these, except parents of running sessions.
+    Only(&'a [SnapshotId]),
+    /// Only these, even if a session relies on them: a verdict names them, which a committing
+    /// session notices (step W5).
     Decided(&'a [SnapshotId]),
 }
 
-impl Drop<'_> {
+impl DropSet<'_> {
     fn concerns(&self, id: &SnapshotId) -> bool {
         match self {
-            Self::Due => true,
-            Self::These(ids) | Self::Decided(ids) => ids.binary_search(id).is_ok(),
+            Self::Expired => true,
+            Self::Only(ids) | Self::Decided(ids) => ids.binary_search(id).is_ok(),
         }
     }
 }
 
-/// Lists and reads intents, then snapshots, and takes sessions for dead that are too old.
+/// Reads intents, then snapshots, and declares sessions dead that are too old.
 ///
-/// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with
-/// `RolledBack`, before anything is created, if the chains or this machine know of one that is not
-/// there and that nobody forgot; with `Unjustified` if a tombstone is there again that
-/// this machine took back.
-pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
+/// Fails if a snapshot cannot be read, because what it needs would be removed. Fails with
+/// `RolledBack`, before anything is created, if a snapshot that the chains or this machine know is
+/// missing and was not forgotten. Fails with `Unjustified` if a tombstone exists again that this
+/// machine removed.
+pub fn scan_roots(
+    repository: &Repository,
+    options: &PruneOptions,
+    drop: &DropSet,
+) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
     let mut listing = list(repository)?;
     if !options.dry_run && options.exclusion == Exclusion::Store {
@@ -85,7 +90,7 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
             .collect();
         if !dead.is_empty() {
             dead.iter().try_for_each(|session| intents::burn_slot(repository, session))?;
-            // One of them may have committed at the last moment.
+            // One of them may have committed just before.
             listing = list(repository)?;
         }
     }
@@ -94,19 +99,21 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
     let good =
         listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(in_trash);
     let replaced: HashSet<SnapshotId> = good.filter_map(Snapshot::instead_of).collect();
-    let mut roots = Roots { over: listing.slots.into_keys().collect(), ..Roots::default() };
+    let mut roots =
+        Roots { ended_sessions: listing.slots.into_keys().collect(), ..Roots::default() };
     let mut parents = HashSet::new();
     for (session, found) in sessions {
-        if !roots.over.contains(&session) {
+        if !roots.ended_sessions.contains(&session) {
             roots.running += 1;
             roots.relied.extend(found.packs);
             parents.extend(found.parents);
         } else if !options.dry_run {
-            // Its slot is filled, and that was seen by the listing that says what the roots are.
+            // Its slot is filled, and the listing that determined the roots has seen that.
             intents::remove(repository, &session, &found.numbers)?;
         }
     }
-    let is_relied_on = |id: &SnapshotId| !matches!(drop, Drop::Decided(_)) && parents.contains(id);
+    let is_relied_on =
+        |id: &SnapshotId| !matches!(drop, DropSet::Decided(_)) && parents.contains(id);
     for (_, snapshot) in listing.snapshots {
         roots.snapshots.extend(present(snapshot)?);
     }
@@ -144,13 +151,13 @@ fn list(repository: &Repository) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Returns whether a session is taken for dead: by the store's clock compared with itself where it
-/// states times, else by this host's.
+/// Returns whether a session is declared dead: by the store's clock if it states times, else by
+/// this host's.
 ///
-/// A date in the future keeps no session alive, no matter who states it: one that is further away
-/// than the age itself counts as old. The store's time is the newest that it states of a snapshot,
-/// or this host's if that is later: where the store's clock was set back, a live session may be
-/// taken for dead, too, and goes on under another id.
+/// A date in the future keeps no session alive: if it is further away than the maximum age, it
+/// counts as old. The store's present time is the newest time of a snapshot, or this host's time if
+/// that is later. If the store's clock was set back, a live session may be declared dead, too; it
+/// then continues under another id.
 fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) -> bool {
     let now = options.now.seconds;
     let age_s = match found.stored_s {
@@ -160,8 +167,8 @@ fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) ->
     age_s > options.intent_max_age_s || age_s < options.intent_max_age_s.saturating_neg()
 }
 
-/// What is due anyway and is damaged keeps nothing, and must not stop the end of another's work:
-/// its own end comes after that.
+/// Returns an expired snapshot unless it is lost: damage to it must not prevent an earlier verdict
+/// from being carried out.
 fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match present(snapshot) {
         Err(error) if error.is_damage() && !error.is_unreadable() => Ok(None),
@@ -169,8 +176,7 @@ fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     }
 }
 
-/// A slot that vanished since the listing was removed by another collector, and is no root any
-/// more.
+/// Returns a snapshot unless its slot vanished since the listing: then another prune dropped it.
 fn present(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match snapshot {
         Err(error) if error.is_not_found() => Ok(None),

@@ -1,17 +1,17 @@
 //! Verdict on a condemned generation, and its execution.
 //!
-//! What was planned may be needed by now, and another collector may have planned or decided it. So
-//! everything is looked at again before a verdict is created, and a verdict of another is judged
+//! A condemned pack may be needed by now, and another prune may have made the plan or the verdict.
+//! So the roots are read again before a verdict is created, and another prune's verdict is judged
 //! before it is carried out.
 //!
 //! Spec: `format-spec/13-commit.md`, section 4, steps C5 to C7.
 
 use std::collections::HashSet;
 
-use super::kept::Kept;
+use super::loss_check::LossCheck;
 use super::marked::Marked;
 use super::options::Exclusion;
-use super::roots::{Drop, Roots, look};
+use super::roots::{DropSet, Roots, scan_roots};
 use super::{Prune, plan};
 use crate::format::generation::{Removal, Victim};
 use crate::format::snapshot::Snapshot;
@@ -24,14 +24,13 @@ use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Error, Reader, Result};
 
 impl Prune<'_> {
-    /// Looks once more, after the generation was opened, and spares what turns out to be needed
-    /// (step C5).
+    /// Reads the roots again after the generation was opened, and spares what is needed (step C5).
     ///
-    /// `planned` is what the collector that planned the generation knows; any other marks
-    /// everything again.
+    /// `planned` is the state of the prune that planned the generation; without it everything is
+    /// marked again.
     pub(super) fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
-        let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
-        // What was needed when it was planned was looked at then.
+        let roots = scan_roots(self.repository, self.options, &DropSet::Only(&removal.snapshots))?;
+        // If there are no new roots, the plan's own loss check is enough.
         let is_as_planned = planned.as_ref().is_some_and(|marked| roots.are_among(&marked.roots));
         let (reader, mut listed, marks, own) = match planned {
             Some(Marked { reader, listed, marks, own, .. }) => (reader, listed, marks, own),
@@ -44,7 +43,7 @@ impl Prune<'_> {
         };
         collect::learn(reader.chunk_index(), &mut listed)?;
         removal.packs.iter().for_each(|victim| reader.index().avoid_pack(victim.name));
-        // One that is not there any more cannot be spared, and is no other's substitute.
+        // A pack that is gone cannot be spared, and replaces no other one.
         let (mut condemned, gone): (HashSet<ObjectId>, HashSet<ObjectId>) =
             removal.packs.iter().map(|victim| victim.name).partition(|name| listed.has(name));
         for pack in &roots.relied {
@@ -57,7 +56,7 @@ impl Prune<'_> {
             |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
         let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
         if !is_as_planned {
-            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }
+            LossCheck { reader: &reader, listed: &listed, marks: &marks, own: &own }
                 .refuse_loss(&packs, self.monitor)?;
         }
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
@@ -71,10 +70,10 @@ impl Prune<'_> {
         })
     }
 
-    /// Decides about a generation that this run did not plan: as it was planned, or not at all.
+    /// Decides about a generation of another prune: carries it out as planned, or cancels it.
     ///
-    /// A repair that died may have opened it to tell of a loss, which only a cancelled one does: a
-    /// session that relies on a pack that is spared here would not look again.
+    /// A repair that died may have opened it to announce a loss, which only a cancelled generation
+    /// does: a session that relies on a spared pack would not look again.
     pub(super) fn decide_or_cancel(&mut self, number: u64, judged: Judged) -> Result<()> {
         if judged.removal == judged.condemned && !judged.removal.is_empty() {
             return self.decide_and_finish(number, judged).map(drop);
@@ -82,15 +81,15 @@ impl Prune<'_> {
         generations::decide(self.repository, number, self.options.now, None).map(drop)
     }
 
-    /// Creates the verdict and carries it out, or another one's that was created first (steps C6
-    /// and C7).
+    /// Creates the verdict and carries it out, or another prune's verdict that was created first
+    /// (steps C6 and C7).
     ///
-    /// Returns false if the generation ended long ago, or another cancelled it: then everything is
-    /// planned anew. True if nothing was left.
+    /// Returns false if the generation ended long ago, or another prune cancelled it: then
+    /// everything is planned again. True if nothing was left.
     pub(super) fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
         let Judged { removal: own, condemned, bytes, roots } = judged;
-        // Where nothing is left it is cancelled; one that only merges runs had nothing from the
-        // beginning.
+        // Cancels a generation of which nothing is left, unless it had no victims from the
+        // beginning, because it only merges runs.
         let verdict = (!own.is_empty() || condemned.is_empty()).then(|| own.clone());
         let Some(removal) =
             generations::decide(self.repository, number, self.options.now, verdict)?
@@ -110,12 +109,12 @@ impl Prune<'_> {
         Ok(true)
     }
 
-    /// Judges a verdict that this run did not make, before it is carried out.
+    /// Judges a verdict of another prune before it is carried out.
     ///
-    /// A record is sealed, which says that a holder of a key made it once: not who, nor that it was
-    /// meant for this copy of the repository. Fails with `Unjustified` if it names a snapshot
-    /// that a collector may not drop, or a pack that is the only place of something which is
-    /// needed. Those on the way to being removed are no roots, even if a session relies on them.
+    /// The seal of a record proves only that a holder of the key made it once: not who, nor for
+    /// which copy of the repository. Fails with `Unjustified` if it names a snapshot that must not
+    /// be dropped, or a pack that is the only place of a needed chunk. Snapshots that it drops are
+    /// no roots, even if a session relies on them.
     pub(super) fn judge_another(&self, number: u64, removal: &Removal) -> Result<Roots> {
         let refuse = |why| {
             Err(Error::Unjustified {
@@ -123,7 +122,8 @@ impl Prune<'_> {
                 why,
             })
         };
-        let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
+        let roots =
+            scan_roots(self.repository, self.options, &DropSet::Decided(&removal.snapshots))?;
         let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
         if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
             let id = snapshot.id.short();
@@ -147,8 +147,12 @@ impl Prune<'_> {
         self.mark(&reader, &roots, &marks, &mut unneeded)?;
         match victims.difference(&unneeded).next() {
             None => {
-                let kept =
-                    Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
+                let kept = LossCheck {
+                    reader: &reader,
+                    listed: &listed,
+                    marks: &marks,
+                    own: &HashSet::new(),
+                };
                 kept.refuse_loss(&removal.packs, self.monitor).map(|()| roots)
             }
             Some(pack) => refuse(format!(
@@ -158,14 +162,15 @@ impl Prune<'_> {
         }
     }
 
-    /// Carries a verdict out. May be repeated, and done by several at once.
+    /// Carries out a verdict. May be repeated, and run by several prunes at once.
     pub(super) fn finish(&mut self, number: u64, removal: &Removal, roots: &Roots) -> Result<()> {
         collect::remove_snapshots(self.repository, &removal.snapshots)?;
         let reader = Reader::offline(self.repository)?;
-        let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
+        let may_merge = |run: &Run| plan::is_settled(run, &roots.ended_sessions);
         let rewritten =
             match collect::rewrite_index(reader.chunk_index(), number, removal, &may_merge) {
-                // The verdict is on record, so a reader of a run that still names them looks elsewhere.
+                // The verdict is recorded, so a reader of a run that still names these packs avoids
+                // them.
                 Err(error) if error.is_full() => {
                     collect::remove_packs(self.repository, &removal.packs)?;
                     let reader = Reader::offline(self.repository)?;
@@ -193,7 +198,7 @@ impl Prune<'_> {
     }
 }
 
-/// What is left of a removal after looking again.
+/// The rest of a removal after the second look.
 pub(super) struct Judged {
     removal: Removal,
     condemned: Removal,

@@ -1,9 +1,9 @@
-//! Doing what a plan says.
+//! Execution of a repair plan.
 
 use std::collections::HashSet;
 
 use super::replace::replace_all;
-use super::{Plan, Replaced};
+use super::{RepairPlan, Replaced};
 use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
@@ -16,61 +16,61 @@ use crate::repo::gc::loss::{self, LossNotice};
 use crate::repo::snapshots::{self, incomplete};
 use crate::repo::{Error, Reader, Repository, Result};
 
-/// What a repair did.
-pub struct Outcome {
-    /// What became of the snapshots that were to be replaced, by earlier attempts too; those that
-    /// were whole again are left out.
+/// Outcome of a repair.
+pub struct RepairOutcome {
+    /// The replaced snapshots, including those of earlier attempts; without those that were
+    /// complete again.
     pub replaced: Vec<Replaced>,
-    /// Whether something was lost of which other machines could not be told: their backups may go
-    /// on relying on it.
+    /// Whether data was lost and other machines could not be told: their backups may still rely on
+    /// it.
     pub is_untold: bool,
-    /// Whether snapshots state lengths that what they name has not: only a full look sees that, and
-    /// no index changes it.
+    /// Whether snapshots state wrong lengths of chunks: only a full check finds that, and no index
+    /// can repair it.
     pub is_misstated: bool,
-    /// What a check of the structure found afterwards.
+    /// The report of a structure check afterwards.
     pub after: CheckReport,
 }
 
-impl Outcome {
-    /// Returns whether nothing is damaged any more of what was looked at before.
+impl RepairOutcome {
+    /// Returns whether no damage is left, as far as was examined.
     pub fn is_sound(&self) -> bool {
         self.after.is_sound() && !self.is_misstated
     }
 }
 
-/// A damaged record of a collector tells nothing; it is among the problems.
+/// Takes a damaged collector record as "not told"; it is reported as a problem.
 fn undamaged(error: Error) -> Result<bool> {
     if error.is_damage() { Ok(false) } else { Err(error) }
 }
 
-impl Plan {
-    /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is
-    /// wanted, and checks again.
+impl RepairPlan {
+    /// Stores the planned objects, notes incomplete snapshots, replaces them if the options say so,
+    /// and checks again.
     ///
-    /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored, or
-    /// has replaced runs since the look; nothing is worse then, and the repair can be repeated. A
-    /// backup of this machine will not take an incomplete snapshot as its parent, and so reads all
-    /// of its sources; those of others look whether theirs is one.
-    pub fn apply(self, monitor: &Monitor) -> Result<Outcome> {
+    /// Fails with [`Error::Contended`] if a prune is about to remove the stored objects, or has
+    /// replaced index runs since the examination; no harm is done then, and the repair can be
+    /// repeated. A backup of this machine does not use an incomplete snapshot as its parent, and so
+    /// reads all of its sources; backups of other machines check whether their parent is
+    /// incomplete.
+    pub fn apply(self, monitor: &Monitor) -> Result<RepairOutcome> {
         self.apply_and_note(&mut Vec::new(), monitor)
     }
 
-    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so a caller
-    /// that repeats it knows of all of them.
+    /// Does the same, and adds each replaced snapshot to `replaced` at once, so that a caller that
+    /// repeats the repair knows all of them.
     pub fn apply_and_note(
         self,
         replaced: &mut Vec<Replaced>,
         monitor: &Monitor,
-    ) -> Result<Outcome> {
+    ) -> Result<RepairOutcome> {
         let repository = &self.repository;
         let is_news =
             !self.is_empty() || !loss::is_newest_cancelled(repository).or_else(undamaged)?;
         let mut is_untold = false;
         if self.is_lossy() && is_news {
-            let notice =
-                LossNotice::open(repository, (self.options.clock)(), self.left_out.clone())?;
-            // While it is open no collector begins; one that was at work before may have made
-            // another run of those that are to be replaced, which names what is lost as well.
+            let notice = LossNotice::open(repository, (self.options.clock)(), self.left_out.clone())?;
+            // While the notice is open no prune begins. One that ran before may have merged the
+            // runs that are to be replaced into another one, which names the lost chunks, too.
             let is_stale = self.is_stale()?;
             if !is_stale {
                 self.store_pending()?;
@@ -86,7 +86,7 @@ impl Plan {
             self.store_pending()?;
         }
         incomplete::note(repository, &self.incomplete())?;
-        // So that the next backup does not look chunks up in runs that are replaced.
+        // Updates the local index, so that the next backup does not use replaced runs.
         Reader::new(repository)?;
         replace_all(&self, replaced, monitor)?;
         let options = CheckOptions {
@@ -95,7 +95,7 @@ impl Plan {
             now: self.options.now,
         };
         let is_misstated = self.lost.misstated_count() > 0;
-        Ok(Outcome {
+        Ok(RepairOutcome {
             replaced: replaced.clone(),
             is_untold,
             is_misstated,
@@ -103,7 +103,7 @@ impl Plan {
         })
     }
 
-    /// Returns whether a run that is to be replaced is gone since the look.
+    /// Returns whether a run that is to be replaced was removed since the examination.
     fn is_stale(&self) -> Result<bool> {
         let mut replaced = self.rewritten.iter().flat_map(|run| &run.replaces).peekable();
         Ok(replaced.peek().is_some() && !rebuild::are_listed(&self.repository, replaced)?)

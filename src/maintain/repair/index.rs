@@ -1,4 +1,4 @@
-//! New packs and runs, made in the local cache.
+//! Drafts of new packs and index runs, in the local cache.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::repo::audit::rebuild::{self, ListedPack, Resealed, Salvaged, SegmentP
 use crate::repo::index::{PlacedPack, Run};
 use crate::repo::{Reader, Repository, Result};
 
-/// Chunks that a new run names at most, but for the last pack's: 12 MiB of memory.
+/// Chunks after which a new run is closed: 12 MiB of memory.
 const CHUNKS_PER_RUN: u64 = 200_000;
 
-/// What is to be stored, as far as it is made.
+/// Drafts of objects to be stored.
 pub struct Drafts<'a> {
     repository: &'a Arc<Repository>,
     examined: &'a Examined,
     generation: u64,
-    /// What verdicts on record remove.
+    /// Packs that recorded verdicts remove.
     removed: &'a HashSet<ObjectId>,
-    /// Damaged packs that the index names, but for those that collectors removed and that are gone.
+    /// Damaged packs that the index names, without those that a prune removed.
     damaged: HashSet<ObjectId>,
     left_out: HashSet<Victim>,
     packs: Vec<NewPack>,
@@ -33,7 +33,8 @@ pub struct Drafts<'a> {
 }
 
 impl<'a> Drafts<'a> {
-    /// Starts with nothing; `damaged` packs are known to be so besides those that were found.
+    /// Starts without drafts. `damaged` are packs that were found to be damaged after the
+    /// examination.
     pub fn new(
         repository: &'a Arc<Repository>,
         examined: &'a Examined,
@@ -58,7 +59,7 @@ impl<'a> Drafts<'a> {
         }
     }
 
-    /// Returns whether anything about index or packs is wrong.
+    /// Returns whether the index or packs are damaged.
     pub fn is_needed(&self) -> bool {
         let report = &self.examined.report;
         let is_missing =
@@ -73,18 +74,18 @@ impl<'a> Drafts<'a> {
             || !report.affected.is_empty()
     }
 
-    /// Returns what was made: packs, runs that name packs again, and runs that leave out.
+    /// Returns the drafts: packs, runs that index packs again, and runs that leave out lost chunks.
     pub fn into_parts(self) -> (Vec<NewPack>, Vec<NewRun>, Vec<NewRun>) {
         (self.packs, self.added, self.rewritten)
     }
 
-    /// Returns the packs that no run is to name any more.
+    /// Returns the packs that no run will name any more.
     pub fn left_out(&self) -> Vec<Victim> {
         self.left_out.iter().copied().collect()
     }
 
-    /// Makes new packs of what can be read of damaged ones, and runs that do not name the damaged
-    /// ones any more.
+    /// Drafts new packs with the readable chunks of damaged ones, and runs that do not name the
+    /// damaged ones.
     pub fn reseal_damaged_packs(&mut self) -> Result<()> {
         let runs = self.examined.reader.index().runs();
         for (pack, places) in places_of(&runs, &self.damaged)? {
@@ -116,8 +117,7 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    /// Returns what a pack holds if it is whole, whatever runs say of it: then it is a run that is
-    /// wrong.
+    /// Returns the content of a pack if it is sound: then an index run is wrong about it.
     fn if_whole(&self, pack: &PackRef) -> Result<Option<PlacedPack>> {
         if self.examined.damage.is_gone(&pack.name) {
             return Ok(None);
@@ -128,10 +128,10 @@ impl<'a> Drafts<'a> {
         Ok(salvaged.filter(|salvaged| !salvaged.is_damaged).map(|salvaged| salvaged.placed))
     }
 
-    /// Makes new packs of these, which a verdict names; the runs that name them go when it is
-    /// carried out.
+    /// Drafts new packs in place of these, which a verdict names. The runs that name them are
+    /// replaced when it is carried out.
     ///
-    /// Returns those of which not all could be read: they are damaged, which was not known.
+    /// Returns packs of which not all could be read: newly found damage.
     pub fn store_again(
         &mut self,
         packs: &HashSet<ObjectId>,
@@ -150,7 +150,8 @@ impl<'a> Drafts<'a> {
         Ok(damaged)
     }
 
-    /// Returns whether all of the pack could be read.
+    /// Drafts a new pack with the readable chunks of a pack; returns whether all of them could be
+    /// read.
     fn reseal(
         &mut self,
         pack: PackRef,
@@ -170,7 +171,7 @@ impl<'a> Drafts<'a> {
         Ok(is_whole)
     }
 
-    /// Removes what was made.
+    /// Removes the drafts.
     pub fn discard(self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =
@@ -178,11 +179,11 @@ impl<'a> Drafts<'a> {
         rebuild::forget(self.repository, &packs, &runs);
     }
 
-    /// Makes runs of packs that hold chunks which no run names: of packs that no run names at all,
-    /// or of `all`.
+    /// Drafts runs for packs with chunks that no run names: for unindexed packs, or for `all`
+    /// packs.
     ///
-    /// What can be read of a damaged one goes to a new pack, and what is in one that collectors
-    /// removed: no run is to name one of those.
+    /// Readable chunks of damaged packs, and of packs that a verdict removes, go to new packs,
+    /// because no run must name those.
     pub fn name_packs_again(&mut self, all: bool) -> Result<()> {
         let reader = self.reader()?;
         let whole = self.examined.report.level == Level::Full;
@@ -248,7 +249,7 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    /// Returns a reader whose index is what it will be when all is stored that is made so far.
+    /// Returns a reader with the index as it will be when the drafts so far are stored.
     pub fn reader(&mut self) -> Result<Arc<Reader>> {
         if !self.pending.is_empty() {
             self.close_run(Vec::new())?;
@@ -260,7 +261,7 @@ impl<'a> Drafts<'a> {
     }
 }
 
-/// Returns these packs, as far as the runs name anything in them, with the places of its segments;
+/// Returns these packs with the places of their segments, as far as runs name chunks in them;
 /// ascending.
 fn places_of(
     runs: &[Arc<Run>],

@@ -1,8 +1,8 @@
-//! A tree without what cannot be read of it.
+//! New trees that leave out what cannot be read.
 //!
-//! What is whole keeps its nodes and is not stored again; a folder of which something is lost, and
-//! all above it, get new ones. Memory: what changes in the folders on the way to where the walk is
-//! (see [`Stack`] for what is decoded of them), and 32 bytes for each whole folder.
+//! A complete directory keeps its nodes and is not stored again; a directory with losses, and its
+//! ancestors, get new nodes. Memory: the changes in the directories of the current path (see
+//! [`Stack`] for their decoded entries), and 32 bytes for each complete directory.
 
 use std::collections::HashMap;
 
@@ -19,46 +19,45 @@ use crate::repo::read::trees::leaf_entries;
 use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
-/// What is left of a tree.
-pub enum Left {
-    /// All of it.
+/// The remainder of a tree.
+pub enum TreeRemainder {
+    /// All of the tree.
     Whole,
     /// A new tree.
     Without(NewRoot),
-    /// Nothing: the top node is lost.
+    /// Nothing, because the top node is lost.
     Nothing,
 }
 
-/// A tree that leaves something out.
+/// A tree that leaves out lost entries.
 pub struct NewRoot {
     /// Its top node.
     pub root: ChunkId,
-    /// Sums over everything in it.
+    /// Its totals.
     pub totals: Totals,
-    /// What it leaves out.
-    pub lost: Lost,
+    /// The losses.
+    pub lost: LossList,
 }
 
-/// What is left out, as it is said in a snapshot.
+/// Losses, as a snapshot records them.
 #[derive(Default)]
-pub struct Lost {
-    /// How many files, and folders of which entries are lost.
+pub struct LossList {
+    /// Number of lost files, and of directories with lost entries.
     pub count: u64,
-    /// The first of them, as many as a snapshot may list.
+    /// The first losses, as many as a snapshot may list.
     pub problems: Vec<SnapshotProblem>,
     len_bytes: usize,
 }
 
-/// What a problem's kind says of what cannot be read. Spec: `format-spec/08-snapshots.md`, section
-/// 2.
+/// Kind of a problem: it cannot be read. Spec: `format-spec/08-snapshots.md`, section 2.
 const UNREADABLE: u8 = 1;
 
-impl Lost {
+impl LossList {
     fn note(&mut self, path: &[u8], message: &str) {
         self.count += 1;
         let path = if path.is_empty() { b"/" } else { path };
         self.len_bytes = self.len_bytes.saturating_add(path.len() + message.len());
-        // What comes first is listed, not what happens to be short.
+        // The first losses are listed, not the ones that happen to be short.
         if self.problems.len() < SNAPSHOT_PROBLEMS_MAX
             && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES
         {
@@ -70,7 +69,7 @@ impl Lost {
         }
     }
 
-    /// Adds what the snapshot itself said, behind what is lost, as far as there is room.
+    /// Adds the snapshot's own problems after the losses, as far as there is room.
     pub fn add_all(&mut self, count: u64, problems: &[SnapshotProblem]) {
         self.count = self.count.saturating_add(count);
         for problem in problems {
@@ -85,15 +84,15 @@ impl Lost {
     }
 }
 
-/// What can be read, and what is known to be lost although the index names it.
-pub struct Sight<'a> {
+/// Trees without the nodes that are known to be damaged although the index names them.
+pub struct SoundTrees<'a> {
     /// The trees.
     pub trees: &'a Trees,
-    /// Nodes that do not fit what refers to them.
+    /// Nodes that contradict the references to them.
     pub damage: &'a Damage,
 }
 
-impl Sight<'_> {
+impl SoundTrees<'_> {
     fn has(&self, id: &ChunkId) -> Result<bool> {
         Ok(self
             .trees
@@ -134,27 +133,27 @@ impl Sight<'_> {
     }
 }
 
-/// The entries of a folder that can be read; what is decoded can be given up, and is read again
-/// then.
-struct Readable {
+/// Iterator over the readable entries of a directory. Decoded nodes can be dropped to save memory;
+/// they are read again then.
+struct ReadableDir {
     top: ChunkId,
     pending: Vec<Promised>,
     leaf: std::vec::IntoIter<DirEntry>,
-    /// The name that was returned last.
+    /// Name of the last returned entry.
     last: Vec<u8>,
-    /// Names up to this one were returned before everything was given up.
+    /// Entries up to this name were returned before the nodes were dropped.
     behind: Option<Vec<u8>>,
     held_bytes: usize,
     has_gaps: bool,
 }
 
-impl Readable {
+impl ReadableDir {
     fn new(top: ChunkId) -> Self {
         let (pending, leaf) = (vec![Promised::top(top)], Vec::new().into_iter());
         Self { top, pending, leaf, last: Vec::new(), behind: None, held_bytes: 0, has_gaps: false }
     }
 
-    fn next(&mut self, sight: &Sight) -> Result<Option<DirEntry>> {
+    fn next(&mut self, sound: &SoundTrees) -> Result<Option<DirEntry>> {
         loop {
             if let Some(entry) = self.leaf.next() {
                 self.last.clone_from(&entry.entry.name);
@@ -164,12 +163,13 @@ impl Readable {
                 self.held_bytes = 0;
                 return Ok(None);
             };
-            // What does not fit would not be read by anybody, nor could it be put into a new tree.
-            match sight.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
+            // A node that contradicts its parent is rejected by every reader, and cannot be part of
+            // a new tree.
+            match sound.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
                 None => self.has_gaps = true,
                 Some(TreeNode::Inner { level, children }) => {
-                    // Of a child whose next sibling begins at or before that name, everything was
-                    // returned.
+                    // Skips children whose next sibling begins at or before that name: all their
+                    // entries were returned.
                     let passed = self.behind.as_ref().map_or(0, |behind| {
                         children
                             .partition_point(|child| child.first_name <= *behind)
@@ -200,22 +200,22 @@ impl Readable {
     }
 }
 
-/// What becomes of an entry.
-enum Change {
+/// Change of an entry.
+enum EntryChange {
     LeftOut,
-    Folder(ChunkId, Totals),
+    Dir(ChunkId, Totals),
 }
 
-/// A folder whose entries are being looked at.
-struct Folder {
+/// A directory whose entries are being walked.
+struct OpenDir {
     tree: ChunkId,
-    /// Bytes of its parent's path.
+    /// Length of its parent's path in bytes.
     parent_len: usize,
-    entries: Readable,
-    changes: HashMap<Vec<u8>, Change>,
+    entries: ReadableDir,
+    changes: HashMap<Vec<u8>, EntryChange>,
 }
 
-impl Holds for Folder {
+impl Holds for OpenDir {
     fn held_bytes(&self) -> usize {
         self.entries.held_bytes
     }
@@ -225,52 +225,52 @@ impl Holds for Folder {
     }
 }
 
-/// Makes trees that leave out what cannot be read.
+/// Walk that stores trees without what cannot be read.
 pub struct LeaveOut<'a, 's> {
-    sight: &'a Sight<'a>,
+    sound: &'a SoundTrees<'a>,
     whole: &'a mut ChunkSet,
     lane: &'a mut Lane<'s>,
     monitor: &'a Monitor,
-    lost: Lost,
+    lost: LossList,
     path: Vec<u8>,
-    open: Stack<Folder>,
+    open: Stack<OpenDir>,
 }
 
 impl<'a, 's> LeaveOut<'a, 's> {
-    /// Starts; `whole` holds the folders that are known to lack nothing, and gets more.
+    /// Starts a walk. `whole` has the directories that are known to be complete, and receives more.
     pub fn new(
-        sight: &'a Sight<'a>,
+        sound: &'a SoundTrees<'a>,
         whole: &'a mut ChunkSet,
         lane: &'a mut Lane<'s>,
         monitor: &'a Monitor,
     ) -> Self {
         Self {
-            sight,
+            sound,
             whole,
             lane,
             monitor,
-            lost: Lost::default(),
+            lost: LossList::default(),
             path: Vec::new(),
             open: Stack::new(),
         }
     }
 
-    /// Walks a tree, and stores the nodes of what is left of it if that is not all.
-    pub fn run(mut self, root: &ChunkId) -> Result<Left> {
-        if self.sight.node(root)?.is_none() {
-            return Ok(Left::Nothing);
+    /// Walks a tree; if something is lost, stores the new nodes of the remainder.
+    pub fn run(mut self, root: &ChunkId) -> Result<TreeRemainder> {
+        if self.sound.node(root)?.is_none() {
+            return Ok(TreeRemainder::Nothing);
         }
         self.enter(*root, 0);
         loop {
             if self.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let sight = self.sight;
-            let Some(next) = self.open.with_last(|top| top.entries.next(sight)) else {
-                return Ok(Left::Whole);
+            let sound = self.sound;
+            let Some(next) = self.open.with_last(|top| top.entries.next(sound)) else {
+                return Ok(TreeRemainder::Whole);
             };
             if let Some(entry) = next? {
-                self.look_at(entry)?;
+                self.inspect(entry)?;
                 continue;
             }
             let Some(done) = self.open.pop() else { continue };
@@ -280,20 +280,20 @@ impl<'a, 's> LeaveOut<'a, 's> {
             match change {
                 None => {}
                 Some(change) if !self.open.is_empty() => self.note(name, change),
-                Some(Change::Folder(root, totals)) => {
-                    return Ok(Left::Without(NewRoot { root, totals, lost: self.lost }));
+                Some(EntryChange::Dir(root, totals)) => {
+                    return Ok(TreeRemainder::Without(NewRoot { root, totals, lost: self.lost }));
                 }
-                Some(Change::LeftOut) => return Ok(Left::Nothing),
+                Some(EntryChange::LeftOut) => return Ok(TreeRemainder::Nothing),
             }
         }
     }
 
     fn enter(&mut self, tree: ChunkId, parent_len: usize) {
-        let entries = Readable::new(tree);
-        self.open.push(Folder { tree, parent_len, entries, changes: HashMap::new() });
+        let entries = ReadableDir::new(tree);
+        self.open.push(OpenDir { tree, parent_len, entries, changes: HashMap::new() });
     }
 
-    fn look_at(&mut self, entry: DirEntry) -> Result<()> {
+    fn inspect(&mut self, entry: DirEntry) -> Result<()> {
         let parent_len = self.path.len();
         match &entry.entry.content {
             Content::Tree(tree) if !self.whole.contains(tree) => {
@@ -301,20 +301,20 @@ impl<'a, 's> LeaveOut<'a, 's> {
                 self.enter(*tree, parent_len);
             }
             content @ (Content::Refs(_) | Content::List(_))
-                if !self.sight.is_whole(content, entry.entry.size)? =>
+                if !self.sound.is_whole(content, entry.entry.size)? =>
             {
                 self.push_name(&entry.entry.name);
                 self.lost.note(&self.path, "left out by a repair: its content was lost");
                 self.path.truncate(parent_len);
-                self.note(entry.entry.name, Change::LeftOut);
+                self.note(entry.entry.name, EntryChange::LeftOut);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Notes what becomes of an entry of the folder that the walk is in.
-    fn note(&mut self, name: Vec<u8>, change: Change) {
+    /// Notes a change of an entry in the current directory.
+    fn note(&mut self, name: Vec<u8>, change: EntryChange) {
         self.open.with_last(|top| top.changes.insert(name, change));
     }
 
@@ -323,19 +323,19 @@ impl<'a, 's> LeaveOut<'a, 's> {
         self.path.extend_from_slice(name);
     }
 
-    /// Stores a folder again if anything in it changes; returns what its entry refers to then.
-    fn close(&mut self, done: &Folder) -> Result<Option<Change>> {
+    /// Stores a directory again if an entry of it changes; returns the change of its own entry.
+    fn close(&mut self, done: &OpenDir) -> Result<Option<EntryChange>> {
         if done.changes.is_empty() && !done.entries.has_gaps {
             self.whole.insert(done.tree);
             return Ok(None);
         }
-        let mut entries = Readable::new(done.tree);
+        let mut entries = ReadableDir::new(done.tree);
         let mut builder = TreeBuilder::default();
-        while let Some(mut entry) = entries.next(self.sight)? {
+        while let Some(mut entry) = entries.next(self.sound)? {
             match done.changes.get(&entry.entry.name) {
                 None => {}
-                Some(Change::LeftOut) => continue,
-                Some(Change::Folder(tree, totals)) => {
+                Some(EntryChange::LeftOut) => continue,
+                Some(EntryChange::Dir(tree, totals)) => {
                     entry.entry.content = Content::Tree(*tree);
                     entry.totals = Some(*totals);
                 }
@@ -349,6 +349,6 @@ impl<'a, 's> LeaveOut<'a, 's> {
             );
         }
         let (tree, totals) = builder.finish(self.lane)?;
-        Ok(Some(Change::Folder(tree, totals)))
+        Ok(Some(EntryChange::Dir(tree, totals)))
     }
 }

@@ -1,24 +1,26 @@
-//! Heals what can be healed, and says what cannot.
+//! Repair of a repository: rebuilds index and packs from what can be read, and reports what is
+//! lost.
 //!
 //! # How
 //!
-//! The index is a shortcut: all of it follows from the packs. So what a damaged or missing run
-//! named is read from the packs again; what can still be read of a damaged pack (from the store, or
-//! from this machine's local copy) is stored again in a new one; and a run that names what is lost
-//! is replaced by one that does not. From then on nothing lost is taken for stored: the next backup
-//! that meets it stores it again, under the same id, and every snapshot that lacked it is whole.
+//! The index can be derived from the packs. So the content of a damaged or missing index run is
+//! read from the packs again; readable chunks of a damaged pack (from the store, or from this
+//! machine's local copy) are stored again in a new one; and a run that names lost chunks is
+//! replaced by one that does not. From then on no lost chunk counts as stored: the next backup that
+//! finds it in a source stores it again under the same id, and every snapshot that lacked it is
+//! complete.
 //!
 //! # Never worse
 //!
-//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought
-//! back): new packs, then runs that name them, then an intent that protects them, and only then the
-//! runs that replace others. Whatever dies in between leaves the repository as it was, with copies
-//! of a part of it. It needs no quiet: backups and collectors may run meanwhile.
+//! Repair only adds objects: new packs, then runs that name them, then an intent that protects
+//! them, and only then the runs that replace others. (A replaced snapshot gets a tombstone, and can
+//! be undeleted.) A repair that dies in between leaves the repository as it was, with copies of
+//! some chunks. Backups and prunes may run meanwhile.
 //!
 //! # Everywhere
 //!
-//! Other machines have copies of the index, and snapshots that they take for whole. A generation
-//! that is open meanwhile and cancelled in the end tells them to look again: see
+//! Other machines have copies of the index, and may take an incomplete snapshot for complete. A
+//! generation that is open during the repair and then cancelled tells them to look again: see
 //! [`crate::repo::gc::loss`].
 
 mod apply;
@@ -41,14 +43,14 @@ use crate::repo::Repository;
 use crate::repo::audit::drafts::Drafting;
 use crate::repo::audit::rebuild;
 
-pub use self::apply::Outcome;
+pub use self::apply::RepairOutcome;
 pub use self::plan::plan;
 
-/// What to repair, and how thoroughly to look first.
+/// Options of a repair.
 #[derive(Clone, Debug)]
 pub struct RepairOptions {
-    /// How thoroughly; at least [`Level::Structure`] is looked at. Damage to file content is found
-    /// by [`Level::Full`] only.
+    /// Level of the examination, at least [`Level::Structure`]. Only [`Level::Full`] finds damage
+    /// to file content.
     pub level: Level,
     /// Threads that open and verify (at least 1).
     pub threads: usize,
@@ -60,33 +62,33 @@ pub struct RepairOptions {
     pub user: String,
     /// Program and version, for new snapshots and tombstones.
     pub program: String,
-    /// Tells the time.
+    /// Returns the present time.
     pub clock: fn() -> Timestamp,
-    /// Whether snapshots that lack something are replaced by new ones without it.
+    /// Whether incomplete snapshots are replaced by new ones that leave out what is lost.
     pub snapshots: bool,
 }
 
 /// A snapshot that is to be replaced.
 #[derive(Clone, Debug)]
 pub struct Broken {
-    /// What it says; from the local copy, if the store has it no more.
+    /// The snapshot; from the local copy if the store has lost it.
     pub snapshot: Snapshot,
-    /// Whether its slot is damaged or gone, so that the new one may lack nothing.
+    /// Whether its slot is damaged or missing, so that it is replaced even if its tree is complete.
     pub is_slot_lost: bool,
 }
 
-/// A snapshot that was put into the trash, and the one that stands for it now.
+/// A snapshot that was moved to the trash, and its replacement.
 #[derive(Clone, Copy, Debug)]
 pub struct Replaced {
-    /// The one in the trash.
+    /// The old snapshot, in the trash.
     pub old: SnapshotId,
-    /// The new one; `None` if nothing of the old one could be read.
+    /// The new snapshot; `None` if nothing of the old one could be read.
     pub new: Option<SnapshotId>,
-    /// How many files are left out, and folders of which entries are.
+    /// Number of files, and of directories with entries, that are left out.
     pub left_out: u64,
 }
 
-/// A run that is to be stored.
+/// An index run to be stored.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// Its name.
@@ -97,56 +99,56 @@ pub struct NewRun {
     pub packs: u64,
     /// Chunks that it names.
     pub chunks: u64,
-    /// Records of the replaced run that it leaves out: they are in other runs now, or lost.
+    /// Records of the replaced run that it leaves out: their chunks are in other runs, or lost.
     pub left_out: u64,
 }
 
-/// A pack that is to be stored, with what can be read of a damaged one, or of one that must stay
-/// and will not.
+/// A pack to be stored, with the readable chunks of a damaged pack, or of a needed one that a
+/// verdict removes.
 #[derive(Clone, Debug)]
 pub struct NewPack {
     /// The new pack.
     pub pack: PackRef,
-    /// The one that it stands for.
+    /// The pack that it replaces.
     pub instead_of: PackRef,
-    /// The generation that removes that one when it is carried out; `None` if it is damaged, or
-    /// none that is open does.
+    /// The generation whose verdict removes the replaced pack; `None` if there is none.
     pub doomed_by: Option<u64>,
     /// Chunks in it.
     pub chunks: u64,
 }
 
-/// What was found and what can be done about it. Nothing is stored before it is applied.
-pub struct Plan {
+/// Plan of a repair: what was found, and the drafts of new objects. Nothing is stored before it is
+/// applied.
+pub struct RepairPlan {
     repository: Arc<Repository>,
     options: RepairOptions,
-    /// What a check finds now.
+    /// The report of the examination.
     pub found: CheckReport,
     /// Packs to be stored.
     pub packs: Vec<NewPack>,
-    /// Runs to be stored that name packs again.
+    /// Runs to be stored that index packs again.
     pub added: Vec<NewRun>,
-    /// Runs to be stored that leave out what is lost or stored again.
+    /// Runs to be stored that replace others, without chunks that are lost or stored again.
     pub rewritten: Vec<NewRun>,
-    /// What a check of trees and files will find afterwards: what is lost.
-    pub outlook: CheckReport,
-    /// Problems that no repair can heal, as `found` words them.
+    /// Preview of a check of trees and files after the repair: what is lost.
+    pub preview: CheckReport,
+    /// Problems that cannot be repaired, with the messages of `found`.
     pub beyond: Vec<String>,
-    /// Snapshots that are replaced by new ones, oldest first; none unless that is wanted.
+    /// Snapshots to be replaced, oldest first; empty unless the options say so.
     pub broken: Vec<Broken>,
-    /// Whether there are snapshots that could be replaced, wanted or not: that lack something and
-    /// are not in the trash.
+    /// Whether there are incomplete snapshots outside the trash, even if the options do not replace
+    /// them.
     pub is_any_broken: bool,
-    /// Which nodes are known to be wrong although the index names them.
+    /// Nodes that are known to be damaged although the index names them.
     lost: Damage,
-    /// Packs that no run names any more afterwards.
+    /// Packs that no run will name any more.
     left_out: Vec<Victim>,
-    /// Keeps the drafts of `packs` and of runs from being taken for leftovers.
+    /// Protects the drafts of packs and runs from being removed as leftovers.
     _drafting: Drafting,
 }
 
-impl Plan {
-    /// Returns whether there is nothing to be stored.
+impl RepairPlan {
+    /// Returns whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty()
             && self.added.is_empty()
@@ -154,19 +156,18 @@ impl Plan {
             && self.broken.is_empty()
     }
 
-    /// Returns whether anything is lost, or taken out of the index, of which other machines may
-    /// believe that it is there.
+    /// Returns whether chunks are lost, or removed from the index, that other machines may rely on.
     fn is_lossy(&self) -> bool {
-        !self.left_out.is_empty() || !self.outlook.incomplete.is_empty()
+        !self.left_out.is_empty() || !self.preview.incomplete.is_empty()
     }
 
-    /// Returns the snapshots that lack something even afterwards.
+    /// Returns the snapshots that will be incomplete after the repair.
     pub fn incomplete(&self) -> Vec<SnapshotId> {
-        self.outlook.incomplete.iter().copied().collect()
+        self.preview.incomplete.iter().copied().collect()
     }
 }
 
-impl Drop for Plan {
+impl Drop for RepairPlan {
     fn drop(&mut self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =

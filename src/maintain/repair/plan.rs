@@ -1,11 +1,11 @@
-//! What is to be done.
+//! Planning of a repair.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::doomed;
 use super::index::Drafts;
-use super::{Broken, Plan, RepairOptions, unread};
+use super::{Broken, RepairOptions, RepairPlan, unread};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
@@ -18,20 +18,21 @@ use crate::repo::gc::generations::{self, Generations};
 use crate::repo::objects::layout;
 use crate::repo::{Error, Repository, Result, snapshots};
 
-/// How often damage is looked at before it is believed although collectors are at work.
+/// Most examinations before damage is believed although a prune is running.
 const LOOKS_MAX: usize = 3;
 
-/// Looks at everything and says what can be healed; stores nothing.
+/// Examines everything and plans the repair; stores nothing.
 ///
-/// Damage is in the plan, never an error: an error means that the look could not be finished.
+/// Damage is in the plan, never an error: an error means that the examination could not be
+/// finished.
 pub fn plan(
     repository: &Arc<Repository>,
     options: &RepairOptions,
     monitor: &Monitor,
-) -> Result<Plan> {
+) -> Result<RepairPlan> {
     for _ in 1..LOOKS_MAX {
         match try_plan(repository, options, monitor) {
-            // A collector removed a pack under the look, or one is given that was not.
+            // A prune removed a pack meanwhile, or a pack that could not be read can be read now.
             Err(Error::Contended { .. }) => monitor.begin_again(),
             planned => return planned,
         }
@@ -43,13 +44,13 @@ fn try_plan(
     repository: &Arc<Repository>,
     options: &RepairOptions,
     monitor: &Monitor,
-) -> Result<Plan> {
+) -> Result<RepairPlan> {
     let check = CheckOptions {
         level: options.level.max(Level::Structure),
         threads: options.threads,
         now: options.now,
     };
-    let (generation, mut examined) = look(repository, &check, monitor)?;
+    let (generation, mut examined) = examine_settled(repository, &check, monitor)?;
     unread::look_again(repository, &examined)?;
     let drafting = drafts::begin(repository);
     let copies =
@@ -57,7 +58,7 @@ fn try_plan(
     examined.snapshots.extend(copies.iter().cloned());
     let removed = removed_packs(&examined)?;
     let mut damaged = HashSet::new();
-    let (drafts, outlook) = loop {
+    let (drafts, preview) = loop {
         let mut drafts = Drafts::new(repository, &examined, generation, &removed, &damaged);
         match draft(&mut drafts, &examined, &removed, monitor) {
             Ok(Drafted::Damaged(packs)) => {
@@ -71,7 +72,7 @@ fn try_plan(
                     damaged.insert(pack.name);
                 }
             }
-            Ok(Drafted::Whole(outlook)) => break (drafts, outlook),
+            Ok(Drafted::Whole(preview)) => break (drafts, preview),
             Err(error) => {
                 drafts.discard();
                 return Err(error);
@@ -80,12 +81,12 @@ fn try_plan(
     };
     let left_out = drafts.left_out();
     let (packs, added, rewritten) = drafts.into_parts();
-    // From here on the plan's end removes the drafts.
-    let mut plan = Plan {
+    // From here on dropping the plan removes the drafts.
+    let mut plan = RepairPlan {
         repository: repository.clone(),
         _drafting: drafting,
         options: options.clone(),
-        outlook: CheckReport::new(check.level),
+        preview: CheckReport::new(check.level),
         lost: Damage::default(),
         broken: Vec::new(),
         is_any_broken: false,
@@ -96,8 +97,8 @@ fn try_plan(
         rewritten,
         left_out,
     };
-    (plan.outlook, plan.lost) = *outlook;
-    let broken = broken(&plan.outlook, &examined.snapshots, &copies, &examined.forgotten);
+    (plan.preview, plan.lost) = *preview;
+    let broken = broken(&plan.preview, &examined.snapshots, &copies, &examined.forgotten);
     plan.is_any_broken = !broken.is_empty();
     if options.snapshots {
         plan.broken = broken;
@@ -105,21 +106,21 @@ fn try_plan(
     Ok(plan)
 }
 
-/// Returns this machine's copies of snapshots whose slots are damaged or gone.
+/// Returns this machine's copies of snapshots whose slots are damaged or missing.
 fn copies_of_lost_slots(repository: &Repository, examined: &Examined) -> Vec<Snapshot> {
     examined.lost_slots.iter().filter_map(|id| snapshots::load_cached(repository, id)).collect()
 }
 
-/// Returns the snapshots that are to be replaced, oldest first.
+/// Returns the snapshots to be replaced, oldest first.
 fn broken(
-    outlook: &CheckReport,
+    preview: &CheckReport,
     readable: &[Snapshot],
     copies: &[Snapshot],
     forgotten: &HashSet<SnapshotId>,
 ) -> Vec<Broken> {
     let is_slot_lost = |id: &SnapshotId| copies.iter().any(|copy| copy.id == *id);
     let is_broken = |id: &SnapshotId| {
-        !forgotten.contains(id) && (outlook.incomplete.contains(id) || is_slot_lost(id))
+        !forgotten.contains(id) && (preview.incomplete.contains(id) || is_slot_lost(id))
     };
     let of = |snapshot: &Snapshot| Broken {
         snapshot: snapshot.clone(),
@@ -131,11 +132,11 @@ fn broken(
     broken
 }
 
-/// Looks until nothing is wrong or no collector was at work meanwhile, whose work may look like
-/// damage; but not for ever.
+/// Repeats the examination until it finds no problem, or no prune ran meanwhile, which may look
+/// like damage; but at most [`LOOKS_MAX`] times.
 ///
-/// Returns too what new runs may say of themselves: it is found out before any pack is listed.
-fn look(
+/// Also returns the generation that new runs may state, which is read before any pack is listed.
+fn examine_settled(
     repository: &Arc<Repository>,
     check: &CheckOptions,
     monitor: &Monitor,
@@ -146,7 +147,7 @@ fn look(
         let generation = rebuild::stamp(repository)?;
         let examined = examine(repository, check, monitor)?;
         let after = Generations::list(repository)?;
-        // Records that cannot be read are among the problems, and no reason to look again.
+        // Unreadable collector records are reported as problems, and no reason to repeat.
         let is_quiet = before == after && !after.is_at_work(repository).unwrap_or(false);
         if is_quiet || examined.report.is_sound() || looks == LOOKS_MAX {
             return Ok((generation, examined));
@@ -158,17 +159,17 @@ fn look(
 
 fn removed_packs(examined: &Examined) -> Result<HashSet<ObjectId>> {
     match generations::removed(examined.reader.chunk_index()) {
-        // A record of a collector is damaged: it is among the problems.
+        // A damaged collector record is reported as a problem.
         Err(error) if error.is_damage() => Ok(Default::default()),
         removed => Ok(removed?.packs),
     }
 }
 
-/// What came of drafting.
+/// Result of drafting.
 enum Drafted {
-    /// All that can be made is made, and this is what is lost even then.
+    /// All drafts are made; this is what stays lost.
     Whole(Box<(CheckReport, Damage)>),
-    /// These packs turned out to be damaged: everything is made again without them.
+    /// These packs were found to be damaged: the drafts are made again without them.
     Damaged(Vec<PackRef>),
 }
 
@@ -179,10 +180,10 @@ fn draft(
     monitor: &Monitor,
 ) -> Result<Drafted> {
     let repository = examined.reader.repository();
-    let whole = |outlook| Drafted::Whole(Box::new(outlook));
+    let whole = |preview| Drafted::Whole(Box::new(preview));
     let doomed = doomed::doomed_packs(examined, removed);
     if !drafts.is_needed() && doomed.is_empty() {
-        return examined.outlook(&examined.reader, monitor).map(whole);
+        return examined.preview_repair(&examined.reader, monitor).map(whole);
     }
     if drafts.is_needed() {
         drafts.reseal_damaged_packs()?;
@@ -204,21 +205,20 @@ fn draft(
             return Ok(Drafted::Damaged(damaged));
         }
     }
-    let outlook = examined.outlook(&drafts.reader()?, monitor)?;
-    if outlook.0.is_sound() {
-        return Ok(whole(outlook));
+    let preview = examined.preview_repair(&drafts.reader()?, monitor)?;
+    if preview.0.is_sound() {
+        return Ok(whole(preview));
     }
-    // A second copy of a chunk may lie in a pack that is named for other chunks.
+    // A second copy of a chunk may be in a pack that runs name only for other chunks.
     drafts.name_packs_again(true)?;
-    examined.outlook(&drafts.reader()?, monitor).map(whole)
+    examined.preview_repair(&drafts.reader()?, monitor).map(whole)
 }
 
-/// Returns the problems with objects that follow from nothing else, but for the slots of which
-/// there are `copies`.
+/// Returns the problems with objects that cannot be derived from others, without slots that
+/// `copies` can replace.
 fn beyond_repair(examined: &Examined, copies: &[Snapshot]) -> Vec<String> {
     let hashes: HashSet<[u8; 32]> = copies.iter().map(snapshots::chain_hash).collect();
-    // In their chains the copies are followed by snapshots about which the check complains for that
-    // reason.
+    // A snapshot that follows a lost slot in its chain is reported for that reason only.
     let follows =
         |snapshot: &&Snapshot| snapshot.previous.is_some_and(|previous| hashes.contains(&previous));
     let healed = copies.iter().chain(examined.snapshots.iter().filter(follows));

@@ -1,13 +1,13 @@
-//! New snapshots instead of those that lack something.
+//! Replacement of incomplete snapshots by new ones.
 //!
-//! The new one is committed like that of a backup, with the old one as its parent; only then is the
-//! old one put into the trash. So whatever dies in between leaves both, and a repeated repair finds
-//! the new one and goes on. Spec: `format-spec/08-snapshots.md`, section 7.
+//! The new snapshot is committed like that of a backup, with the old one as its parent; only then
+//! the old one is moved to the trash. A repair that dies in between leaves both, and a repeated
+//! repair finds the new one and continues. Spec: `format-spec/08-snapshots.md`, section 7.
 
 use std::sync::Arc;
 
-use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
-use super::{Broken, Plan, RepairOptions, Replaced};
+use super::leave_out::{LeaveOut, LossList, NewRoot, SoundTrees, TreeRemainder};
+use super::{Broken, RepairOptions, RepairPlan, Replaced};
 use crate::compress::Compression;
 use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
@@ -28,34 +28,38 @@ use crate::repo::{
     DurablePacks, Error, Lane, Reader, Repository, Result, Session, SessionOptions, Trees,
 };
 
-/// How often a tree is walked again because a collector was at work meanwhile.
+/// Most walks of one tree, which is walked again if a prune ran meanwhile.
 const LOOKS_MAX: usize = 3;
 
-/// Replaces snapshots that lack something.
+/// Replaces incomplete snapshots.
 pub struct Replacing<'a> {
     repository: &'a Arc<Repository>,
     options: &'a RepairOptions,
     damage: &'a Damage,
     monitor: &'a Monitor,
-    /// Folders that lack nothing.
+    /// Complete directories.
     whole: ChunkSet,
-    /// Snapshots that an earlier repair made instead of others.
+    /// Snapshots that an earlier repair made in place of others.
     made: Vec<Snapshot>,
     note: ForgetNote,
 }
 
-/// What is left of one snapshot, and the session that stored it.
-struct Walked {
-    left: Left,
+/// The remainder of a snapshot's tree, and what its session stored.
+struct RebuiltTree {
+    left: TreeRemainder,
     stored: Option<DurablePacks>,
 }
 
 /// Replaces the broken snapshots of a plan, oldest first.
 ///
-/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was
-/// done before a failure stays done, and is in `replaced`.
-pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor) -> Result<()> {
-    let Plan { repository, broken, options, lost: damage, .. } = plan;
+/// A snapshot that is complete again, because a backup stored what it lacked, is left alone.
+/// Replacements before a failure are not undone, and are in `replaced`.
+pub fn replace_all(
+    plan: &RepairPlan,
+    replaced: &mut Vec<Replaced>,
+    monitor: &Monitor,
+) -> Result<()> {
+    let RepairPlan { repository, broken, options, lost: damage, .. } = plan;
     if broken.is_empty() {
         return Ok(());
     }
@@ -65,7 +69,7 @@ pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor)
     trash::refuse_hidden(repository, &known)?;
     let listing = snapshots::listing_as_it_is(repository)?;
     let now = (options.clock)();
-    // A clock that is behind must not date a tombstone back.
+    // A slow clock of this host must not backdate a tombstone.
     let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
     let good = listing.snapshots.into_iter().filter_map(|(_, snapshot)| snapshot.ok());
     let mut replacing = Replacing {
@@ -92,20 +96,20 @@ pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor)
 impl Replacing<'_> {
     fn replace(&mut self, broken: &Broken) -> Result<Option<Replaced>> {
         let old = &broken.snapshot;
-        let Walked { left, stored } = self.walk(old)?;
+        let RebuiltTree { left, stored } = self.walk(old)?;
         let new_root = match left {
-            Left::Whole if !broken.is_slot_lost => return Ok(None),
-            Left::Whole => {
-                NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() }
+            TreeRemainder::Whole if !broken.is_slot_lost => return Ok(None),
+            TreeRemainder::Whole => {
+                NewRoot { root: old.root, totals: old.stats.totals, lost: LossList::default() }
             }
-            Left::Nothing => {
-                // Collectors keep what is protected, unless it was replaced; this one would stop
-                // them for ever.
+            TreeRemainder::Nothing => {
+                // Prune keeps a protected snapshot unless it was replaced; this one would make it
+                // fail for ever.
                 protect::unprotect(self.repository, &old.id)?;
                 self.forget(old, &format!("{REPAIRED}: nothing of it could be read"))?;
                 return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
             }
-            Left::Without(new_root) => new_root,
+            TreeRemainder::Without(new_root) => new_root,
         };
         let left_out = new_root.lost.count;
         let twin = self
@@ -123,7 +127,7 @@ impl Replacing<'_> {
                 ..self.note.clone()
             };
             protect::protect(self.repository, &new.id, snapshots::chain_hash(&new), &note)?;
-            // Without a slot the old one's would say that it is hidden.
+            // Without the old slot, its protection would look like a hidden snapshot.
             if !Present::list(self.repository)?.slots.contains(&old.id) {
                 protect::unprotect(self.repository, &old.id)?;
             }
@@ -133,14 +137,14 @@ impl Replacing<'_> {
     }
 
     fn forget(&self, old: &Snapshot, reason: &str) -> Result<()> {
-        // A repair that died before its commit would keep the old one from being collected for as
-        // long as its intent is respected.
+        // The intent of a repair that died before its commit would protect the old snapshot from
+        // prune until it expires.
         let mut naming = intents::read_all(self.repository)?;
         naming.retain(|_, told| told.parents.contains(&old.id));
         let slots = snapshots::list_ids(self.repository)?;
         naming.retain(|session, _| !slots.contains(session));
-        // Where the store replaces objects that would undo a commit: there the intent stays, and
-        // the old one with it.
+        // On a store that replaces objects that could undo a commit, so the intent stays there, and
+        // the old snapshot with it.
         if !naming.is_empty() && probe::is_exclusive(self.repository)? {
             naming.keys().try_for_each(|session| intents::burn_slot(self.repository, session))?;
         }
@@ -148,9 +152,8 @@ impl Replacing<'_> {
         trash::forget(self.repository, &old.id, Some(snapshots::chain_hash(old)), &note).map(drop)
     }
 
-    /// Walks a snapshot's tree until no collector began or ended meanwhile, whose work may look
-    /// like damage.
-    fn walk(&mut self, old: &Snapshot) -> Result<Walked> {
+    /// Walks a snapshot's tree until no prune began or ended meanwhile, which may look like damage.
+    fn walk(&mut self, old: &Snapshot) -> Result<RebuiltTree> {
         for _ in 0..LOOKS_MAX {
             let before = Generations::list(self.repository)?;
             let reader = Reader::new(self.repository)?;
@@ -162,17 +165,17 @@ impl Replacing<'_> {
             let session =
                 Session::new(reader.chunk_index().clone(), self.session_options(), identity);
             let trees = Trees::new(reader);
-            let sight = Sight { trees: &trees, damage: self.damage };
+            let sound = SoundTrees { trees: &trees, damage: self.damage };
             let left = {
                 let mut lane = Lane::new(&session);
-                LeaveOut::new(&sight, &mut self.whole, &mut lane, self.monitor).run(&old.root)?
+                LeaveOut::new(&sound, &mut self.whole, &mut lane, self.monitor).run(&old.root)?
             };
             if Generations::list(self.repository)? == before {
                 let stored = match left {
-                    Left::Nothing => None,
-                    Left::Whole | Left::Without(_) => Some(session.finish()?),
+                    TreeRemainder::Nothing => None,
+                    TreeRemainder::Whole | TreeRemainder::Without(_) => Some(session.finish()?),
                 };
-                return Ok(Walked { left, stored });
+                return Ok(RebuiltTree { left, stored });
             }
         }
         Err(Error::Contended { rounds: LOOKS_MAX })
@@ -188,13 +191,8 @@ impl Replacing<'_> {
         }
     }
 
-    /// Commits what is left, under a new id each time that a collector took the session for dead.
-    fn commit(
-        &self,
-        old: &Snapshot,
-        new_root: NewRoot,
-        mut stored: DurablePacks,
-    ) -> Result<Snapshot> {
+    /// Commits the remainder; under a new id if a prune declared the session dead.
+    fn commit(&self, old: &Snapshot, new_root: NewRoot, mut stored: DurablePacks) -> Result<Snapshot> {
         let mut tree =
             NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
         let mut lost = new_root.lost;
@@ -205,25 +203,26 @@ impl Replacing<'_> {
             let snapshot = self.describe(old, &secured, tree, &lost, stats)?;
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {
-                    // A note that is not written costs the next backup a listing.
+                    // A missing note costs the next backup only a listing.
                     let _ =
                         series_notes::remember_chain(self.repository, &snapshot.host, snapshot.id);
                     return Ok(snapshot);
                 }
-                // Nothing is worse than before, and a repeated repair begins with what was stored.
+                // No harm is done, and a repeated repair reuses what was stored.
                 Commit::Lost(_, _, error) => return Err(error),
                 Commit::Aborted(again, same) => (stored, tree) = (again, same),
             }
         }
     }
 
-    /// Says of the new snapshot what the old one said, and how it came about.
+    /// Describes the new snapshot: as the old one, with its own tree, statistics and place in the
+    /// chain.
     fn describe(
         &self,
         old: &Snapshot,
         secured: &Prepared,
         tree: NewTree,
-        lost: &Lost,
+        lost: &LossList,
         stats: SessionStats,
     ) -> Result<Snapshot> {
         let previous = snapshots::newest_of_host(self.repository, &old.host, secured.slots())?;

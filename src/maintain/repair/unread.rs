@@ -1,5 +1,5 @@
-//! Packs that the store lists and did not give: a disk that fails, or whatever stands in front of a
-//! server, may give them later.
+//! Second attempt at packs that the store lists but did not return: a failing disk or proxy may
+//! return them later.
 
 use std::collections::HashSet;
 use std::thread;
@@ -11,17 +11,16 @@ use crate::id::ObjectId;
 use crate::maintain::check::Examined;
 use crate::repo::{Error, Repository, Result, audit};
 
-/// How long to wait before the second look: at a disk of this machine, and at another store.
+/// Pause before the second attempt, for a local disk and for any other store.
 const PAUSE_AT_HAND: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_secs(2);
-/// How many packs are asked for a byte before it is believed that none can be read.
+/// Most packs of which one byte is read before it is believed that none can be read.
 const ASKED_MAX: usize = 100;
 
-/// Looks a second time at packs that were not given, before any of them is taken for lost.
+/// Reads packs a second time that were not returned, before they count as lost.
 ///
-/// Fails with `Contended` if one is sound after all, so that everything is to be looked at again;
-/// and with `NothingReadable` if no pack at all can be read: then it is not the packs that are
-/// damaged.
+/// Fails with `Contended` if one is sound after all: then the examination must be repeated. Fails
+/// with `NothingReadable` if no pack at all can be read: then the store has failed, not the packs.
 pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     let unread = examined.damage.unread_packs();
     if unread.is_empty() {
@@ -44,7 +43,7 @@ pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     Err(Error::NothingReadable { location: repository.location().to_owned() })
 }
 
-/// Returns the packs that the index names and that are there, each once.
+/// Returns the existing packs that the index names, each once.
 fn packs_of(examined: &Examined) -> Vec<PackRef> {
     let (runs, mut seen) = (examined.reader.index().runs(), HashSet::<ObjectId>::new());
     let packs = runs.iter().flat_map(|run| run.toc().packs.iter().copied());

@@ -1,28 +1,28 @@
-//! What all kinds of archives share.
+//! The interface of archive formats.
 
 use std::io::{self, Write};
 
 use crate::repo::read::file_stream::StreamError;
 use crate::repo::{self, DirEntry};
 
-/// What is in an archive.
+/// Counts of an archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveReport {
-    /// Entries that are not folders.
+    /// Entries that are not directories.
     pub files: u64,
-    /// Folders.
+    /// Directories.
     pub dirs: u64,
-    /// Entries among the files that are only further names of others.
+    /// Entries among the files that are hard links to others.
     pub hard_links: u64,
     /// Bytes of content.
     pub bytes: u64,
     /// Bytes of the archive.
     pub archive_bytes: u64,
-    /// Entries that are not in the archive because stored data is damaged or missing.
+    /// Entries that are left out because stored data is damaged or missing.
     pub damaged: u64,
     /// Entries that the format cannot hold.
     pub left_out: u64,
-    /// Entries that lack something that the format cannot hold.
+    /// Entries that are archived without something that the format cannot hold.
     pub partial: u64,
 }
 
@@ -30,29 +30,29 @@ pub struct ArchiveReport {
 pub struct Member<'a> {
     /// Its path in the archive, without a leading slash.
     pub path: &'a [u8],
-    /// What the snapshot says of it.
+    /// The entry in the snapshot.
     pub found: &'a DirEntry,
-    /// Path of the entry in the archive that it is another name of.
+    /// Path of the archived entry that it is a hard link to.
     pub link_to: Option<&'a [u8]>,
 }
 
-/// What an entry has that a format cannot hold.
+/// The part of an entry that a format cannot hold.
 pub enum Lack {
-    /// It fits.
+    /// Nothing: all of it fits.
     Nothing,
-    /// The entry is there without it.
+    /// A part: the entry is archived without it.
     Part(&'static str),
-    /// The entry is not there.
+    /// The whole entry: it is left out.
     All(&'static str),
-    /// The entry is not there, and nothing is lost.
+    /// The whole entry, without loss of data.
     Trifle(&'static str),
 }
 
-/// Why an entry could not be added.
+/// An error in adding an entry.
 pub enum AddError {
-    /// The archive is as it was before.
+    /// Nothing of the entry was written.
     Before(repo::Error),
-    /// Its beginning is in the archive.
+    /// Its beginning was written.
     Torn(repo::Error),
     /// The archive cannot be written.
     Output(io::Error),
@@ -74,30 +74,30 @@ impl From<StreamError> for AddError {
 }
 
 /// Writes the content of an entry.
-pub type Content<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
+pub type WriteContent<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
 
-/// A kind of archive that is being written.
+/// An archive in one format, while it is written.
 pub trait Format {
-    /// Returns whether further names of one file are held as such.
+    /// Returns whether the format has hard links.
     fn holds_links(&self) -> bool;
 
-    /// Returns what is lost of an entry.
+    /// Returns what the format cannot hold of an entry.
     fn lack(&self, path: &[u8], found: &DirEntry) -> Lack;
 
-    /// Adds an entry; its content is asked for once at most.
+    /// Adds an entry; calls `content` at most once.
     fn add(
         &mut self,
         member: &Member<'_>,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> std::result::Result<(), AddError>;
 
-    /// Ends the archive.
+    /// Finishes the archive.
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// Counts what goes through.
+/// A writer that counts bytes.
 pub struct Counted<W> {
-    /// Where it goes.
+    /// The inner writer.
     pub out: W,
     /// Bytes so far.
     pub written: u64,

@@ -1,4 +1,4 @@
-//! Files with holes: where their data is, and a writer that leaves the holes out.
+//! Sparse files: the map of their data, and a writer that leaves holes out.
 
 use std::io::{self, Write};
 
@@ -6,17 +6,17 @@ use crate::format::entry::{Content, Ref};
 use crate::monitor::Monitor;
 use crate::repo::{Error, Result, Trees};
 
-/// Pieces of data that are told apart at most; a file with more is written with its zeros.
+/// Most pieces of data in a map; a file with more is written with its zeros.
 const PIECES_MAX: usize = 100_000;
 
-/// Where the data of a file is: offsets and lengths, ascending, none of them touching another.
+/// Extents of data in a file: offsets and lengths, ascending and not adjacent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataMap(pub Vec<(u64, u64)>);
 
 impl DataMap {
     /// Returns the map of a file's content; `None` if it has no holes, or too many.
     ///
-    /// A list may be long for no reason but to take time: cancelling `monitor` ends it with
+    /// A hostile list may be very long, so this checks `monitor` and fails with
     /// [`Error::Cancelled`].
     pub fn of(trees: &Trees, content: &Content, monitor: &Monitor) -> Result<Option<Self>> {
         let (mut pieces, mut at, mut has_holes) = (Vec::<(u64, u64)>::new(), 0u64, false);
@@ -46,22 +46,21 @@ impl DataMap {
     }
 }
 
-/// Passes on the data of a file that is written to it from its beginning, and drops what lies in
-/// holes.
+/// A writer that takes a file from its beginning, passes on its data and drops its holes.
 pub struct WithoutHoles<'a> {
     out: &'a mut dyn Write,
-    /// Pieces that are not over, the next one last.
+    /// Remaining pieces, the next one last.
     pieces: Vec<(u64, u64)>,
     at: u64,
 }
 
 impl<'a> WithoutHoles<'a> {
-    /// Starts at a file's beginning.
+    /// Starts at the beginning of a file.
     pub fn new(out: &'a mut dyn Write, map: &DataMap) -> Self {
         Self { out, pieces: map.0.iter().rev().copied().collect(), at: 0 }
     }
 
-    /// Returns how much of the file was written.
+    /// Returns how many bytes of the file were written.
     pub fn at(&self) -> u64 {
         self.at
     }

@@ -1,22 +1,23 @@
-//! Restoring into an archive instead of a folder, for machines without room for what is restored.
+//! Restore into an archive instead of a directory, for machines without room for the restored
+//! files.
 //!
 //! ```text
-//! walk (one thread) ─ a queue in the snapshot's order ─→ written one after the other
+//! walk (one thread) ─ queue in the snapshot's order ─→ writer
 //!                     └─ short files ─→ read ahead by other threads
 //! ```
 //!
-//! A file's length stands before its content, so what is damaged has to be found before the file is
-//! begun. Short files are read whole before; in a long one damage in its middle ends the archive
-//! there, with an error: no entry ever holds other bytes than the snapshot.
+//! A file's length precedes its content, so damage must be found before the file is begun. Short
+//! files are read completely first. Damage in the middle of a long file ends the archive there with
+//! an error: no entry ever has other bytes than the snapshot.
 //!
-//! **Memory** is bounded by the queue, the reader's cache and what is kept of hard-link groups
-//! (tar: the first paths of as many as fit, and a number for each), but for about 200 bytes and the
-//! name of each entry of a zip, whose directory stands at its end.
+//! **Memory** is bounded by the queue, the reader's cache and the table of hard-link groups (tar
+//! only). A zip takes about 200 bytes and the name of each entry besides, because its directory is
+//! written at the end.
 
-mod feed;
 mod format;
 mod holes;
 mod tar;
+mod writer;
 mod zip;
 
 use std::io::Write;
@@ -25,15 +26,15 @@ use std::sync::atomic::Ordering;
 
 pub use self::format::ArchiveReport;
 
-use self::feed::Feed;
 use self::format::Counted;
 use self::tar::Tar;
+use self::writer::ArchiveWriter;
 use self::zip::Zip;
 use super::error::{Error, Result};
 use super::options::RestoreOptions;
-use super::plan::coverage::Ground;
-use super::write::context::Context;
-use super::write::source::Source;
+use super::plan::coverage::SourceCoverage;
+use super::write::context::RestoreContext;
+use super::write::source::RestoreSource;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::{Repository, Trees};
@@ -41,52 +42,54 @@ use crate::repo::{Repository, Trees};
 /// The kinds of archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFormat {
-    /// A tar archive with pax headers, which holds all that a file system does but sockets, flags
-    /// and times of creation.
+    /// A tar archive with pax headers. It holds everything except sockets, flags and times of
+    /// creation.
     Tar,
-    /// A zip file, which holds files, folders and symbolic links with modes and times, by names
-    /// that are text.
+    /// A zip file. It holds files, directories and symbolic links with modes and times; names must
+    /// be UTF-8.
     Zip,
 }
 
-/// Where an archive goes.
-pub struct Archive<'a> {
-    /// Its kind.
+/// The output of an archive.
+pub struct ArchiveOutput<'a> {
+    /// Its format.
     pub format: ArchiveFormat,
-    /// Where its bytes go.
+    /// Receives its bytes.
     pub out: &'a mut dyn Write,
 }
 
-/// Writes a snapshot, or a part of it, as an archive; of `options` the path, the patterns, the
-/// threads and `numeric_ids` count.
+/// Writes a snapshot, or a part of it, as an archive. Uses the path, patterns, threads and
+/// `numeric_ids` of `options`.
 ///
-/// What is damaged before it is begun, and what the format cannot hold, are problems in the monitor
-/// and numbers in the report. Fails with [`Error::Torn`] if a long file turns out to be damaged in
-/// its middle, and with [`Error::Archive`] if nothing more can be written: then what was written is
-/// not an archive.
+/// Entries that are found to be damaged before they are begun, or that the format cannot hold, are
+/// problems in the monitor and counted in the report. Fails with [`Error::Torn`] if a long file is
+/// damaged in its middle, and with [`Error::Archive`] if the output fails; then the output is not a
+/// valid archive.
 pub fn write(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    archive: Archive<'_>,
+    archive: ArchiveOutput<'_>,
     monitor: &Monitor,
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
-    let source = Source::find(&trees, snapshot, options)?;
-    let ground = Ground::new(snapshot, false);
-    let context = Context::new(trees.clone(), options, monitor, ground, source.scope());
+    let source = RestoreSource::find(&trees, snapshot, options)?;
+    let coverage = SourceCoverage::new(snapshot, false);
+    let context = RestoreContext::new(trees.clone(), options, monitor, coverage, source.scope());
     source.expect_totals(&context);
-    let Archive { format, out } = archive;
+    let ArchiveOutput { format, out } = archive;
     let mut counted = Counted { out, written: 0 };
     let mut report = match format {
         ArchiveFormat::Tar => {
             let mut tar = Tar::new(&mut counted, trees, monitor, options.numeric_ids);
-            Feed::new(&context, &source)?.run(&mut tar)?
+            ArchiveWriter::new(&context, &source)?.run(&mut tar)?
         }
-        ArchiveFormat::Zip => Feed::new(&context, &source)?.run(&mut Zip::new(&mut counted))?,
+        ArchiveFormat::Zip => {
+            ArchiveWriter::new(&context, &source)?.run(&mut Zip::new(&mut counted))?
+        }
     };
     counted.flush().map_err(|source| Error::Archive { source })?;
-    source.tell_unmatched(&context);
+    source.report_unmatched(&context);
     report.archive_bytes = counted.written;
     report.damaged = context.counts.damaged.load(Ordering::Relaxed);
     Ok(report)

@@ -1,18 +1,17 @@
-//! Tar archives with pax headers, as POSIX states them, and GNU's way of files with holes (pax
-//! format 1.0).
+//! Tar archives with pax headers (POSIX), and sparse files in GNU's format 1.0.
 
 use std::io::{self, Write};
 
-use super::format::{AddError, Content, Counted, Format, Lack, Member};
+use super::format::{AddError, Counted, Format, Lack, Member, WriteContent};
 use super::holes::{DataMap, WithoutHoles};
-use crate::format::entry::{Content as Stored, Entry, EntryKind, Timestamp};
+use crate::format::entry::{Content, Entry, EntryKind, Timestamp};
 use crate::monitor::Monitor;
 use crate::repo::{self, DirEntry, Trees};
 
-/// Everything in a tar archive begins at a multiple of this.
+/// Block size of a tar archive.
 const BLOCK_LEN_BYTES: usize = 512;
 
-/// Kinds of entries.
+/// Type flags of entries.
 const FILE: u8 = b'0';
 const HARD_LINK: u8 = b'1';
 const SYMLINK: u8 = b'2';
@@ -22,7 +21,7 @@ const DIR: u8 = b'5';
 const FIFO: u8 = b'6';
 const EXTENDED: u8 = b'x';
 
-/// A tar archive that is being written.
+/// A tar archive, while it is written.
 pub struct Tar<'a> {
     out: &'a mut dyn Write,
     trees: Trees,
@@ -31,7 +30,7 @@ pub struct Tar<'a> {
 }
 
 impl<'a> Tar<'a> {
-    /// Begins an archive; without names of owners if only numbers are wanted.
+    /// Begins an archive; `numeric_ids` leaves out names of owners.
     pub fn new(
         out: &'a mut dyn Write,
         trees: Trees,
@@ -41,9 +40,9 @@ impl<'a> Tar<'a> {
         Self { out, trees, monitor, numeric_ids }
     }
 
-    fn write_headers(&mut self, header: &mut Header, pax: &Pax) -> io::Result<()> {
+    fn write_headers(&mut self, header: &mut UstarHeader, pax: &Pax) -> io::Result<()> {
         if !pax.0.is_empty() {
-            let mut before = Header::new(EXTENDED);
+            let mut before = UstarHeader::new(EXTENDED);
             before.text(NAME, b"PaxHeaders/entry");
             before.number(MODE, 0o644);
             before.number(SIZE, pax.0.len() as u64);
@@ -54,20 +53,20 @@ impl<'a> Tar<'a> {
         self.out.write_all(header.sealed())
     }
 
-    /// Fills the last block.
+    /// Pads the last block with zeros.
     fn pad(&mut self, len_bytes: u64) -> io::Result<()> {
         let rest = len_bytes.next_multiple_of(BLOCK_LEN_BYTES as u64) - len_bytes;
         self.out.write_all(&[0; BLOCK_LEN_BYTES][..rest as usize])
     }
 
-    /// Adds a file with holes: a list of where its data is, and the data.
+    /// Adds a sparse file: the map of its data, and the data.
     fn add_with_holes(
         &mut self,
         member: &Member<'_>,
-        mut header: Header,
+        mut header: UstarHeader,
         mut pax: Pax,
         map: DataMap,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let list = list_of(&map, entry.size);
@@ -76,7 +75,7 @@ impl<'a> Tar<'a> {
         pax.record(b"GNU.sparse.minor", b"0");
         pax.record(b"GNU.sparse.name", member.path);
         pax.record(b"GNU.sparse.realsize", entry.size.to_string().as_bytes());
-        // Who knows nothing of holes shall not take the list for the file.
+        // A program that does not know sparse files must not take the map for the file.
         header.text(NAME, &[b"GNUSparseFile.0/", &entry.name[..]].concat());
         header.size(&mut pax, len_bytes);
         self.write_headers(&mut header, &pax)?;
@@ -101,7 +100,7 @@ impl Format for Tar<'_> {
         }
     }
 
-    fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
+    fn add(&mut self, member: &Member<'_>, content: &mut WriteContent<'_>) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let has_content = member.link_to.is_none() && entry.kind == EntryKind::File;
         let holes =
@@ -130,7 +129,7 @@ impl Format for Tar<'_> {
     }
 }
 
-/// The length that was announced must have come.
+/// Checks that the content had the announced length.
 fn check_len(member: &Member<'_>, len_bytes: u64) -> Result<(), AddError> {
     if len_bytes == member.found.entry.size {
         return Ok(());
@@ -140,8 +139,8 @@ fn check_len(member: &Member<'_>, len_bytes: u64) -> Result<(), AddError> {
     }))
 }
 
-/// Returns the list of data that stands before that of a file with holes; it ends with the file's
-/// end.
+/// Returns the map that precedes the data of a sparse file; its last entry is at the end of the
+/// file.
 fn list_of(map: &DataMap, size: u64) -> Vec<u8> {
     let mut pieces = map.0.clone();
     if pieces.last().is_none_or(|(offset, len)| offset + len < size) {
@@ -154,13 +153,13 @@ fn list_of(map: &DataMap, size: u64) -> Vec<u8> {
     list
 }
 
-/// Returns what is said of an entry, but for its path and a file's length.
-fn describe(member: &Member<'_>, numeric_ids: bool) -> (Header, Pax) {
+/// Returns the headers of an entry, without its path and length.
+fn describe(member: &Member<'_>, numeric_ids: bool) -> (UstarHeader, Pax) {
     let DirEntry { entry, user, group, .. } = member.found;
-    let mut header = Header::new(kind_of(member));
+    let mut header = UstarHeader::new(kind_of(member));
     let mut pax = Pax::default();
     let target = match (&entry.content, entry.kind) {
-        (Stored::Inline(target), EntryKind::Symlink) => target,
+        (Content::Inline(target), EntryKind::Symlink) => target,
         _ => &b""[..],
     };
     header.text_or(&mut pax, LINK_NAME, "linkpath", member.link_to.unwrap_or(target));
@@ -194,7 +193,7 @@ fn kind_of(member: &Member<'_>) -> u8 {
     }
 }
 
-/// Attributes stand as star and GNU tar write them: what would end a keyword is escaped.
+/// Adds extended attributes as star and GNU tar write them: `%` and `=` in names are escaped.
 fn add_xattrs(pax: &mut Pax, entry: &Entry) {
     for xattr in &entry.xattrs {
         let mut key = b"SCHILY.xattr.".to_vec();
@@ -209,36 +208,36 @@ fn add_xattrs(pax: &mut Pax, entry: &Entry) {
     }
 }
 
-/// A field of a header: where it begins, and how long it is.
+/// A field of a header.
 #[derive(Clone, Copy)]
-struct Field {
+struct HeaderField {
     start: usize,
     len: usize,
 }
 
-const fn field(start: usize, len: usize) -> Field {
-    Field { start, len }
+const fn field(start: usize, len: usize) -> HeaderField {
+    HeaderField { start, len }
 }
 
-const NAME: Field = field(0, 100);
-const MODE: Field = field(100, 8);
-const UID: Field = field(108, 8);
-const GID: Field = field(116, 8);
-const SIZE: Field = field(124, 12);
-const MTIME: Field = field(136, 12);
-const CHECKSUM: Field = field(148, 8);
+const NAME: HeaderField = field(0, 100);
+const MODE: HeaderField = field(100, 8);
+const UID: HeaderField = field(108, 8);
+const GID: HeaderField = field(116, 8);
+const SIZE: HeaderField = field(124, 12);
+const MTIME: HeaderField = field(136, 12);
+const CHECKSUM: HeaderField = field(148, 8);
 const KIND_AT: usize = 156;
-const LINK_NAME: Field = field(157, 100);
-const MAGIC: Field = field(257, 8);
-const USER: Field = field(265, 32);
-const GROUP: Field = field(297, 32);
-const DEVICE_MAJOR: Field = field(329, 8);
-const DEVICE_MINOR: Field = field(337, 8);
+const LINK_NAME: HeaderField = field(157, 100);
+const MAGIC: HeaderField = field(257, 8);
+const USER: HeaderField = field(265, 32);
+const GROUP: HeaderField = field(297, 32);
+const DEVICE_MAJOR: HeaderField = field(329, 8);
+const DEVICE_MINOR: HeaderField = field(337, 8);
 
 /// A header of the format ustar.
-struct Header([u8; BLOCK_LEN_BYTES]);
+struct UstarHeader([u8; BLOCK_LEN_BYTES]);
 
-impl Header {
+impl UstarHeader {
     fn new(kind: u8) -> Self {
         let mut header = Self([0; BLOCK_LEN_BYTES]);
         header.text(MAGIC, b"ustar\x0000");
@@ -246,17 +245,17 @@ impl Header {
         header
     }
 
-    /// Sets a field to as much of a text as fits, and returns whether all of it does.
-    fn text(&mut self, field: Field, text: &[u8]) -> bool {
-        let Field { start, len } = field;
+    /// Sets a field to as much of a text as fits; returns whether all of it does.
+    fn text(&mut self, field: HeaderField, text: &[u8]) -> bool {
+        let HeaderField { start, len } = field;
         let fitting = &text[..text.len().min(len)];
         self.0[start..start + len].fill(0);
         self.0[start..start + fitting.len()].copy_from_slice(fitting);
         fitting.len() == text.len()
     }
 
-    /// Sets a field to a text, in the extended header too if it does not fit.
-    fn text_or(&mut self, pax: &mut Pax, field: Field, key: &str, text: &[u8]) {
+    /// Sets a field to a text, and adds a record to the extended header if it does not fit.
+    fn text_or(&mut self, pax: &mut Pax, field: HeaderField, key: &str, text: &[u8]) {
         // Names of owners end with a zero byte.
         let is_short = text.len() < field.len || field.len == NAME.len;
         if !self.text(field, text) || !is_short {
@@ -264,15 +263,15 @@ impl Header {
         }
     }
 
-    /// Sets a field to a number, or to 0 if that does not fit, and returns whether it does.
-    fn number(&mut self, field: Field, number: u64) -> bool {
+    /// Sets a field to a number, or to 0 if it does not fit; returns whether it does.
+    fn number(&mut self, field: HeaderField, number: u64) -> bool {
         let digits = field.len - 1;
         let fits = number < 1 << (3 * digits);
         self.text(field, format!("{:0digits$o}", if fits { number } else { 0 }).as_bytes());
         fits
     }
 
-    fn number_or(&mut self, pax: &mut Pax, field: Field, key: &str, number: u64) {
+    fn number_or(&mut self, pax: &mut Pax, field: HeaderField, key: &str, number: u64) {
         if !self.number(field, number) {
             pax.record(key.as_bytes(), number.to_string().as_bytes());
         }
@@ -282,7 +281,7 @@ impl Header {
         self.number_or(pax, SIZE, "size", len_bytes);
     }
 
-    /// Sets the time; parts of seconds, and times before 1970, stand in the extended header.
+    /// Sets the time; fractions of seconds, and times before 1970, go to the extended header.
     fn time(&mut self, pax: &mut Pax, time: Timestamp) {
         let whole = u64::try_from(time.seconds).ok();
         let fits = whole.is_some_and(|seconds| self.number(MTIME, seconds));
@@ -294,7 +293,7 @@ impl Header {
         }
     }
 
-    /// Returns the header with its checksum, which counts its own field as blanks.
+    /// Returns the header with its checksum, in which the field itself counts as blanks.
     fn sealed(&mut self) -> &[u8] {
         self.text(CHECKSUM, b"        ");
         let sum: u64 = self.0.iter().map(|byte| u64::from(*byte)).sum();
@@ -309,7 +308,7 @@ fn decimal(time: Timestamp) -> String {
     let text = match (seconds, nanos) {
         (_, 0) => return seconds.to_string(),
         (0.., _) => format!("{seconds}.{nanos:09}"),
-        // Nanoseconds count upwards before 1970, too.
+        // Before 1970, too, nanoseconds count forwards.
         _ => format!("-{}.{:09}", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
     };
     text.trim_end_matches('0').to_owned()
@@ -360,7 +359,7 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_stand_in_the_extended_header() {
-        let (mut header, mut pax) = (Header::new(FILE), Pax::default());
+        let (mut header, mut pax) = (UstarHeader::new(FILE), Pax::default());
         header.number_or(&mut pax, UID, "uid", 0o7_777_777);
         assert!(pax.0.is_empty() && &header.0[108..116] == b"7777777\0");
         header.number_or(&mut pax, UID, "uid", 0o10_000_000);

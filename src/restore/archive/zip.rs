@@ -8,18 +8,18 @@ use rawzip::path::ZipFilePath;
 use rawzip::time::UtcDateTime;
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 
-use super::format::{AddError, Content, Format, Lack, Member};
-use crate::format::entry::{Content as Stored, EntryKind};
+use super::format::{AddError, Format, Lack, Member, WriteContent};
+use crate::format::entry::{Content, EntryKind};
 use crate::repo::{self, DirEntry};
 
-/// Bits of a mode that say what a file is, as `stat` has them.
+/// File type bits of a mode, as in `stat`.
 const MODE_FILE: u32 = 0o100_000;
 const MODE_DIR: u32 = 0o040_000;
 const MODE_SYMLINK: u32 = 0o120_000;
-/// Longest path that is written: no system that a zip file is unpacked on takes longer ones.
+/// Longest path that is written: Linux cannot unpack longer ones.
 const PATH_LEN_MAX_BYTES: usize = 4_095;
 
-/// A zip file that is being written.
+/// A zip file, while it is written.
 pub struct Zip<W>(Option<ZipArchiveWriter<W>>);
 
 impl<W: Write> Zip<W> {
@@ -46,7 +46,7 @@ impl<W: Write> Zip<W> {
         &mut self,
         name: &str,
         member: &Member<'_>,
-        content: &mut Content<'_>,
+        content: &mut WriteContent<'_>,
     ) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let is_link = entry.kind == EntryKind::Symlink;
@@ -64,7 +64,7 @@ impl<W: Write> Zip<W> {
         let end = if method == CompressionMethod::STORE {
             let mut plain = config.wrap(&mut out);
             match &entry.content {
-                Stored::Inline(target) if is_link => plain.write_all(target)?,
+                Content::Inline(target) if is_link => plain.write_all(target)?,
                 _ => content(&mut plain)?,
             }
             plain.finish().map_err(failed)?.1
@@ -120,7 +120,7 @@ impl<W: Write> Format for Zip<W> {
         }
     }
 
-    fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
+    fn add(&mut self, member: &Member<'_>, content: &mut WriteContent<'_>) -> Result<(), AddError> {
         let name = std::str::from_utf8(member.path)
             .map_err(|error| AddError::Output(io::Error::other(error)))?;
         match member.found.entry.kind {

@@ -1,34 +1,34 @@
-//! What a snapshot says of whole paths: which were backed up, what in them could not be read, and
-//! whether they lie where they lay.
+//! Coverage of a snapshot: which paths were backed up completely, and which of them could not be
+//! read.
 
 use std::collections::BTreeSet;
 
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 
-/// How a path lies to the sources of a snapshot.
+/// The relation of a path to the sources of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A folder on the way to a source: the snapshot has it only to lead there.
+pub enum SourceRelation {
+    /// An ancestor of a source: the snapshot contains it only as part of the path.
     Above,
-    /// A source itself.
+    /// A source.
     Source,
     /// Below a source.
     Below,
 }
 
-/// Answers questions about paths, which are absolute and stand as in the snapshot.
-pub struct Ground {
+/// Coverage of one snapshot; all paths are absolute paths in it.
+pub struct SourceCoverage {
     root: ChunkId,
     sources: Vec<Vec<u8>>,
     unread: BTreeSet<Vec<u8>>,
-    is_list_cut: bool,
+    is_list_truncated: bool,
     is_in_place: bool,
 }
 
-impl Ground {
-    /// Takes what a snapshot says; `is_in_place` if paths in the target are those that were backed
-    /// up.
+impl SourceCoverage {
+    /// Takes the statements of a snapshot; `is_in_place` if the target's paths are those that were
+    /// backed up.
     pub fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
         let sources =
             snapshot.sources.iter().map(|source| without_slash(source).to_vec()).collect();
@@ -38,58 +38,58 @@ impl Ground {
             root: snapshot.root,
             sources,
             unread,
-            is_list_cut: snapshot.problem_count > snapshot.problems.len() as u64,
+            is_list_truncated: snapshot.problem_count > snapshot.problems.len() as u64,
             is_in_place,
         }
     }
 
-    /// Returns the tree of the snapshot's root folder.
+    /// Returns the tree of the snapshot's root directory.
     pub fn root(&self) -> ChunkId {
         self.root
     }
 
-    /// Returns how a path lies to the sources; the root folder's own path is empty.
-    pub fn standing(&self, path: &[u8]) -> Standing {
+    /// Returns the relation of a path to the sources; the path of the root directory is empty.
+    pub fn relation(&self, path: &[u8]) -> SourceRelation {
         if self.sources.iter().any(|source| source == path) {
-            Standing::Source
+            SourceRelation::Source
         } else if !self.covers(path)
             && self.sources.iter().any(|source| is_at_or_below(source, path))
         {
-            Standing::Above
+            SourceRelation::Above
         } else {
-            Standing::Below
+            SourceRelation::Below
         }
     }
 
-    /// Returns whether a path was backed up with all that is in it: only there may the snapshot's
-    /// silence mean "remove".
+    /// Returns whether a path was backed up with everything in it. Only there may a missing entry
+    /// mean "remove".
     pub fn covers(&self, path: &[u8]) -> bool {
         self.sources.iter().any(|source| is_at_or_below(path, source))
     }
 
-    /// Returns whether paths in the target are those that were backed up, so that what leads to
-    /// them is the machine's own.
+    /// Returns whether the target's paths are those that were backed up, so that the directories
+    /// above them belong to this machine.
     pub fn is_in_place(&self) -> bool {
         self.is_in_place
     }
 
-    /// Returns whether more could not be read than the snapshot lists: then its silence about a
-    /// name means nothing at all.
-    pub fn is_list_cut(&self) -> bool {
-        self.is_list_cut
+    /// Returns whether more paths could not be read than the snapshot lists. Then a missing entry
+    /// means nothing.
+    pub fn is_list_truncated(&self) -> bool {
+        self.is_list_truncated
     }
 
-    /// Returns whether the snapshot lists anything as not read.
+    /// Returns whether the snapshot lists any path as not read.
     pub fn lists_any(&self) -> bool {
         !self.unread.is_empty()
     }
 
-    /// Returns whether the snapshot lists exactly this path as not read, or not wholly.
+    /// Returns whether the snapshot lists exactly this path as not read, or not completely.
     pub fn is_listed(&self, path: &[u8]) -> bool {
         self.unread.contains(path)
     }
 
-    /// Returns whether the snapshot lists this, something above or something below it as not read.
+    /// Returns whether the snapshot lists this path, an ancestor or a descendant of it as not read.
     pub fn is_unread(&self, path: &[u8]) -> bool {
         if self.unread.is_empty() {
             return false;
@@ -110,70 +110,81 @@ fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-/// Returns whether `path` is `folder` or below it; the root folder's own path is empty.
-fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+/// Returns whether `path` is `dir` or below it; the path of the root directory is empty.
+fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ground(sources: &[&[u8]], unread: &[&[u8]]) -> Ground {
+    fn coverage(sources: &[&[u8]], unread: &[&[u8]]) -> SourceCoverage {
         let owned = |paths: &[&[u8]]| {
             paths.iter().map(|path| without_slash(path).to_vec()).collect::<Vec<_>>()
         };
         let unread = owned(unread).into_iter().collect();
-        Ground {
+        SourceCoverage {
             root: ChunkId([0; 32]),
             sources: owned(sources),
             unread,
-            is_list_cut: false,
+            is_list_truncated: false,
             is_in_place: true,
         }
     }
 
     #[test]
     fn only_what_was_backed_up_whole_is_covered() {
-        let ground = ground(&[b"/home/u", b"/srv/"], &[]);
+        let coverage = coverage(&[b"/home/u", b"/srv/"], &[]);
         assert!(
             [&b"/home/u"[..], b"/home/u/x", b"/srv", b"/srv/a"]
                 .iter()
-                .all(|path| ground.covers(path))
+                .all(|path| coverage.covers(path))
         );
         assert!(
-            [&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !ground.covers(path))
+            [&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !coverage.covers(path))
         );
-        let standing = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"]
-            .map(|path| ground.standing(path));
+        let relation = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"]
+            .map(|path| coverage.relation(path));
         assert_eq!(
-            standing,
-            [Standing::Above, Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+            relation,
+            [
+                SourceRelation::Above,
+                SourceRelation::Above,
+                SourceRelation::Source,
+                SourceRelation::Below,
+                SourceRelation::Source
+            ]
         );
         assert!(
-            super::tests::ground(&[b"/"], &[]).covers(b"")
-                && super::tests::ground(&[b"/"], &[]).covers(b"/home")
+            super::tests::coverage(&[b"/"], &[]).covers(b"")
+                && super::tests::coverage(&[b"/"], &[]).covers(b"/home")
         );
     }
 
     #[test]
     fn a_source_in_another_is_no_way() {
-        let ground = ground(&[b"/a/b/c", b"/a"], &[]);
-        let standing = [&b""[..], b"/a", b"/a/b", b"/a/b/c"].map(|path| ground.standing(path));
+        let coverage = coverage(&[b"/a/b/c", b"/a"], &[]);
+        let relation = [&b""[..], b"/a", b"/a/b", b"/a/b/c"].map(|path| coverage.relation(path));
         assert_eq!(
-            standing,
-            [Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+            relation,
+            [
+                SourceRelation::Above,
+                SourceRelation::Source,
+                SourceRelation::Below,
+                SourceRelation::Source
+            ]
         );
     }
 
     #[test]
     fn what_was_not_read_holds_for_what_is_below_and_above() {
-        let ground = ground(&[b"/"], &[b"/a/b", b"/a/b-c/d"]);
+        let coverage = coverage(&[b"/"], &[b"/a/b", b"/a/b-c/d"]);
         for path in [&b"/a/b"[..], b"/a/b/x/y", b"/a", b"/a/b-c", b"/a/b-c/d/e", b""] {
-            assert!(ground.is_unread(path), "{}", String::from_utf8_lossy(path));
+            assert!(coverage.is_unread(path), "{}", String::from_utf8_lossy(path));
         }
         for path in [&b"/a/bb"[..], b"/a/b-", b"/a/b-c/e", b"/b"] {
-            assert!(!ground.is_unread(path), "{}", String::from_utf8_lossy(path));
+            assert!(!coverage.is_unread(path), "{}", String::from_utf8_lossy(path));
         }
     }
 }

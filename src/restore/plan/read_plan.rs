@@ -1,54 +1,53 @@
-//! The pure plan of a batch: which ranges of which packs to read, and where each chunk in them
-//! goes.
+//! The read plan of a batch: ranges of packs, and the file positions of the chunks in them. Pure.
 
 use std::ops::Range;
 
 use crate::id::ChunkId;
 
-/// A piece of a file that is to be fetched.
+/// A chunk, and where in a file it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Its chunk.
-    pub id: ChunkId,
-    /// Its length in bytes.
-    pub len: u32,
-    /// Position of its file in the batch.
-    pub file: u32,
+pub struct FileChunk {
     /// Where it starts in the file, in bytes.
     pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Its id.
+    pub id: ChunkId,
 }
 
-/// Where a chunk lies.
+/// Location of a chunk within the packs of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
+pub struct BatchLocation {
     /// Position of its pack in the batch.
     pub pack: u32,
     /// Where its segment starts in the pack, in bytes.
     pub offset: u32,
-    /// Bytes that the segment takes there.
+    /// Stored length of the segment in bytes.
     pub stored_len: u32,
     /// Its position in the segment.
     pub chunk: u16,
 }
 
-/// One chunk on its way to one place.
+/// A chunk to be read from one location and written into one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// Where it comes from.
-    pub spot: Spot,
-    /// Where it goes.
-    pub piece: Piece,
+pub struct ChunkTarget {
+    /// Where it is read.
+    pub location: BatchLocation,
+    /// Position of its file in the batch.
+    pub file: u32,
+    /// The chunk, and where it belongs in that file.
+    pub chunk: FileChunk,
 }
 
-/// A segment that is decoded once.
+/// A segment to be decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedSegment {
-    /// Where it starts in its pack, in bytes.
+    /// Where the segment starts in its pack, in bytes.
     pub offset: u32,
-    /// Bytes that it takes there.
+    /// Its stored length in bytes.
     pub stored_len: u32,
-    /// Its chunks' placements, in the order of chunks.
-    pub placements: Range<usize>,
+    /// The targets of its chunks, in the order of chunks.
+    pub targets: Range<usize>,
 }
 
 /// One ranged read.
@@ -56,67 +55,61 @@ pub struct PlannedSegment {
 pub struct PlannedRead {
     /// Position of the pack in the batch.
     pub pack: u32,
-    /// Where it starts in the pack, in bytes.
+    /// Where the read starts in the pack, in bytes.
     pub offset: u32,
     /// Its length in bytes.
     pub len: u32,
-    /// The segments in it that are wanted.
+    /// The needed segments in it.
     pub segments: Range<usize>,
 }
 
-/// What to read, and where it goes.
+/// The reads of a batch, and the targets of their chunks.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// All placements, sorted by spot.
-    pub placements: Vec<Placement>,
+pub struct ReadPlan {
+    /// All targets, sorted by location.
+    pub targets: Vec<ChunkTarget>,
     /// All segments, in the order of their packs and offsets, each once.
     pub segments: Vec<PlannedSegment>,
     /// The reads, in the same order.
     pub reads: Vec<PlannedRead>,
 }
 
-/// Unwanted bytes between two segments that are read rather than asked around: cheaper than another
+/// Unneeded bytes between two segments that are read along, because they cost less than another
 /// request.
 const GAP_LEN_MAX_BYTES: u32 = 64 << 10;
 
-/// Plans a batch: every segment is read and decoded once, neighbours are read together up to
+/// Plans a batch: every segment is read and decoded once; neighbours are read together, up to
 /// `read_len_max_bytes`.
-pub fn plan(mut placements: Vec<Placement>, read_len_max_bytes: u32) -> Plan {
-    placements.sort_unstable_by_key(|placement| {
-        (placement.spot, placement.piece.file, placement.piece.offset)
-    });
-    let segments = segments_of(&placements);
-    let reads = reads_of(&placements, &segments, read_len_max_bytes);
-    Plan { placements, segments, reads }
+pub fn plan_reads(mut targets: Vec<ChunkTarget>, read_len_max_bytes: u32) -> ReadPlan {
+    targets.sort_unstable_by_key(|target| (target.location, target.file, target.chunk.offset));
+    let segments = segments_of(&targets);
+    let reads = reads_of(&targets, &segments, read_len_max_bytes);
+    ReadPlan { targets, segments, reads }
 }
 
-fn segments_of(placements: &[Placement]) -> Vec<PlannedSegment> {
+fn segments_of(targets: &[ChunkTarget]) -> Vec<PlannedSegment> {
     let mut segments = Vec::new();
     let mut start = 0;
-    let same = |a: &Placement, b: &Placement| {
-        (a.spot.pack, a.spot.offset, a.spot.stored_len)
-            == (b.spot.pack, b.spot.offset, b.spot.stored_len)
+    let same = |a: &ChunkTarget, b: &ChunkTarget| {
+        (a.location.pack, a.location.offset, a.location.stored_len)
+            == (b.location.pack, b.location.offset, b.location.stored_len)
     };
-    for group in placements.chunk_by(same) {
-        let Spot { offset, stored_len, .. } = group[0].spot;
-        segments.push(PlannedSegment {
-            offset,
-            stored_len,
-            placements: start..start + group.len(),
-        });
+    for group in targets.chunk_by(same) {
+        let BatchLocation { offset, stored_len, .. } = group[0].location;
+        segments.push(PlannedSegment { offset, stored_len, targets: start..start + group.len() });
         start += group.len();
     }
     segments
 }
 
 fn reads_of(
-    placements: &[Placement],
+    targets: &[ChunkTarget],
     segments: &[PlannedSegment],
     read_len_max_bytes: u32,
 ) -> Vec<PlannedRead> {
     let mut reads: Vec<PlannedRead> = Vec::new();
     for (position, segment) in segments.iter().enumerate() {
-        let pack = placements[segment.placements.start].spot.pack;
+        let pack = targets[segment.targets.start].location.pack;
         let end = u64::from(segment.offset) + u64::from(segment.stored_len);
         if let Some(last) = reads.last_mut().filter(|last| last.pack == pack) {
             let last_end = last.offset.saturating_add(last.len);
@@ -143,27 +136,25 @@ fn reads_of(
 mod tests {
     use super::*;
 
-    fn placement(pack: u32, offset: u32, stored_len: u32, chunk: u16, file: u32) -> Placement {
-        let piece = Piece { id: ChunkId([chunk as u8; 32]), len: 10, file, offset: 0 };
-        Placement { spot: Spot { pack, offset, stored_len, chunk }, piece }
+    fn target(pack: u32, offset: u32, stored_len: u32, chunk: u16, file: u32) -> ChunkTarget {
+        let location = BatchLocation { pack, offset, stored_len, chunk };
+        let chunk = FileChunk { offset: 0, len: 10, id: ChunkId([chunk as u8; 32]) };
+        ChunkTarget { location, file, chunk }
     }
 
     #[test]
     fn each_segment_is_decoded_once_however_often_it_is_wanted() {
-        let wanted = (0..50).map(|n| placement(0, 128, 1000, n % 5, u32::from(n))).collect();
-        let plan = plan(wanted, 1 << 20);
+        let wanted = (0..50).map(|n| target(0, 128, 1000, n % 5, u32::from(n))).collect();
+        let plan = plan_reads(wanted, 1 << 20);
         assert_eq!((plan.reads.len(), plan.segments.len()), (1, 1));
-        assert_eq!(plan.segments[0].placements, 0..50);
-        assert!(
-            plan.placements
-                .is_sorted_by_key(|placement| (placement.spot.chunk, placement.piece.file))
-        );
+        assert_eq!(plan.segments[0].targets, 0..50);
+        assert!(plan.targets.is_sorted_by_key(|target| (target.location.chunk, target.file)));
     }
 
     #[test]
     fn neighbours_are_read_together_up_to_the_limit() {
-        let wanted = (0..10).rev().map(|n| placement(0, 128 + n * 1000, 1000, 0, n)).collect();
-        let plan = plan(wanted, 4000);
+        let wanted = (0..10).rev().map(|n| target(0, 128 + n * 1000, 1000, 0, n)).collect();
+        let plan = plan_reads(wanted, 4000);
         let reads: Vec<_> =
             plan.reads.iter().map(|read| (read.offset, read.len, read.segments.clone())).collect();
         assert_eq!(reads, [(128, 4000, 0..4), (4128, 4000, 4..8), (8128, 2000, 8..10)]);
@@ -171,12 +162,9 @@ mod tests {
 
     #[test]
     fn far_segments_and_other_packs_are_read_apart() {
-        let wanted = vec![
-            placement(0, 128, 10, 0, 0),
-            placement(0, 200_000, 10, 0, 0),
-            placement(1, 138, 10, 0, 0),
-        ];
-        let plan = plan(wanted, 8 << 20);
+        let wanted =
+            vec![target(0, 128, 10, 0, 0), target(0, 200_000, 10, 0, 0), target(1, 138, 10, 0, 0)];
+        let plan = plan_reads(wanted, 8 << 20);
         assert_eq!(
             plan.reads.iter().map(|read| (read.pack, read.len)).collect::<Vec<_>>(),
             [(0, 10), (0, 10), (1, 10)]
@@ -186,17 +174,17 @@ mod tests {
     #[test]
     fn absurd_places_do_not_overflow() {
         let wanted = vec![
-            placement(0, u32::MAX, u32::MAX, 0, 0),
-            placement(0, u32::MAX - 5, u32::MAX, 0, 0),
-            placement(0, 0, 9, 0, 0),
+            target(0, u32::MAX, u32::MAX, 0, 0),
+            target(0, u32::MAX - 5, u32::MAX, 0, 0),
+            target(0, 0, 9, 0, 0),
         ];
-        let plan = plan(wanted, u32::MAX);
-        assert_eq!(plan.placements.len(), 3);
+        let plan = plan_reads(wanted, u32::MAX);
+        assert_eq!(plan.targets.len(), 3);
         assert_eq!(plan.segments.len(), 3);
     }
 
     #[test]
     fn nothing_wanted_is_nothing_read() {
-        assert_eq!(plan(Vec::new(), 100), Plan::default());
+        assert_eq!(plan_reads(Vec::new(), 100), ReadPlan::default());
     }
 }

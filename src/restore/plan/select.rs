@@ -1,4 +1,4 @@
-//! Which entries are restored: includes and excludes with gitignore's meaning.
+//! Selection of entries by includes and excludes with gitignore's meaning.
 
 use std::sync::Arc;
 
@@ -6,35 +6,35 @@ use crate::monitor::ProblemKind;
 use crate::restore::error::Result;
 use crate::rules::{Case, Pattern, Patterns, literal_steps};
 
-/// The selection of entries.
-pub struct Select {
+/// Compiled includes and excludes.
+pub struct Selector {
     excludes: Patterns,
     includes: Option<Patterns>,
-    /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can
-    /// match.
+    /// Literal first components of every include, if all of them are anchored: nothing can match
+    /// elsewhere.
     roots: Option<Vec<Vec<Vec<u8>>>>,
 }
 
-/// What is done with an entry.
+/// The selection of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It and all below it is passed over.
+pub enum Selection {
+    /// It and everything below it is skipped.
     Skip,
-    /// A folder that is not selected itself, but may hold something that is.
+    /// A directory that is not selected itself, but may contain selected entries.
     Search,
-    /// It is selected, and so is all below it unless excluded.
+    /// It is selected, with everything below it that is not excluded.
     Take,
 }
 
-impl Select {
-    /// Compiles the patterns; they are relative to what lies below the target.
+impl Selector {
+    /// Compiles the patterns, which are relative to the target.
     pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
         let lines = includes
             .iter()
             .filter(|pattern| pattern.case == Case::Exact)
             .flat_map(|pattern| &pattern.lines);
         let is_folded = includes.iter().any(|pattern| pattern.case == Case::Folded);
-        // `./x` begins where `/x` does.
+        // `./x` is anchored like `/x`.
         let lines = lines.filter(|line| !line.starts_with(b"!"));
         let anchored = lines
             .map(|line| literal_steps(&line[usize::from(line.starts_with(b"./"))..]))
@@ -44,8 +44,8 @@ impl Select {
         Ok(Self { excludes: Patterns::new(excludes)?, includes: some, roots })
     }
 
-    /// Returns the patterns that matched nothing, as they were written; an include was asked for,
-    /// so that is worse.
+    /// Returns the patterns that matched nothing, as they were typed; for an include that is a
+    /// problem, for an exclude a notice.
     pub fn unmatched(&self) -> Vec<(ProblemKind, String)> {
         let includes = self
             .includes
@@ -57,25 +57,25 @@ impl Select {
             .collect()
     }
 
-    /// Returns whether only what is named by an include is selected.
+    /// Returns whether only entries that an include matches are selected.
     pub fn has_includes(&self) -> bool {
         self.includes.is_some()
     }
 
-    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above
-    /// it was taken.
-    pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Verdict {
+    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a directory
+    /// above it was taken.
+    pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Selection {
         if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
-            return Verdict::Skip;
+            return Selection::Skip;
         }
         let Some(includes) = &self.includes else {
-            return Verdict::Take;
+            return Selection::Take;
         };
         let keeps = includes.find(path, &[0], is_dir).map(|matched| matched.keeps);
         if keeps == Some(false) || (inside && keeps.is_none()) {
-            return Verdict::Take;
+            return Selection::Take;
         }
-        if is_dir && self.may_lead_to_included(path) { Verdict::Search } else { Verdict::Skip }
+        if is_dir && self.may_lead_to_included(path) { Selection::Search } else { Selection::Skip }
     }
 
     fn may_lead_to_included(&self, path: &[u8]) -> bool {
@@ -88,20 +88,21 @@ impl Select {
     }
 }
 
-/// What of the target's paths is selected.
-pub struct Scope {
-    /// The selection.
-    pub select: Arc<Select>,
-    /// What stands before the paths that it judges.
+/// The selection of paths in the target.
+pub struct TargetScope {
+    /// The patterns.
+    pub select: Arc<Selector>,
+    /// The prefix of the paths that it judges.
     pub shown: Vec<u8>,
 }
 
-impl Scope {
-    /// Returns whether what is at `path`, which the snapshot does not have, stays although extra
+impl TargetScope {
+    /// Returns whether the entry at `path`, which is not in the snapshot, is kept although extra
     /// entries are deleted.
     pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
         let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);
-        self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true) != Verdict::Take
+        self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true)
+            != Selection::Take
     }
 }
 
@@ -109,47 +110,47 @@ impl Scope {
 mod tests {
     use super::*;
 
-    fn select(includes: &[&str], excludes: &[&str]) -> Select {
+    fn select(includes: &[&str], excludes: &[&str]) -> Selector {
         let owned = |patterns: &[&str]| {
             patterns.iter().map(|pattern| Pattern::from(*pattern)).collect::<Vec<_>>()
         };
-        Select::new(&owned(includes), &owned(excludes)).unwrap()
+        Selector::new(&owned(includes), &owned(excludes)).unwrap()
     }
 
     #[test]
     fn excludes_mean_what_gitignore_means() {
         let select = select(&[], &["*.log", "/home/cache/", "!keep.log"]);
-        assert_eq!(select.judge(b"a/b.log", false, true), Verdict::Skip);
-        assert_eq!(select.judge(b"a/keep.log", false, true), Verdict::Take);
-        assert_eq!(select.judge(b"home/cache", true, true), Verdict::Skip);
-        assert_eq!(select.judge(b"home/cache", false, true), Verdict::Take);
-        assert_eq!(select.judge(b"x/home/cache", true, true), Verdict::Take);
+        assert_eq!(select.judge(b"a/b.log", false, true), Selection::Skip);
+        assert_eq!(select.judge(b"a/keep.log", false, true), Selection::Take);
+        assert_eq!(select.judge(b"home/cache", true, true), Selection::Skip);
+        assert_eq!(select.judge(b"home/cache", false, true), Selection::Take);
+        assert_eq!(select.judge(b"x/home/cache", true, true), Selection::Take);
     }
 
     #[test]
     fn anchored_includes_lead_straight_to_their_place() {
         let select = select(&["/home/u/*.txt", "srv/www"], &["secret.txt"]);
-        assert_eq!(select.judge(b"home", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"etc", true, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/v", true, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/u", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"home/u/a.txt", false, false), Verdict::Take);
-        assert_eq!(select.judge(b"home/u/secret.txt", false, false), Verdict::Skip);
-        assert_eq!(select.judge(b"home/u/b.md", false, false), Verdict::Skip);
-        assert_eq!(select.judge(b"srv/www", true, false), Verdict::Take);
-        assert_eq!(select.judge(b"srv/www/x/y", false, true), Verdict::Take);
+        assert_eq!(select.judge(b"home", true, false), Selection::Search);
+        assert_eq!(select.judge(b"etc", true, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/v", true, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/u", true, false), Selection::Search);
+        assert_eq!(select.judge(b"home/u/a.txt", false, false), Selection::Take);
+        assert_eq!(select.judge(b"home/u/secret.txt", false, false), Selection::Skip);
+        assert_eq!(select.judge(b"home/u/b.md", false, false), Selection::Skip);
+        assert_eq!(select.judge(b"srv/www", true, false), Selection::Take);
+        assert_eq!(select.judge(b"srv/www/x/y", false, true), Selection::Take);
     }
 
     #[test]
     fn floating_includes_search_everywhere() {
         let select = select(&["*.rs", "!gen.rs"], &[]);
-        assert_eq!(select.judge(b"deep/er", true, false), Verdict::Search);
-        assert_eq!(select.judge(b"deep/er/a.rs", false, false), Verdict::Take);
-        assert_eq!(select.judge(b"deep/gen.rs", false, false), Verdict::Skip);
+        assert_eq!(select.judge(b"deep/er", true, false), Selection::Search);
+        assert_eq!(select.judge(b"deep/er/a.rs", false, false), Selection::Take);
+        assert_eq!(select.judge(b"deep/gen.rs", false, false), Selection::Skip);
     }
 
     #[test]
     fn names_that_are_no_text_can_be_judged() {
-        assert_eq!(select(&[], &["*.log"]).judge(b"\xff\xfe.log", false, true), Verdict::Skip);
+        assert_eq!(select(&[], &["*.log"]).judge(b"\xff\xfe.log", false, true), Selection::Skip);
     }
 }

@@ -1,78 +1,81 @@
-//! The snapshot's tree, entry by entry in the order of names, read lazily; what is not selected is
-//! not read.
+//! Lazy walk through a snapshot's tree in the order of names. Trees that are not selected are not
+//! read.
 
 use std::sync::Arc;
 
-use super::select::{Select, Verdict};
+use super::select::{Selection, Selector};
 use crate::format::entry::Content;
 use crate::id::ChunkId;
 use crate::repo::{Descent, DirEntry, Error, Trees};
 
-/// One step of the walk.
-pub enum Step {
-    /// A folder begins; the flag says whether it is selected itself, or only searched for selected
+/// One event of the walk.
+pub enum WalkEvent {
+    /// A directory begins; the flag says whether it is selected, or only searched for selected
     /// entries.
     Enter(Box<DirEntry>, bool),
-    /// A selected entry that is no folder.
+    /// A selected entry that is not a directory.
     Entry(Box<DirEntry>),
-    /// An entry that is in the snapshot but not selected.
-    Passed(Vec<u8>),
-    /// The rest of the current folder cannot be read; its end follows.
-    Broken(Error),
-    /// The current folder ends.
+    /// The name of an entry that is not selected.
+    Unselected(Vec<u8>),
+    /// The rest of the current directory cannot be read; its end follows.
+    Unreadable(Error),
+    /// The current directory ends.
     Leave,
 }
 
-/// A walk through one folder of a snapshot, or to a single entry.
-pub struct Walk {
-    select: Arc<Select>,
-    kind: Kind,
+/// A walk through one directory of a snapshot, or to a single entry.
+pub struct SnapshotWalk {
+    select: Arc<Selector>,
+    kind: WalkKind,
 }
 
-enum Kind {
-    Below(Box<Below>),
-    /// One entry, and whether the walk came to it.
+enum WalkKind {
+    Below(Box<DirWalk>),
+    /// One entry, `None` after it was returned, and its name.
     Single(Option<Box<DirEntry>>, Vec<u8>),
 }
 
-struct Below {
+struct DirWalk {
     descent: Descent,
-    /// The folders that it is in.
-    levels: Vec<Level>,
+    /// The directories that the walk is in.
+    levels: Vec<WalkLevel>,
 }
 
 #[derive(Clone, Copy)]
-struct Level {
+struct WalkLevel {
     tree: ChunkId,
     is_taken: bool,
 }
 
-impl Walk {
-    /// Walks everything below the folder with this tree; the folder itself is not a step, but its
-    /// end is.
-    pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Select>) -> Self {
-        let levels = vec![Level { tree: *dir, is_taken: false }];
+impl SnapshotWalk {
+    /// Walks everything below the directory with this tree. There is no event for its beginning,
+    /// but one for its end.
+    pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Selector>) -> Self {
+        let levels = vec![WalkLevel { tree: *dir, is_taken: false }];
         Self {
             select,
-            kind: Kind::Below(Box::new(Below { descent: Descent::new(trees, dir, b""), levels })),
+            kind: WalkKind::Below(Box::new(DirWalk {
+                descent: Descent::new(trees, dir, b""),
+                levels,
+            })),
         }
     }
 
-    /// Walks nothing but one entry that is no folder.
-    pub fn single(entry: Box<DirEntry>, select: Arc<Select>) -> Self {
+    /// Walks one entry that is not a directory.
+    pub fn single(entry: Box<DirEntry>, select: Arc<Selector>) -> Self {
         let name = entry.entry.name.clone();
-        Self { select, kind: Kind::Single(Some(entry), name) }
+        Self { select, kind: WalkKind::Single(Some(entry), name) }
     }
 
-    /// Returns the next step, `None` after the end of the top folder.
-    pub fn next(&mut self) -> Option<Step> {
+    /// Returns the next event, `None` after the end of the top directory.
+    pub fn next(&mut self) -> Option<WalkEvent> {
         let below = match &mut self.kind {
-            Kind::Below(below) => below,
-            Kind::Single(entry, name) => {
+            WalkKind::Below(below) => below,
+            WalkKind::Single(entry, name) => {
                 let entry = entry.take()?;
                 return Some(match self.select.judge(name, false, false) {
-                    Verdict::Take => Step::Entry(entry),
-                    Verdict::Skip | Verdict::Search => Step::Passed(entry.entry.name),
+                    Selection::Take => WalkEvent::Entry(entry),
+                    Selection::Skip | Selection::Search => WalkEvent::Unselected(entry.entry.name),
                 });
             }
         };
@@ -81,66 +84,66 @@ impl Walk {
             None => {
                 below.descent.leave();
                 below.levels.pop();
-                Some(Step::Leave)
+                Some(WalkEvent::Leave)
             }
-            Some(Err(error)) => Some(Step::Broken(error)),
+            Some(Err(error)) => Some(WalkEvent::Unreadable(error)),
             Some(Ok(entry)) => Some(below.judged(&self.select, Box::new(entry), is_taken)),
         }
     }
 
-    /// Passes over the rest of the folder that was entered last; it does not end with a step.
-    pub fn skip_folder(&mut self) {
-        if let Kind::Below(below) = &mut self.kind {
+    /// Skips the rest of the directory that was entered last; there is no event for its end.
+    pub fn skip_dir(&mut self) {
+        if let WalkKind::Below(below) = &mut self.kind {
             below.descent.leave();
             below.levels.pop();
         }
     }
 
-    /// Returns the path of the current entry below the top.
+    /// Returns the path of the current entry, relative to the top directory.
     pub fn path(&self) -> &[u8] {
         match &self.kind {
-            Kind::Below(below) => below.path(),
-            Kind::Single(_, name) => name,
+            WalkKind::Below(below) => below.path(),
+            WalkKind::Single(_, name) => name,
         }
     }
 
-    /// Returns the tree of the folder in which the folder stands that was entered last.
+    /// Returns the tree of the parent of the directory that was entered last.
     pub fn tree_above(&self) -> Option<ChunkId> {
         match &self.kind {
-            Kind::Below(below) => Some(below.levels.iter().nth_back(1)?.tree),
-            Kind::Single(..) => None,
+            WalkKind::Below(below) => Some(below.levels.iter().nth_back(1)?.tree),
+            WalkKind::Single(..) => None,
         }
     }
 
-    /// Returns whether something that the snapshot does not have would be selected at `path`, in a
-    /// folder that was taken.
+    /// Returns whether an entry at `path`, in a directory that was taken, would be selected if the
+    /// snapshot had it.
     pub fn would_select(&self, path: &[u8], is_dir: bool) -> bool {
-        self.select.judge(path, is_dir, true) == Verdict::Take
+        self.select.judge(path, is_dir, true) == Selection::Take
     }
 
-    /// Returns whether the top folder itself is selected with all that is in it; never on the way
-    /// to a single entry.
+    /// Returns whether the top directory is selected with everything in it; false for a single
+    /// entry.
     pub fn takes_all(&self) -> bool {
-        matches!(self.kind, Kind::Below(_)) && !self.select.has_includes()
+        matches!(self.kind, WalkKind::Below(_)) && !self.select.has_includes()
     }
 }
 
-impl Below {
-    fn judged(&mut self, select: &Select, entry: Box<DirEntry>, inside: bool) -> Step {
+impl DirWalk {
+    fn judged(&mut self, select: &Selector, entry: Box<DirEntry>, inside: bool) -> WalkEvent {
         let Content::Tree(tree) = entry.entry.content else {
             return match select.judge(self.path(), false, inside) {
-                Verdict::Take => Step::Entry(entry),
-                Verdict::Skip | Verdict::Search => Step::Passed(entry.entry.name),
+                Selection::Take => WalkEvent::Entry(entry),
+                Selection::Skip | Selection::Search => WalkEvent::Unselected(entry.entry.name),
             };
         };
         let verdict = select.judge(self.path(), true, inside);
-        if verdict == Verdict::Skip {
-            return Step::Passed(entry.entry.name);
+        if verdict == Selection::Skip {
+            return WalkEvent::Unselected(entry.entry.name);
         }
-        let is_taken = verdict == Verdict::Take;
+        let is_taken = verdict == Selection::Take;
         self.descent.enter(&tree);
-        self.levels.push(Level { tree, is_taken });
-        Step::Enter(entry, is_taken)
+        self.levels.push(WalkLevel { tree, is_taken });
+        WalkEvent::Enter(entry, is_taken)
     }
 
     fn path(&self) -> &[u8] {

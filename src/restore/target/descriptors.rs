@@ -1,5 +1,5 @@
-//! A bounded number of open descriptors: one that was not used for a round is closed when another
-//! one is opened.
+//! A bounded set of open descriptors (second chance): opening one more closes one that was not used
+//! recently.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,41 +7,42 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::sync::lock;
 
-/// Something that can be opened again after it was closed.
+/// An object that opens its descriptor again when it is needed.
 pub trait Reopenable {
-    /// Returns the mark of a recent use.
+    /// Returns the flag of a recent use.
     fn used(&self) -> &AtomicBool;
 
-    /// Closes the descriptor, or leaves it to the thread that is using it.
+    /// Closes the descriptor; a thread that is using it keeps its own reference.
     fn close(&self);
 }
 
-/// Those that hold a descriptor now; who is done with, and dropped, holds none.
+/// The objects that have a descriptor open. They are held weakly: a dropped object has closed its
+/// own.
 pub struct Descriptors<T> {
     limit: usize,
-    open: Mutex<Open<T>>,
+    open: Mutex<OpenItems<T>>,
 }
 
-struct Open<T> {
+struct OpenItems<T> {
     items: VecDeque<Weak<T>>,
-    /// How many came since those that are dropped were looked for.
+    /// Objects added since dropped ones were last removed from `items`.
     new: usize,
 }
 
 impl<T: Reopenable> Descriptors<T> {
     /// Allows `limit` descriptors (at least 1).
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), open: Mutex::new(Open { items: VecDeque::new(), new: 0 }) }
+        Self { limit: limit.max(1), open: Mutex::new(OpenItems { items: VecDeque::new(), new: 0 }) }
     }
 
-    /// Notes that `item` has just been opened; closes others where there are too many.
+    /// Registers `item`, which has just been opened; closes others if there are too many.
     pub fn opened(&self, item: &Arc<T>) {
         let mut closing = Vec::new();
         {
-            let Open { items: open, new } = &mut *lock(&self.open);
+            let OpenItems { items: open, new } = &mut *lock(&self.open);
             open.push_back(Arc::downgrade(item));
             *new += 1;
-            // Not each time: that would take as long as there are descriptors.
+            // Only now and then: it takes time in proportion to the number of descriptors.
             if open.len() > self.limit && *new > self.limit / 4 {
                 open.retain(|item| item.strong_count() > 0);
                 *new = 0;
@@ -59,7 +60,7 @@ impl<T: Reopenable> Descriptors<T> {
                 chances = chances.saturating_sub(1);
             }
         }
-        // Not under the lock: closing waits for the item's own lock.
+        // Outside the lock, because closing waits for the item's own lock.
         for item in closing {
             item.close();
         }

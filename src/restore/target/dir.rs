@@ -1,4 +1,5 @@
-//! Folders of the target: known by identity, opened step by step, never by a path.
+//! Directories of the target, identified by inode and opened one component at a time, never by
+//! path.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,18 +13,18 @@ use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
-use crate::restore::plan::coverage::{Ground, Standing};
+use crate::restore::plan::coverage::{SourceCoverage, SourceRelation};
 use crate::sync::lock;
 
-/// What an inode is, whatever its name.
+/// Identity of an inode: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct InodeId {
     dev: (u32, u32),
     inode: u64,
 }
 
-impl Identity {
-    /// Makes an identity of its device's numbers and its own.
+impl InodeId {
+    /// Makes an identity of the numbers of a device and of an inode.
     pub fn new(major: u32, minor: u32, inode: u64) -> Self {
         Self { dev: (major, minor), inode }
     }
@@ -34,68 +35,68 @@ impl Identity {
     }
 }
 
-impl From<&Stat> for Identity {
+impl From<&Stat> for InodeId {
     fn from(stat: &Stat) -> Self {
         Self { dev: stat.dev, inode: stat.inode }
     }
 }
 
-/// How files come into being in one folder, learnt from the first: group, mask, inherited
-/// attributes differ between folders.
+/// The attributes that new files get in one directory, learnt from the first one that is created
+/// there. They differ between directories (setgid, default ACL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Newborn {
+pub struct CreationDefaults {
     /// Their owner.
     pub uid: u32,
     /// Their group.
     pub gid: u32,
     /// Their file-system flags.
     pub flags: u32,
-    /// Permission bits that they keep of those that were asked for; `None` if that cannot be told.
+    /// Permission bits that are kept of the requested ones; `None` if they cannot be predicted.
     pub mode_mask: Option<u16>,
-    /// Whether they come with attributes of their own (a default ACL).
+    /// Whether they get extended attributes (from a default ACL).
     pub has_xattrs: bool,
 }
 
-/// Where a folder of the target is.
+/// The place of a directory in the target.
 #[derive(Clone, Copy)]
 pub struct DirPlace<'a> {
-    /// The folder above.
+    /// The directory above.
     pub parent: &'a Arc<TargetDir>,
-    /// Its name there.
+    /// Its name in the parent.
     pub name: &'a [u8],
-    /// How it lies to the snapshot's sources.
-    pub standing: Standing,
+    /// Its relation to the snapshot's sources.
+    pub relation: SourceRelation,
 }
 
-/// A folder of the target that this restore made or entered.
+/// A directory of the target that this restore created or entered.
 ///
-/// It is finished (gets its metadata) when nothing below it is pending any more.
+/// It gets its metadata when nothing below it is pending any more.
 pub struct TargetDir {
     parent: Option<Arc<TargetDir>>,
     name: Box<[u8]>,
-    identity: Identity,
-    /// How it lies to the snapshot's sources.
-    pub standing: Standing,
-    /// Whether it was entered through a symbolic link in its place, which stays.
+    identity: InodeId,
+    /// Its relation to the snapshot's sources.
+    pub relation: SourceRelation,
+    /// Whether it was entered through a symbolic link, which is kept.
     pub is_linked: bool,
-    /// Whether this restore made it, so that nothing of another origin is in it.
+    /// Whether this restore created it, so that it contains nothing else.
     pub is_fresh: bool,
-    /// Whether what is made in it comes with an ACL of its own.
-    pub bequeaths: bool,
-    /// Its names before this restore, where the file system does not tell all names apart.
+    /// Whether new entries in it inherit an ACL.
+    pub has_default_acl: bool,
+    /// Its names before this restore, if the file system may take two names for one.
     pub spelling: Option<Box<Spelling>>,
-    /// Whether its file system may take modes and times and keep others.
+    /// Whether its file system may accept modes and times and store others.
     pub is_doubted: bool,
-    /// What it gets when everything below it is done; `None` leaves it as it is.
+    /// The metadata that it gets in the end; `None` leaves it as it is.
     pub metadata: Option<Box<Metadata>>,
-    /// The tree of the folder above, in which its attributes are read again, because they are too
-    /// long to be kept.
+    /// The tree of its parent, set if its attributes are too long to be kept and are read again
+    /// there.
     pub attributes_in: OnceLock<ChunkId>,
-    /// The mode that it had and gets back, if it gets nothing else.
+    /// Its original mode, to be set again if it gets no other metadata.
     pub mode_back: OnceLock<u16>,
-    /// How files come into being in it.
-    pub newborn: OnceLock<Newborn>,
-    /// Where the log of hard-link groups describes it.
+    /// The attributes of new files in it.
+    pub creation_defaults: OnceLock<CreationDefaults>,
+    /// Offset of its record in the log of hard-link groups.
     pub record: OnceLock<u64>,
     has_links: AtomicBool,
     pending: AtomicUsize,
@@ -104,45 +105,46 @@ pub struct TargetDir {
 }
 
 impl TargetDir {
-    /// Takes the target's own folder; `shown` is what stands before the names below it in messages.
+    /// Takes the root of the target; messages prefix the paths below it with `shown`.
     ///
     /// It stays open for the whole restore.
     pub fn root(
         dir: Dir,
         shown: &[u8],
-        standing: Standing,
+        relation: SourceRelation,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
-        let identity = Identity::from(&dir.stat_self()?);
-        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
+        let identity = InodeId::from(&dir.stat_self()?);
+        let (has_default_acl, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
-        (new.metadata, new.standing) = (metadata, standing);
+        (new.has_default_acl, new.is_doubted, new.spelling) =
+            (has_default_acl, spelling.is_some(), spelling);
+        (new.metadata, new.relation) = (metadata, relation);
         Ok(Arc::new(new))
     }
 
-    /// Returns how the folder `name` in this one lies to the sources.
-    pub fn standing_of(&self, ground: &Ground, name: &[u8]) -> Standing {
-        if self.standing == Standing::Above {
-            ground.standing(&self.path_of(name))
+    /// Returns the relation of the subdirectory `name` to the sources.
+    pub fn relation_of(&self, coverage: &SourceCoverage, name: &[u8]) -> SourceRelation {
+        if self.relation == SourceRelation::Above {
+            coverage.relation(&self.path_of(name))
         } else {
-            Standing::Below
+            SourceRelation::Below
         }
     }
 
-    /// Takes the folder at `place`, which this restore made; it is opened when it is needed.
+    /// Takes the directory at `place`, which this restore created; it is opened on demand.
     ///
-    /// Who wants the parent to wait for it must hold the parent.
-    pub fn made(place: DirPlace<'_>, identity: Identity, metadata: Box<Metadata>) -> Arc<Self> {
-        let DirPlace { parent, name, standing } = place;
+    /// The caller must call [`Self::hold`] on the parent if the parent is to wait for it.
+    pub fn made(place: DirPlace<'_>, identity: InodeId, metadata: Box<Metadata>) -> Arc<Self> {
+        let DirPlace { parent, name, relation } = place;
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
-        (new.is_fresh, new.bequeaths, new.metadata, new.standing) =
-            (true, parent.bequeaths, Some(metadata), standing);
+        (new.is_fresh, new.has_default_acl, new.metadata, new.relation) =
+            (true, parent.has_default_acl, Some(metadata), relation);
         new.is_doubted = parent.is_doubted;
         Arc::new(new)
     }
 
-    /// Takes the open folder at `place`, which was there before and was reached through a link if
+    /// Takes the open directory at `place`, which existed before and was reached through a link if
     /// `is_linked`.
     pub fn found(
         place: DirPlace<'_>,
@@ -150,24 +152,20 @@ impl TargetDir {
         dir: Dir,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
-        let DirPlace { parent, name, standing } = place;
-        let identity = Identity::from(&dir.stat_self()?);
-        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
+        let DirPlace { parent, name, relation } = place;
+        let identity = InodeId::from(&dir.stat_self()?);
+        let (has_default_acl, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
+        (new.has_default_acl, new.is_doubted, new.spelling) =
+            (has_default_acl, spelling.is_some(), spelling);
         new.metadata = metadata;
-        (new.standing, new.is_linked) = (standing, is_linked);
+        (new.relation, new.is_linked) = (relation, is_linked);
         Ok(Arc::new(new))
     }
 
-    /// Takes a folder that this restore has entered before and may have finished: links may be made
-    /// from it, nothing else.
-    pub fn known(
-        parent: &Arc<Self>,
-        name: &[u8],
-        identity: Identity,
-        is_linked: bool,
-    ) -> Arc<Self> {
+    /// Takes a directory that this restore entered before and may have finished: only as the source
+    /// of hard links.
+    pub fn known(parent: &Arc<Self>, name: &[u8], identity: InodeId, is_linked: bool) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         new.is_linked = is_linked;
         Arc::new(new)
@@ -176,23 +174,23 @@ impl TargetDir {
     fn new(
         parent: Option<Arc<Self>>,
         name: &[u8],
-        identity: Identity,
+        identity: InodeId,
         dir: Option<Arc<Dir>>,
     ) -> Self {
         Self {
             parent,
             name: name.into(),
             identity,
-            standing: Standing::Below,
+            relation: SourceRelation::Below,
             is_linked: false,
             is_fresh: false,
-            bequeaths: false,
+            has_default_acl: false,
             spelling: None,
             is_doubted: false,
             metadata: None,
             attributes_in: OnceLock::new(),
             mode_back: OnceLock::new(),
-            newborn: OnceLock::new(),
+            creation_defaults: OnceLock::new(),
             record: OnceLock::new(),
             has_links: AtomicBool::new(false),
             pending: AtomicUsize::new(1),
@@ -201,11 +199,10 @@ impl TargetDir {
         }
     }
 
-    /// Returns the open folder; opens it again, from the nearest open one above it, if it was
-    /// closed.
+    /// Returns the open directory; if it was closed, opens it again from its nearest open ancestor.
     ///
-    /// Fails if another folder has taken its place (or that of one above it): nothing is ever done
-    /// in a folder that was not entered before.
+    /// Fails if it, or an ancestor, is another inode now: a restore only ever works in directories
+    /// that it entered itself.
     pub fn open(self: &Arc<Self>, descriptors: &Descriptors<Self>) -> io::Result<Arc<Dir>> {
         if let Some(dir) = self.open_now() {
             return Ok(dir);
@@ -213,7 +210,7 @@ impl TargetDir {
         let mut closed = vec![self];
         let mut dir = loop {
             let lowest = closed.last().expect("it starts with one");
-            let parent = lowest.parent.as_ref().expect("the target's own folder is never closed");
+            let parent = lowest.parent.as_ref().expect("the root of the target is never closed");
             match parent.open_now() {
                 Some(dir) => break dir,
                 None => closed.push(parent),
@@ -225,7 +222,7 @@ impl TargetDir {
             } else {
                 dir.open_dir(&below.name)
             }?;
-            if Identity::from(&opened.stat_self()?) != below.identity {
+            if InodeId::from(&opened.stat_self()?) != below.identity {
                 return Err(io::Error::other("another folder has taken its place"));
             }
             dir = Arc::new(opened);
@@ -243,19 +240,19 @@ impl TargetDir {
         dir
     }
 
-    /// Notes that something below is not done yet.
+    /// Counts one more pending entry below this directory.
     pub fn hold(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that something below is done; returns whether that was the last, so that this folder
+    /// Counts one pending entry as done; returns whether it was the last, so that this directory
     /// can be finished.
     pub fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Notes that a member of a hard-link group is in it, so that it and those above are needed as
-    /// long as there may be others.
+    /// Notes that a member of a hard-link group is in it: later members are linked from here, so it
+    /// and its ancestors must stay accessible.
     pub fn note_link(&self) {
         let mut dir = Some(self);
         while let Some(noted) = dir.filter(|dir| !dir.has_links.swap(true, Ordering::Relaxed)) {
@@ -263,27 +260,27 @@ impl TargetDir {
         }
     }
 
-    /// Returns whether a member of a hard-link group is in it, or anywhere below.
+    /// Returns whether a member of a hard-link group is anywhere below it.
     pub fn has_links(&self) -> bool {
         self.has_links.load(Ordering::Relaxed)
     }
 
-    /// Returns which folder it is.
-    pub fn identity(&self) -> Identity {
+    /// Returns its inode.
+    pub fn identity(&self) -> InodeId {
         self.identity
     }
 
-    /// Returns its name in the folder above.
+    /// Returns its name in its parent.
     pub fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Returns the folder above, `None` for the target's own.
+    /// Returns its parent, `None` for the root.
     pub fn parent(&self) -> Option<&Arc<Self>> {
         self.parent.as_ref()
     }
 
-    /// Returns the path of `name` in this folder, as it stands in the snapshot.
+    /// Returns the path in the snapshot of `name` in this directory.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut steps = vec![name, &self.name];
         let mut above = &self.parent;
@@ -295,7 +292,7 @@ impl TargetDir {
         steps.join(&b'/')
     }
 
-    /// Returns this folder's own path, as it stands in the snapshot.
+    /// Returns its path in the snapshot.
     pub fn path(&self) -> Vec<u8> {
         self.parent.as_ref().map_or_else(|| self.name.to_vec(), |parent| parent.path_of(&self.name))
     }
@@ -319,7 +316,8 @@ impl Reopenable for TargetDir {
 
 impl Drop for TargetDir {
     fn drop(&mut self) {
-        // One by one: a chain of a million folders must not be dropped by recursion.
+        // In a loop: a chain of a million directories would overflow the stack if it were dropped
+        // recursively.
         let mut above = self.parent.take();
         while let Some(mut dir) = above.and_then(Arc::into_inner) {
             above = dir.parent.take();
@@ -339,18 +337,18 @@ mod tests {
     ) -> Arc<TargetDir> {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
-        let identity = Identity::from(&above.stat(name).unwrap());
-        let place = DirPlace { parent, name, standing: Standing::Below };
+        let identity = InodeId::from(&above.stat(name).unwrap());
+        let place = DirPlace { parent, name, relation: SourceRelation::Below };
         let made = TargetDir::made(place, identity, Box::default());
         made.open(descriptors).unwrap();
         made
     }
 
     #[test]
-    fn deep_folders_are_reached_with_few_descriptors() {
-        let folder = tempfile::tempdir().unwrap();
+    fn deep_directories_are_reached_with_few_descriptors() {
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"/top", Standing::Below, None)
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"/top", SourceRelation::Below, None)
                 .unwrap();
         let descriptors = Descriptors::new(3);
         let name = [b'n'; 200];
@@ -367,19 +365,20 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_took_the_place_of_another_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
+    fn a_directory_that_took_the_place_of_another_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
         let descriptors = Descriptors::new(1);
         let a = make(&root, &descriptors, b"a");
         let b = make(&a, &descriptors, b"b");
         descriptors.close_all();
-        std::fs::rename(folder.path().join("a"), folder.path().join("old")).unwrap();
-        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        std::fs::rename(temp.path().join("a"), temp.path().join("old")).unwrap();
+        std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
         assert!(b.open(&descriptors).is_err());
-        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
-        std::os::unix::fs::symlink("old", folder.path().join("a")).unwrap();
+        std::fs::remove_dir_all(temp.path().join("a")).unwrap();
+        std::os::unix::fs::symlink("old", temp.path().join("a")).unwrap();
         assert!(b.open(&descriptors).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! The target of a restore: directories that are known by identity, and what protects them.
+//! The target of a restore: directories identified by inode, and the checks that protect them.
 
 pub mod descriptors;
 pub mod dir;
-pub mod disks;
+pub mod file_systems;
 pub mod protected_dirs;
 pub mod restore_mark;
 pub mod spelling;

@@ -1,36 +1,35 @@
-//! The program's own folders, which no restore may touch: the repository that is read, and its
-//! cache.
+//! Directories that a restore must not touch: the repository that it reads, the cache, and, for
+//! deletion, any repository.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::dir::Identity;
+use super::dir::InodeId;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
 use crate::repo::objects::layout::{REPOSITORY_SIGNS, RepositorySign};
 use crate::sync::lock;
 
-/// What is said of such a folder.
+/// Message about a protected directory.
 pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
-/// What is said of one that the snapshot has something in.
+/// Message about a protected directory that the snapshot has entries of.
 pub const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what \
     the snapshot has in it is left out";
-/// What is said of any repository in which something would be removed.
+/// Message about any repository in which entries would be removed.
 pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
 
-/// Returns whether a folder of these names looks like a repository, whichever it is and however it
-/// is reached.
+/// Returns whether a directory with these names looks like a repository, this one or any other.
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
 pub fn is_repository(dir: &Dir, names: &Names) -> bool {
     let holds = |sign: &&RepositorySign| {
-        let folder = sign.folder().as_bytes();
-        // What cannot be looked into may hold it.
-        names.contains(folder)
-            && match dir.open_dir(folder).and_then(|dir| dir.names()) {
+        let sign_dir = sign.folder().as_bytes();
+        // A directory that cannot be listed may contain the sign.
+        names.contains(sign_dir)
+            && match dir.open_dir(sign_dir).and_then(|dir| dir.names()) {
                 Ok(names) => names.iter().any(|name| sign.fits(name)),
                 Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
             }
@@ -38,45 +37,46 @@ pub fn is_repository(dir: &Dir, names: &Names) -> bool {
     REPOSITORY_SIGNS.iter().filter(holds).count() >= 2
 }
 
-/// Returns whether a name is that of a folder that is such a sign.
+/// Returns whether a name is that of a directory which is such a sign.
 pub fn is_sign(name: &[u8]) -> bool {
     REPOSITORY_SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
 }
 
-/// Folders of the target that look like repositories, by their paths in the snapshot: below them
-/// nothing is removed either.
+/// Directories of the target that look like repositories, by their paths in the snapshot. Nothing
+/// is removed below them.
 #[derive(Default)]
 pub struct Repositories(Mutex<Vec<Vec<u8>>>);
 
 impl Repositories {
-    /// Takes one more; what lies in it is looked at later.
+    /// Adds one, before its content is walked.
     pub fn add(&self, path: Vec<u8>) {
         lock(&self.0).push(path);
     }
 
-    /// Returns whether a path lies in one of them.
-    pub fn hold(&self, path: &[u8]) -> bool {
+    /// Returns whether a path is inside one of them.
+    pub fn contains_path(&self, path: &[u8]) -> bool {
         let lies_in =
             |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
         lock(&self.0).iter().any(lies_in)
     }
 }
 
-/// The folders, known by what they are, so that no link or other mount leads around this.
+/// Protected directories, identified by inode, so that they are recognised through links and other
+/// mounts, too.
 #[derive(Default)]
-pub struct OwnFolders(Vec<Identity>);
+pub struct ProtectedDirs(Vec<InodeId>);
 
-impl OwnFolders {
-    /// Takes the folders at these paths; those that do not exist need no protection.
+impl ProtectedDirs {
+    /// Takes the directories at these paths; missing ones need no protection.
     pub fn new(paths: &[impl AsRef<Path>]) -> Self {
         let identity = |path: &Path| {
-            Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat))
+            Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| InodeId::from(&stat))
         };
-        // A link by which one is named is as much in use.
+        // If a path is a symbolic link, the link is in use, too.
         let link = |path: &Path| {
             let dir = path.parent().and_then(|above| Dir::open_for_lookup(above).ok())?;
             let stat = dir.stat(path.file_name()?.as_bytes()).ok()?;
-            (stat.kind == EntryKind::Symlink).then(|| Identity::from(&stat))
+            (stat.kind == EntryKind::Symlink).then(|| InodeId::from(&stat))
         };
         Self(
             paths
@@ -89,10 +89,10 @@ impl OwnFolders {
 
     /// Returns whether this is one of them.
     pub fn contains(&self, stat: &Stat) -> bool {
-        self.0.contains(&Identity::from(stat))
+        self.0.contains(&InodeId::from(stat))
     }
 
-    /// Refuses to remove a link through which one of them is used.
+    /// Refuses the removal of a link through which one of them is used.
     pub fn refuse_link(&self, stat: &Stat) -> io::Result<()> {
         match stat.kind != EntryKind::Dir && self.contains(stat) {
             true => Err(io::Error::other(
@@ -102,9 +102,8 @@ impl OwnFolders {
         }
     }
 
-    /// Returns whether a path, of which the last steps need not exist, is one of them or lies in
-    /// one.
-    pub fn hold(&self, path: &Path) -> io::Result<bool> {
+    /// Returns whether a path is one of them or inside one. Its last components need not exist.
+    pub fn contains_path(&self, path: &Path) -> io::Result<bool> {
         let whole = std::path::absolute(path)?;
         let existing = whole.ancestors().find_map(|path| path.canonicalize().ok());
         let above = existing.iter().flat_map(|path| path.ancestors());
@@ -129,24 +128,24 @@ mod tests {
             (&["keys/ID"], false),
             (&["config", "keys", "snapshots"], false),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            for file in files.iter().map(|file| folder.path().join(file.replace("ID", &id))) {
+            let temp = tempfile::tempdir().unwrap();
+            for file in files.iter().map(|file| temp.path().join(file.replace("ID", &id))) {
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 std::fs::write(file, b"").unwrap();
             }
-            let dir = Dir::open(folder.path()).unwrap();
+            let dir = Dir::open(temp.path()).unwrap();
             assert_eq!(is_repository(&dir, &dir.names().unwrap()), is_one, "{files:?}");
         }
     }
 
     #[test]
     fn what_lies_in_them_is_held_whatever_leads_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |path: &str| folder.path().join(path);
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().join(path);
         std::fs::create_dir_all(at("repo/data")).unwrap();
         std::fs::create_dir(at("other")).unwrap();
         std::os::unix::fs::symlink(at("repo/data"), at("other/link")).unwrap();
-        let own = OwnFolders::new(&[at("repo"), at("missing")]);
+        let protected = ProtectedDirs::new(&[at("repo"), at("missing")]);
         for inside in [
             "repo",
             "repo/data",
@@ -155,10 +154,10 @@ mod tests {
             "other/link/new",
             "other/../repo",
         ] {
-            assert!(own.hold(&at(inside)).unwrap(), "{inside}");
+            assert!(protected.contains_path(&at(inside)).unwrap(), "{inside}");
         }
         for outside in ["", "other", "other/new/repo", "repository", "repo/.."] {
-            assert!(!own.hold(&at(outside)).unwrap(), "{outside}");
+            assert!(!protected.contains_path(&at(outside)).unwrap(), "{outside}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The mark on the target's folder while a restore is under way: an extended attribute that tells
-//! the next run three things.
+//! The mark on the root of the target while a restore runs: an extended attribute that tells the
+//! next run three things.
 //!
-//! * Whether the folder was made by (or empty before) the restore, so that it gets the restored
-//!   folder's metadata at the end.
-//! * Which boot of the machine wrote into it. After another boot, size and time of what is there
-//!   are not trusted: the machine may have gone down with a file's time on the disk and its data
-//!   not. The mark reaches the disk no later than any time that is set after it, because file
-//!   systems with a journal keep that order.
-//! * From when to when restores were at work in it, by the clock of its file system, and what they
-//!   restored. What changed last within such a time, in a folder that was new, is the restore's own
-//!   work; what changed afterwards is not, even if its time was set back; nor is what a restore of
-//!   another snapshot, or of another part of it, has written.
+//! * Whether the restore created the directory, or found it empty. Then it gets the restored
+//!   directory's metadata at the end.
+//! * The boot id of the machine that wrote into it. After another boot, size and time of existing
+//!   files are not trusted: the machine may have crashed when a file's time was on the disk and its
+//!   data was not. The mark reaches the disk no later than any time that is set after it, because
+//!   journalling file systems keep that order.
+//! * The periods in which restores ran in it, by the clock of its file system, and what they
+//!   restored. In a directory that was new, a file that was last changed within such a period was
+//!   written by the restore. A file that was changed later was not, even if its time was set back;
+//!   nor was one that a restore of another snapshot, or of another part of it, wrote.
 //!
-//! Folders above the sources that the restore makes carry the mark too, so that they are known for
-//! its own until they are done. Where attributes are not supported the restore works all the same,
-//! without these.
+//! Directories above the sources that the restore creates are marked, too, so that the next run
+//! recognises them until they are finished. Where extended attributes are not supported, the
+//! restore works without marks.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -30,47 +30,46 @@ use crate::os::stat::Stat;
 use crate::sync::lock;
 
 const NAME: &[u8] = b"user.drumlin.restoring";
-/// How often it is noted that the restore is at work: what it did since the last time is compared
-/// by the next run.
+/// How often the mark is updated. The next run compares what was written after the last update.
 const BEAT: Duration = Duration::from_secs(1);
-/// Runs whose times are kept; what older ones did is compared.
+/// Runs whose periods are kept; files of older runs are compared.
 const WINDOWS_MAX: usize = 16;
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Whether the folder is the work of a restore that did not end.
+pub struct MarkState {
+    /// Whether an unfinished restore created the directory.
     pub is_ours: bool,
-    /// Whether any restore that did not end has been at work in it.
+    /// Whether any unfinished restore ran in it.
     pub is_begun: bool,
-    /// Whether what is there may be the rest of a restore that the machine did not survive.
+    /// Whether the machine may have crashed during a restore into it.
     pub is_doubtful: bool,
-    /// When restores were at work in it, oldest first; only if the folder is their work and this
-    /// boot's.
+    /// The periods in which restores ran in it, oldest first; empty unless the directory is ours
+    /// and the boot is the same.
     pub windows: Vec<(Timestamp, Timestamp)>,
 }
 
-impl Found {
-    /// Returns whether a restore into this folder, which then did not end, was the last to change a
-    /// file.
+impl MarkState {
+    /// Returns whether an unfinished restore into this directory was the last to change a file.
     pub fn wrote(&self, stat: &Stat) -> bool {
         self.windows.iter().any(|(from, to)| (*from..=*to).contains(&stat.ctime))
     }
 }
 
-/// Reads the mark of a folder without changing it; `work` is what is going to be restored there.
-pub fn read(dir: &Dir, work: &str) -> Found {
+/// Reads the mark of a directory without changing it; `work` names what is going to be restored
+/// there.
+pub fn read(dir: &Dir, work: &str) -> MarkState {
     let boot = process::boot_id();
     let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
-    let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot, work));
-    // A mark in another user's directory may be forged: nothing is believed because of it.
+    let mut found = value.map_or_else(MarkState::default, |value| parse(&value, &boot, work));
+    // A mark in another user's directory may be forged, so its periods are not trusted.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
         found.windows.clear();
     }
     found
 }
 
-fn parse(value: &[u8], boot: &str, work: &str) -> Found {
+fn parse(value: &[u8], boot: &str, work: &str) -> MarkState {
     let text = String::from_utf8_lossy(value);
     let mut fields = text.split(' ');
     let is_doubtful = fields.next() != Some(boot) || boot.is_empty();
@@ -81,7 +80,7 @@ fn parse(value: &[u8], boot: &str, work: &str) -> Found {
         let (from, to) = window.split_once('-')?;
         Some((timestamp(from)?, timestamp(to)?))
     });
-    Found { is_ours, is_begun: true, is_doubtful, windows: windows.collect() }
+    MarkState { is_ours, is_begun: true, is_doubtful, windows: windows.collect() }
 }
 
 fn timestamp(text: &str) -> Option<Timestamp> {
@@ -89,19 +88,19 @@ fn timestamp(text: &str) -> Option<Timestamp> {
     Some(Timestamp { seconds: seconds.parse().ok()?, nanos: nanos.parse().ok()? })
 }
 
-/// The mark of a restore under way.
+/// The mark of a running restore.
 pub struct Mark {
     dir: Dir,
-    /// What stands before this run's own time.
+    /// The value up to this run's own period.
     before: String,
     began: Option<Timestamp>,
     beaten: Mutex<Instant>,
 }
 
 impl Mark {
-    /// Marks the target's folder, of which `found` was read; it `is_new` if it was just made or is
-    /// empty.
-    pub fn set(dir: &Dir, is_new: bool, found: &Found, work: &str) -> io::Result<Self> {
+    /// Marks the root of the target, whose earlier mark was `found`; `is_new` if it was just
+    /// created or is empty.
+    pub fn set(dir: &Dir, is_new: bool, found: &MarkState, work: &str) -> io::Result<Self> {
         let state = if is_new || found.is_ours { "new" } else { "old" };
         let kept = &found.windows[found.windows.len().saturating_sub(WINDOWS_MAX - 1)..];
         let mut before = format!("{} {state} {work} ", process::boot_id());
@@ -110,8 +109,8 @@ impl Mark {
         }
         let dir = Dir::from_fd(dir.as_fd().try_clone_to_owned()?);
         let mut mark = Self { dir, before, began: None, beaten: Instant::now().into() };
-        // Without the mark the restore is as safe against its own death; only what it tells is
-        // lost.
+        // The restore is as safe against its own death without the mark; the next run only compares
+        // more.
         if mark.write(&mark.before).is_ok() {
             mark.began = Some(mark.dir.stat_self()?.ctime);
             mark.note_time();
@@ -119,7 +118,7 @@ impl Mark {
         Ok(mark)
     }
 
-    /// Notes now and then that the restore is at work.
+    /// Extends this run's period to now, at most once a second.
     pub fn beat(&self) {
         let mut beaten = lock(&self.beaten);
         if beaten.elapsed() >= BEAT {
@@ -128,9 +127,10 @@ impl Mark {
         }
     }
 
-    /// Notes that all that was done until now was this restore's work; for a run that ends early.
-    pub fn rest(&self) {
-        // Writing it makes the folder's own time "now", by the clock that files' times come from.
+    /// Ends this run's period now, for a run that stops early.
+    pub fn stop(&self) {
+        // The first write sets the directory's change time to now, by the clock of the file system;
+        // the second records that time.
         self.note_time();
         self.note_time();
     }
@@ -150,11 +150,10 @@ impl Mark {
             .write(&Xattr { name: NAME.to_vec(), value: text.as_bytes().to_vec() })
     }
 
-    /// Makes the next run compare everything, because what was written may not be what is on the
-    /// disk.
+    /// Makes the next run compare everything, because written data may not be on the disk.
     pub fn distrust(&self) {
         let state = if self.before.contains(" new ") { "no-boot new" } else { "no-boot old" };
-        // Best effort: who is told that the disk failed does not rely on this alone.
+        // Best effort: the failure of the disk is reported as well.
         let _ = self.write(state);
     }
 
@@ -164,31 +163,33 @@ impl Mark {
         match subject.read(NAME) {
             Ok(Some(_)) => subject.remove(NAME),
             Ok(None) => Ok(()),
-            // The folder has the mode by now that shuts even its owner out: it went before.
+            // The directory has its final mode, which denies access even to its owner: the mark was
+            // removed before that.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Marks a folder that the restore made above the sources; it goes when the folder gets its own
-/// attributes.
-pub fn mark_way(dir: &Dir) {
+/// Marks a directory that the restore created above the sources. The mark is removed when the
+/// directory gets its own attributes.
+pub fn mark_ancestor(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
-    // Best effort: without it, a folder that was not finished keeps the mode that it was made with.
+    // Best effort: without it, an unfinished directory keeps the mode that it was created with.
     let _ = Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
 }
 
-/// Takes the mark off a folder of which other attributes stay.
+/// Removes the mark of a directory whose other attributes are kept.
 pub fn take_off(dir: &Dir) {
     let subject = Subject::Open(dir.as_fd());
     if let Ok(Some(_)) = subject.read(NAME) {
-        // Best effort, as it was made.
+        // Best effort, as setting it was.
         let _ = subject.remove(NAME);
     }
 }
 
-/// Adds the mark that a folder has to what it is to get: it goes when all is on the disk.
+/// Adds a directory's mark to the metadata that it gets: the mark is removed only when everything
+/// is on the disk.
 pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     let mut metadata = metadata.clone();
     if let Ok(Some(value)) = Subject::Open(dir.as_fd()).read(NAME) {
@@ -199,7 +200,7 @@ pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     metadata
 }
 
-/// Returns whether an attribute is the mark, which is no part of what is restored.
+/// Returns whether an attribute is the mark, which is not part of the restored metadata.
 pub fn is_mark(xattr: &Xattr) -> bool {
     xattr.name == NAME
 }
@@ -210,51 +211,51 @@ mod tests {
 
     const WORK: &str = "a-snapshot";
 
-    fn marked(folder: &std::path::Path, is_new: bool) -> (Found, Mark) {
-        let dir = Dir::open(folder).unwrap();
+    fn marked(temp: &std::path::Path, is_new: bool) -> (MarkState, Mark) {
+        let dir = Dir::open(temp).unwrap();
         let found = read(&dir, WORK);
         let mark = Mark::set(&dir, is_new, &found, WORK).unwrap();
         (found, mark)
     }
 
     #[test]
-    fn the_next_run_learns_who_made_the_folder_and_when_the_machine_was_booted() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let (first, _) = marked(folder.path(), true);
-        assert_eq!(first, Found::default());
-        let (again, mark) = marked(folder.path(), false);
+    fn the_next_run_learns_who_made_the_directory_and_when_the_machine_was_booted() {
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let (first, _) = marked(temp.path(), true);
+        assert_eq!(first, MarkState::default());
+        let (again, mark) = marked(temp.path(), false);
         assert!(again.is_ours && !again.is_doubtful);
         mark.write("another-boot old").unwrap();
-        let (later, mark) = marked(folder.path(), false);
+        let (later, mark) = marked(temp.path(), false);
         assert!(!later.is_ours && later.is_doubtful);
         mark.distrust();
-        let (later, mark) = marked(folder.path(), false);
+        let (later, mark) = marked(temp.path(), false);
         assert!(!later.is_ours && later.is_doubtful);
         mark.clear().unwrap();
         mark.clear().unwrap();
-        assert_eq!(marked(folder.path(), false).0, Found::default());
+        assert_eq!(marked(temp.path(), false).0, MarkState::default());
     }
 
     #[test]
     fn only_what_changed_last_while_a_restore_was_at_work_is_its_own() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let write = |name: &str| {
-            std::fs::write(folder.path().join(name), name).unwrap();
+            std::fs::write(temp.path().join(name), name).unwrap();
             // The clock of the file system goes in steps.
             std::thread::sleep(Duration::from_millis(12));
         };
-        let (_, mark) = marked(folder.path(), true);
+        let (_, mark) = marked(temp.path(), true);
         write("mine");
-        mark.rest();
+        mark.stop();
         std::thread::sleep(Duration::from_millis(12));
         write("between");
-        let (found, mark) = marked(folder.path(), false);
-        let dir = Dir::open(folder.path()).unwrap();
-        let is_own = |found: &Found| {
+        let (found, mark) = marked(temp.path(), false);
+        let dir = Dir::open(temp.path()).unwrap();
+        let is_own = |found: &MarkState| {
             [&b"mine"[..], b"between"].map(|name| found.wrote(&dir.stat(name).unwrap()))
         };
         assert_eq!(is_own(&found), [true, false]);
-        mark.rest();
+        mark.stop();
         let again = read(&dir, WORK);
         assert_eq!((again.windows.len(), is_own(&again)), (2, [true, false]));
         let another = read(&dir, "another-snapshot");

@@ -1,10 +1,10 @@
-//! Names on file systems that do not tell all names apart: upper and lower case, composed and
+//! Name collisions on file systems that take two names for one: upper and lower case, composed and
 //! decomposed letters, dots at the end.
 //!
-//! Where two names of a snapshot are one for the target, the second one is an error, in the first
-//! run and in all others, and never takes the place of the first. What is made by this run meets
-//! what is there and fails; what was there before is known by the listing of its folder: a name
-//! that is found and not listed is another one's, unless it can be nobody else's.
+//! If two names of a snapshot are one for the target, the second one is an error in every run, and
+//! never replaces the first. A name that this run creates collides with the existing one and fails.
+//! Entries that existed before are known from the listing of their directory: a name that is found
+//! but not listed belongs to another spelling, unless only one name of the snapshot can be meant.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -15,16 +15,16 @@ use unicode_normalization::UnicodeNormalization;
 use crate::os::dir::{Dir, Names};
 use crate::os::habits::has_exact_names;
 
-/// What is known of the names in a folder that was there before, on a file system that may take two
-/// names for one.
+/// The names of a directory that existed before, on a file system that may take two names for one.
 pub struct Spelling {
     listed: Names,
-    /// Keys of the snapshot's names in this folder, sorted; `None` if they cannot be read.
+    /// Keys of the snapshot's names in this directory, sorted; `None` if they cannot be read.
     snapshot: OnceLock<Option<Vec<u64>>>,
 }
 
 impl Spelling {
-    /// Lists a folder before anything is made in it; `None` where all names are told apart.
+    /// Lists a directory before anything is created in it; `None` if the file system distinguishes
+    /// all names.
     pub fn of(dir: &Dir) -> io::Result<Option<Box<Self>>> {
         if has_exact_names(dir) {
             return Ok(None);
@@ -32,9 +32,10 @@ impl Spelling {
         Ok(Some(Box::new(Self { listed: dir.names()?, snapshot: OnceLock::new() })))
     }
 
-    /// Fails if what was found by a name of the snapshot is, or may be, another name's.
+    /// Fails if the entry that was found by a name of the snapshot has, or may have, another name.
     ///
-    /// `names` lists the snapshot's names in this folder, `None` for what cannot be read.
+    /// `names` lists the snapshot's names in this directory, with `None` for those that cannot be
+    /// read.
     pub fn check<N: Iterator<Item = Option<Vec<u8>>>>(
         &self,
         names: impl Fn() -> N,
@@ -58,11 +59,11 @@ impl Spelling {
         ))
     }
 
-    /// Returns whether a listed name, which the snapshot does not have, is one of the snapshot's to
-    /// the file system.
+    /// Returns whether the file system takes a listed name that is not in the snapshot for one that
+    /// is.
     ///
-    /// Inode numbers do not tell: some of these file systems give one file another number by each
-    /// of its spellings. But two names that were both listed are two files.
+    /// Inode numbers do not help: some of these file systems give one file a different number for
+    /// each spelling. But two names that were both listed are two files.
     pub fn is_one_of<N: Iterator<Item = Option<Vec<u8>>>>(
         &self,
         names: impl Fn() -> N,
@@ -89,7 +90,7 @@ impl Spelling {
     }
 }
 
-/// Returns the same number for names that file systems may take for one; others mostly have others.
+/// Returns a hash that is the same for all names that a file system may take for one.
 fn key_of(name: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     match std::str::from_utf8(name) {

@@ -1,80 +1,80 @@
-//! Collecting pieces for a batch, finding where their chunks lie, and handing the plan to the
-//! workers.
+//! Batches of chunks to fetch: collected, located in the index, and planned as reads of packs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compare::Need;
-use super::context::Context;
+use super::compare::ChunkToFetch;
+use super::context::RestoreContext;
 use super::file_job::FileJob;
 use super::finish::{piece_damaged, piece_done};
 use super::write_chunks::Batch;
 use crate::format::run::PackRef;
-use crate::id::ObjectId;
+use crate::id::{ChunkId, ObjectId};
 use crate::repo::{Error, Location};
-use crate::restore::plan::read_plan::{Piece, Placement, Spot, plan};
+use crate::restore::plan::read_plan::{BatchLocation, ChunkTarget, FileChunk, plan_reads};
 
-/// Pieces of the first batch: few, so that the workers start soon; each batch is four times as
+/// Chunks of the first batch: few, so that the workers start soon; each batch is four times as
 /// large as the one before.
-const FIRST_BATCH_PIECES: usize = 8 << 10;
-/// Most pieces in a batch, of which two are in memory: a piece takes about 150 bytes while it is
+const FIRST_BATCH_CHUNKS: usize = 8 << 10;
+/// Most chunks in a batch. Two batches are in memory; a chunk takes about 150 bytes while it is
 /// planned, and a file 250 more.
-const BATCH_PIECES_MAX: usize = 64 << 10;
-/// The same for little memory.
-const BATCH_PIECES_MAX_LOW: usize = 16 << 10;
-/// Longest ranged read in bytes, from a store that answers at once and from others: there a request
-/// costs as much as a megabyte.
+const BATCH_CHUNKS_MAX: usize = 64 << 10;
+/// The limit with `low_memory`.
+const BATCH_CHUNKS_MAX_LOW: usize = 16 << 10;
+/// Longest ranged read in bytes, from local and from distant stores, where a request costs as much
+/// as a megabyte.
 const READ_LEN_MAX_BYTES: u32 = 4 << 20;
 const READ_LEN_MAX_BYTES_DISTANT: u32 = 8 << 20;
-/// The same for little memory.
+/// The limit with `low_memory`.
 const READ_LEN_MAX_BYTES_LOW: u32 = 1 << 20;
 
 /// A batch that is being collected.
-pub struct Gathering {
+pub struct BatchBuilder {
     files: Vec<Arc<FileJob>>,
-    pieces: Vec<Piece>,
+    /// Chunks, and the position of the file of each.
+    chunks: Vec<(u32, FileChunk)>,
     limit: usize,
 }
 
-impl Gathering {
+impl BatchBuilder {
     /// Starts with a small batch.
     pub fn new() -> Self {
-        Self { files: Vec::new(), pieces: Vec::new(), limit: FIRST_BATCH_PIECES }
+        Self { files: Vec::new(), chunks: Vec::new(), limit: FIRST_BATCH_CHUNKS }
     }
 
-    /// Adds a piece, of which its file knows already.
-    pub fn push(&mut self, need: Need) {
-        if self.files.last().is_none_or(|last| !Arc::ptr_eq(last, &need.job)) {
-            self.files.push(need.job);
+    /// Adds a chunk that its file has counted as pending.
+    pub fn push(&mut self, wanted: ChunkToFetch) {
+        if self.files.last().is_none_or(|last| !Arc::ptr_eq(last, &wanted.job)) {
+            self.files.push(wanted.job);
         }
         let file = u32::try_from(self.files.len() - 1).expect("a batch has few files");
-        self.pieces.push(Piece { id: need.id, len: need.len, file, offset: need.offset });
+        self.chunks.push((file, wanted.chunk));
     }
 
     /// Returns whether the batch should be planned now.
     pub fn is_full(&self) -> bool {
-        self.pieces.len() >= self.limit
+        self.chunks.len() >= self.limit
     }
 
     /// Plans what was collected; `None` if nothing was, or nothing of it can be found.
     ///
-    /// Files with pieces that the index does not know are reported here.
-    pub fn take_batch(&mut self, context: &Context) -> Option<Batch> {
-        if self.pieces.is_empty() {
+    /// Reports files with chunks that are not in the index.
+    pub fn take_batch(&mut self, context: &RestoreContext) -> Option<Batch> {
+        if self.chunks.is_empty() {
             return None;
         }
         let low = context.options.low_memory;
-        let max = if low { BATCH_PIECES_MAX_LOW } else { BATCH_PIECES_MAX };
+        let max = if low { BATCH_CHUNKS_MAX_LOW } else { BATCH_CHUNKS_MAX };
         self.limit = (self.limit * 4).min(max);
-        let (files, pieces) = (std::mem::take(&mut self.files), std::mem::take(&mut self.pieces));
-        let (spots, packs) = locate_all(context, &pieces)?;
-        let mut placements = Vec::with_capacity(pieces.len());
-        for (piece, spot) in pieces.into_iter().zip(spots) {
-            match spot {
-                Some(spot) => placements.push(Placement { spot, piece }),
+        let (files, chunks) = (std::mem::take(&mut self.files), std::mem::take(&mut self.chunks));
+        let (locations, packs) = locate_all(context, &chunks)?;
+        let mut targets = Vec::with_capacity(chunks.len());
+        for ((file, chunk), location) in chunks.into_iter().zip(locations) {
+            match location {
+                Some(location) => targets.push(ChunkTarget { location, file, chunk }),
                 None => {
-                    let job = &files[piece.file as usize];
-                    piece_damaged(context, job, &Error::MissingChunk { id: piece.id });
+                    let job = &files[file as usize];
+                    piece_damaged(context, job, &Error::MissingChunk { id: chunk.id });
                     piece_done(context, job);
                 }
             }
@@ -84,29 +84,32 @@ impl Gathering {
             0 | 1 => READ_LEN_MAX_BYTES,
             _ => READ_LEN_MAX_BYTES_DISTANT,
         };
-        let plan = plan(placements, read_len_max_bytes);
+        let plan = plan_reads(targets, read_len_max_bytes);
         (!plan.reads.is_empty()).then_some(Batch { plan, files, packs })
     }
 }
 
-/// Finds the places of all pieces; `None` if the index cannot be read, which stops the restore.
+/// Locates all chunks; `None` if the index cannot be read, which stops the restore.
 ///
-/// Asked in the order of ids, because the index is sorted by them: each of its blocks is then
-/// opened once. Packs are numbered in the order of the pieces, so that files are restored about in
-/// the order of the walk.
-fn locate_all(context: &Context, pieces: &[Piece]) -> Option<(Vec<Option<Spot>>, Vec<PackRef>)> {
-    let mut order: Vec<u32> = (0u32..).take(pieces.len()).collect();
-    order.sort_unstable_by(|a, b| pieces[*a as usize].id.cmp(&pieces[*b as usize].id));
+/// Looks them up in the order of ids, by which the index is sorted, so each of its blocks is opened
+/// once. Packs are numbered in the order of the chunks, so that files are restored about in the
+/// order of the walk.
+fn locate_all(
+    context: &RestoreContext,
+    chunks: &[(u32, FileChunk)],
+) -> Option<(Vec<Option<BatchLocation>>, Vec<PackRef>)> {
+    let mut order: Vec<u32> = (0u32..).take(chunks.len()).collect();
+    order.sort_unstable_by(|a, b| chunks[*a as usize].1.id.cmp(&chunks[*b as usize].1.id));
     let mut found = Packs::default();
-    let mut spots = vec![None; pieces.len()];
-    let mut last: Option<(Piece, Option<Spot>)> = None;
+    let mut locations = vec![None; chunks.len()];
+    let mut last: Option<(ChunkId, Option<BatchLocation>)> = None;
     for position in order {
-        let piece = pieces[position as usize];
-        let known = last.filter(|(before, _)| before.id == piece.id).map(|(_, spot)| spot);
-        let spot = match known {
-            Some(spot) => spot,
-            None => match context.trees.reader().locate(&piece.id) {
-                Ok(location) => location.map(|location| found.spot(&location)),
+        let (_, FileChunk { id, .. }) = chunks[position as usize];
+        let known = last.filter(|(before, _)| *before == id).map(|(_, location)| location);
+        let location = match known {
+            Some(location) => location,
+            None => match context.trees.reader().locate(&id) {
+                Ok(location) => location.map(|location| found.in_batch(&location)),
                 // A damaged block of the index hides its chunks and no others.
                 Err(error) if error.is_damage() => None,
                 Err(error) => {
@@ -115,11 +118,11 @@ fn locate_all(context: &Context, pieces: &[Piece]) -> Option<(Vec<Option<Spot>>,
                 }
             },
         };
-        spots[position as usize] = spot;
-        last = Some((piece, spot));
+        locations[position as usize] = location;
+        last = Some((id, location));
     }
-    let packs = renumber(&mut spots, &found.packs);
-    Some((spots, packs))
+    let packs = renumber(&mut locations, &found.packs);
+    Some((locations, packs))
 }
 
 #[derive(Default)]
@@ -129,13 +132,13 @@ struct Packs {
 }
 
 impl Packs {
-    fn spot(&mut self, location: &Location) -> Spot {
+    fn in_batch(&mut self, location: &Location) -> BatchLocation {
         let next = self.packs.len() as u32;
         let pack = *self.numbers.entry(location.pack.name).or_insert(next);
         if pack == next {
             self.packs.push(location.pack);
         }
-        Spot {
+        BatchLocation {
             pack,
             offset: location.offset,
             stored_len: location.stored_len,
@@ -144,16 +147,16 @@ impl Packs {
     }
 }
 
-/// Numbers packs in the order in which the spots name them first.
-fn renumber(spots: &mut [Option<Spot>], packs: &[PackRef]) -> Vec<PackRef> {
+/// Numbers packs in the order of their first use.
+fn renumber(locations: &mut [Option<BatchLocation>], packs: &[PackRef]) -> Vec<PackRef> {
     let mut numbers = vec![None; packs.len()];
     let mut ordered = Vec::with_capacity(packs.len());
-    for spot in spots.iter_mut().flatten() {
-        let number = *numbers[spot.pack as usize].get_or_insert_with(|| {
-            ordered.push(packs[spot.pack as usize]);
+    for location in locations.iter_mut().flatten() {
+        let number = *numbers[location.pack as usize].get_or_insert_with(|| {
+            ordered.push(packs[location.pack as usize]);
             ordered.len() as u32 - 1
         });
-        spot.pack = number;
+        location.pack = number;
     }
     ordered
 }

@@ -1,4 +1,4 @@
-//! Removing one entry of the target so that another takes its place.
+//! Removal of one entry of the target that another one replaces.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use crate::os::dir::Dir;
 use crate::os::special;
 use crate::os::stat::Stat;
 
-/// What is said of a folder that would have to go for something else.
+/// Message about a directory that cannot be replaced.
 pub const IN_THE_WAY: &str = "a folder that is not empty is in the way";
 
-/// Removes `name`, of which `stat` is known, so that something else can take its place; a folder
-/// must be empty.
+/// Removes `name`, which has this `stat`, so that another entry can replace it; a directory must be
+/// empty.
 pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
     unlock(dir, name, stat)?;
     if stat.kind != EntryKind::Dir {
@@ -25,8 +25,8 @@ pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
     })
 }
 
-/// Takes away the flags that keep a file or folder from being changed; returns whether there were
-/// any.
+/// Clears the flags (immutable, append-only) that prevent changes to a file or directory; returns
+/// whether any were set.
 pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS == 0 {

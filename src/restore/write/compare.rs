@@ -1,4 +1,4 @@
-//! Comparing pieces of an existing file with the snapshot's chunk ids: only what differs has to be
+//! Comparison of existing files with the snapshot's chunk ids, so that only differing chunks are
 //! fetched.
 
 use std::fs::File;
@@ -9,54 +9,40 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::counts::count_kept;
 use super::file_job::FileJob;
 use super::finish::{piece_done, piece_failed};
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits;
-use crate::id::ChunkId;
 use crate::os::filesystem::is_trusted;
 use crate::os::holes::{self, BLOCK_LEN_BYTES};
+use crate::restore::plan::read_plan::FileChunk;
 
-/// Neighbouring pieces of one file that one worker compares.
+/// Consecutive pieces of one file that one worker compares.
 pub struct Comparison {
-    /// The file, which has been opened.
+    /// The open file.
     pub job: Arc<FileJob>,
     /// The pieces with their offsets in bytes, ascending.
     pub pieces: Vec<(u64, Ref)>,
 }
 
-/// A chunk, and where in a file it belongs.
-#[derive(Clone, Copy)]
-pub struct PlacedChunk {
-    /// In bytes.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub len: u32,
-    /// The chunk.
-    pub id: ChunkId,
-}
-
-/// A piece of a file that must be fetched.
-pub struct Need {
+/// A chunk that a file lacks.
+pub struct ChunkToFetch {
     /// The file.
     pub job: Arc<FileJob>,
-    /// The chunk.
-    pub id: ChunkId,
-    /// Its length in bytes.
-    pub len: u32,
-    /// Where it goes, in bytes.
-    pub offset: u64,
+    /// The chunk, and where it belongs in the file.
+    pub chunk: FileChunk,
 }
 
-/// Compares pieces, makes holes where they should be, and adds what must be fetched to `missing`.
+/// Compares pieces, makes holes where they should be, and adds the chunks that differ to
+/// `to_fetch`.
 pub fn compare(
-    context: &Context,
+    context: &RestoreContext,
     comparison: &Comparison,
     buffer: &mut Vec<u8>,
-    missing: &mut Vec<Need>,
+    to_fetch: &mut Vec<ChunkToFetch>,
 ) {
     let job = &comparison.job;
     let file = match job.file(&context.host) {
@@ -66,33 +52,33 @@ pub fn compare(
             return comparison.pieces.iter().for_each(|_| piece_done(context, job));
         }
     };
-    let mut extents = Extents::default();
+    let mut extents = DataExtents::default();
     for (offset, piece) in &comparison.pieces {
         if context.is_stopped() {
             return;
         }
         match *piece {
             Ref::Data { id, len } => {
-                let chunk = PlacedChunk { offset: *offset, len, id };
+                let chunk = FileChunk { offset: *offset, len, id };
                 if is_chunk(context, &file, &mut extents, chunk, buffer) {
                     job.count_placed(len.into());
                     count_kept(context, len.into());
                     piece_done(context, job);
                 } else {
                     job.note_change();
-                    missing.push(Need { job: job.clone(), id, len, offset: *offset });
+                    to_fetch.push(ChunkToFetch { job: job.clone(), chunk });
                 }
             }
             Ref::Hole { len } => {
                 match make_hole(&file, *offset, len) {
-                    Ok(Before::Hole) => {}
-                    Ok(Before::Zeros) => job.note_touch(),
-                    Ok(Before::Data) => {
+                    Ok(PriorContent::Hole) => {}
+                    Ok(PriorContent::Zeros) => job.note_touch(),
+                    Ok(PriorContent::Data) => {
                         job.note_overwrite();
                         job.note_change();
                     }
                     Err(error) => {
-                        // Part of it may be a hole by now.
+                        // A part of it may be a hole already.
                         job.note_overwrite();
                         piece_failed(context, job, error);
                     }
@@ -105,16 +91,15 @@ pub fn compare(
     }
 }
 
-/// Returns whether a file has a chunk where it belongs; holes differ from any chunk without being
-/// read.
+/// Returns whether a file has a chunk at its place; a hole differs from any chunk and is not read.
 pub fn is_chunk(
-    context: &Context,
+    context: &RestoreContext,
     file: &File,
-    extents: &mut Extents,
-    chunk: PlacedChunk,
+    extents: &mut DataExtents,
+    chunk: FileChunk,
     buffer: &mut Vec<u8>,
 ) -> bool {
-    let PlacedChunk { offset, len, id } = chunk;
+    let FileChunk { offset, len, id } = chunk;
     if len as usize > limits::SEGMENT_RAW_LEN_MAX_BYTES || extents.is_hole_at(file, offset) {
         return false;
     }
@@ -123,10 +108,10 @@ pub fn is_chunk(
     file.read_exact_at(buffer, offset).is_ok() && ids.chunk_id(ChunkKind::Data, buffer) == id
 }
 
-/// Returns whether a file, which has the right length, holds exactly this content; false if that
-/// cannot be told.
-pub fn holds(
-    context: &Context,
+/// Returns whether a file of the right length has exactly this content; false if it cannot be
+/// compared.
+pub fn has_content(
+    context: &RestoreContext,
     file: &File,
     size: u64,
     content: &Content,
@@ -136,12 +121,12 @@ pub fn holds(
         buffer.resize(bytes.len(), 0);
         return file.read_exact_at(buffer, 0).is_ok() && buffer == bytes;
     }
-    let (mut extents, mut offset) = (Extents::default(), 0_u64);
+    let (mut extents, mut offset) = (DataExtents::default(), 0_u64);
     for piece in context.trees.refs(content) {
         let Ok(piece) = piece else { return false };
         let is_right = match piece {
             Ref::Data { id, len } => {
-                let chunk = PlacedChunk { offset, len, id };
+                let chunk = FileChunk { offset, len, id };
                 is_chunk(context, file, &mut extents, chunk, buffer)
             }
             Ref::Hole { len } => {
@@ -157,17 +142,17 @@ pub fn holds(
     offset == size
 }
 
-/// Which parts of a file hold data, as far as was asked; only file systems that are known to tell
-/// truly are asked.
+/// The data extent of a file that was looked up last. Only file systems that are known to report
+/// holes correctly are asked.
 #[derive(Default)]
-pub struct Extents {
+pub struct DataExtents {
     is_told: Option<bool>,
     data_start: u64,
     data_end: u64,
 }
 
-impl Extents {
-    /// Returns whether there is a hole at `offset`; false where the file system does not tell.
+impl DataExtents {
+    /// Returns whether there is a hole at `offset`; false if the file system is not trusted.
     pub fn is_hole_at(&mut self, file: &File, offset: u64) -> bool {
         if !*self.is_told.get_or_insert_with(|| is_trusted(file)) {
             return false;
@@ -185,8 +170,7 @@ impl Extents {
         offset < self.data_start
     }
 
-    /// Returns where the data behind the hole that was just found begins, `None` if the file ends
-    /// with it.
+    /// Returns where the data after the last hole begins, `None` if the file ends with the hole.
     pub fn next_data(&self) -> Option<u64> {
         (self.data_start != u64::MAX).then_some(self.data_start)
     }
@@ -198,10 +182,10 @@ const ZEROS_LEN_BYTES: usize = 256 << 10;
 /// Bytes read at once where a hole should be.
 const READ_LEN_BYTES: u64 = 256 << 10;
 
-/// Returns whether there is nothing but zeros in a part of a file.
+/// Returns whether a part of a file is all zeros.
 pub fn is_zero(
     file: &File,
-    extents: &mut Extents,
+    extents: &mut DataExtents,
     offset: u64,
     len: u64,
     buffer: &mut Vec<u8>,
@@ -226,26 +210,30 @@ pub fn is_zero(
     Ok(true)
 }
 
-/// What stood where a hole is made.
+/// Prior content at the place of a new hole, in ascending order of importance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Before {
-    /// Nothing that could be taken away: nothing was done.
+enum PriorContent {
+    /// A hole: nothing was changed.
     Hole,
-    /// Zeros that took room: the bytes are what they were.
+    /// Allocated zeros: the bytes stay the same.
     Zeros,
     /// Other bytes.
     Data,
 }
 
-/// Makes `len` bytes at `offset` a hole; returns what was there.
+/// Turns `len` bytes at `offset` into a hole; returns what was there.
 ///
-/// Zeros at its ends that share a block with the data beside it stay: they cannot become a hole.
-fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<Before> {
+/// Zeros at its ends that share a block with neighbouring data stay allocated.
+fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<PriorContent> {
     let end = offset + len;
     let mut at = offset;
-    let mut before = Before::Hole;
+    let mut before = PriorContent::Hole;
     if !is_trusted(file) {
-        return Ok(if clear_data(file, offset, end)? { Before::Data } else { Before::Hole });
+        return Ok(if clear_data(file, offset, end)? {
+            PriorContent::Data
+        } else {
+            PriorContent::Hole
+        });
     }
     while at < end {
         let start = match seek(file, SeekFrom::Data(at)) {
@@ -271,7 +259,7 @@ fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<Before> {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, start, stop)?,
             Err(error) => return Err(error.into()),
         }
-        before = before.max(if are_zeros { Before::Zeros } else { Before::Data });
+        before = before.max(if are_zeros { PriorContent::Zeros } else { PriorContent::Data });
     }
     Ok(before)
 }
@@ -290,8 +278,8 @@ fn holds_zeros(file: &File, start: u64, end: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Writes zeros where there is anything else, on a file system that may not tell where there is;
-/// returns whether there was.
+/// Overwrites data with zeros, on a file system whose extents are not trusted; returns whether
+/// there was any.
 fn clear_data(file: &File, offset: u64, end: u64) -> io::Result<bool> {
     let mut buffer = vec![0; ZEROS_LEN_BYTES];
     let mut changed = false;
@@ -325,23 +313,26 @@ mod tests {
 
     #[test]
     fn holes_are_made_once() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let path = folder.path().join("f");
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = temp.path().join("f");
         std::fs::write(&path, vec![7; 1 << 20]).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Data);
+        assert_eq!(make_hole(&file, 100, 500_000).unwrap(), PriorContent::Data);
         let mut expected = vec![7; 1 << 20];
         expected[100..500_100].fill(0);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
-        let mut extents = Extents::default();
+        let mut extents = DataExtents::default();
         // The blocks at its ends hold other bytes too, so there is nothing left to be done.
         let stamp = || file.metadata().unwrap().modified().unwrap();
         let before = stamp();
-        assert_eq!((make_hole(&file, 100, 500_000).unwrap(), stamp()), (Before::Hole, before));
+        assert_eq!(
+            (make_hole(&file, 100, 500_000).unwrap(), stamp()),
+            (PriorContent::Hole, before)
+        );
         if is_trusted(&file) {
             file.write_all_at(&[0; 100_000], 200_000).unwrap();
-            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Zeros);
-            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Hole);
+            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), PriorContent::Zeros);
+            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), PriorContent::Hole);
             assert!(
                 !extents.is_hole_at(&file, 0)
                     && extents.is_hole_at(&file, 65_536)

@@ -1,4 +1,4 @@
-//! What all parts of one restore share.
+//! Shared state of one restore: options, target, progress and reported problems.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -20,98 +20,99 @@ use crate::os::process;
 use crate::os::stat::Stat;
 use crate::repo::{self, DirEntry, Trees};
 use crate::restore::error::{Error, Result};
-use crate::restore::options::{Counts, RestoreOptions, add};
-use crate::restore::plan::coverage::Ground;
-use crate::restore::plan::select::Scope;
+use crate::restore::options::{RestoreCounters, RestoreOptions, add};
+use crate::restore::plan::coverage::SourceCoverage;
+use crate::restore::plan::select::TargetScope;
 use crate::restore::target::descriptors::Descriptors;
-use crate::restore::target::dir::{Identity, TargetDir};
-use crate::restore::target::disks::Disks;
-use crate::restore::target::protected_dirs::{self, OwnFolders, Repositories};
+use crate::restore::target::dir::{InodeId, TargetDir};
+use crate::restore::target::file_systems::FileSystems;
+use crate::restore::target::protected_dirs::{self, ProtectedDirs, Repositories};
 use crate::restore::target::restore_mark::{self, Mark};
-use crate::restore::target::taken_over::Taken;
+use crate::restore::target::taken_over::TakenOverDirs;
 use crate::sync::lock;
 
-/// Descriptors of folders and files that are kept open, where the process may have enough of them.
+/// Descriptors of directories and files that are kept open, if the limit of the process allows it.
 const OPEN_DIRS_MAX: usize = 256;
 const OPEN_FILES_MAX: usize = 64;
 
-/// What of that which is there may be believed by size and time, without reading it.
+/// Rules for trusting size and time of existing files without reading them.
 #[derive(Default)]
-pub struct Trust {
-    /// Files whose time is from here on are compared by content: see the crash reasoning in
-    /// `restore/mod.rs`.
+pub struct StatTrust {
+    /// Files with this modification time or a later one are compared by content: see the crash
+    /// reasoning in `restore/mod.rs`.
     pub before: Timestamp,
-    /// What the target's mark says of earlier runs.
-    pub found: restore_mark::Found,
+    /// The target's mark, with the earlier runs.
+    pub mark: restore_mark::MarkState,
 }
 
-impl Trust {
-    /// Takes what the mark says; after another boot nothing is believed.
-    pub fn new(snapshot: &Snapshot, found: restore_mark::Found) -> Self {
-        let before = if found.is_doubtful {
+impl StatTrust {
+    /// Takes the mark; after another boot nothing is trusted.
+    pub fn new(snapshot: &Snapshot, mark: restore_mark::MarkState) -> Self {
+        let before = if mark.is_doubtful {
             Timestamp { seconds: i64::MIN, nanos: 0 }
         } else {
             snapshot.started
         };
-        Self { before, found }
+        Self { before, mark }
     }
 }
 
-/// Everything that the threads of one restore share.
-pub struct Context<'a> {
+/// The state that all threads of one restore share.
+pub struct RestoreContext<'a> {
     /// Reads the snapshot's trees and chunks.
     pub trees: Trees,
-    /// What is wanted.
+    /// The options.
     pub options: &'a RestoreOptions,
-    /// Where progress and problems go.
+    /// Receives progress and problems.
     pub monitor: &'a Monitor,
-    /// Descriptors and abilities.
+    /// Open descriptors, and rights of this process.
     pub host: Host,
-    /// What is never touched.
-    pub own: OwnFolders,
-    /// What nothing is removed from.
+    /// Directories that are never touched.
+    pub protected: ProtectedDirs,
+    /// Repositories in the target, from which nothing is removed.
     pub repositories: Repositories,
-    /// What is written to.
-    pub disks: Disks,
-    /// What was done so far.
-    pub counts: Counts,
-    /// What of that which is there may be believed without reading it.
-    pub trust: Trust,
-    /// What the snapshot says of whole paths.
-    pub ground: Ground,
-    /// What is selected.
-    pub scope: Scope,
-    /// Whether the target's folder was new, or is what a restore that did not end has left of one.
+    /// The file systems that are written to.
+    pub file_systems: FileSystems,
+    /// Counts of what was done so far.
+    pub counts: RestoreCounters,
+    /// Which existing files are trusted without reading them.
+    pub trust: StatTrust,
+    /// Which paths the snapshot covers.
+    pub coverage: SourceCoverage,
+    /// Which paths are selected.
+    pub scope: TargetScope,
+    /// Whether the root of the target was new, or was left by an unfinished restore that created
+    /// it.
     pub is_ours: bool,
-    /// The mark of this restore, if it changes anything.
+    /// The mark of this restore; `None` for a dry run and an archive.
     pub mark: Option<Mark>,
-    /// Hard links that wait for the first member of their group.
+    /// Number of hard links that wait for the first member of their group.
     pub links_waiting: AtomicUsize,
-    /// What the entries weigh that are under way.
+    /// Memory of the entries in progress.
     pub load: Arc<Load>,
-    /// Groups whose first member could not be made in its own place.
-    pub vacant: Mutex<Vec<Arc<LinkGroup>>>,
-    /// Folders that get their metadata at the very end.
+    /// Groups whose first member could not be created at its own path.
+    pub orphaned: Mutex<Vec<Arc<LinkGroup>>>,
+    /// Directories that get their metadata at the very end.
     pub unfinished: Mutex<Vec<Arc<TargetDir>>>,
-    /// Folders that were there and are taken over.
-    pub taken: Taken,
+    /// Existing directories that are taken over.
+    pub taken_over: TakenOverDirs,
     without_links: Mutex<HashSet<(u32, u32)>>,
     owners: OwnerNames,
-    said: Mutex<HashSet<String>>,
-    passed_over: Mutex<HashSet<u64>>,
+    reported_once: Mutex<HashSet<String>>,
+    skipped: Mutex<HashSet<u64>>,
     hasher: RandomState,
     failure: Mutex<Option<Error>>,
     stop: AtomicBool,
 }
 
-impl<'a> Context<'a> {
-    /// Starts with nothing done, and with no trust in what is there.
+impl<'a> RestoreContext<'a> {
+    /// Starts with nothing done, and trusts no existing file.
     pub fn new(
         trees: Trees,
         options: &'a RestoreOptions,
         monitor: &'a Monitor,
-        ground: Ground,
-        scope: Scope,
+        coverage: SourceCoverage,
+        scope: TargetScope,
     ) -> Self {
         let descriptors = process::open_files_max();
         let host = Host {
@@ -125,35 +126,36 @@ impl<'a> Context<'a> {
             options,
             monitor,
             host,
-            own: OwnFolders::new(&options.own_folders),
+            protected: ProtectedDirs::new(&options.own_dirs),
             repositories: Repositories::default(),
-            disks: Disks::default(),
-            counts: Counts::default(),
-            trust: Trust::default(),
-            ground,
+            file_systems: FileSystems::default(),
+            counts: RestoreCounters::default(),
+            trust: StatTrust::default(),
+            coverage,
             scope,
             is_ours: false,
             mark: None,
             links_waiting: AtomicUsize::new(0),
             load: Arc::default(),
-            vacant: Mutex::default(),
+            orphaned: Mutex::default(),
             unfinished: Mutex::default(),
-            taken: Taken::default(),
+            taken_over: TakenOverDirs::default(),
             without_links: Mutex::default(),
             owners: OwnerNames::new(),
-            said: Mutex::default(),
-            passed_over: Mutex::default(),
+            reported_once: Mutex::default(),
+            skipped: Mutex::default(),
             hasher: RandomState::new(),
             failure: Mutex::default(),
             stop: AtomicBool::new(false),
         }
     }
 
-    /// Returns what a restored entry is to have; names of owners count more than their numbers,
+    /// Returns the metadata for a restored entry. Names of owners take precedence over numbers,
     /// which differ between machines.
     ///
-    /// What the snapshot lists as not read may lack attributes that are there: they are not taken
-    /// away; from nothing, if it could not list all.
+    /// An entry that the snapshot lists as not read may have more attributes than the snapshot
+    /// knows, so none are removed from it. If the list is truncated, none are removed from any
+    /// entry.
     pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
         let (user, group) =
@@ -162,22 +164,22 @@ impl<'a> Context<'a> {
         let gid = group.and_then(|name| self.owners.gid(name)).unwrap_or(found.entry.gid);
         let entry = &mut found.entry;
         let xattrs = std::mem::take(&mut entry.xattrs);
-        let keeps_xattrs =
-            self.ground.is_list_cut() || self.ground.lists_any() && self.ground.is_listed(&path());
-        // Whether it changed while it was read is nothing that a file system keeps.
+        let keeps_xattrs = self.coverage.is_list_truncated()
+            || self.coverage.lists_any() && self.coverage.is_listed(&path());
+        // The flag "changed while it was read" is no flag of a file system.
         let flags = entry.flags & SYSTEM_FLAGS;
         Metadata { uid, gid, mode: entry.mode, flags, mtime: entry.mtime, xattrs, keeps_xattrs }
     }
 
-    /// Returns the names that the snapshot has in the folder at `path`, one `None` for what cannot
-    /// be read.
+    /// Returns the names that the snapshot has in the directory at `path`, with a `None` for
+    /// entries that cannot be read.
     pub fn names_in<'c>(
         &'c self,
         path: &[u8],
     ) -> impl Iterator<Item = Option<Vec<u8>>> + use<'c, 'a> {
         let tree = match path {
-            b"" => Some(self.ground.root()),
-            path => match self.trees.lookup(&self.ground.root(), path) {
+            b"" => Some(self.coverage.root()),
+            path => match self.trees.lookup(&self.coverage.root(), path) {
                 Ok(Some(DirEntry {
                     entry: Entry { content: Content::Tree(tree), .. }, ..
                 })) => Some(tree),
@@ -189,12 +191,12 @@ impl<'a> Context<'a> {
         unreadable.into_iter().chain(entries.map(|entry| entry.ok().map(|entry| entry.entry.name)))
     }
 
-    /// Returns whether the threads should stop: one failed, or the user wants it.
+    /// Returns whether the threads should stop, because one failed or the user cancelled.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.monitor.is_cancelled()
     }
 
-    /// Stops the restore; the first error is the one that is returned.
+    /// Stops the restore; the first error is the result.
     pub fn stop(&self, error: Error) {
         lock(&self.failure).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
@@ -208,107 +210,108 @@ impl<'a> Context<'a> {
         if self.is_stopped() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Notes now and then in the target that the restore is at work.
+    /// Updates the mark on the target now and then.
     pub fn beat(&self) {
         if let Some(mark) = &self.mark {
             mark.beat();
         }
     }
 
-    /// Counts something that exists and stays as it is.
+    /// Counts an existing entry that is left alone.
     pub fn leave_alone(&self, path: impl FnOnce() -> Vec<u8>) {
         add(&self.counts.left_alone, 1);
         if self.options.verify {
-            self.pass_over(&path());
+            self.mark_skipped(&path());
         }
     }
 
-    /// Tells that something is in the place of a folder that is restored, and stays: nothing is
-    /// restored below it.
-    pub fn bar(&self, path: &[u8], why: &str) {
+    /// Reports an entry that blocks a restore or a removal and is left alone.
+    pub fn report_blocked(&self, path: &[u8], why: &str) {
         self.leave_alone(|| path.to_vec());
         self.monitor.problem(ProblemKind::Notice, path, why);
     }
 
-    /// Tells that a folder of the program itself, which the snapshot does not have, stays as it is,
-    /// if this is one.
-    pub fn spares(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
-        let is_own = self.own.contains(stat);
+    /// Reports a protected directory that the snapshot does not contain; returns whether this is
+    /// one.
+    pub fn skip_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let is_own = self.protected.contains(stat);
         if is_own {
-            self.bar(&path(), protected_dirs::LEFT_ALONE);
+            self.report_blocked(&path(), protected_dirs::LEFT_ALONE);
         }
         is_own
     }
 
-    /// Tells the same of one that the snapshot has; what it has below it is not restored then,
-    /// which is no small thing.
-    pub fn spares_all_below(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
-        let is_own = self.own.contains(stat);
+    /// Reports a protected directory that the snapshot contains; returns whether this is one.
+    /// Everything that the snapshot has below it counts as not restored.
+    pub fn skip_all_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let is_own = self.protected.contains(stat);
         if is_own {
             let path = path();
             if self.names_in(&path).next().is_none() {
-                self.bar(&path, protected_dirs::LEFT_ALONE);
+                self.report_blocked(&path, protected_dirs::LEFT_ALONE);
             } else {
-                self.pass_over(&path);
+                self.mark_skipped(&path);
                 self.report(&path, protected_dirs::NOT_RESTORED.to_owned());
             }
         }
         is_own
     }
 
-    /// Tells that something is not removed, if the snapshot says that it, or something in it, could
-    /// not be read.
-    pub fn keeps_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+    /// Reports that an entry is not removed because the snapshot lists it, or something in it, as
+    /// not read; returns whether that is so.
+    pub fn skip_if_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
         let path = path();
-        let is_unread = self.ground.is_unread(&path);
+        let is_unread = self.coverage.is_unread(&path);
         if is_unread {
-            self.bar(&path, "not removed: the snapshot lists it, or something in it, as not read");
+            self.report_blocked(
+                &path,
+                "not removed: the snapshot lists it, or something in it, as not read",
+            );
         }
         is_unread
     }
 
-    /// Returns whether the snapshot's silence about names in a folder means that they should not be
-    /// there.
+    /// Returns whether names in a directory that the snapshot lacks should be removed.
     pub fn may_delete_in(&self, path: &[u8]) -> bool {
         if !self.options.delete {
             return false;
         }
-        if self.ground.covers(path) && self.ground.is_list_cut() {
+        if self.coverage.covers(path) && self.coverage.is_list_truncated() {
             let message = "more could not be read than the snapshot lists: nothing is removed";
-            self.say_once("delete", path, message);
+            self.report_once("delete", path, message);
         }
-        self.ground.covers(path) && !self.ground.is_list_cut()
+        self.coverage.covers(path) && !self.coverage.is_list_truncated()
     }
 
-    /// Keeps in mind that reading this again would tell nothing new.
-    fn pass_over(&self, path: &[u8]) {
+    /// Excludes a path from verification: its state is reported already.
+    fn mark_skipped(&self, path: &[u8]) {
         if self.options.verify {
-            lock(&self.passed_over).insert(self.hasher.hash_one(path));
+            lock(&self.skipped).insert(self.hasher.hash_one(path));
         }
     }
 
-    /// Returns whether this was left alone, or reported as not restored.
-    pub fn was_passed_over(&self, path: &[u8]) -> bool {
-        lock(&self.passed_over).contains(&self.hasher.hash_one(path))
+    /// Returns whether a path was left alone, or reported as not restored.
+    pub fn was_skipped(&self, path: &[u8]) -> bool {
+        lock(&self.skipped).contains(&self.hasher.hash_one(path))
     }
 
-    /// Reports something that cannot be restored because stored data is damaged or missing.
+    /// Reports an entry that cannot be restored because stored data is damaged or missing.
     pub fn report_damage(&self, path: &[u8], error: &repo::Error) {
-        self.pass_over(path);
+        self.mark_skipped(path);
         add(&self.counts.damaged, 1);
         self.monitor.problem(ProblemKind::Damaged, or_root(path), in_words(error));
     }
 
-    /// Reports a folder or file whose tree cannot be read; stops if it is the repository itself
-    /// that failed.
+    /// Reports a directory or file whose tree cannot be read; stops the restore if the error is no
+    /// damage.
     pub fn report_unreadable(&self, path: &[u8], error: repo::Error) {
         if error.is_damage() { self.report_damage(path, &error) } else { self.stop(error.into()) }
     }
 
-    /// Reports an entry that could not be restored; stops where nothing else could be written
-    /// either.
+    /// Reports an entry that could not be restored; stops the restore if the file system is full or
+    /// read-only.
     pub fn report_failed(&self, path: &[u8], error: io::Error) {
-        self.pass_over(path);
+        self.mark_skipped(path);
         let errno = Errno::from_io_error(&error);
         if matches!(errno, Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) {
             self.stop(Error::Write {
@@ -328,7 +331,8 @@ impl<'a> Context<'a> {
 
     /// Reports metadata that could not be set.
     ///
-    /// What this user cannot do is said once, and so is what this file system cannot do at all.
+    /// A lack of rights is reported once, and so is each attribute that the file system does not
+    /// support.
     pub fn report_metadata(&self, failed: Vec<Failed>, path: impl FnOnce() -> Vec<u8>) {
         if failed.is_empty() {
             return;
@@ -344,16 +348,16 @@ impl<'a> Context<'a> {
                     "not even the superuser may set the {what} here ({source}): left out here and \
                         elsewhere"
                 );
-                self.say_once(&what, &path, &message);
+                self.report_once(&what, &path, &message);
             } else if is_refused {
-                self.say_once(
+                self.report_once(
                     "privileged",
                     &path,
                     "owners, flags and system attributes need the superuser: left out here and \
                         elsewhere",
                 );
             } else if is_lacking {
-                self.say_once(
+                self.report_once(
                     &what,
                     &path,
                     &format!(
@@ -366,23 +370,24 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns whether the file system of an inode was found to have no hard links.
-    pub fn lacks_links(&self, identity: Identity) -> bool {
+    /// Returns whether the file system of an inode is known not to support hard links.
+    pub fn lacks_links(&self, identity: InodeId) -> bool {
         lock(&self.without_links).contains(&identity.parts().0)
     }
 
-    /// Tells that further names become copies; `lacking` if that holds for the whole file system.
-    pub fn say_copies(&self, lacking: Option<Identity>, path: impl FnOnce() -> Vec<u8>) {
+    /// Reports that further names become copies; `lacking` names an inode of the file system if it
+    /// supports no hard links at all.
+    pub fn report_copies(&self, lacking: Option<InodeId>, path: impl FnOnce() -> Vec<u8>) {
         if let Some(identity) = lacking {
             lock(&self.without_links).insert(identity.parts().0);
         }
         let message = "no hard link can be made here: further names of a file become copies, here \
             and elsewhere";
-        self.say_once("hard links", &path(), message);
+        self.report_once("hard links", &path(), message);
     }
 
-    fn say_once(&self, topic: &str, path: &[u8], message: &str) {
-        if lock(&self.said).insert(topic.to_owned()) {
+    fn report_once(&self, topic: &str, path: &[u8], message: &str) {
+        if lock(&self.reported_once).insert(topic.to_owned()) {
             self.monitor.problem(ProblemKind::Notice, or_root(path), message);
         }
     }

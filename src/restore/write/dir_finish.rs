@@ -1,5 +1,4 @@
-//! The end of each folder: it is finished when nothing below it is pending any more, and so are
-//! those above.
+//! Completion of directories: each gets its metadata when nothing below it is pending any more.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,19 +6,20 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, fchmod};
 
-use super::context::Context;
+use super::context::RestoreContext;
 use crate::id::ChunkId;
 use crate::os::apply::{Metadata, Object, Present, apply, confirm};
 use crate::repo;
 use crate::restore::options::add;
-use crate::restore::plan::coverage::Standing;
+use crate::restore::plan::coverage::SourceRelation;
 use crate::restore::target::descriptors::Reopenable;
 use crate::restore::target::dir::TargetDir;
 use crate::restore::target::restore_mark;
 use crate::sync::lock;
 
-/// Notes that something in a folder is done; finishes it, and those above, if it was the last.
-pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
+/// Counts one entry of a directory as done; if it was the last, finishes the directory, and so on
+/// for its ancestors.
+pub fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     let mut current = Some(dir);
     while let Some(dir) = current.filter(|dir| dir.release()) {
         if context.is_stopped() {
@@ -37,37 +37,36 @@ pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
     }
 }
 
-/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter
-/// it once it is done.
-fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
+/// Returns whether this user, who is not the superuser, cannot enter a directory once it has its
+/// final mode.
+fn is_shut_for_me(context: &RestoreContext, dir: &TargetDir) -> bool {
     let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
     !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
 }
 
-/// Returns whether something is to be done in a folder after everything in it is done: it is read
-/// again, other names are linked to a file in it, or it is the target's own, in which the mark
-/// stays to the end.
-fn is_needed_again(context: &Context, dir: &TargetDir) -> bool {
+/// Returns whether a directory must stay accessible after everything in it is done: for
+/// verification, for later hard links to a file in it, or because it is the root, which has the
+/// mark.
+fn is_needed_again(context: &RestoreContext, dir: &TargetDir) -> bool {
     context.options.verify || dir.has_links() || dir.parent().is_none()
 }
 
-/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them
-/// any more.
-pub fn finish_shut(context: &Context) {
-    // Those below come before those above.
+/// Finishes the directories that had to stay accessible.
+pub fn finish_shut(context: &RestoreContext) {
+    // Children come before their parents.
     for dir in std::mem::take(&mut *lock(&context.unfinished)) {
         finish_dir(context, &dir);
     }
 }
 
-fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
+fn finish_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     if dir.metadata.is_none() && dir.mode_back.get().is_none() {
         return;
     }
     let is_shut = is_shut_for_me(context, dir);
     let finished = dir.open(&context.host.dirs).and_then(|open| {
         if let (true, None, Some(mark)) = (is_shut, dir.parent(), &context.mark) {
-            // Later it could not be reached any more.
+            // After the mode is set the mark could not be reached any more.
             mark.clear()?;
         }
         let Some(metadata) = &dir.metadata else {
@@ -90,7 +89,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
             restore_mark::take_off(&open);
         }
         let mut failed = Vec::new();
-        let may_have_xattrs = !dir.is_fresh || dir.bequeaths || dir.standing == Standing::Above;
+        let may_have_xattrs =
+            !dir.is_fresh || dir.has_default_acl || dir.relation == SourceRelation::Above;
         let present = Present { has_xattrs: may_have_xattrs, ..Present::from(&stat) };
         apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
         if dir.is_doubted {
@@ -100,14 +100,14 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
         Ok(())
     });
     match finished {
-        Ok(()) => context.taken.forget(dir),
+        Ok(()) => context.taken_over.forget(dir),
         Err(error) => context.report_failed(&dir.path(), error),
     }
 }
 
-/// Reads attributes again that were too long to be kept while the walk was below their folder.
+/// Reads attributes again that were too long to be kept while the walk was in their directory.
 fn with_attributes(
-    context: &Context,
+    context: &RestoreContext,
     metadata: &Metadata,
     above: &ChunkId,
     name: &[u8],

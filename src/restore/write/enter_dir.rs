@@ -1,5 +1,4 @@
-//! Entering folders of the target: those that are there, those that are made, and links that lead
-//! to one.
+//! Entering of directories in the target: existing ones, new ones, and links to one.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
 use super::clear_name;
-use super::context::Context;
+use super::context::RestoreContext;
 use super::existing;
 use crate::format::entry::EntryKind;
 use crate::os::apply::{LOCKING_FLAGS, Metadata};
@@ -20,61 +19,63 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::Overwrite;
-use crate::restore::plan::coverage::Standing;
-use crate::restore::target::dir::{DirPlace, Identity, TargetDir};
+use crate::restore::plan::coverage::SourceRelation;
+use crate::restore::target::dir::{DirPlace, InodeId, TargetDir};
 use crate::restore::target::restore_mark;
-use crate::restore::target::taken_over::Had;
+use crate::restore::target::taken_over::DirAttributes;
 
-/// What is said if something is not what was made or looked at a moment ago.
+/// Message if an entry is not the one that was just created or inspected.
 pub const REPLACED: &str = "it was replaced meanwhile";
 
-/// Permission to write for others than the owner, and the bit with which they can only replace what
-/// is theirs.
+/// Write permission for group and others, and the sticky bit, with which they can replace only
+/// their own entries.
 const OTHERS_WRITE: u16 = 0o022;
 const STICKY: u16 = 0o1000;
 
-/// The place of a folder that is about to be entered, and the one above, open.
-struct Place<'a> {
-    of_dir: DirPlace<'a>,
+/// The place of a directory to be entered, and its open parent.
+struct DirToEnter<'a> {
+    place: DirPlace<'a>,
     above: &'a Dir,
 }
 
-/// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else
-/// of that name.
+/// Enters the directory `name` of `parent`. Creates it if it is missing, and replaces any other
+/// entry of that name.
 ///
-/// A link in the place of a folder on the way to the sources, or of a source, stays and is followed
-/// if files go back to where they came from. `None` if what is there is to be left alone, which is
-/// told.
+/// In a restore in place, a link in the place of a source or of its ancestor is kept and followed.
+/// `None` if the existing entry is left alone, which is reported.
 pub fn enter(
-    context: &Context,
+    context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
     metadata: Metadata,
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let standing = parent.standing_of(&context.ground, name);
-    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
-    let mut found = existing::look(context, parent, &above, name)?;
+    let relation = parent.relation_of(&context.coverage, name);
+    let place = DirToEnter { place: DirPlace { parent, name, relation }, above: &above };
+    let mut found = existing::find_existing(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     if let Some(dir) = &linked {
         found = Some(dir.stat_self()?);
     }
-    if found.is_some_and(|stat| context.spares_all_below(&stat, || parent.path_of(name))) {
+    if found.is_some_and(|stat| context.skip_all_if_protected(&stat, || parent.path_of(name))) {
         return Ok(None);
     }
     let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);
     if let Some(stat) = found.filter(|_| is_fresh) {
         if context.options.overwrite == Overwrite::Never {
-            context.bar(&parent.path_of(name), "what is there is no folder and is left alone");
+            context.report_blocked(
+                &parent.path_of(name),
+                "what is there is no folder and is left alone",
+            );
             return Ok(None);
         }
-        context.own.refuse_link(&stat)?;
+        context.protected.refuse_link(&stat)?;
         clear_name::remove(&above, name, &stat)?;
     }
     parent.hold();
     let entered = match found.filter(|_| !is_fresh) {
-        None => make(context, &place, metadata),
-        Some(stat) => take(context, &place, linked, stat, metadata),
+        None => make_new(context, &place, metadata),
+        Some(stat) => enter_existing(context, &place, linked, stat, metadata),
     };
     if entered.is_err() {
         parent.release();
@@ -82,17 +83,17 @@ pub fn enter(
     entered.map(Some)
 }
 
-/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that
+/// Opens the directory `name` of `parent` without changing anything; `None` if there is none that
 /// may be entered.
-pub fn look_into(
-    context: &Context,
+pub fn open_read_only(
+    context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let standing = parent.standing_of(&context.ground, name);
-    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
-    let found = existing::look(context, parent, &above, name)?;
+    let relation = parent.relation_of(&context.coverage, name);
+    let place = DirToEnter { place: DirPlace { parent, name, relation }, above: &above };
+    let found = existing::find_existing(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     let is_linked = linked.is_some();
     let dir = match (linked, found) {
@@ -100,20 +101,24 @@ pub fn look_into(
         (None, Some(found)) if found.kind == EntryKind::Dir => above.open_dir(name)?,
         (None, _) => return Ok(None),
     };
-    if context.own.contains(&dir.stat_self()?) {
+    if context.protected.contains(&dir.stat_self()?) {
         return Ok(None);
     }
-    let entered = TargetDir::found(place.of_dir, is_linked, dir, None)?;
+    let entered = TargetDir::found(place.place, is_linked, dir, None)?;
     context.host.dirs.opened(&entered);
     Ok(Some(entered))
 }
 
-/// Opens what a symbolic link in the place of a folder leads to, if links of that place are kept.
+/// Opens the target of a symbolic link in the place of a directory, if links in that place are
+/// kept.
 ///
-/// Only a link that nobody else can have put there: its owner's files would be written wherever it
-/// leads.
-fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Result<Option<Dir>> {
-    let is_kept = context.ground.is_in_place() && place.of_dir.standing != Standing::Below;
+/// Only a link that no other user can have created: files would be written wherever it leads.
+fn follow(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
+    found: Option<&Stat>,
+) -> io::Result<Option<Dir>> {
+    let is_kept = context.coverage.is_in_place() && place.place.relation != SourceRelation::Below;
     let Some(link) = found.filter(|stat| is_kept && stat.kind == EntryKind::Symlink) else {
         return Ok(None);
     };
@@ -126,7 +131,7 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
                 replaced",
         ));
     }
-    let led = place.above.open_through(place.of_dir.name).map_err(|error| {
+    let led = place.above.open_through(place.place.name).map_err(|error| {
         io::Error::other(format!(
             "the symbolic link in its place is kept, and leads to no folder: {error}"
         ))
@@ -134,94 +139,103 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
     Ok(Some(led))
 }
 
-fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<Arc<TargetDir>> {
-    let Place { of_dir: DirPlace { parent, name, standing }, above } = *place;
+fn make_new(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
+    metadata: Metadata,
+) -> io::Result<Arc<TargetDir>> {
+    let DirToEnter { place: DirPlace { parent, name, relation }, above } = *place;
     special::make_dir(above, name).map_err(same_name)?;
     let identity = if parent.is_fresh || is_private(&above.stat_self()?) {
         let stat = above.stat(name)?;
         if stat.kind != EntryKind::Dir {
             return Err(io::Error::other(REPLACED));
         }
-        Identity::from(&stat)
+        InodeId::from(&stat)
     } else {
-        newborn(above, name)?
+        identify_new_dir(above, name)?
     };
-    if standing == Standing::Above && !context.is_ours {
-        restore_mark::mark_way(&above.open_dir(name)?);
+    if relation == SourceRelation::Above && !context.is_ours {
+        restore_mark::mark_ancestor(&above.open_dir(name)?);
     }
-    Ok(TargetDir::made(place.of_dir, identity, Box::new(metadata)))
+    Ok(TargetDir::made(place.place, identity, Box::new(metadata)))
 }
 
-/// Returns whether nobody else can change names in a folder.
+/// Returns whether no other user can change names in a directory.
 pub fn is_private(stat: &Stat) -> bool {
     stat.uid == own_ids().0 && stat.mode & OTHERS_WRITE == 0
 }
 
-/// Takes the folder that was just made in a folder in which others can change names; it must be
-/// that one.
-fn newborn(above: &Dir, name: &[u8]) -> io::Result<Identity> {
+/// Identifies the directory that was just created where other users can change names; fails if it
+/// was replaced.
+fn identify_new_dir(above: &Dir, name: &[u8]) -> io::Result<InodeId> {
     let dir = above.open_dir(name)?;
     let stat = dir.stat_self()?;
     let is_own = (stat.uid, stat.mode & 0o777) == (own_ids().0, 0o700) || !keeps_owners(&dir);
     if !is_own || !dir.names()?.is_empty() {
         return Err(io::Error::other(REPLACED));
     }
-    Ok(Identity::from(&stat))
+    Ok(InodeId::from(&stat))
 }
 
-fn take(
-    context: &Context,
-    place: &Place<'_>,
+fn enter_existing(
+    context: &RestoreContext,
+    place: &DirToEnter<'_>,
     linked: Option<Dir>,
     found: Stat,
     metadata: Metadata,
 ) -> io::Result<Arc<TargetDir>> {
-    let Place { of_dir, above } = *place;
+    let DirToEnter { place, above } = *place;
     let is_linked = linked.is_some();
     let dir = match linked {
         Some(dir) => dir,
         None => {
-            open_up(context, above, of_dir.name, &found)?;
-            above.open_dir(of_dir.name)?
+            ensure_access(context, above, place.name, &found)?;
+            above.open_dir(place.name)?
         }
     };
     let stat = dir.stat_self()?;
-    context.disks.note(&dir, &stat)?;
-    // What leads to the sources is another user's, unless a restore that did not end has made it.
-    let is_way = of_dir.standing == Standing::Above
+    context.file_systems.note(&dir, &stat)?;
+    // An ancestor of a source keeps its metadata, unless an unfinished restore created it.
+    let is_ancestor = place.relation == SourceRelation::Above
         && !context.is_ours
         && !restore_mark::read(&dir, "").is_ours;
-    let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
+    let is_changed = context.options.overwrite != Overwrite::Never && !is_ancestor;
     let metadata = is_changed.then(|| Box::new(metadata));
-    // Who can change what lies there must not have another's folder made his.
-    let before = if Identity::from(&found) == Identity::from(&stat) { found } else { stat };
-    let had = Had::from(&before);
+    // Another user who swaps the directory must not get the owner and mode of the first one on it.
+    let before = if InodeId::from(&found) == InodeId::from(&stat) { found } else { stat };
+    let had = DirAttributes::from(&before);
     let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
     let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
-    let entered = TargetDir::found(of_dir, is_linked, dir, metadata);
+    let entered = TargetDir::found(place, is_linked, dir, metadata);
     let entered = entered.inspect_err(|_| {
         let again =
-            if is_linked { above.open_through(of_dir.name) } else { above.open_dir(of_dir.name) };
+            if is_linked { above.open_through(place.name) } else { above.open_dir(place.name) };
         let is_it = |dir: &Dir| {
-            dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before))
+            dir.stat_self().is_ok_and(|now| InodeId::from(&now) == InodeId::from(&before))
         };
         let _ = again.and_then(|dir| if is_it(&dir) { had.give_back(&dir) } else { Ok(()) });
     })?;
     if !is_changed && now.mode != before.mode {
         let _ = entered.mode_back.set(before.mode);
     }
-    if had != Had::from(&now) {
-        context.taken.note(&entered, had);
+    if had != DirAttributes::from(&now) {
+        context.taken_over.note(&entered, had);
     }
     context.host.dirs.opened(&entered);
     Ok(entered)
 }
 
-/// Gives a folder's owner, who restores, the rights that he has taken from himself.
-pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io::Result<()> {
+/// Adds the owner's permissions to a directory of this user that lacks them.
+pub fn ensure_access(
+    context: &RestoreContext,
+    above: &Dir,
+    name: &[u8],
+    found: &Stat,
+) -> io::Result<()> {
     let is_shut =
         || above.open_dir(name).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if may_give_way(context, found)
+    if lacks_own_access(context, found)
         || found.uid == own_ids().0 && found.mode & 0o700 != 0o700 && is_shut()
     {
         special::change_mode(above, name, EntryKind::Dir, found.mode | 0o700)?;
@@ -229,28 +243,28 @@ pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io:
     Ok(())
 }
 
-/// Returns whether this user has taken rights from himself that he can give back.
-fn may_give_way(context: &Context, stat: &Stat) -> bool {
+/// Returns whether this user owns an entry, lacks permissions on it and can add them.
+fn lacks_own_access(context: &RestoreContext, stat: &Stat) -> bool {
     !context.host.is_superuser && stat.uid == own_ids().0 && stat.mode & 0o700 != 0o700
 }
 
-fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
+fn prepare(context: &RestoreContext, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
     if is_changed {
         take_over(context, dir, stat)
-    } else if may_give_way(context, stat) {
-        // It was reached through a link.
+    } else if lacks_own_access(context, stat) {
+        // It was reached through a link, so that `ensure_access` did not apply.
         Ok(fchmod(dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?)
     } else {
         Ok(())
     }
 }
 
-/// Makes an existing folder one that can be restored into, and that nobody else can meddle with
-/// until it is done.
+/// Takes over an existing directory: clears locking flags and removes write access of other users
+/// until it is finished.
 ///
-/// The superuser takes over what is not his, no matter who will own it: its owner could put other
-/// things into the place of what is being made in it.
-fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
+/// The superuser takes the ownership, even if another user will own it in the end, because its
+/// owner could replace entries while they are being restored.
+fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS != 0 {
         write_flags(dir, flags & !LOCKING_FLAGS)?;
@@ -259,8 +273,8 @@ fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
     if context.host.is_superuser && stat.uid != own {
         return match fchown(dir, Some(Uid::from_raw(own)), None::<Gid>) {
             Ok(()) => Ok(fchmod(dir, Mode::RWXU)?),
-            // There are no owners here, or they cannot be changed: what is made is looked at before
-            // it is used.
+            // Owners do not exist here or cannot be changed: new entries are checked before they
+            // are used.
             Err(
                 rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP,
             ) => Ok(()),
@@ -283,7 +297,7 @@ fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether a folder is reached through another mount than the one that it is in.
+/// Returns whether an entry of a directory is on another mount than the directory.
 pub fn is_mount_point(dir: &Dir, inner: &Stat) -> io::Result<bool> {
     let outer = crate::os::dir::stat_of(dir.as_fd())?;
     Ok((outer.mount_id, outer.dev) != (inner.mount_id, inner.dev))
@@ -298,17 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_took_the_place_of_a_new_one_is_refused() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let above = open(folder.path());
+    fn a_directory_that_took_the_place_of_a_new_one_is_refused() {
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let above = open(temp.path());
         special::make_dir(&above, b"made").unwrap();
         assert_eq!(
-            newborn(&above, b"made").unwrap(),
-            Identity::from(&above.stat(b"made").unwrap())
+            identify_new_dir(&above, b"made").unwrap(),
+            InodeId::from(&above.stat(b"made").unwrap())
         );
-        // What happens between the two steps: another user puts his own directory, or a link to it,
-        // into the place.
+        // Between the two steps, another user replaces it with his own directory, or with a link to
+        // it.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("made/full"), b"").unwrap(),
             &|| {
@@ -342,7 +356,7 @@ mod tests {
             }
             special::make_dir(&above, b"made").unwrap();
             meddle();
-            assert!(newborn(&above, b"made").is_err(), "{number}");
+            assert!(identify_new_dir(&above, b"made").is_err(), "{number}");
         }
     }
 }

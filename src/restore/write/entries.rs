@@ -1,4 +1,4 @@
-//! Entries that a worker handles whole: it looks at what is there, and makes whatever needs no
+//! Entries as jobs for the workers, which inspect the target and create everything that needs no
 //! chunks.
 
 use std::fs::File;
@@ -8,18 +8,18 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::clear_name;
-use super::compare::holds;
-use super::context::Context;
+use super::compare::has_content;
+use super::context::RestoreContext;
 use super::counts::{count_kept, count_written, entry_done};
 use super::delete::clear;
 use super::dir_finish::release_dir;
-use super::existing::{self, Decision, WantedFile, decide};
-use super::file_job::{FileJob, Origin};
+use super::existing::{self, FileDecision, WantedFile, decide};
+use super::file_job::{FileJob, InodeOrigin};
 use super::finish::{apply_to_file, complete_group, finish_open, piece_failed};
-use super::link_group::{First, Link, LinkGroup, Name, Wanted};
-use super::link_outcomes::vacate;
+use super::link_group::{EntrySpec, FirstLink, Link, LinkGroup, TargetName};
+use super::link_outcomes::orphan;
 use super::make_links::make_link;
-use super::special_files::{Other, make_other};
+use super::special_files::{SpecialFile, make_special_file};
 use crate::format::entry::{Content, EntryKind, Ref};
 use crate::os::apply::Present;
 use crate::os::attributes::Subject;
@@ -27,32 +27,32 @@ use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::options::add;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
-/// An entry to be handled.
-pub enum Item {
+/// An entry to be restored.
+pub enum EntryJob {
     /// A regular file.
     File(Arc<FileJob>, Content),
-    /// Anything that is neither a file nor a folder.
-    Other(Box<Other>),
+    /// A link, fifo, socket or device node.
+    Special(Box<SpecialFile>),
     /// Another name of a file that is done.
-    Link(Arc<LinkGroup>, First, Link),
+    Link(Arc<LinkGroup>, FirstLink, Link),
 }
 
-impl Item {
-    /// Makes the item of an entry that is no folder.
+impl EntryJob {
+    /// Makes the job of an entry that is not a directory.
     pub fn new(
         dir: Arc<TargetDir>,
         name: Box<[u8]>,
         kind: EntryKind,
-        wanted: Wanted,
+        wanted: EntrySpec,
         group: Option<Arc<LinkGroup>>,
     ) -> Self {
-        let Wanted { size, content, metadata, device, weight } = wanted;
+        let EntrySpec { size, content, metadata, device, weight } = wanted;
         if kind != EntryKind::File {
             let link_target =
                 if let Content::Inline(target) = content { target } else { Vec::new() };
-            return Self::Other(Box::new(Other {
+            return Self::Special(Box::new(SpecialFile {
                 dir,
                 name,
                 kind,
@@ -73,54 +73,54 @@ impl Item {
     }
 }
 
-/// A file whose content must come from chunks.
+/// A file whose content must be compared or fetched.
 pub struct Unfilled {
     /// The file.
     pub job: Arc<FileJob>,
-    /// Where its content is.
+    /// Its content in the snapshot.
     pub content: Content,
-    /// Whether something is there to be compared, and the file has it open.
+    /// Whether an existing file was opened by the job and is to be compared.
     pub compare: bool,
 }
 
-/// Handles one entry; a file that needs chunks is returned.
-pub fn handle(context: &Context, item: Item) -> Option<Unfilled> {
+/// Restores one entry; returns a file that needs chunks.
+pub fn handle(context: &RestoreContext, item: EntryJob) -> Option<Unfilled> {
     match item {
-        Item::File(job, content) => {
+        EntryJob::File(job, content) => {
             let outcome = handle_file(context, &job, content);
             return outcome.unwrap_or_else(|error| give_up(context, &job, error));
         }
-        Item::Link(group, first, link) => make_link(context, &group, &first, &link),
-        Item::Other(other) => handle_other(context, &other),
+        EntryJob::Link(group, first, link) => make_link(context, &group, &first, &link),
+        EntryJob::Special(other) => handle_special(context, &other),
     }
     None
 }
 
-fn give_up(context: &Context, job: &Arc<FileJob>, error: io::Error) -> Option<Unfilled> {
+fn give_up(context: &RestoreContext, job: &Arc<FileJob>, error: io::Error) -> Option<Unfilled> {
     piece_failed(context, job, error);
     if let Some(group) = &job.group {
-        // Only this name cannot be had.
-        vacate(context, group);
+        // Only this name cannot be created.
+        orphan(context, group);
     }
     release_dir(context, &job.dir);
     None
 }
 
-/// Makes or finds such an entry, and says what became of it.
-fn handle_other(context: &Context, other: &Other) {
-    match make_other(context, other) {
+/// Creates or finds a special file, and reports the result.
+fn handle_special(context: &RestoreContext, other: &SpecialFile) {
+    match make_special_file(context, other) {
         Ok(Some(identity)) => {
             entry_done(context, 0);
             if let Some(group) = &other.group {
-                let name = Name { dir: other.dir.clone(), name: other.name.clone() };
-                complete_group(context, group, First { name, identity });
+                let name = TargetName { dir: other.dir.clone(), name: other.name.clone() };
+                complete_group(context, group, FirstLink { name, identity });
             }
         }
         Ok(None) => context.leave_alone(|| other.dir.path_of(&other.name)),
         Err(error) => {
             context.report_failed(&other.dir.path_of(&other.name), error);
             if let Some(group) = &other.group {
-                vacate(context, group);
+                orphan(context, group);
             }
         }
     }
@@ -128,39 +128,40 @@ fn handle_other(context: &Context, other: &Other) {
 }
 
 fn handle_file(
-    context: &Context,
+    context: &RestoreContext,
     job: &Arc<FileJob>,
     content: Content,
 ) -> io::Result<Option<Unfilled>> {
     let dir = job.dir.open(&context.host.dirs)?;
-    let Some(stat) = existing::look(context, &job.dir, &dir, &job.name)? else {
+    let Some(stat) = existing::find_existing(context, &job.dir, &dir, &job.name)? else {
         return Ok(make(context, job, content));
     };
     let owned = existing::as_owned(&dir, stat, job.metadata.uid);
     let decision =
         decide(Some(&owned), &WantedFile::of(job), context.options.overwrite, &context.trust);
     let had_mode = stat.mode;
-    let stat = if decision == Decision::LeaveAlone {
+    let stat = if decision == FileDecision::LeaveAlone {
         stat
     } else {
-        existing::give_way(context, &dir, &job.name, stat)?
+        existing::make_accessible(context, &dir, &job.name, stat)?
     };
     match decision {
-        Decision::LeaveAlone => {
+        FileDecision::LeaveAlone => {
             context.leave_alone(|| job.path());
             release_dir(context, &job.dir);
             return Ok(None);
         }
-        Decision::Keep | Decision::CompareWhole => {
+        FileDecision::Keep | FileDecision::CompareWhole => {
             if let Some(file) = reopen(&stat, dir.open_file(&job.name))
                 && existing::may_keep_linked(&Subject::Open(file.as_fd()), &stat, &job.metadata)
-                && (decision == Decision::Keep || is_whole(context, job, &file, &stat, &content))
+                && (decision == FileDecision::Keep
+                    || is_whole(context, job, &file, &stat, &content))
             {
                 keep(context, job, &file, &stat);
                 return Ok(None);
             }
         }
-        Decision::Compare => {
+        FileDecision::Compare => {
             if context.host.is_superuser {
                 clear_name::unlock(&dir, &job.name, &stat)?;
             }
@@ -168,7 +169,7 @@ fn handle_file(
                 return compare(context, job, Existing { file, stat, had_mode }, content);
             }
         }
-        Decision::Make | Decision::Replace => {}
+        FileDecision::Make | FileDecision::Replace => {}
     }
     if stat.kind == EntryKind::File {
         job.replace(stat);
@@ -178,21 +179,27 @@ fn handle_file(
     Ok(make(context, job, content))
 }
 
-/// Returns whether a file that cannot be changed in place is right as it is.
-fn is_whole(context: &Context, job: &FileJob, file: &File, stat: &Stat, content: &Content) -> bool {
-    stat.size == job.size && holds(context, file, job.size, content, &mut Vec::new())
+/// Returns whether a file that must not be changed in place has the right content.
+fn is_whole(
+    context: &RestoreContext,
+    job: &FileJob,
+    file: &File,
+    stat: &Stat,
+    content: &Content,
+) -> bool {
+    stat.size == job.size && has_content(context, file, job.size, content, &mut Vec::new())
 }
 
-/// Returns what was opened if it is what was looked at; anything else is to be replaced.
+/// Returns the opened file if it is the one that was inspected; any other one is replaced.
 fn reopen(stat: &Stat, opened: io::Result<File>) -> Option<File> {
     let file = opened.ok()?;
     let now = stat_of(&file).ok()?;
-    let is_same = Identity::from(&now) == Identity::from(stat)
+    let is_same = InodeId::from(&now) == InodeId::from(stat)
         && (now.kind, now.nlink) == (stat.kind, stat.nlink);
     is_same.then_some(file)
 }
 
-fn make(context: &Context, job: &Arc<FileJob>, content: Content) -> Option<Unfilled> {
+fn make(context: &RestoreContext, job: &Arc<FileJob>, content: Content) -> Option<Unfilled> {
     match content {
         Content::Inline(bytes) => {
             write_whole(context, job, &bytes);
@@ -202,12 +209,12 @@ fn make(context: &Context, job: &Arc<FileJob>, content: Content) -> Option<Unfil
     }
 }
 
-/// Makes a file with all its content, which is in one piece, and finishes it.
-pub fn write_whole(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) {
+/// Creates a file whose content is one piece, and finishes it.
+pub fn write_whole(context: &RestoreContext, job: &Arc<FileJob>, bytes: &[u8]) {
     match create_and_write(context, job, bytes) {
         Ok((file, identity)) => {
             count_written(context, bytes.len());
-            finish_open(context, job, &file, identity, Origin::Made);
+            finish_open(context, job, &file, identity, InodeOrigin::Created);
         }
         Err(error) => {
             give_up(context, job, error);
@@ -216,36 +223,36 @@ pub fn write_whole(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) {
 }
 
 fn create_and_write(
-    context: &Context,
+    context: &RestoreContext,
     job: &Arc<FileJob>,
     bytes: &[u8],
-) -> io::Result<(File, Option<Identity>)> {
+) -> io::Result<(File, Option<InodeId>)> {
     let dir = job.dir.open(&context.host.dirs)?;
     let mut file = job.create(&context.host, &dir)?;
     if let Err(error) = file.write_all(bytes) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
-        // first.
+        // A partial file must not stay. If it cannot be removed either, the first error is
+        // reported.
         let _ = special::remove(&dir, &job.name);
         return Err(error);
     }
-    let identity = if job.group.is_some() { Some(Identity::from(&stat_of(&file)?)) } else { None };
+    let identity = if job.group.is_some() { Some(InodeId::from(&stat_of(&file)?)) } else { None };
     Ok((file, identity))
 }
 
-fn keep(context: &Context, job: &Arc<FileJob>, file: &File, stat: &Stat) {
+fn keep(context: &RestoreContext, job: &Arc<FileJob>, file: &File, stat: &Stat) {
     count_kept(context, job.size);
     add(&context.counts.files_kept, 1);
     apply_to_file(context, job, file, &Present::from(stat));
     finish_kept(context, job, stat);
 }
 
-fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
+fn finish_kept(context: &RestoreContext, job: &Arc<FileJob>, stat: &Stat) {
     entry_done(context, job.size);
     if let Some(group) = &job.group {
         complete_group(
             context,
             group,
-            First { name: job.as_name(), identity: Identity::from(stat) },
+            FirstLink { name: job.as_name(), identity: InodeId::from(stat) },
         );
     }
     release_dir(context, &job.dir);
@@ -255,13 +262,13 @@ fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
 struct Existing {
     file: File,
     stat: Stat,
-    /// Its permission bits, before this restore gave itself the right to change it.
+    /// Its permission bits before this restore added write permission.
     had_mode: u16,
 }
 
-/// Compares a short file at once and hands a longer one on, open, at least as long as it will be.
+/// Compares a short file at once; returns a longer one, open and extended to its final length.
 fn compare(
-    context: &Context,
+    context: &RestoreContext,
     job: &Arc<FileJob>,
     existing: Existing,
     content: Content,
@@ -274,7 +281,7 @@ fn compare(
         if stat.size < job.size {
             file.set_len(job.size)?;
         }
-        // What is too long is cut at its end: until then nothing of it is lost.
+        // A file that is too long is truncated when it is finished: until then none of it is lost.
         job.adopt(&context.host, file, &stat, had_mode);
         return Ok(Some(Unfilled { job: job.clone(), content, compare: true }));
     };

@@ -1,9 +1,9 @@
-//! What is there already, and what to do about it.
+//! Decisions about existing files: keep, compare, or replace.
 
 use std::io;
 use std::sync::Arc;
 
-use super::context::{Context, Trust};
+use super::context::{RestoreContext, StatTrust};
 use super::file_job::{FileJob, is_for};
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::apply::Metadata;
@@ -16,33 +16,33 @@ use crate::os::stat::Stat;
 use crate::restore::options::Overwrite;
 use crate::restore::target::dir::TargetDir;
 
-/// What to do about a regular file.
+/// The decision about a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// There is nothing: it is made.
+pub enum FileDecision {
+    /// It does not exist: it is created.
     Make,
-    /// Its content is taken to be right.
+    /// Size and time are trusted: its content stays.
     Keep,
     /// It is compared piece by piece and changed in place.
     Compare,
-    /// It has other names: it is compared, and stays only if all of it is right.
+    /// It has other names: it is compared, and kept only if all of it is right.
     CompareWhole,
-    /// It is removed and made anew.
+    /// It is removed and created again.
     Replace,
-    /// It stays as it is.
+    /// It is left alone.
     LeaveAlone,
 }
 
-/// What is known of a regular file that is to be restored.
+/// The properties of a regular file that is to be restored.
 #[derive(Clone, Copy, Debug)]
 pub struct WantedFile {
     /// Its length in bytes.
     pub size: u64,
-    /// Its time.
+    /// Its modification time.
     pub mtime: Timestamp,
     /// Its owner.
     pub uid: u32,
-    /// Whether other names are linked to it: then its content must be sure.
+    /// Whether other names are linked to it: then its content must be certain.
     pub is_linked: bool,
 }
 
@@ -58,45 +58,45 @@ impl WantedFile {
     }
 }
 
-/// Decides what to do about a regular file, of which `stat` is there.
+/// Decides about a regular file that has this `stat` in the target.
 ///
-/// Size and time are believed if the user says so, or of what this restore wrote before it was
-/// interrupted, and even then only in bounds: see the crash reasoning in `restore/mod.rs`. Files of
-/// others are never believed: what they hold would become the wanted owner's.
+/// Size and time are trusted if the options say so, or for files that this restore wrote before it
+/// was interrupted, and then only within limits: see the crash reasoning in `restore/mod.rs`. Files
+/// of other users are never trusted, because their content would become the restored owner's.
 pub fn decide(
     stat: Option<&Stat>,
     wanted: &WantedFile,
     overwrite: Overwrite,
-    trust: &Trust,
-) -> Decision {
+    trust: &StatTrust,
+) -> FileDecision {
     let Some(stat) = stat else {
-        return Decision::Make;
+        return FileDecision::Make;
     };
     if overwrite == Overwrite::Never {
-        return Decision::LeaveAlone;
+        return FileDecision::LeaveAlone;
     }
     if stat.kind != EntryKind::File || !is_for(stat.uid, wanted.uid) {
-        return Decision::Replace;
+        return FileDecision::Replace;
     }
     let looks_right =
         (stat.size, stat.mtime) == (wanted.size, wanted.mtime) && wanted.mtime < trust.before;
     let is_believed = match overwrite {
         Overwrite::IfChanged => !wanted.is_linked,
-        Overwrite::IfDifferent => trust.found.wrote(stat),
+        Overwrite::IfDifferent => trust.mark.wrote(stat),
         Overwrite::Always | Overwrite::Never => false,
     };
     match (looks_right && is_believed, stat.nlink > 1, wanted.is_linked) {
-        (true, _, _) => Decision::Keep,
-        (false, false, _) => Decision::Compare,
-        (false, true, true) => Decision::CompareWhole,
-        // Whatever it holds: who writes to one of its other names later must not change this one.
-        (false, true, false) => Decision::Replace,
+        (true, _, _) => FileDecision::Keep,
+        (false, false, _) => FileDecision::Compare,
+        (false, true, true) => FileDecision::CompareWhole,
+        // Whatever its content: a later write to one of its other names must not change this one.
+        (false, true, false) => FileDecision::Replace,
     }
 }
 
-/// Returns whether an entry with several names has all its metadata already.
+/// Returns whether an entry with several names already has the right metadata.
 ///
-/// If not it is replaced: changing it would change the other names too, wherever they are.
+/// If not, it is replaced: a change would affect the other names, too.
 pub fn may_keep_linked(subject: &Subject<'_>, stat: &Stat, wanted: &Metadata) -> bool {
     let is_right = (stat.uid, stat.gid) == (wanted.uid, wanted.gid)
         && is_as_near(stat.mtime, wanted.mtime)
@@ -104,14 +104,14 @@ pub fn may_keep_linked(subject: &Subject<'_>, stat: &Stat, wanted: &Metadata) ->
     stat.nlink <= 1 || is_right && subject.read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
 }
 
-/// Returns whether a time is the wanted one, as near as a file system that counts in whole seconds
-/// or in 100 nanoseconds comes to it.
+/// Returns whether a time is the wanted one, rounded down to what a file system may store: seconds
+/// or 100 nanoseconds.
 fn is_as_near(time: Timestamp, wanted: Timestamp) -> bool {
     time.seconds == wanted.seconds
         && [wanted.nanos, wanted.nanos / 100 * 100, 0].contains(&time.nanos)
 }
 
-/// Returns the description of `name`, `None` if there is nothing.
+/// Returns the `stat` of `name`, `None` if it does not exist.
 pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
     match dir.stat(name) {
         Ok(stat) => Ok(Some(stat)),
@@ -120,12 +120,12 @@ pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Looks at `name` in a folder of the target, which is `open`; a folder that this restore made has
-/// nothing but its own.
+/// Returns the `stat` of `name` in a directory of the target, which is `open`. A directory that
+/// this restore created contains nothing else.
 ///
-/// Fails if what is found is another name's, because the file system cannot tell the two apart.
-pub fn look(
-    context: &Context,
+/// Fails if the entry has another name that the file system takes for this one.
+pub fn find_existing(
+    context: &RestoreContext,
     dir: &Arc<TargetDir>,
     open: &Dir,
     name: &[u8],
@@ -137,15 +137,18 @@ pub fn look(
     Ok(found)
 }
 
-/// Returns what is there as if it were the wanted owner's, where the file system gives every file
-/// one owner.
+/// Returns `stat` with the wanted owner, if the file system does not store owners.
 pub fn as_owned(dir: &Dir, stat: Stat, uid: u32) -> Stat {
     if is_for(stat.uid, uid) || keeps_owners(dir) { stat } else { Stat { uid, ..stat } }
 }
 
-/// Lets a file be opened by its owner, who restores and has taken the right from himself; returns
-/// what is there then.
-pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Result<Stat> {
+/// Adds the owner's permissions to a file of this user that lacks them; returns the new `stat`.
+pub fn make_accessible(
+    context: &RestoreContext,
+    dir: &Dir,
+    name: &[u8],
+    stat: Stat,
+) -> io::Result<Stat> {
     let is_shut = stat.mode & 0o600 != 0o600 && stat.uid == own_ids().0 && stat.nlink == 1;
     if context.host.is_superuser || stat.kind != EntryKind::File || !is_shut {
         return Ok(stat);
@@ -158,22 +161,22 @@ pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::target::restore_mark::Found;
+    use crate::restore::target::restore_mark::MarkState;
 
     const MARCH: Timestamp = Timestamp { seconds: 1_800_000_000, nanos: 5 };
     const JUNE: Timestamp = Timestamp { seconds: 1_808_000_000, nanos: 0 };
     const WANTED: WantedFile = WantedFile { size: 10, mtime: MARCH, uid: 7, is_linked: false };
 
     fn found(size: u64, mtime: Timestamp) -> Stat {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("f"), b"").unwrap();
-        Stat { size, mtime, uid: 7, ..Dir::open(folder.path()).unwrap().stat(b"f").unwrap() }
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("f"), b"").unwrap();
+        Stat { size, mtime, uid: 7, ..Dir::open(temp.path()).unwrap().stat(b"f").unwrap() }
     }
 
-    fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> Trust {
-        Trust {
+    fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> StatTrust {
+        StatTrust {
             before,
-            found: Found { is_ours: true, is_begun: true, is_doubtful: false, windows },
+            mark: MarkState { is_ours: true, is_begun: true, is_doubtful: false, windows },
         }
     }
 
@@ -183,21 +186,21 @@ mod tests {
             super::decide(Some(stat), &WANTED, overwrite, &trust(before, Vec::new()))
         };
         let right = found(10, MARCH);
-        assert_eq!(decide(&right, Overwrite::IfChanged, JUNE), Decision::Keep);
-        assert_eq!(decide(&right, Overwrite::IfDifferent, JUNE), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::IfChanged, MARCH), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::Always, JUNE), Decision::Compare);
-        assert_eq!(decide(&right, Overwrite::Never, JUNE), Decision::LeaveAlone);
-        assert_eq!(decide(&found(11, MARCH), Overwrite::IfChanged, JUNE), Decision::Compare);
-        assert_eq!(decide(&found(10, JUNE), Overwrite::IfChanged, JUNE), Decision::Compare);
+        assert_eq!(decide(&right, Overwrite::IfChanged, JUNE), FileDecision::Keep);
+        assert_eq!(decide(&right, Overwrite::IfDifferent, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::IfChanged, MARCH), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::Always, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&right, Overwrite::Never, JUNE), FileDecision::LeaveAlone);
+        assert_eq!(decide(&found(11, MARCH), Overwrite::IfChanged, JUNE), FileDecision::Compare);
+        assert_eq!(decide(&found(10, JUNE), Overwrite::IfChanged, JUNE), FileDecision::Compare);
         assert_eq!(
             super::decide(None, &WANTED, Overwrite::Never, &trust(JUNE, Vec::new())),
-            Decision::Make
+            FileDecision::Make
         );
         let linked = WantedFile { is_linked: true, ..WANTED };
         let decision =
             super::decide(Some(&right), &linked, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
-        assert_eq!(decision, Decision::Compare, "other names would get its content");
+        assert_eq!(decision, FileDecision::Compare, "other names would get its content");
     }
 
     #[test]
@@ -207,11 +210,11 @@ mod tests {
             super::decide(Some(&right), &WANTED, overwrite, &trust(JUNE, vec![(from, to)]))
         };
         let later = Timestamp { seconds: JUNE.seconds + 9, nanos: 0 };
-        assert_eq!(decide(Overwrite::IfDifferent, MARCH, JUNE), Decision::Keep);
-        assert_eq!(decide(Overwrite::IfDifferent, JUNE, later), Decision::Keep);
-        assert_eq!(decide(Overwrite::IfDifferent, later, later), Decision::Compare);
-        assert_eq!(decide(Overwrite::IfDifferent, MARCH, MARCH), Decision::Compare);
-        assert_eq!(decide(Overwrite::Always, MARCH, later), Decision::Compare);
+        assert_eq!(decide(Overwrite::IfDifferent, MARCH, JUNE), FileDecision::Keep);
+        assert_eq!(decide(Overwrite::IfDifferent, JUNE, later), FileDecision::Keep);
+        assert_eq!(decide(Overwrite::IfDifferent, later, later), FileDecision::Compare);
+        assert_eq!(decide(Overwrite::IfDifferent, MARCH, MARCH), FileDecision::Compare);
+        assert_eq!(decide(Overwrite::Always, MARCH, later), FileDecision::Compare);
     }
 
     #[test]
@@ -223,19 +226,22 @@ mod tests {
         let shared = Stat { nlink: 2, ..found(9, MARCH) };
         assert_eq!(
             super::decide(Some(&shared), &linked, Overwrite::Always, &trust(JUNE, Vec::new())),
-            Decision::CompareWhole
+            FileDecision::CompareWhole
         );
-        assert_eq!(decide(&shared), Decision::Replace);
-        assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), Decision::Replace);
+        assert_eq!(decide(&shared), FileDecision::Replace);
+        assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), FileDecision::Replace);
         assert_eq!(
             decide(&Stat { uid: 65_000, ..found(10, MARCH) }),
-            Decision::Replace,
+            FileDecision::Replace,
             "its owner may have it open"
         );
         assert_eq!(
             decide(&Stat { kind: EntryKind::Symlink, ..found(10, MARCH) }),
-            Decision::Replace
+            FileDecision::Replace
         );
-        assert_eq!(decide(&Stat { kind: EntryKind::Dir, ..found(10, MARCH) }), Decision::Replace);
+        assert_eq!(
+            decide(&Stat { kind: EntryKind::Dir, ..found(10, MARCH) }),
+            FileDecision::Replace
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! One regular file on its way to the target: created late, written by several threads, opened
-//! again if it had to be closed.
+//! Job of restoring one regular file: created when its first chunk arrives, written by several
+//! threads, reopened if its descriptor was closed.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::clear_name;
-use super::link_group::{LinkGroup, Name};
+use super::link_group::{LinkGroup, TargetName};
 use super::memory_load::Weight;
 use crate::format::entry::Timestamp;
 use crate::os::apply::{Metadata, Present};
@@ -18,82 +18,82 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::target::descriptors::{Descriptors, Reopenable};
-use crate::restore::target::dir::{Identity, Newborn, TargetDir};
+use crate::restore::target::dir::{CreationDefaults, InodeId, TargetDir};
 use crate::sync::lock;
 
-/// What the jobs of one restore share: descriptors, and what this process is and does.
+/// Open descriptors of a restore, and the rights of this process.
 pub struct Host {
-    /// Open folders.
+    /// Open directories.
     pub dirs: Descriptors<TargetDir>,
     /// Open files.
     pub files: Descriptors<FileJob>,
-    /// Permission bits that the system takes from new files.
+    /// Permission bits that the umask removes from new files.
     pub mask: u16,
-    /// Whether owners can be given away and locks be lifted.
+    /// Whether owners and locking flags can be changed.
     pub is_superuser: bool,
 }
 
 /// A regular file to be restored.
 pub struct FileJob {
-    /// The folder it goes into, kept pending until the file is done.
+    /// Its directory, which is pending until the file is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
     /// Its length in bytes.
     pub size: u64,
-    /// What it gets when its content is whole.
+    /// The metadata that it gets when its content is complete.
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
-    /// What it weighs while it is under way.
+    /// Its memory while it is in progress.
     pub _weight: Option<Arc<Weight>>,
-    /// Whether its content comes in several pieces, so that its length is set when it is made.
+    /// Whether its content has several pieces, so that its length is set when it is created.
     pub is_pieced: bool,
-    handle: Mutex<Handle>,
+    handle: Mutex<FileHandle>,
     used: AtomicBool,
     pending: AtomicU64,
     placed: AtomicU64,
     has_changed: AtomicBool,
     is_touched: AtomicBool,
     is_overwritten: AtomicBool,
-    found: OnceLock<Found>,
+    found: OnceLock<OriginalFile>,
     in_the_way: OnceLock<Stat>,
     has_failed: AtomicBool,
     is_unwritable: AtomicBool,
 }
 
-enum Handle {
-    /// Nothing of this name has been touched, or all but a file that was there is removed.
+enum FileHandle {
+    /// Not created yet; an existing file may still have the name.
     Unmade,
-    Open(Arc<File>, Identity, Origin),
-    Closed(Identity, Origin),
+    Open(Arc<File>, InodeId, InodeOrigin),
+    Closed(InodeId, InodeOrigin),
 }
 
-/// What an existing file was like.
+/// The state of an existing file before it was changed.
 #[derive(Clone, Copy)]
-pub struct Found {
+pub struct OriginalFile {
     /// Its length in bytes.
     pub len: u64,
-    /// When it was changed.
+    /// Its modification time.
     pub mtime: Timestamp,
     /// Its file-system flags.
     pub flags: u32,
-    /// Its permission bits, before this restore gave itself the right to change it.
+    /// Its permission bits before this restore added write permission.
     pub mode: u16,
 }
 
-/// Where the inode comes from.
+/// The origin of an inode.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// This restore made it.
-    Made,
-    /// It was there before and is changed in place.
-    Found,
+pub enum InodeOrigin {
+    /// This restore created it.
+    Created,
+    /// It existed before and is changed in place.
+    Existing,
 }
 
 impl FileJob {
-    /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all
-    /// others.
+    /// Makes a job with one pending piece, which represents the rest of the list until
+    /// [`FileJob::add_pending`] was called for every piece.
     pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
             dir,
@@ -103,7 +103,7 @@ impl FileJob {
             group: None,
             _weight: None,
             is_pieced: false,
-            handle: Mutex::new(Handle::Unmade),
+            handle: Mutex::new(FileHandle::Unmade),
             used: AtomicBool::new(false),
             pending: AtomicU64::new(1),
             placed: AtomicU64::new(0),
@@ -122,48 +122,48 @@ impl FileJob {
         self.dir.path_of(&self.name)
     }
 
-    /// Returns its folder and name.
-    pub fn as_name(&self) -> Name {
-        Name { dir: self.dir.clone(), name: self.name.clone() }
+    /// Returns its directory and name.
+    pub fn as_name(&self) -> TargetName {
+        TargetName { dir: self.dir.clone(), name: self.name.clone() }
     }
 
-    /// Returns whether the file is made, written and finished by the worker that has its only
+    /// Returns whether one worker creates, writes and finishes the file, because it has only one
     /// piece.
     pub fn is_whole_at_once(&self) -> bool {
-        !self.is_pieced && matches!(*lock(&self.handle), Handle::Unmade)
+        !self.is_pieced && matches!(*lock(&self.handle), FileHandle::Unmade)
     }
 
-    /// Notes one more piece to come.
-    pub fn expect(&self) {
+    /// Counts one more pending piece.
+    pub fn add_pending(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a piece is done, rightly or not; true for the last.
+    /// Counts a pending piece as done, successfully or not; true for the last one.
     pub fn piece_done(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Counts bytes that are right on the disk now.
+    /// Counts bytes that are right in the file now.
     pub fn count_placed(&self, bytes: u64) {
         self.placed.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the bytes that are right on the disk.
+    /// Returns the bytes that are right in the file.
     pub fn placed(&self) -> u64 {
         self.placed.load(Ordering::Relaxed)
     }
 
-    /// Notes that an existing file was not right and is being changed.
+    /// Notes that an existing file differs from the snapshot and is being changed.
     pub fn note_change(&self) {
         self.has_changed.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that an existing file takes less room now, with the bytes that it had.
+    /// Notes that allocated zeros of an existing file became a hole; its bytes are the same.
     pub fn note_touch(&self) {
         self.is_touched.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether that is so.
+    /// Returns whether zeros of an existing file became a hole.
     pub fn is_touched(&self) -> bool {
         self.is_touched.load(Ordering::Relaxed)
     }
@@ -173,77 +173,77 @@ impl FileJob {
         self.is_overwritten.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether bytes of an existing file may be others than before.
+    /// Returns whether bytes of an existing file may have changed.
     pub fn is_overwritten(&self) -> bool {
         self.is_overwritten.load(Ordering::Relaxed)
     }
 
-    /// Returns the length in bytes that an existing file had.
+    /// Returns the original length of an existing file in bytes.
     pub fn found_len(&self) -> u64 {
         self.found.get().map_or(self.size, |found| found.len)
     }
 
-    /// Returns what an existing file was like, `None` if there was none.
-    pub fn found(&self) -> Option<Found> {
+    /// Returns the original state of an existing file, `None` if there was none.
+    pub fn found(&self) -> Option<OriginalFile> {
         self.found.get().copied()
     }
 
-    /// Returns whether an existing file was not right.
+    /// Returns whether an existing file differed from the snapshot.
     pub fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
     }
 
-    /// Notes that the file cannot become whole; true for the first caller, who reports it.
+    /// Notes that the file cannot be completed; true for the first caller, who reports it.
     pub fn fail(&self) -> bool {
         !self.has_failed.swap(true, Ordering::Relaxed)
     }
 
-    /// Returns whether the file cannot become whole; what can be had of it is written nevertheless.
+    /// Returns whether the file cannot be completed; chunks that can be read are written
+    /// nevertheless.
     pub fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Notes that nothing more can be written.
+    /// Notes that the file cannot be written.
     pub fn give_up_writing(&self) {
         self.is_unwritable.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether nothing more can be written.
+    /// Returns whether the file cannot be written.
     pub fn is_unwritable(&self) -> bool {
         self.is_unwritable.load(Ordering::Relaxed)
     }
 
-    /// Takes an existing file, of which `stat` is known, to be changed in place.
+    /// Takes an existing open file with this `stat`, to be changed in place.
     ///
-    /// It had the permission bits `mode` first.
+    /// `mode` are its original permission bits.
     pub fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
-        let _ = self.found.set(Found {
+        let _ = self.found.set(OriginalFile {
             len: stat.size,
             mtime: stat.mtime,
             flags: read_flags(stat),
             mode,
         });
-        *lock(&self.handle) = Handle::Open(Arc::new(file), Identity::from(stat), Origin::Found);
+        *lock(&self.handle) =
+            FileHandle::Open(Arc::new(file), InodeId::from(stat), InodeOrigin::Existing);
         host.files.opened(self);
     }
 
-    /// Takes it that an existing file must go; it stays until there is content that takes its
-    /// place.
+    /// Notes that an existing file is to be replaced. It stays until there is content to write.
     pub fn replace(&self, stat: Stat) {
         let _ = self.in_the_way.set(stat);
     }
 
-    /// Returns whether an existing file was to go.
+    /// Returns whether an existing file is to be replaced.
     pub fn is_replacing(&self) -> bool {
         self.in_the_way.get().is_some()
     }
 
-    /// Returns the open file; makes it the first time, and opens it again if it was closed
-    /// meanwhile.
+    /// Returns the open file; creates it the first time, and reopens it if it was closed meanwhile.
     pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
-        if let Handle::Open(file, ..) = &*handle {
+        if let FileHandle::Open(file, ..) = &*handle {
             return Ok(file.clone());
         }
         let (file, ..) = self.open(host, &mut handle)?;
@@ -252,17 +252,23 @@ impl FileJob {
         Ok(file)
     }
 
-    fn open(&self, host: &Host, handle: &mut Handle) -> io::Result<(Arc<File>, Identity, Origin)> {
+    fn open(
+        &self,
+        host: &Host,
+        handle: &mut FileHandle,
+    ) -> io::Result<(Arc<File>, InodeId, InodeOrigin)> {
         let (file, identity, origin) = match handle {
-            Handle::Open(file, identity, origin) => return Ok((file.clone(), *identity, *origin)),
-            Handle::Closed(identity, origin) => {
+            FileHandle::Open(file, identity, origin) => {
+                return Ok((file.clone(), *identity, *origin));
+            }
+            FileHandle::Closed(identity, origin) => {
                 let file = special::open_to_change(&*self.dir.open(&host.dirs)?, &self.name)?;
-                if Identity::from(&stat_of(&file)?) != *identity {
+                if InodeId::from(&stat_of(&file)?) != *identity {
                     return Err(io::Error::other("another file has taken its place"));
                 }
                 (file, *identity, *origin)
             }
-            Handle::Unmade => {
+            FileHandle::Unmade => {
                 let dir = self.dir.open(&host.dirs)?;
                 let file = self.create(host, &dir)?;
                 if self.is_pieced
@@ -271,43 +277,42 @@ impl FileJob {
                     special::remove(&dir, &self.name)?;
                     return Err(error);
                 }
-                let identity = Identity::from(&stat_of(&file)?);
-                (file, identity, Origin::Made)
+                let identity = InodeId::from(&stat_of(&file)?);
+                (file, identity, InodeOrigin::Created)
             }
         };
         let file = Arc::new(file);
-        *handle = Handle::Open(file.clone(), identity, origin);
+        *handle = FileHandle::Open(file.clone(), identity, origin);
         Ok((file, identity, origin))
     }
 
-    /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its
-    /// handle.
+    /// Creates the file, first removing one that it replaces.
     pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
         if let Some(stat) = self.in_the_way.get() {
             clear_name::remove(dir, &self.name, stat)?;
         }
         let file = special::create_file(dir, &self.name, self.birth_mode()).map_err(same_name)?;
-        if self.dir.newborn.get().is_none() {
-            let newborn = self.learn(host, &file)?;
-            let _ = self.dir.newborn.set(newborn);
+        if self.dir.creation_defaults.get().is_none() {
+            let creation_defaults = self.learn_defaults(host, &file)?;
+            let _ = self.dir.creation_defaults.set(creation_defaults);
         }
         Ok(file)
     }
 
-    /// Setuid and setgid bits wait for the owner; who writes in pieces or sets attributes must be
-    /// able to open the file again.
+    /// Returns the permission bits for creation. Setuid and setgid bits wait for the owner; a file
+    /// that is written in pieces or gets attributes must be accessible to its owner.
     fn birth_mode(&self) -> u16 {
         let needs_access = self.is_pieced || !self.metadata.xattrs.is_empty();
         self.metadata.mode & 0o777 | if needs_access { 0o600 } else { 0 }
     }
 
-    fn learn(&self, host: &Host, file: &File) -> io::Result<Newborn> {
+    fn learn_defaults(&self, host: &Host, file: &File) -> io::Result<CreationDefaults> {
         let stat = stat_of(file)?;
-        let has_xattrs = self.dir.bequeaths;
-        // Where the folder has a default ACL, that takes other bits from each mode.
+        let has_xattrs = self.dir.has_default_acl;
+        // A default ACL of the directory masks each mode differently.
         let is_plain = !has_xattrs && stat.mode == self.birth_mode() & !host.mask;
         let mode_mask = is_plain.then_some(!host.mask);
-        Ok(Newborn {
+        Ok(CreationDefaults {
             uid: stat.uid,
             gid: stat.gid,
             flags: read_flags(&stat),
@@ -316,29 +321,31 @@ impl FileJob {
         })
     }
 
-    /// Returns what the finished content's file has: known without asking for a file that was made
-    /// here.
-    pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
-        if origin == Origin::Found && !self.has_changed() && !self.is_touched() {
+    /// Returns the present metadata of a complete file: predicted without a system call for a
+    /// created file.
+    pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<Present> {
+        if origin == InodeOrigin::Existing && !self.has_changed() && !self.is_touched() {
             return Ok(Present::from(&stat_of(file)?));
         }
-        let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
-        let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?)))
+        let creation_defaults =
+            self.dir.creation_defaults.get().filter(|_| origin == InodeOrigin::Created);
+        let Some((creation_defaults, mask)) = creation_defaults
+            .and_then(|creation_defaults| Some((creation_defaults, creation_defaults.mode_mask?)))
         else {
             return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
         };
-        let Newborn { uid, gid, flags, has_xattrs, .. } = *newborn;
+        let CreationDefaults { uid, gid, flags, has_xattrs, .. } = *creation_defaults;
         Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
     }
 
-    /// Takes the file out of the job when all its pieces are done; `None` if it was never made.
-    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, Identity, Origin)>> {
+    /// Takes the file out of the job when all its pieces are done; `None` if it was never created.
+    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
         let mut handle = lock(&self.handle);
-        if matches!(*handle, Handle::Unmade) {
+        if matches!(*handle, FileHandle::Unmade) {
             return Ok(None);
         }
         let taken = self.open(host, &mut handle)?;
-        *handle = Handle::Unmade;
+        *handle = FileHandle::Unmade;
         Ok(Some(taken))
     }
 }
@@ -350,16 +357,16 @@ impl Reopenable for FileJob {
 
     fn close(&self) {
         let mut handle = lock(&self.handle);
-        if let Handle::Open(_, identity, origin) = *handle {
-            *handle = Handle::Closed(identity, origin);
+        if let FileHandle::Open(_, identity, origin) = *handle {
+            *handle = FileHandle::Closed(identity, origin);
         }
     }
 }
 
-/// Returns whether a file of `uid` may become, or stay, the file that is restored for `owner`.
+/// Returns whether a file of `uid` may be reused as the file that is restored for `owner`.
 ///
-/// Not if it is another user's, who may have kept it open, to read what is not meant for him or to
-/// write what is not right.
+/// Not if it belongs to another user, who may have it open and could read or change the restored
+/// content.
 pub fn is_for(uid: u32, owner: u32) -> bool {
     uid == owner || uid == own_ids().0
 }

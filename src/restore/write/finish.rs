@@ -1,5 +1,4 @@
-//! The end of each entry: metadata, hard links, and the folders above once nothing in them is
-//! pending.
+//! Completion of files: metadata, waiting hard links, and the release of their directories.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +7,12 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, fchmod};
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::counts::entry_done;
 use super::dir_finish::release_dir;
 use super::existing;
-use super::file_job::{FileJob, Found, Origin};
-use super::link_group::{First, LinkGroup};
+use super::file_job::{FileJob, InodeOrigin, OriginalFile};
+use super::link_group::{FirstLink, LinkGroup};
 use super::link_outcomes;
 use super::make_links::make_link;
 use crate::monitor::ProblemKind;
@@ -23,45 +22,46 @@ use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::repo;
 use crate::restore::options::add;
-use crate::restore::target::dir::Identity;
+use crate::restore::target::dir::InodeId;
 
-/// What a file that could not be made whole is called from then on.
+/// Suffix of the name of a file that could not be completed.
 const DAMAGED_SUFFIX: &[u8] = b".drumlin-damaged";
-/// Longest name that all usual file systems take, in bytes.
+/// Longest name that all usual file systems accept, in bytes.
 const NAME_LEN_MAX_BYTES: usize = 255;
 
-/// Notes that one piece of a file is done; finishes the file if it was the last.
-pub fn piece_done(context: &Context, job: &Arc<FileJob>) {
+/// Counts one piece of a file as done; finishes the file if it was the last.
+pub fn piece_done(context: &RestoreContext, job: &Arc<FileJob>) {
     if job.piece_done() {
         finish_file(context, job);
     }
 }
 
-/// Reports a file of which a piece is damaged or missing in the repository; it is not left looking
-/// whole.
-pub fn piece_damaged(context: &Context, job: &Arc<FileJob>, error: &repo::Error) {
+/// Reports a file with a piece that is damaged or missing in the repository; it is set aside in the
+/// end.
+pub fn piece_damaged(context: &RestoreContext, job: &Arc<FileJob>, error: &repo::Error) {
     if job.fail() {
         context.report_damage(&job.path(), error);
     }
 }
 
 /// Reports a file that cannot be written.
-pub fn piece_failed(context: &Context, job: &Arc<FileJob>, error: io::Error) {
+pub fn piece_failed(context: &RestoreContext, job: &Arc<FileJob>, error: io::Error) {
     job.give_up_writing();
     if job.fail() {
         context.report_failed(&job.path(), error);
     }
 }
 
-/// Gives a whole file its metadata, makes the links that wait for it, and lets its folder go.
-fn finish_file(context: &Context, job: &Arc<FileJob>) {
+/// Sets the metadata of a complete file, creates the links that wait for it, and releases its
+/// directory.
+fn finish_file(context: &RestoreContext, job: &Arc<FileJob>) {
     if context.is_stopped() {
         return;
     }
     if !job.has_failed()
         && let Err(error) = job.file(&context.host)
     {
-        // A file of nothing but holes is made here.
+        // A file that consists of holes only is created here.
         piece_failed(context, job, error);
     }
     match job.take(&context.host) {
@@ -79,30 +79,30 @@ fn finish_file(context: &Context, job: &Arc<FileJob>) {
 }
 
 fn finish_content(
-    context: &Context,
+    context: &RestoreContext,
     job: &Arc<FileJob>,
     file: &File,
-    identity: Identity,
-    origin: Origin,
+    identity: InodeId,
+    origin: InodeOrigin,
 ) {
-    if origin == Origin::Found && job.found_len() > job.size {
+    if origin == InodeOrigin::Existing && job.found_len() > job.size {
         if let Err(error) = file.set_len(job.size) {
             piece_failed(context, job, error);
             return abandon(context, job, Some((file, origin)));
         }
-    } else if origin == Origin::Found && !job.has_changed() {
+    } else if origin == InodeOrigin::Existing && !job.has_changed() {
         add(&context.counts.files_kept, 1);
     }
     finish_open(context, job, file, Some(identity), origin);
 }
 
-/// Finishes a file whose content is whole; a group's first member must say what inode it is.
+/// Finishes a file whose content is complete; the first member of a group needs its inode.
 pub fn finish_open(
-    context: &Context,
+    context: &RestoreContext,
     job: &Arc<FileJob>,
     file: &File,
-    identity: Option<Identity>,
-    origin: Origin,
+    identity: Option<InodeId>,
+    origin: InodeOrigin,
 ) {
     match job.present(file, origin) {
         Ok(present) => apply_to_file(context, job, file, &present),
@@ -110,13 +110,13 @@ pub fn finish_open(
     }
     entry_done(context, job.size);
     if let (Some(group), Some(identity)) = (&job.group, identity) {
-        complete_group(context, group, First { name: job.as_name(), identity });
+        complete_group(context, group, FirstLink { name: job.as_name(), identity });
     }
     release_dir(context, &job.dir);
 }
 
-/// Applies a job's metadata to its file, of which `present` is known.
-pub fn apply_to_file(context: &Context, job: &FileJob, file: &File, present: &Present) {
+/// Applies a job's metadata to its file, which has the metadata `present`.
+pub fn apply_to_file(context: &RestoreContext, job: &FileJob, file: &File, present: &Present) {
     let mut failed = Vec::new();
     apply(Object::Open(file.as_fd()), present, &job.metadata, &mut failed);
     if job.dir.is_doubted {
@@ -125,15 +125,17 @@ pub fn apply_to_file(context: &Context, job: &FileJob, file: &File, present: &Pr
     context.report_metadata(failed, || job.path());
 }
 
-/// Lets a file go that did not become whole.
+/// Finishes a file that could not be completed.
 ///
-/// What there is of it is kept under a name that says so; what was there before stays as it was, if
-/// nothing of it was replaced.
-fn abandon(context: &Context, job: &Arc<FileJob>, made: Option<(&File, Origin)>) {
+/// Written content is kept under a name that says so; an existing file of which nothing was
+/// overwritten stays as it was.
+fn abandon(context: &RestoreContext, job: &Arc<FileJob>, made: Option<(&File, InodeOrigin)>) {
     let done = match made {
-        None if job.is_replacing() => tell_kept(context, job),
+        None if job.is_replacing() => report_kept(context, job),
         None => Ok(()),
-        Some((file, Origin::Found)) if !job.is_overwritten() => leave_as_it_was(context, job, file),
+        Some((file, InodeOrigin::Existing)) if !job.is_overwritten() => {
+            leave_as_it_was(context, job, file)
+        }
         Some((_, origin)) => set_aside(context, job, origin),
     };
     if let Err(error) = done {
@@ -141,7 +143,7 @@ fn abandon(context: &Context, job: &Arc<FileJob>, made: Option<(&File, Origin)>)
     }
     if let Some(group) = &job.group {
         if job.is_unwritable() {
-            link_outcomes::vacate(context, group)
+            link_outcomes::orphan(context, group)
         } else {
             link_outcomes::fail(context, group, job.as_name())
         }
@@ -149,8 +151,8 @@ fn abandon(context: &Context, job: &Arc<FileJob>, made: Option<(&File, Origin)>)
     release_dir(context, &job.dir);
 }
 
-fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<()> {
-    if let Some(Found { len, mtime, flags, mode }) = job.found() {
+fn leave_as_it_was(context: &RestoreContext, job: &FileJob, file: &File) -> io::Result<()> {
+    if let Some(OriginalFile { len, mtime, flags, mode }) = job.found() {
         if len < job.size {
             file.set_len(len)?;
         }
@@ -164,9 +166,9 @@ fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<
             write_flags(file, flags)?;
         }
     }
-    // Where a restore was interrupted, it may be that one's work, with holes where pieces are
-    // missing: it must not look whole.
-    if context.trust.found.is_begun {
+    // After an interrupted restore the existing file may be its incomplete work, with holes in
+    // place of missing pieces: it must not look complete.
+    if context.trust.mark.is_begun {
         let dir = job.dir.open(&context.host.dirs)?;
         let aside = aside_of(&job.name);
         if special::rename_to_free(&dir, &job.name, &aside).is_ok() {
@@ -176,10 +178,10 @@ fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<
             return Ok(());
         }
     }
-    tell_kept(context, job)
+    report_kept(context, job)
 }
 
-fn tell_kept(context: &Context, job: &FileJob) -> io::Result<()> {
+fn report_kept(context: &RestoreContext, job: &FileJob) -> io::Result<()> {
     if existing::stat(&*job.dir.open(&context.host.dirs)?, &job.name)?.is_some() {
         context.monitor.problem(
             ProblemKind::Notice,
@@ -190,22 +192,22 @@ fn tell_kept(context: &Context, job: &FileJob) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns what a file is called that is not whole.
+/// Returns the name for an incomplete file.
 fn aside_of(name: &[u8]) -> Vec<u8> {
     [&name[..name.len().min(NAME_LEN_MAX_BYTES - DAMAGED_SUFFIX.len())], DAMAGED_SUFFIX].concat()
 }
 
-fn set_aside(context: &Context, job: &FileJob, origin: Origin) -> io::Result<()> {
+fn set_aside(context: &RestoreContext, job: &FileJob, origin: InodeOrigin) -> io::Result<()> {
     let dir = job.dir.open(&context.host.dirs)?;
-    if origin == Origin::Made && job.placed() == 0 {
+    if origin == InodeOrigin::Created && job.placed() == 0 {
         return special::remove(&dir, &job.name);
     }
     let aside = aside_of(&job.name);
     match special::rename_to_free(&dir, &job.name, &aside) {
         Ok(()) => {}
-        // It is there from an earlier run, or there is no room: what was made here must not look
-        // whole.
-        Err(_) if origin == Origin::Made => return special::remove(&dir, &job.name),
+        // The name exists from an earlier run, or the disk is full: an incomplete new file must not
+        // look complete.
+        Err(_) if origin == InodeOrigin::Created => return special::remove(&dir, &job.name),
         Err(error) => {
             let aside = String::from_utf8_lossy(&aside).into_owned();
             return Err(io::Error::other(format!(
@@ -223,8 +225,8 @@ fn set_aside(context: &Context, job: &FileJob, origin: Origin) -> io::Result<()>
     Ok(())
 }
 
-/// Makes the links that wait for the first member of a group, which is done.
-pub fn complete_group(context: &Context, group: &LinkGroup, first: First) {
+/// Creates the links that wait for the first member of a group, which is done.
+pub fn complete_group(context: &RestoreContext, group: &LinkGroup, first: FirstLink) {
     for link in link_outcomes::complete(context, group, first.clone()) {
         make_link(context, group, &first, &link);
     }

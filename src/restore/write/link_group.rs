@@ -1,8 +1,8 @@
-//! A hard-link group: names of one file, of which the first that can be made is made, and the
-//! others linked to it.
+//! Hard-link group: the names of one file. The first one that can be created is, and the others are
+//! linked to it.
 //!
-//! Only members that agree in everything belong together: a snapshot may have been made where two
-//! files had one inode number.
+//! Only members with equal content and metadata belong together, because a snapshot may have been
+//! made where two files had one inode number.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,36 +10,36 @@ use super::memory_load::Weight;
 use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind};
 use crate::os::apply::Metadata;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
-/// A hash of everything that the members of a group have in common, but for their kind.
+/// A hash of content and metadata, which all members of a group have in common.
 pub type Likeness = [u8; 16];
 
 /// A hard-link group.
 pub struct LinkGroup {
-    /// What its members are.
+    /// Kind of its members.
     pub kind: EntryKind,
-    /// What they have in common.
+    /// Hash of their content and metadata.
     pub likeness: Likeness,
-    /// What became of it.
+    /// Its state.
     pub state: Mutex<LinkState>,
 }
 
 /// State of a hard-link group.
 pub enum LinkState {
-    /// The first member is not done; these are waiting for it.
-    Pending(Box<Wanted>, Vec<Link>),
-    /// No member could be made where it belongs so far; these wait for one that can.
-    Vacant(Box<Wanted>, Vec<Link>),
+    /// The first member is in progress; these links wait for it.
+    Pending(Box<EntrySpec>, Vec<Link>),
+    /// No member could be created at its own path so far; these links wait for one that can.
+    Orphaned(Box<EntrySpec>, Vec<Link>),
     /// A member is done.
-    Done(First),
-    /// Their content cannot be had; the first that showed this.
-    Failed(Name),
+    Done(FirstLink),
+    /// The content cannot be read; the member that failed first.
+    Failed(TargetName),
 }
 
-/// What all members of a group are to be, until one of them is.
+/// The content and metadata of an entry to be restored, or of all members of a group.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct EntrySpec {
     /// Length of the content in bytes.
     pub size: u64,
     /// The content.
@@ -48,14 +48,14 @@ pub struct Wanted {
     pub metadata: Metadata,
     /// Numbers of a device node.
     pub device: Option<(u32, u32)>,
-    /// What all this weighs while it is under way.
+    /// Its memory while it is in progress.
     pub weight: Option<Arc<Weight>>,
 }
 
-/// A name in a folder.
+/// A name in a directory of the target.
 #[derive(Clone)]
-pub struct Name {
-    /// The folder.
+pub struct TargetName {
+    /// The directory.
     pub dir: Arc<TargetDir>,
     /// The name.
     pub name: Box<[u8]>,
@@ -63,28 +63,28 @@ pub struct Name {
 
 /// The member that the others are linked to.
 #[derive(Clone)]
-pub struct First {
+pub struct FirstLink {
     /// Where it is.
-    pub name: Name,
-    /// Which inode it is.
-    pub identity: Identity,
+    pub name: TargetName,
+    /// Its inode.
+    pub identity: InodeId,
 }
 
 /// Another member of a group, to be linked to the first.
 pub struct Link {
-    /// The folder it goes into, kept pending until it is done.
+    /// Its directory, which is pending until the link is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
-    /// Bytes of content, which each member counts.
+    /// Bytes of content, which count for each member.
     pub size: u64,
 }
 
 impl LinkGroup {
-    /// Starts a group with a member that is about to be made.
+    /// Starts a group with a member that is about to be created.
     pub fn new(entry: &Entry, metadata: &Metadata) -> Self {
         let (content, metadata_of_all) = (entry.content.clone(), metadata.clone());
-        let wanted = Wanted {
+        let wanted = EntrySpec {
             size: entry.size,
             content,
             metadata: metadata_of_all,
@@ -95,13 +95,13 @@ impl LinkGroup {
         Self { kind: entry.kind, likeness: likeness(entry, metadata), state }
     }
 
-    /// Takes a group of which a member is done.
-    pub fn done(kind: EntryKind, likeness: Likeness, first: First) -> Self {
+    /// Makes a group of which a member is done.
+    pub fn done(kind: EntryKind, likeness: Likeness, first: FirstLink) -> Self {
         Self { kind, likeness, state: LinkState::Done(first).into() }
     }
 }
 
-/// Hashes all that members of one group have in common.
+/// Hashes content and metadata of an entry.
 pub fn likeness(entry: &Entry, metadata: &Metadata) -> Likeness {
     let Metadata { uid, gid, mode, flags, mtime, xattrs, .. } = metadata;
     let mut hasher = blake3::Hasher::new();

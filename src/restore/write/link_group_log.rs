@@ -1,10 +1,10 @@
-//! Hard-link groups whose first member is done, put away in an unnamed file, so that memory does
-//! not grow with their number.
+//! Log of finished hard-link groups in an unnamed file, so that memory does not grow with their
+//! number.
 //!
-//! The log has records one behind the other, addressed by where they start. Folders are records of
-//! their own, which name the folder above, so that one can be entered again from the target's own
-//! folder. Sorted runs of (group number, record) in the same log make groups found. Nobody reads it
-//! after this process: it has no name and its layout is no part of the format.
+//! The log is a sequence of records, addressed by offset. A directory is one record, which refers
+//! to its parent, so that it can be opened again from the root of the target. Sorted runs of (group
+//! number, offset) in the same log are the index of groups. No other process reads it: it has no
+//! name, and its layout is not part of the format.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,24 +12,24 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::link_group::{First, Likeness, Name};
+use super::link_group::{FirstLink, Likeness, TargetName};
 use crate::format::entry::EntryKind;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// Bytes that wait in memory to be written.
 const BUFFER_MAX_BYTES: usize = 1 << 20;
-/// Groups that are found through memory before they become a run.
+/// Groups in memory before they are written as a run.
 const RECENT_MAX: usize = 128 << 10;
-/// Pairs of a run between two of its fences: what one read brings.
+/// Pairs of a run between two of its fences, which one read loads.
 const PAIRS_PER_FENCE: usize = 256;
 const PAIR_LEN_BYTES: usize = 16;
-/// Folders that were read again and are kept.
+/// Directories that are cached after they were read from the log.
 const DIRS_MAX: usize = 4096;
-/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a
-/// link leads to it), likeness.
+/// The fixed part of a record: device, inode, offset of the directory, length of the name, kind
+/// (for a directory: whether it is reached through a link), likeness.
 const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1 + 16;
 
-/// What can have several names.
+/// Kinds of entries that can have several names.
 const KINDS: [EntryKind; 6] = [
     EntryKind::File,
     EntryKind::Symlink,
@@ -39,49 +39,49 @@ const KINDS: [EntryKind; 6] = [
     EntryKind::BlockDevice,
 ];
 
-/// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record
-/// starts.
-type Place = u64;
-const ROOT: Place = Place::MAX;
+/// The offset of a record in the log. [`ROOT`], where no record starts, means the root of the
+/// target.
+type LogOffset = u64;
+const ROOT: LogOffset = LogOffset::MAX;
 
 /// A group of which a member is done.
-pub struct Done {
-    /// What its members are.
+pub struct FinishedGroup {
+    /// Kind of its members.
     pub kind: EntryKind,
-    /// What they have in common.
+    /// Hash of their content and metadata.
     pub likeness: Likeness,
-    /// The member.
-    pub first: First,
+    /// The member that is done.
+    pub first: FirstLink,
 }
 
-/// The groups that were put away.
+/// The log of finished groups.
 pub struct GroupLog {
     root: Arc<TargetDir>,
     file: File,
     written: u64,
     buffer: Vec<u8>,
-    recent: HashMap<u64, Place>,
+    recent: HashMap<u64, LogOffset>,
     runs: Vec<SortedRun>,
-    dirs: HashMap<Place, Arc<TargetDir>>,
+    dirs: HashMap<LogOffset, Arc<TargetDir>>,
 }
 
-/// Pairs of group number and place in ascending order.
+/// Pairs of group number and offset in ascending order.
 struct SortedRun {
-    start: Place,
+    start: LogOffset,
     pairs: usize,
     fences: Vec<u64>,
 }
 
 struct Record {
-    identity: Identity,
-    dir: Place,
+    identity: InodeId,
+    dir: LogOffset,
     kind: u8,
     likeness: Likeness,
     name: Box<[u8]>,
 }
 
 impl GroupLog {
-    /// Starts empty in `file`, below the target's own folder.
+    /// Starts an empty log in `file`, for the target with this root.
     pub fn new(root: Arc<TargetDir>, file: File) -> Self {
         Self {
             root,
@@ -94,33 +94,33 @@ impl GroupLog {
         }
     }
 
-    /// Puts a group away; fails if the file cannot be written.
-    pub fn insert(&mut self, number: u64, group: &Done) -> io::Result<()> {
-        let First { name: Name { dir, name }, identity } = &group.first;
-        let dir = self.place_of_dir(dir)?;
+    /// Appends a group; fails if the file cannot be written.
+    pub fn insert(&mut self, number: u64, group: &FinishedGroup) -> io::Result<()> {
+        let FirstLink { name: TargetName { dir, name }, identity } = &group.first;
+        let dir = self.offset_of_dir(dir)?;
         let place = self.append(identity, dir, group.kind as u8, &group.likeness, name)?;
         self.recent.insert(number, place);
         if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
     }
 
-    /// Returns the group with this number, `None` if it was not put away.
-    pub fn get(&mut self, number: u64) -> io::Result<Option<Done>> {
+    /// Returns the group with this number, `None` if it is not in the log.
+    pub fn get(&mut self, number: u64) -> io::Result<Option<FinishedGroup>> {
         let Some(place) = self.find(number)? else {
             return Ok(None);
         };
         let record = self.read_record(place)?;
         let kind = *KINDS.iter().find(|kind| **kind as u8 == record.kind).ok_or_else(unreadable)?;
-        let name = Name { dir: self.dir_at(record.dir)?, name: record.name };
-        Ok(Some(Done {
+        let name = TargetName { dir: self.dir_at(record.dir)?, name: record.name };
+        Ok(Some(FinishedGroup {
             kind,
             likeness: record.likeness,
-            first: First { name, identity: record.identity },
+            first: FirstLink { name, identity: record.identity },
         }))
     }
 
-    /// Returns where a folder's record is; writes it, and those of folders above, if this is the
-    /// first group there.
-    fn place_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<Place> {
+    /// Returns the offset of a directory's record; appends it, and those of its ancestors, if this
+    /// is the first group there.
+    fn offset_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<LogOffset> {
         let mut missing = Vec::new();
         let mut above = dir;
         let mut place = loop {
@@ -141,8 +141,8 @@ impl GroupLog {
         Ok(place)
     }
 
-    /// Returns the folder of a record, as this restore made or entered it.
-    fn dir_at(&mut self, place: Place) -> io::Result<Arc<TargetDir>> {
+    /// Returns the directory of a record, as this restore created or entered it.
+    fn dir_at(&mut self, place: LogOffset) -> io::Result<Arc<TargetDir>> {
         let mut missing = Vec::new();
         let mut at = place;
         let mut dir = loop {
@@ -167,7 +167,7 @@ impl GroupLog {
         Ok(dir)
     }
 
-    fn find(&self, number: u64) -> io::Result<Option<Place>> {
+    fn find(&self, number: u64) -> io::Result<Option<LogOffset>> {
         if let Some(place) = self.recent.get(&number) {
             return Ok(Some(*place));
         }
@@ -179,7 +179,7 @@ impl GroupLog {
         Ok(None)
     }
 
-    fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<Place>> {
+    fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<LogOffset>> {
         let Some(fence) = run.fences.partition_point(|first| *first <= number).checked_sub(1)
         else {
             return Ok(None);
@@ -193,7 +193,7 @@ impl GroupLog {
     }
 
     fn close_run(&mut self) -> io::Result<()> {
-        let mut pairs: Vec<(u64, Place)> =
+        let mut pairs: Vec<(u64, LogOffset)> =
             self.recent.iter().map(|(number, place)| (*number, *place)).collect();
         pairs.sort_unstable();
         let start = self.end();
@@ -210,12 +210,12 @@ impl GroupLog {
 
     fn append(
         &mut self,
-        identity: &Identity,
-        dir: Place,
+        identity: &InodeId,
+        dir: LogOffset,
         kind: u8,
         likeness: &Likeness,
         name: &[u8],
-    ) -> io::Result<Place> {
+    ) -> io::Result<LogOffset> {
         let place = self.end();
         let ((major, minor), inode) = identity.parts();
         let name_len = u16::try_from(name.len())
@@ -234,14 +234,14 @@ impl GroupLog {
         Ok(place)
     }
 
-    fn read_record(&self, place: Place) -> io::Result<Record> {
+    fn read_record(&self, place: LogOffset) -> io::Result<Record> {
         let mut fixed = [0; FIXED_LEN_BYTES];
         self.read_at(place, &mut fixed)?;
         let half =
             |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
         let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
         self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
-        let identity = Identity::new(half(0), half(4), u64_at(&fixed, 8));
+        let identity = InodeId::new(half(0), half(4), u64_at(&fixed, 8));
         let likeness = *fixed.last_chunk().expect("it is the last part");
         Ok(Record {
             identity,
@@ -252,7 +252,7 @@ impl GroupLog {
         })
     }
 
-    fn end(&self) -> Place {
+    fn end(&self) -> LogOffset {
         self.written + self.buffer.len() as u64
     }
 
@@ -263,8 +263,8 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Reads what was appended; a record or run is never partly in the buffer.
-    fn read_at(&self, place: Place, into: &mut [u8]) -> io::Result<()> {
+    /// Reads appended bytes; a record or run is never partly in the buffer.
+    fn read_at(&self, place: LogOffset, into: &mut [u8]) -> io::Result<()> {
         match place.checked_sub(self.written) {
             None => self.file.read_exact_at(into, place),
             Some(at) => {

@@ -1,5 +1,4 @@
-//! Hard-link groups by number: those that wait in memory, those whose first member is done in a
-//! file.
+//! Hard-link groups by number: pending ones in memory, finished ones in a log.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,34 +6,35 @@ use std::io;
 use std::sync::Arc;
 
 use super::link_group::{LinkGroup, LinkState};
-use super::link_group_log::{Done, GroupLog};
+use super::link_group_log::{FinishedGroup, GroupLog};
 use crate::restore::target::dir::TargetDir;
 use crate::sync::lock;
 
-/// Groups that come to life between two times that finished ones are put away.
+/// New groups after which finished ones are moved to the log.
 const LIVE_MAX: usize = 16 << 10;
 
-/// Makes the unnamed file for finished groups.
+/// Creates the unnamed file for finished groups.
 pub type MakeFile = Box<dyn Fn() -> io::Result<File>>;
 
 /// All groups of a restore.
-pub struct Groups {
+pub struct LinkGroups {
     root: Arc<TargetDir>,
     make_file: MakeFile,
     live: HashMap<u64, Arc<LinkGroup>>,
     sweep_at: usize,
     log: Option<GroupLog>,
-    /// Set when the log cannot be written any more: from then on groups stay in memory.
+    /// Whether the log could not be written: from then on groups stay in memory.
     is_log_full: bool,
 }
 
-impl Groups {
-    /// Starts with none, below the target's own folder. The file is made when there are many.
+impl LinkGroups {
+    /// Starts with no groups, for the target with this root. The file is created when there are
+    /// many groups.
     pub fn new(root: Arc<TargetDir>, make_file: MakeFile) -> Self {
         Self { root, make_file, live: HashMap::new(), sweep_at: 0, log: None, is_log_full: false }
     }
 
-    /// Returns the group with this number, `None` if there is none yet; fails if the file cannot be
+    /// Returns the group with this number, `None` if there is none yet; fails if the log cannot be
     /// read.
     pub fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
         if let Some(group) = self.live.get(&number) {
@@ -43,9 +43,9 @@ impl Groups {
         let Some(log) = &mut self.log else {
             return Ok(None);
         };
-        Ok(log
-            .get(number)?
-            .map(|Done { kind, likeness, first }| Arc::new(LinkGroup::done(kind, likeness, first))))
+        Ok(log.get(number)?.map(|FinishedGroup { kind, likeness, first }| {
+            Arc::new(LinkGroup::done(kind, likeness, first))
+        }))
     }
 
     /// Adds a group.
@@ -63,7 +63,7 @@ impl Groups {
             none => none.insert(GroupLog::new(self.root.clone(), (self.make_file)()?)),
         };
         let finished =
-            self.live.iter().filter_map(|(number, group)| Some((*number, as_done(group)?)));
+            self.live.iter().filter_map(|(number, group)| Some((*number, as_finished(group)?)));
         for (number, group) in finished.collect::<Vec<_>>() {
             log.insert(number, &group)?;
             self.live.remove(&number);
@@ -72,12 +72,12 @@ impl Groups {
     }
 }
 
-fn as_done(group: &LinkGroup) -> Option<Done> {
+fn as_finished(group: &LinkGroup) -> Option<FinishedGroup> {
     let state = lock(&group.state);
     let LinkState::Done(first) = &*state else {
         return None;
     };
-    Some(Done { kind: group.kind, likeness: group.likeness, first: first.clone() })
+    Some(FinishedGroup { kind: group.kind, likeness: group.likeness, first: first.clone() })
 }
 
 #[cfg(test)]
@@ -86,28 +86,29 @@ mod tests {
     use crate::format::entry::{Content, EntryKind};
     use crate::os::dir::Dir;
     use crate::os::special;
-    use crate::restore::plan::coverage::Standing;
-    use crate::restore::target::dir::{DirPlace, Identity};
-    use crate::restore::write::link_group::{First, Name, Wanted};
+    use crate::restore::plan::coverage::SourceRelation;
+    use crate::restore::target::dir::{DirPlace, InodeId};
+    use crate::restore::write::link_group::{EntrySpec, FirstLink, TargetName};
 
     #[test]
     fn groups_are_found_whether_done_or_not() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
         let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
         let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
-        let mut groups = Groups::new(root, Box::new(tempfile::tempfile));
+        let mut groups = LinkGroups::new(root, Box::new(tempfile::tempfile));
         let count = 20 * LIVE_MAX as u64;
-        // Numbers in no order.
+        // Numbers in random order.
         let numbers: Vec<u64> =
             (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for (at, number) in (0..count).zip(&numbers) {
-            let name = Name {
+            let name = TargetName {
                 dir: dirs[at as usize % 4].clone(),
                 name: format!("n{at}").into_bytes().into(),
             };
-            let wanted = Wanted {
+            let wanted = EntrySpec {
                 size: 0,
                 content: Content::None,
                 metadata: Default::default(),
@@ -117,7 +118,10 @@ mod tests {
             let state = match at % 25 {
                 0 => LinkState::Pending(Box::new(wanted), Vec::new()),
                 1 => LinkState::Failed(name),
-                _ => LinkState::Done(First { name, identity: Identity::new(at as u32 % 3, 7, at) }),
+                _ => LinkState::Done(FirstLink {
+                    name,
+                    identity: InodeId::new(at as u32 % 3, 7, at),
+                }),
             };
             groups.insert(
                 *number,
@@ -132,15 +136,15 @@ mod tests {
         for (at, number) in (0..count).zip(&numbers) {
             let group = groups.get(*number).unwrap().unwrap();
             assert_eq!((group.kind, group.likeness), (EntryKind::Fifo, [at as u8; 16]));
-            let is_path = |Name { dir, name }: &Name| {
+            let is_path = |TargetName { dir, name }: &TargetName| {
                 dir.path_of(name) == dirs[at as usize % 4].path_of(format!("n{at}").as_bytes())
             };
             let right = match &*lock(&group.state) {
                 LinkState::Pending(..) => at % 25 == 0,
-                LinkState::Vacant(..) => false,
+                LinkState::Orphaned(..) => false,
                 LinkState::Failed(name) => at % 25 == 1 && is_path(name),
-                LinkState::Done(First { name, identity }) => {
-                    *identity == Identity::new(at as u32 % 3, 7, at) && is_path(name)
+                LinkState::Done(FirstLink { name, identity }) => {
+                    *identity == InodeId::new(at as u32 % 3, 7, at) && is_path(name)
                 }
             };
             assert!(right, "{at}");
@@ -152,22 +156,23 @@ mod tests {
         let above = parent.open(&crate::restore::target::descriptors::Descriptors::new(8)).unwrap();
         special::make_dir(&above, name).unwrap();
         TargetDir::made(
-            DirPlace { parent, name, standing: Standing::Below },
-            Identity::from(&above.stat(name).unwrap()),
+            DirPlace { parent, name, relation: SourceRelation::Below },
+            InodeId::from(&above.stat(name).unwrap()),
             Box::default(),
         )
     }
 
     #[test]
     fn where_no_file_can_be_made_groups_stay_in_memory() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
         let mut groups =
-            Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
+            LinkGroups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
         for number in 0..3 * LIVE_MAX as u64 {
-            let name = Name { dir: root.clone(), name: (*b"n").into() };
-            let first = First { name, identity: Identity::new(0, 7, number) };
+            let name = TargetName { dir: root.clone(), name: (*b"n").into() };
+            let first = FirstLink { name, identity: InodeId::new(0, 7, number) };
             groups.insert(number, Arc::new(LinkGroup::done(EntryKind::File, [0; 16], first)));
         }
         assert!((0..3 * LIVE_MAX as u64).all(|number| groups.get(number).unwrap().is_some()));

@@ -1,41 +1,41 @@
-//! What becomes of the names of a hard-link group: one is made, others wait for it, are linked to
-//! it, or fail with it.
+//! State changes of a hard-link group: one member is created; others wait for it, are linked to it,
+//! or fail with it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::dir_finish::release_dir;
-use super::link_group::{First, Link, LinkGroup, LinkState, Name, Wanted};
+use super::link_group::{EntrySpec, FirstLink, Link, LinkGroup, LinkState, TargetName};
 use crate::monitor::ProblemKind;
 use crate::restore::options::add;
 use crate::sync::lock;
 
-/// Notes that a member is done and returns the links that wait for it.
-pub fn complete(context: &Context, group: &LinkGroup, first: First) -> Vec<Link> {
+/// Marks a group as done, and returns the links that wait for its first member.
+pub fn complete(context: &RestoreContext, group: &LinkGroup, first: FirstLink) -> Vec<Link> {
     end_of_waiting(context, group, LinkState::Done(first))
 }
 
-/// Reports the links of a group whose content cannot be had.
-pub fn fail(context: &Context, group: &LinkGroup, first: Name) {
+/// Marks a group as failed, and reports the links that wait for its first member.
+pub fn fail(context: &RestoreContext, group: &LinkGroup, first: TargetName) {
     for link in end_of_waiting(context, group, LinkState::Failed(first.clone())) {
         fail_link(context, &first, &link);
     }
 }
 
-fn end_of_waiting(context: &Context, group: &LinkGroup, state: LinkState) -> Vec<Link> {
+fn end_of_waiting(context: &RestoreContext, group: &LinkGroup, state: LinkState) -> Vec<Link> {
     match std::mem::replace(&mut *lock(&group.state), state) {
         LinkState::Pending(_, waiting) => {
             context.links_waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
             waiting
         }
-        LinkState::Vacant(_, waiting) => waiting,
+        LinkState::Orphaned(_, waiting) => waiting,
         LinkState::Done(_) | LinkState::Failed(_) => Vec::new(),
     }
 }
 
 /// Reports a link to a file that could not be restored.
-pub fn fail_link(context: &Context, first: &Name, link: &Link) {
+pub fn fail_link(context: &RestoreContext, first: &TargetName, link: &Link) {
     let first = first.dir.path_of(&first.name);
     let message = format!(
         "it is a hard link to {}, which could not be restored",
@@ -45,57 +45,58 @@ pub fn fail_link(context: &Context, first: &Name, link: &Link) {
     release_dir(context, &link.dir);
 }
 
-/// Notes that a member could not be made in its own place: another one takes its part.
-pub fn vacate(context: &Context, group: &Arc<LinkGroup>) {
+/// Marks a group as orphaned, because a member could not be created at its own path: another one
+/// becomes the first.
+pub fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
     let mut state = lock(&group.state);
     if let LinkState::Pending(wanted, waiting) = &mut *state {
         let (wanted, waiting) = (wanted.clone(), std::mem::take(waiting));
         context.links_waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
-        *state = LinkState::Vacant(wanted, waiting);
-        lock(&context.vacant).push(group.clone());
+        *state = LinkState::Orphaned(wanted, waiting);
+        lock(&context.orphaned).push(group.clone());
     }
 }
 
-/// What is to be done with a name of a group.
-pub enum Part {
-    /// It is the one that is made.
+/// The role of one more name of a group.
+pub enum MemberRole {
+    /// It becomes the first member.
     First,
-    /// It waits, or failed, which is told.
-    Dealt,
-    /// It is linked now.
-    Link(First, Link),
+    /// Nothing to do: it waits, or failed and is reported.
+    Handled,
+    /// It is to be linked to the first member.
+    Link(FirstLink, Link),
 }
 
-/// Finds the part of one more name of a group.
-pub fn join(context: &Context, group: &LinkGroup, link: Link) -> Part {
+/// Adds one more name to a group and returns its role.
+pub fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRole {
     let mut state = lock(&group.state);
     match &mut *state {
         LinkState::Pending(_, waiting) => {
             waiting.push(link);
             context.links_waiting.fetch_add(1, Ordering::Relaxed);
-            Part::Dealt
+            MemberRole::Handled
         }
-        LinkState::Vacant(wanted, waiting) => {
+        LinkState::Orphaned(wanted, waiting) => {
             let (wanted, waiting) = (wanted.clone(), std::mem::take(waiting));
             context.links_waiting.fetch_add(waiting.len(), Ordering::Relaxed);
             *state = LinkState::Pending(wanted, waiting);
-            Part::First
+            MemberRole::First
         }
-        LinkState::Done(first) => Part::Link(first.clone(), link),
+        LinkState::Done(first) => MemberRole::Link(first.clone(), link),
         LinkState::Failed(first) => {
             let first = first.clone();
             drop(state);
             fail_link(context, &first, &link);
-            Part::Dealt
+            MemberRole::Handled
         }
     }
 }
 
-/// Takes the next waiting name of a group without a first, which is to be made now; `None` if there
-/// is nothing to do.
-pub fn promote(context: &Context, group: &LinkGroup) -> Option<(Link, Wanted)> {
+/// Takes the next waiting link of an orphaned group, which becomes its first member; `None` if no
+/// link waits.
+pub fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, EntrySpec)> {
     let mut state = lock(&group.state);
-    let LinkState::Vacant(wanted, waiting) = &mut *state else {
+    let LinkState::Orphaned(wanted, waiting) = &mut *state else {
         return None;
     };
     if waiting.is_empty() {
@@ -109,16 +110,16 @@ pub fn promote(context: &Context, group: &LinkGroup) -> Option<(Link, Wanted)> {
     Some(promoted)
 }
 
-/// Tells that a name is restored as a file of its own, because it does not agree with the other
-/// members of its group.
-pub fn tell_apart(context: &Context, path: &[u8]) {
+/// Reports a name that is restored as a separate file because it differs from the other members of
+/// its group.
+pub fn report_separate(context: &RestoreContext, path: &[u8]) {
     let message = "the snapshot has it as another name of a file that differs from it: it is \
         restored as a file of its own";
     context.monitor.problem(ProblemKind::Notice, path, message);
 }
 
-/// Counts another name that is there.
-pub fn count_link(context: &Context, size: u64, is_kept: bool) {
+/// Counts a further name of a file.
+pub fn count_link(context: &RestoreContext, size: u64, is_kept: bool) {
     add(&context.monitor.bytes_done, size);
     if is_kept {
         add(&context.counts.files_kept, 1);

@@ -1,5 +1,5 @@
-//! Making the other names of a file that is done: hard links, or copies where the file system has
-//! none.
+//! Creation of further names of a finished file: hard links, or copies where the file system does
+//! not support them.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::clear_name::unlock;
-use super::context::Context;
+use super::context::RestoreContext;
 use super::counts::entry_done;
 use super::delete::clear;
 use super::dir_finish::release_dir;
 use super::enter_dir::REPLACED;
-use super::existing::look;
+use super::existing::find_existing;
 use super::file_job::is_for;
-use super::link_group::{First, Link, LinkGroup, Name};
+use super::link_group::{FirstLink, Link, LinkGroup, TargetName};
 use super::link_outcomes::count_link;
 use crate::format::entry::EntryKind;
 use crate::os::apply::{Metadata, Object, Present, apply};
@@ -28,38 +28,38 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::{Overwrite, add};
-use crate::restore::target::dir::Identity;
+use crate::restore::target::dir::InodeId;
 use crate::sync::lock;
 
-/// The first member of a group and another name of it, each with its open folder.
+/// The first member of a group and a further name, each with its open directory.
 #[derive(Clone, Copy)]
-struct Pair<'a> {
+struct LinkPair<'a> {
     from: &'a Dir,
-    first: &'a First,
+    first: &'a FirstLink,
     to: &'a Dir,
     link: &'a Link,
 }
 
-/// What became of another name.
-enum Outcome {
-    /// It was there.
-    Kept,
-    /// It is a link now.
+/// The result for one further name.
+enum LinkOutcome {
+    /// It existed.
+    TrimmedDir,
+    /// It was linked.
     Linked,
-    /// It is a copy now.
+    /// It was copied.
     Copied,
-    /// Something else is there and is to be left alone.
+    /// Another entry of this name is left alone.
     LeftAlone,
 }
 
-/// Makes one more name of a group of which a member is done.
-pub fn make_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) {
+/// Creates one more name of a group with a finished member.
+pub fn make_link(context: &RestoreContext, group: &LinkGroup, first: &FirstLink, link: &Link) {
     match try_link(context, group, first, link) {
-        Ok(Outcome::LeftAlone) => context.leave_alone(|| link.dir.path_of(&link.name)),
+        Ok(LinkOutcome::LeftAlone) => context.leave_alone(|| link.dir.path_of(&link.name)),
         Ok(outcome) => {
             entry_done(context, link.size);
-            count_link(context, link.size, matches!(outcome, Outcome::Kept));
-            if matches!(outcome, Outcome::Copied) {
+            count_link(context, link.size, matches!(outcome, LinkOutcome::TrimmedDir));
+            if matches!(outcome, LinkOutcome::Copied) {
                 add(&context.counts.bytes_written, link.size);
             }
         }
@@ -69,24 +69,24 @@ pub fn make_link(context: &Context, group: &LinkGroup, first: &First, link: &Lin
 }
 
 fn try_link(
-    context: &Context,
+    context: &RestoreContext,
     group: &LinkGroup,
-    first: &First,
+    first: &FirstLink,
     link: &Link,
-) -> io::Result<Outcome> {
+) -> io::Result<LinkOutcome> {
     let Link { dir, name, .. } = link;
     let from = first.name.dir.open(&context.host.dirs)?;
     let to = dir.open(&context.host.dirs)?;
-    let pair = Pair { from: &from, first, to: &to, link };
-    if let Some(stat) = look(context, dir, &to, name)? {
+    let pair = LinkPair { from: &from, first, to: &to, link };
+    if let Some(stat) = find_existing(context, dir, &to, name)? {
         if is_one_file(pair, &stat)? {
-            return Ok(Outcome::Kept);
+            return Ok(LinkOutcome::TrimmedDir);
         }
         if context.options.overwrite == Overwrite::Never {
-            return Ok(Outcome::LeftAlone);
+            return Ok(LinkOutcome::LeftAlone);
         }
         if context.lacks_links(first.identity) && is_copy(context, pair, &stat)? {
-            return Ok(Outcome::Kept);
+            return Ok(LinkOutcome::TrimmedDir);
         }
         clear(context, dir, name, &stat)?;
     }
@@ -95,24 +95,24 @@ fn try_link(
         Err(error) if is_without_links(&error) => {
             let is_general =
                 !matches!(Errno::from_io_error(&error), Some(Errno::MLINK | Errno::XDEV));
-            context.say_copies(is_general.then_some(first.identity), || dir.path_of(name));
-            return copy(context, group.kind, pair).map(|()| Outcome::Copied);
+            context.report_copies(is_general.then_some(first.identity), || dir.path_of(name));
+            return copy(context, group.kind, pair).map(|()| LinkOutcome::Copied);
         }
         Err(error) => return Err(same_name(error)),
     }
-    // Where numbers tell nothing, they do not tell of a replacement either.
-    if is_trusted(&*to) && Identity::from(&to.stat(name)?) != first.identity {
+    // Where inode numbers are not trusted, they cannot detect a replacement either.
+    if is_trusted(&*to) && InodeId::from(&to.stat(name)?) != first.identity {
         special::remove(&to, name)?;
         return Err(io::Error::other("the file that it links to was replaced meanwhile"));
     }
-    Ok(Outcome::Linked)
+    Ok(LinkOutcome::Linked)
 }
 
-/// Returns whether what is there is the first member itself; where numbers of files are not to be
-/// believed, all is compared.
-fn is_one_file(pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
-    let Pair { from, first, to, link } = pair;
-    if Identity::from(stat) != first.identity {
+/// Returns whether an existing entry is the first member itself; where inode numbers are not
+/// trusted, compares metadata and content.
+fn is_one_file(pair: LinkPair<'_>, stat: &Stat) -> io::Result<bool> {
+    let LinkPair { from, first, to, link } = pair;
+    if InodeId::from(stat) != first.identity {
         return Ok(false);
     }
     if is_trusted(to) {
@@ -132,8 +132,8 @@ fn is_one_file(pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
         )?)
 }
 
-/// Returns whether the file system has no hard links, no more of them for this file, or none
-/// between these folders.
+/// Returns whether a link failed because the file system supports none, no more for this file, or
+/// none between these directories.
 fn is_without_links(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(
@@ -142,14 +142,21 @@ fn is_without_links(error: &io::Error) -> bool {
     )
 }
 
-/// Gives the first member of a group another name, even if it is immutable: such a file takes none.
-fn link_to(group: &LinkGroup, from: &Dir, first: &Name, to: &Dir, name: &[u8]) -> io::Result<()> {
+/// Links a name to the first member of a group. Clears the immutable flag for that moment, because
+/// an immutable file accepts no links.
+fn link_to(
+    group: &LinkGroup,
+    from: &Dir,
+    first: &TargetName,
+    to: &Dir,
+    name: &[u8],
+) -> io::Result<()> {
     let link = || special::make_hard_link(from, &first.name, to, name);
     match link() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         done => return done,
     }
-    // One at a time, so that no other member finds the flags set again between these steps.
+    // Under the lock, so that no other member finds the flags set again between these steps.
     let _alone = lock(&group.state);
     let stat = from.stat(&first.name)?;
     if !unlock(from, &first.name, &stat)? {
@@ -162,17 +169,17 @@ fn link_to(group: &LinkGroup, from: &Dir, first: &Name, to: &Dir, name: &[u8]) -
 /// Bytes that are copied at once.
 const COPY_LEN_BYTES: usize = 256 << 10;
 
-/// Makes a name that is a copy of the first member, as that one is on the disk.
-fn copy(context: &Context, kind: EntryKind, pair: Pair<'_>) -> io::Result<()> {
+/// Creates a name as a copy of the first member, which is read from the disk.
+fn copy(context: &RestoreContext, kind: EntryKind, pair: LinkPair<'_>) -> io::Result<()> {
     if kind != EntryKind::File {
         return copy_other(context, pair);
     }
-    let Pair { from, first, to, link } = pair;
+    let LinkPair { from, first, to, link } = pair;
     let (source, stat) = open_first(from, first)?;
     let target = special::create_file(to, &link.name, 0o600).map_err(same_name)?;
     if let Err(error) = copy_content(&source, &target, stat.size) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
-        // first.
+        // A partial file must not stay. If it cannot be removed either, the first error is
+        // reported.
         let _ = special::remove(to, &link.name);
         return Err(error);
     }
@@ -180,7 +187,7 @@ fn copy(context: &Context, kind: EntryKind, pair: Pair<'_>) -> io::Result<()> {
 }
 
 fn finish_copy(
-    context: &Context,
+    context: &RestoreContext,
     source: &File,
     stat: &Stat,
     target: &File,
@@ -207,10 +214,10 @@ fn metadata_of(subject: &Subject<'_>, stat: &Stat) -> io::Result<Metadata> {
     })
 }
 
-fn open_first(from: &Dir, first: &First) -> io::Result<(File, Stat)> {
+fn open_first(from: &Dir, first: &FirstLink) -> io::Result<(File, Stat)> {
     let source = from.open_file(&first.name.name)?;
     let stat = stat_of(&source)?;
-    if Identity::from(&stat) != first.identity {
+    if InodeId::from(&stat) != first.identity {
         return Err(io::Error::other("the file that it is a copy of was replaced meanwhile"));
     }
     Ok((source, stat))
@@ -223,7 +230,7 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
     while at < size {
         let part = &mut buffer[..COPY_LEN_BYTES.min((size - at) as usize)];
         source.read_exact_at(part, at)?;
-        // Zeros are there already, as a hole.
+        // Zeros exist already, as a hole.
         if part.iter().any(|byte| *byte != 0) {
             target.write_all_at(part, at)?;
         }
@@ -232,10 +239,9 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether what is there is a copy of the first member already; if so, its metadata is made
-/// right.
-fn is_copy(context: &Context, pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
-    let Pair { from, first, to, link } = pair;
+/// Returns whether an existing entry is a copy of the first member; if so, corrects its metadata.
+fn is_copy(context: &RestoreContext, pair: LinkPair<'_>, stat: &Stat) -> io::Result<bool> {
+    let LinkPair { from, first, to, link } = pair;
     let (source, wanted) = open_first(from, first)?;
     let is_like = (stat.kind, stat.size) == (EntryKind::File, wanted.size) && stat.nlink <= 1;
     if !is_like || !is_for(stat.uid, wanted.uid) {
@@ -244,7 +250,7 @@ fn is_copy(context: &Context, pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
     let Some(there) = open_to_compare(to, &link.name)? else {
         return Ok(false);
     };
-    if Identity::from(&stat_of(&there)?) != Identity::from(stat)
+    if InodeId::from(&stat_of(&there)?) != InodeId::from(stat)
         || !is_same_content(&source, &there, wanted.size)?
     {
         return Ok(false);
@@ -253,9 +259,8 @@ fn is_copy(context: &Context, pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give
-/// it a mode and a time, takes no right to write, which a file that is for reading only does not
-/// give.
+/// Opens a possible copy; `None` if its owner may not read it. Falls back to read access for a
+/// read-only file: that is enough to compare it and to set its mode and time.
 fn open_to_compare(dir: &Dir, name: &[u8]) -> io::Result<Option<File>> {
     let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match special::open_to_change(dir, name) {
@@ -283,15 +288,15 @@ fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes a second symbolic link or special file like the first member.
-fn copy_other(context: &Context, pair: Pair<'_>) -> io::Result<()> {
-    let Pair { from, first, to, link } = pair;
+/// Creates a copy of a symbolic link or special file.
+fn copy_other(context: &RestoreContext, pair: LinkPair<'_>) -> io::Result<()> {
+    let LinkPair { from, first, to, link } = pair;
     let source = special::open_path(from, &first.name.name)?;
     let stat = stat_of(&source)?;
-    if Identity::from(&stat) != first.identity {
+    if InodeId::from(&stat) != first.identity {
         return Err(io::Error::other(REPLACED));
     }
-    let other = super::special_files::Other {
+    let other = super::special_files::SpecialFile {
         dir: Arc::clone(&link.dir),
         name: link.name.clone(),
         kind: stat.kind,
@@ -316,17 +321,17 @@ mod tests {
 
     #[test]
     fn what_its_owner_may_only_read_is_compared_and_the_rest_is_made_anew() {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let is_root = rustix::process::geteuid().is_root();
         for (name, mode) in [("read", 0o444), ("shut", 0o000), ("open", 0o644)] {
-            let path = folder.path().join(name);
+            let path = temp.path().join(name);
             std::fs::write(&path, name).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             if is_root {
                 chown(&path, Some(65_534), None).unwrap();
             }
         }
-        let dir = Dir::open(folder.path()).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
         let is_open = |name: &[u8]| open_to_compare(&dir, name).unwrap().is_some();
         // The system keeps users per thread.
         let found = std::thread::scope(|scope| {

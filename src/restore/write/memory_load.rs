@@ -1,28 +1,28 @@
-//! How much memory the long parts of the entries take that are under way: attributes, inline
-//! content, lists of pieces.
+//! Memory of entries in progress: their attributes, inline content and lists of pieces. The walk
+//! waits while it is high.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Entries whose parts take less are not weighed: their number is bounded elsewhere.
+/// Smaller entries are not counted: their number is bounded elsewhere.
 const WEIGHED_MIN_BYTES: usize = 1 << 10;
-/// From here on the walk waits for the workers, in bytes.
+/// At this sum, in bytes, the walk waits for the workers.
 const HIGH_BYTES: usize = 32 << 20;
 
-/// The sum over all entries that are under way.
+/// The sum over all entries in progress.
 #[derive(Default)]
 pub struct Load {
     bytes: AtomicUsize,
 }
 
-/// The part of one entry in the sum; it is taken off when this is dropped.
+/// The share of one entry, which is subtracted when this is dropped.
 pub struct Weight {
     bytes: usize,
     load: Arc<Load>,
 }
 
 impl Load {
-    /// Adds an entry whose parts take so many bytes; `None` if that is not worth counting.
+    /// Adds an entry of this size; `None` if it is too small to be counted.
     pub fn add(self: &Arc<Self>, bytes: usize) -> Option<Arc<Weight>> {
         (bytes >= WEIGHED_MIN_BYTES).then(|| {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -30,12 +30,12 @@ impl Load {
         })
     }
 
-    /// Returns whether nothing should be added before some of it is done.
+    /// Returns whether the walk should wait.
     pub fn is_high(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= HIGH_BYTES
     }
 
-    /// Returns whether enough of it is done for the walk to go on.
+    /// Returns whether the walk may continue.
     pub fn has_room(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) <= HIGH_BYTES / 2
     }

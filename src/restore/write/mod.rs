@@ -1,4 +1,4 @@
-//! Writing to the target: the walking thread, the workers, and the end of each entry.
+//! Writing to the target: the walking thread, the workers, and the completion of each entry.
 
 pub mod batch;
 pub mod clear_name;
@@ -7,6 +7,7 @@ pub mod context;
 pub mod counts;
 pub mod delete;
 pub mod dir_finish;
+pub mod dispatcher;
 pub mod dry_run;
 pub mod enter_dir;
 pub mod entries;
@@ -20,11 +21,11 @@ pub mod link_outcomes;
 pub mod make_links;
 pub mod memory_load;
 pub mod orphan_links;
-pub mod pipeline;
-pub mod planner;
 pub mod read_back;
 pub mod source;
 pub mod special_files;
+pub mod unchanged;
 pub mod verify;
+pub mod walker;
 pub mod workers;
 pub mod write_chunks;

@@ -1,18 +1,18 @@
-//! Hard-link groups whose first member could not be made in its own place: the next one takes its
-//! part.
+//! Second round for hard-link groups whose first member could not be created: the next link becomes
+//! the first.
 
-use super::context::Context;
-use super::entries::Item;
+use super::context::RestoreContext;
+use super::dispatcher::Dispatcher;
+use super::entries::EntryJob;
 use super::link_outcomes::promote;
-use super::planner::Feed;
 use super::workers::with_workers;
 use crate::restore::error::Result;
 use crate::sync::lock;
 
-/// Restores what is left of such groups, after everything else.
-pub fn restore(context: &Context) -> Result<()> {
+/// Restores the waiting links of such groups, after everything else.
+pub fn restore(context: &RestoreContext) -> Result<()> {
     loop {
-        let groups = std::mem::take(&mut *lock(&context.vacant));
+        let groups = std::mem::take(&mut *lock(&context.orphaned));
         let mut next = groups
             .into_iter()
             .filter_map(|group| Some((promote(context, &group)?, group)))
@@ -21,13 +21,19 @@ pub fn restore(context: &Context) -> Result<()> {
             return Ok(());
         }
         with_workers(context, |units, back| {
-            let mut feed = Feed::new(context, units, back);
+            let mut dispatcher = Dispatcher::new(context, units, back);
             for ((link, wanted), group) in next {
                 context.check()?;
-                feed.push_item(Item::new(link.dir, link.name, group.kind, wanted, Some(group)));
-                feed.take_what_came_back();
+                dispatcher.push_entry(EntryJob::new(
+                    link.dir,
+                    link.name,
+                    group.kind,
+                    wanted,
+                    Some(group),
+                ));
+                dispatcher.take_results();
             }
-            feed.settle()
+            dispatcher.settle()
         })?;
     }
 }

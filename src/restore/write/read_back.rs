@@ -1,4 +1,4 @@
-//! Reading back what was written, from the disk, and comparing it with the snapshot.
+//! Verification of restored entries: read back from the disk and compared with the snapshot.
 
 use std::fs::File;
 use std::io;
@@ -9,37 +9,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 
-use super::compare::{Extents, PlacedChunk, is_chunk, is_zero};
-use super::context::Context;
+use super::compare::{DataExtents, is_chunk, is_zero};
+use super::context::RestoreContext;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::special;
 use crate::restore::options::add;
+use crate::restore::plan::read_plan::FileChunk;
 use crate::restore::target::dir::TargetDir;
 
 const OPEN_TRIES: usize = 20;
 
-/// A file or other entry that is read again.
-pub struct Subject {
-    /// Its folder.
+/// An entry that is read back.
+pub struct RecheckedEntry {
+    /// Its directory.
     pub dir: Arc<TargetDir>,
-    /// What it should be, without its references.
+    /// The entry of the snapshot, without its references to chunks.
     pub entry: Entry,
-    /// Whether it was found to be wrong, which is reported once.
+    /// Whether it was reported as wrong.
     pub is_wrong: AtomicBool,
 }
 
-/// One piece of work.
+/// A part of an entry to be verified.
 pub struct Recheck {
     /// The entry.
-    pub subject: Arc<Subject>,
-    /// Pieces of its content with their offsets; none for what has no pieces.
+    pub subject: Arc<RecheckedEntry>,
+    /// Pieces of its content with their offsets; empty for an entry without pieces.
     pub pieces: Vec<(u64, Ref)>,
 }
 
-/// Reads one piece of work again, and reports the entry if it is not what it should be.
-pub fn recheck(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) {
-    let Subject { dir, entry, is_wrong } = &*work.subject;
+/// Verifies a part of an entry; reports the entry if it differs from the snapshot.
+pub fn recheck(context: &RestoreContext, work: &Recheck, buffer: &mut Vec<u8>) {
+    let RecheckedEntry { dir, entry, is_wrong } = &*work.subject;
     let result = match entry.kind {
         EntryKind::File => recheck_file(context, work, buffer),
         _ => recheck_other(context, dir, entry),
@@ -55,8 +56,12 @@ pub fn recheck(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) {
     }
 }
 
-fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::Result<bool> {
-    let Subject { dir, entry, .. } = &*work.subject;
+fn recheck_file(
+    context: &RestoreContext,
+    work: &Recheck,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let RecheckedEntry { dir, entry, .. } = &*work.subject;
     let file = open(&*dir.open(&context.host.dirs)?, entry)?;
     let stat = stat_of(&file)?;
     if (stat.kind, stat.size) != (EntryKind::File, entry.size) {
@@ -68,7 +73,7 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
         file.read_exact_at(buffer, 0)?;
         return Ok(buffer == bytes);
     }
-    let mut extents = Extents::default();
+    let mut extents = DataExtents::default();
     for (offset, piece) in &work.pieces {
         if context.is_stopped() {
             return Ok(true);
@@ -76,7 +81,7 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
         let is_right = match *piece {
             Ref::Data { id, len } => {
                 forget_cached(&file, *offset, len.into());
-                let chunk = PlacedChunk { offset: *offset, len, id };
+                let chunk = FileChunk { offset: *offset, len, id };
                 is_chunk(context, &file, &mut extents, chunk, buffer)
             }
             Ref::Hole { len } => is_zero(&file, &mut extents, *offset, len, buffer)?,
@@ -89,11 +94,11 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
     Ok(true)
 }
 
-/// Opens a restored file; its owner lets himself in, for that moment, where the restored mode keeps
-/// him out.
+/// Opens a restored file; if its restored mode denies access to its owner, adds the permission for
+/// that moment.
 fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
     let mut opened = dir.open_file(&entry.name);
-    // Another thread may be opening another piece, and take the right away in between.
+    // Another thread that opens the same file may remove the permission in between.
     for _ in 0..OPEN_TRIES {
         if !opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             break;
@@ -105,7 +110,11 @@ fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
     opened
 }
 
-fn recheck_other(context: &Context, dir: &Arc<TargetDir>, entry: &Entry) -> io::Result<bool> {
+fn recheck_other(
+    context: &RestoreContext,
+    dir: &Arc<TargetDir>,
+    entry: &Entry,
+) -> io::Result<bool> {
     let open = dir.open(&context.host.dirs)?;
     let stat = open.stat(&entry.name)?;
     let is_same_link = match &entry.content {
@@ -115,8 +124,7 @@ fn recheck_other(context: &Context, dir: &Arc<TargetDir>, entry: &Entry) -> io::
     Ok((stat.kind, stat.device) == (entry.kind, entry.device) && is_same_link)
 }
 
-/// Makes the next read come from the disk. Only advice: where it is not taken, the read comes from
-/// memory.
+/// Drops cached pages, so that the next read comes from the disk. It is only advice to the kernel.
 fn forget_cached(file: &File, offset: u64, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
         let _ = fadvise(file, offset, Some(len), Advice::DontNeed);

@@ -1,38 +1,39 @@
-//! What is restored: everything, the content of one folder, or one file.
+//! The restored part of a snapshot: everything, the content of one directory, or one file.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{DirEntry, Trees};
 use crate::restore::error::{Error, Result};
 use crate::restore::options::RestoreOptions;
-use crate::restore::plan::select::{Scope, Select};
-use crate::restore::plan::walk::Walk;
+use crate::restore::plan::select::{Selector, TargetScope};
+use crate::restore::plan::walk::SnapshotWalk;
 
 /// The part of a snapshot that is restored.
-pub struct Source {
-    /// Path of the folder whose content goes into the target, without a trailing slash; empty for
-    /// `/`.
+pub struct RestoreSource {
+    /// Path of the directory whose content is restored into the target, without a trailing slash;
+    /// empty for `/`.
     pub shown: Vec<u8>,
-    /// The folder itself; `None` for `/`, of which snapshots know nothing, and for a single file.
-    pub folder: Option<DirEntry>,
-    kind: Kind,
+    /// The entry of that directory; `None` for `/`, whose metadata is not in snapshots, and for a
+    /// single file.
+    pub dir: Option<DirEntry>,
+    kind: SourceKind,
     totals: Totals,
-    select: Arc<Select>,
+    select: Arc<Selector>,
 }
 
-enum Kind {
+enum SourceKind {
     Whole(crate::id::ChunkId),
     Single(Box<DirEntry>),
 }
 
-impl Source {
-    /// Finds what the options ask for; fails with [`Error::NoSuchPath`] if the snapshot does not
-    /// have it.
+impl RestoreSource {
+    /// Finds the path that the options name; fails with [`Error::NoSuchPath`] if the snapshot does
+    /// not have it.
     pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
         let steps = options
             .path
@@ -41,13 +42,13 @@ impl Source {
             .split(|byte| *byte == b'/')
             .filter(|step| !step.is_empty());
         let steps: Vec<&[u8]> = steps.collect();
-        let select = Arc::new(Select::new(&options.includes, &options.excludes)?);
+        let select = Arc::new(Selector::new(&options.includes, &options.excludes)?);
         if steps.is_empty() {
             let totals = snapshot.stats.totals;
             return Ok(Self {
                 shown: Vec::new(),
-                folder: None,
-                kind: Kind::Whole(snapshot.root),
+                dir: None,
+                kind: SourceKind::Whole(snapshot.root),
                 totals,
                 select,
             });
@@ -59,46 +60,47 @@ impl Source {
             let totals = found.totals.unwrap_or_default();
             return Ok(Self {
                 shown: path,
-                folder: Some(found),
-                kind: Kind::Whole(tree),
+                dir: Some(found),
+                kind: SourceKind::Whole(tree),
                 totals,
                 select,
             });
         }
         let totals = found.content_totals();
         let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();
-        Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals, select })
+        Ok(Self { shown, dir: None, kind: SourceKind::Single(Box::new(found)), totals, select })
     }
 
-    /// Names the snapshot and the part of it, for a later run that goes on with it.
+    /// Returns a hash that identifies the snapshot and the part of it, so that a later run can
+    /// continue.
     pub fn work(&self, snapshot: &Snapshot) -> String {
         let hash = blake3::hash(&[snapshot.id.to_hex().as_bytes(), &self.shown].concat());
         hash.to_hex()[..32].to_owned()
     }
 
-    /// Returns what of the target's paths is selected.
-    pub fn scope(&self) -> Scope {
-        Scope { select: self.select.clone(), shown: self.shown.clone() }
+    /// Returns the selection of paths in the target.
+    pub fn scope(&self) -> TargetScope {
+        TargetScope { select: self.select.clone(), shown: self.shown.clone() }
     }
 
     /// Starts a walk through it.
-    pub fn walk(&self, context: &Context) -> Result<Walk> {
+    pub fn walk(&self, context: &RestoreContext) -> Result<SnapshotWalk> {
         let select = self.select.clone();
         Ok(match &self.kind {
-            Kind::Whole(tree) => Walk::below(&context.trees, tree, select),
-            Kind::Single(entry) => Walk::single(entry.clone(), select),
+            SourceKind::Whole(tree) => SnapshotWalk::below(&context.trees, tree, select),
+            SourceKind::Single(entry) => SnapshotWalk::single(entry.clone(), select),
         })
     }
 
-    /// Says which patterns matched nothing.
-    pub fn tell_unmatched(&self, context: &Context) {
+    /// Reports patterns that matched nothing.
+    pub fn report_unmatched(&self, context: &RestoreContext) {
         for (kind, pattern) in self.select.unmatched() {
             context.monitor.problem(kind, pattern.as_bytes(), "this pattern matched nothing");
         }
     }
 
-    /// Tells the monitor how much there is to do, if that is known.
-    pub fn expect_totals(&self, context: &Context) {
+    /// Sets the monitor's totals, if no patterns make them unknown.
+    pub fn expect_totals(&self, context: &RestoreContext) {
         if context.options.includes.is_empty() && context.options.excludes.is_empty() {
             context.monitor.files_total.store(self.totals.files, Ordering::Relaxed);
             context.monitor.bytes_total.store(self.totals.bytes, Ordering::Relaxed);

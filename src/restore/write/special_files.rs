@@ -1,11 +1,11 @@
-//! Symbolic links, fifos, sockets and device nodes: made or found by name, and from then on changed
-//! by a descriptor only.
+//! Symbolic links, fifos, sockets and device nodes: created or opened by name, then changed only
+//! through a descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::delete::clear;
 use super::enter_dir::{REPLACED, is_private};
 use super::existing;
@@ -21,67 +21,70 @@ use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::{Overwrite, add};
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A symbolic link, fifo, socket or device node.
-pub struct Other {
-    /// The folder it goes into, kept pending until it is done.
+pub struct SpecialFile {
+    /// Its directory, which is pending until it is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Target of a symbolic link.
     pub link_target: Vec<u8>,
     /// Numbers of a device node.
     pub device: Option<(u32, u32)>,
-    /// What it gets.
+    /// The metadata that it gets.
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
-    /// What it weighs while it is under way.
+    /// Its memory while it is in progress.
     pub _weight: Option<Arc<Weight>>,
 }
 
-/// Makes a link or special file, or finds the right one; `None` if something else is left alone.
-pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> {
+/// Creates a link or special file, or keeps a right one; `None` if an existing entry is left alone.
+pub fn make_special_file(
+    context: &RestoreContext,
+    other: &SpecialFile,
+) -> io::Result<Option<InodeId>> {
     let dir = other.dir.open(&context.host.dirs)?;
-    if let Some(stat) = existing::look(context, &other.dir, &dir, &other.name)? {
+    if let Some(stat) = existing::find_existing(context, &other.dir, &dir, &other.name)? {
         if context.options.overwrite == Overwrite::Never {
             return Ok(None);
         }
         let fd = special::open_path(&dir, &other.name)?;
         let now = stat_of(&fd)?;
-        if Identity::from(&now) != Identity::from(&stat) {
+        if InodeId::from(&now) != InodeId::from(&stat) {
             return Err(io::Error::other(REPLACED));
         }
         if other.is_like(&fd, &now) {
             add(&context.counts.files_kept, 1);
             let present = Present { has_xattrs: true, ..Present::from(&now) };
             finish(context, other, &dir, &fd, &present);
-            return Ok(Some(Identity::from(&now)));
+            return Ok(Some(InodeId::from(&now)));
         }
         clear(context, &other.dir, &other.name, &stat)?;
     }
     make_anew(context, other, &dir).map(Some)
 }
 
-/// Makes a link or special file where there is nothing.
-pub fn make_anew(context: &Context, other: &Other, dir: &Dir) -> io::Result<Identity> {
+/// Creates a link or special file whose name is free.
+pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io::Result<InodeId> {
     match other.kind {
         EntryKind::Symlink => special::make_symlink(dir, &other.name, &other.link_target),
         _ => special::make_special(dir, &other.name, other.kind, other.device),
     }
     .map_err(same_name)?;
-    let (fd, stat) = newborn(other, dir)?;
-    let present = Present { has_xattrs: other.dir.bequeaths, ..Present::from(&stat) };
+    let (fd, stat) = open_new(other, dir)?;
+    let present = Present { has_xattrs: other.dir.has_default_acl, ..Present::from(&stat) };
     finish(context, other, dir, &fd, &present);
-    Ok(Identity::from(&stat))
+    Ok(InodeId::from(&stat))
 }
 
-/// Opens what was just made, to name it: who can change names in the folder may have put something
-/// else into its place.
-fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
+/// Opens an entry that was just created; fails if it may have been replaced by another user who can
+/// change names in the directory.
+fn open_new(other: &SpecialFile, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     let fd = special::open_path(dir, &other.name)?;
     let stat = stat_of(&fd)?;
     let is_own = || stat.uid == own_ids().0 || !keeps_owners(dir);
@@ -92,17 +95,22 @@ fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     Ok((fd, stat))
 }
 
-/// Gives an open link or special file, of which `present` is known, its metadata.
-fn finish(context: &Context, other: &Other, dir: &Dir, fd: &OwnedFd, present: &Present) {
+/// Sets the metadata of an open link or special file, which has the metadata `present`.
+fn finish(
+    context: &RestoreContext,
+    other: &SpecialFile,
+    dir: &Dir,
+    fd: &OwnedFd,
+    present: &Present,
+) {
     let mut failed = Vec::new();
     let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
     apply(object, present, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
 }
 
-impl Other {
-    /// Returns whether an open link or special file is what is wanted, and may get this one's
-    /// metadata.
+impl SpecialFile {
+    /// Returns whether an open link or special file is the same, and may get this one's metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         self.is_same(fd, stat)
             && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
@@ -119,16 +127,17 @@ impl Other {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::plan::coverage::Standing;
+    use crate::restore::plan::coverage::SourceRelation;
 
     #[test]
     fn what_took_the_place_of_a_new_link_is_not_changed() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let dir = Dir::open(folder.path()).unwrap();
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let dir = Dir::open(temp.path()).unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
-        let other = Other {
+            TargetDir::root(Dir::open(temp.path()).unwrap(), b"", SourceRelation::Below, None)
+                .unwrap();
+        let other = SpecialFile {
             dir: root,
             name: (*b"link").into(),
             kind: EntryKind::Symlink,
@@ -138,8 +147,7 @@ mod tests {
             group: None,
             _weight: None,
         };
-        // What happens between making it and opening it: another user puts something else into its
-        // place.
+        // Between creating and opening it, another user replaces it.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("link"), b"precious").unwrap(),
             &|| std::os::unix::fs::symlink("elsewhere", at("link")).unwrap(),
@@ -151,16 +159,16 @@ mod tests {
                 // Only root can play the other user.
                 std::os::unix::fs::symlink("to", at("link")).unwrap();
                 std::os::unix::fs::lchown(at("link"), Some(4321), None).unwrap();
-                std::os::unix::fs::chown(folder.path(), Some(4321), None).unwrap();
+                std::os::unix::fs::chown(temp.path(), Some(4321), None).unwrap();
             },
         ];
         special::make_symlink(&dir, b"link", b"to").unwrap();
-        newborn(&other, &dir).unwrap();
+        open_new(&other, &dir).unwrap();
         let count = if rustix::process::geteuid().is_root() { 4 } else { 3 };
         for (number, meddle) in meddle[..count].iter().enumerate() {
             std::fs::remove_file(at("link")).unwrap();
             meddle();
-            assert!(newborn(&other, &dir).is_err(), "{number}");
+            assert!(open_new(&other, &dir).is_err(), "{number}");
         }
     }
 }

@@ -1,74 +1,72 @@
-//! The second walk of a restore with `verify`: everything that was restored is read from the disk
-//! again.
+//! Verification walk: reads everything that was restored from the disk again.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::Sender;
 
-use super::context::Context;
-use super::enter_dir::look_into;
-use super::read_back::{Recheck, Subject};
+use super::context::RestoreContext;
+use super::enter_dir::open_read_only;
+use super::read_back::{Recheck, RecheckedEntry};
 use super::workers::{Unit, with_workers};
 use crate::format::entry::Content;
 use crate::repo::DirEntry;
 use crate::restore::error::Result;
 use crate::restore::options::add;
-use crate::restore::plan::walk::{Step, Walk};
+use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::TargetDir;
 
-/// Pieces, and their bytes, that one worker reads at a time.
+/// Most pieces, and most bytes of them, that one worker reads at a time.
 const PIECES_PER_UNIT: usize = 64;
 const BYTES_PER_UNIT: u64 = 8 << 20;
 
-/// Reads everything from the disk, where all must have arrived before, and compares it with the
-/// snapshot's ids.
+/// Reads everything from the disk and compares it with the snapshot's ids. The file systems must be
+/// synced before.
 ///
-/// What could not be restored, or was left alone, is passed over: it has been reported.
-pub fn verify(context: &Context, walk: Walk, root: &Arc<TargetDir>) -> Result<()> {
-    // Everything is gone through once more: the bytes of the second reading count like those of the
-    // first.
+/// Entries that were reported as not restored, or left alone, are skipped.
+pub fn verify(context: &RestoreContext, walk: SnapshotWalk, root: &Arc<TargetDir>) -> Result<()> {
+    // The progress counts the bytes of this walk like those of the first one.
     let again = |total: &std::sync::atomic::AtomicU64| {
         add(total, total.load(std::sync::atomic::Ordering::Relaxed))
     };
     again(&context.monitor.bytes_total);
     with_workers(context, |units, _| {
-        Verifier { context, walk, units, dirs: vec![Some(root.clone())] }.run()
+        VerifyWalk { context, walk, units, dirs: vec![Some(root.clone())] }.run()
     })
 }
 
-struct Verifier<'a> {
-    context: &'a Context<'a>,
-    walk: Walk,
+struct VerifyWalk<'a> {
+    context: &'a RestoreContext<'a>,
+    walk: SnapshotWalk,
     units: Sender<Unit>,
     dirs: Vec<Option<Arc<TargetDir>>>,
 }
 
-impl Verifier<'_> {
+impl VerifyWalk<'_> {
     fn run(mut self) -> Result<()> {
-        while let Some(step) = self.walk.next() {
+        while let Some(event) = self.walk.next() {
             self.context.check()?;
-            match step {
-                Step::Enter(entry, _) => {
+            match event {
+                WalkEvent::Enter(entry, _) => {
                     let below = self.enter(&entry.entry.name);
                     self.dirs.push(below);
                 }
-                Step::Entry(entry) => self.take(*entry),
-                Step::Leave => {
+                WalkEvent::Entry(entry) => self.take(*entry),
+                WalkEvent::Leave => {
                     self.dirs.pop();
                 }
-                // The first walk has reported it.
-                Step::Passed(_) | Step::Broken(_) => {}
+                // Reported by the first walk.
+                WalkEvent::Unselected(_) | WalkEvent::Unreadable(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that
-    /// was reported.
+    /// Returns the directory, `None` if it does not exist: nothing in it was selected, or that was
+    /// reported.
     fn enter(&self, name: &[u8]) -> Option<Arc<TargetDir>> {
         let parent = self.dirs.last()?.as_ref()?;
-        look_into(self.context, parent, name).ok().flatten()
+        open_read_only(self.context, parent, name).ok().flatten()
     }
 
     fn take(&mut self, found: DirEntry) {
@@ -76,7 +74,7 @@ impl Verifier<'_> {
         let Some(Some(dir)) = self.dirs.last().cloned() else {
             return;
         };
-        if self.context.was_passed_over(&dir.path_of(&entry.name)) {
+        if self.context.was_skipped(&dir.path_of(&entry.name)) {
             return;
         }
         self.context.monitor.working_on(self.walk.path());
@@ -87,14 +85,13 @@ impl Verifier<'_> {
             }
             Content::Inline(_) | Content::None | Content::Tree(_) => Content::None,
         };
-        let subject = Arc::new(Subject { dir, entry, is_wrong: AtomicBool::new(false) });
+        let subject = Arc::new(RecheckedEntry { dir, entry, is_wrong: AtomicBool::new(false) });
         if matches!(content, Content::None) {
             return self.send(subject, Vec::new());
         }
         let (mut pieces, mut bytes, mut offset) = (Vec::new(), 0, 0);
         for piece in self.context.trees.refs(&content) {
-            // A list that cannot be read has made the restore of this file fail, so that it was
-            // passed over.
+            // If the list cannot be read, the restore of this file failed, and the file is skipped.
             let Ok(piece) = piece else { return };
             pieces.push((offset, piece));
             offset += piece.len();
@@ -112,9 +109,9 @@ impl Verifier<'_> {
         }
     }
 
-    fn send(&self, subject: Arc<Subject>, pieces: Vec<(u64, crate::format::entry::Ref)>) {
-        // The workers stay until this end of the channel is closed; if they broke, the restore was
-        // stopped.
+    fn send(&self, subject: Arc<RecheckedEntry>, pieces: Vec<(u64, crate::format::entry::Ref)>) {
+        // The workers run until this end of the channel is closed; if they panicked, the restore
+        // was stopped.
         let _ = self.units.send(Unit::Recheck(Recheck { subject, pieces }));
     }
 }

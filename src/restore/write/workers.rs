@@ -1,48 +1,48 @@
-//! The threads that do the work: units come in through a bounded channel, what must be planned goes
-//! back.
+//! Worker threads: they receive units of work through a bounded channel and send back results that
+//! need planning.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::compare::{Comparison, Need, compare};
-use super::context::Context;
-use super::entries::{Item, Unfilled, handle};
+use super::compare::{ChunkToFetch, Comparison, compare};
+use super::context::RestoreContext;
+use super::entries::{EntryJob, Unfilled, handle};
 use super::read_back::{Recheck, recheck};
-use super::write_chunks::{Batch, Buffers, place};
+use super::write_chunks::{Batch, Buffers, write_read};
 use crate::restore::error::{Error, Result};
 
-/// A piece of work.
+/// A unit of work.
 pub enum Unit {
-    /// Entries to look at and, where they need no chunks, to make.
-    Items(Vec<Item>),
+    /// Entries to inspect and, if they need no chunks, to create.
+    Entries(Vec<EntryJob>),
     /// Pieces of an existing file to compare.
     Compare(Comparison),
     /// One read of a batch, by its position in the plan.
-    Place(Arc<Batch>, usize),
-    /// Something to read again.
+    WriteRead(Arc<Batch>, usize),
+    /// A part of an entry to verify.
     Recheck(Recheck),
 }
 
-/// What comes back from every [`Unit::Items`] and [`Unit::Compare`], exactly once.
+/// The result of a [`Unit::Entries`] or [`Unit::Compare`]; each sends exactly one.
 #[derive(Default)]
-pub struct Back {
+pub struct UnitResult {
     /// Files that need chunks.
     pub unfilled: Vec<Unfilled>,
-    /// Pieces that differ.
-    pub missing: Vec<Need>,
+    /// Chunks that existing files lack.
+    pub to_fetch: Vec<ChunkToFetch>,
 }
 
-/// Units on their way to the workers: each keeps its batch, or its entries, in memory.
+/// Most units in the channel: each keeps its batch, or its entries, in memory.
 const UNITS_MAX: usize = 64;
 const UNITS_MAX_LOW: usize = 8;
-/// Most threads where memory is short.
+/// Most threads with `low_memory`.
 const THREADS_MAX_LOW: usize = 2;
 
-/// Runs `plan`, which sends units, beside the worker threads, and returns when all work is done.
+/// Runs `plan`, which sends units, while worker threads run; returns when all work is done.
 pub fn with_workers(
-    context: &Context,
-    plan: impl FnOnce(Sender<Unit>, Receiver<Back>) -> Result<()>,
+    context: &RestoreContext,
+    plan: impl FnOnce(Sender<Unit>, Receiver<UnitResult>) -> Result<()>,
 ) -> Result<()> {
     let low = context.options.low_memory;
     let readers = context.trees.reader().repository().readers(context.options.threads);
@@ -65,16 +65,16 @@ pub fn with_workers(
     planned.and_then(|()| context.check())
 }
 
-/// Works until the channel closes; when the restore was stopped, units are only taken away.
-fn work(context: &Context, units: &Receiver<Unit>, back: &Sender<Back>) {
+/// Works until the channel closes. After the restore was stopped, units are only drained.
+fn work(context: &RestoreContext, units: &Receiver<Unit>, back: &Sender<UnitResult>) {
     let _alarm = Alarm(context);
     let mut buffers = Buffers::default();
     for unit in units {
-        let mut answer = Back::default();
+        let mut answer = UnitResult::default();
         match unit {
-            Unit::Place(batch, read) => {
+            Unit::WriteRead(batch, read) => {
                 if !context.is_stopped() {
-                    place(context, &batch, &batch.plan.reads[read], &mut buffers);
+                    write_read(context, &batch, &batch.plan.reads[read], &mut buffers);
                 }
                 continue;
             }
@@ -85,14 +85,14 @@ fn work(context: &Context, units: &Receiver<Unit>, back: &Sender<Back>) {
                 continue;
             }
             Unit::Compare(comparison) => {
-                compare(context, &comparison, &mut buffers.bytes, &mut answer.missing)
+                compare(context, &comparison, &mut buffers.bytes, &mut answer.to_fetch)
             }
-            Unit::Items(items) => {
-                for item in items {
+            Unit::Entries(entries) => {
+                for entry in entries {
                     if context.is_stopped() {
                         break;
                     }
-                    answer.unfilled.extend(handle(context, item));
+                    answer.unfilled.extend(handle(context, entry));
                 }
             }
         }
@@ -102,8 +102,8 @@ fn work(context: &Context, units: &Receiver<Unit>, back: &Sender<Back>) {
     }
 }
 
-/// Stops the others if this thread breaks, so that nobody waits for its answer.
-struct Alarm<'a>(&'a Context<'a>);
+/// Stops the restore if this thread panics, so that no other one waits for its result.
+struct Alarm<'a>(&'a RestoreContext<'a>);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {

@@ -1,10 +1,10 @@
-//! Fetching: one ranged read, its segments decoded once, and each chunk verified and written to
-//! every place that wants it.
+//! Execution of planned reads: one ranged read, each segment decoded once, each chunk verified and
+//! written to all its targets.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::RestoreContext;
 use super::counts::count_written;
 use super::entries::write_whole;
 use super::file_job::FileJob;
@@ -15,19 +15,29 @@ use crate::format::run::PackRef;
 use crate::monitor::{ProblemKind, in_words};
 use crate::repo::{Error, Location, PaddedPart};
 use crate::restore::options::add;
-use crate::restore::plan::read_plan::{Placement, Plan, PlannedRead, PlannedSegment};
+use crate::restore::plan::read_plan::{
+    BatchLocation, ChunkTarget, FileChunk, PlannedRead, PlannedSegment, ReadPlan,
+};
 
-/// A planned batch with what its numbers stand for.
+/// A planned batch, with the files and packs that its numbers refer to.
 pub struct Batch {
     /// The plan.
-    pub plan: Plan,
+    pub plan: ReadPlan,
     /// Its files.
     pub files: Vec<Arc<FileJob>>,
     /// Its packs.
     pub packs: Vec<PackRef>,
 }
 
-/// Memory that one worker uses again and again.
+impl Batch {
+    /// Returns where in the repository the chunk of a target is.
+    fn location_of(&self, target: &ChunkTarget) -> Location {
+        let BatchLocation { pack, offset, stored_len, chunk } = target.location;
+        Location { pack: self.packs[pack as usize], offset, stored_len, chunk }
+    }
+}
+
+/// Buffers that one worker reuses.
 #[derive(Default)]
 pub struct Buffers {
     stored: PaddedPart,
@@ -36,8 +46,13 @@ pub struct Buffers {
     pub bytes: Vec<u8>,
 }
 
-/// Does one read of a batch and all that follows from it.
-pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut Buffers) {
+/// Executes one read of a batch: writes all its chunks, or reports their files.
+pub fn write_read(
+    context: &RestoreContext,
+    batch: &Batch,
+    read: &PlannedRead,
+    buffers: &mut Buffers,
+) {
     let reader = context.trees.reader();
     let pack = &batch.packs[read.pack as usize];
     let segments = &batch.plan.segments[read.segments.clone()];
@@ -47,7 +62,7 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
                 let start = (segment.offset - read.offset) as usize;
                 let stored = &mut buffers.stored[start..start + segment.stored_len as usize];
                 let raw = std::mem::take(&mut buffers.raw);
-                buffers.raw = place_segment(
+                buffers.raw = write_segment(
                     context,
                     batch,
                     segment,
@@ -56,7 +71,7 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
             }
         }
         Err(error) if segments.len() > 1 && error.is_damage() => {
-            // Part of the range may be there: each segment on its own says which.
+            // A part of the range may be readable: read each segment alone.
             for (position, segment) in segments.iter().enumerate() {
                 let at = read.segments.start + position;
                 let alone = PlannedRead {
@@ -65,85 +80,87 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
                     segments: at..at + 1,
                     ..*read
                 };
-                place(context, batch, &alone, buffers);
+                write_read(context, batch, &alone, buffers);
             }
         }
-        Err(error) if error.is_not_found() => place_elsewhere(context, batch, segments),
+        Err(error) if error.is_not_found() => write_relocated(context, batch, segments),
         Err(error) => fail_segments(context, batch, segments, error),
     }
 }
 
-/// Places chunks whose pack is not there: a collector may have moved each to another place.
-fn place_elsewhere(context: &Context, batch: &Batch, segments: &[PlannedSegment]) {
+/// Writes chunks whose pack is missing: a prune may have moved each of them to another pack.
+fn write_relocated(context: &RestoreContext, batch: &Batch, segments: &[PlannedSegment]) {
     let reader = context.trees.reader();
-    for placement in
-        segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()])
-    {
+    for target in segments.iter().flat_map(|segment| &batch.plan.targets[segment.targets.clone()]) {
         if context.is_stopped() {
             return;
         }
-        let Placement { spot, piece } = placement;
-        let pack = batch.packs[spot.pack as usize];
-        let location =
-            Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
-        match reader.with_chunk(&location, ChunkKind::Data, &piece.id, <[u8]>::to_vec) {
-            Ok(bytes) if bytes.len() == piece.len as usize => {
-                write(context, batch, placement, &bytes)
+        let chunk = &target.chunk;
+        let location = batch.location_of(target);
+        match reader.with_chunk(&location, ChunkKind::Data, &chunk.id, <[u8]>::to_vec) {
+            Ok(bytes) if bytes.len() == chunk.len as usize => {
+                write_target(context, batch, target, &bytes)
             }
-            Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
-            Err(error) if error.is_damage() => fail_piece(context, batch, placement, &error),
+            Ok(_) => fail_target(context, batch, target, &Error::WrongChunk { id: chunk.id }),
+            Err(error) if error.is_damage() => fail_target(context, batch, target, &error),
             Err(error) => return context.stop(error.into()),
         }
     }
 }
 
-/// Reports every file that wanted something of these segments; stops if it is the repository itself
-/// that failed.
-fn fail_segments(context: &Context, batch: &Batch, segments: &[PlannedSegment], error: Error) {
+/// Handles segments that cannot be read: tries other copies of their chunks, or stops the restore
+/// if the error is no damage.
+fn fail_segments(
+    context: &RestoreContext,
+    batch: &Batch,
+    segments: &[PlannedSegment],
+    error: Error,
+) {
     if !error.is_damage() {
         return context.stop(error.into());
     }
-    for placement in
-        segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()])
-    {
-        place_from_another(context, batch, placement, &error);
+    for target in segments.iter().flat_map(|segment| &batch.plan.targets[segment.targets.clone()]) {
+        write_from_another_copy(context, batch, target, &error);
     }
 }
 
-/// Places a piece that is not, or not as it should be, where the index led to; its file fails if no
-/// other place has it.
-fn place_from_another(context: &Context, batch: &Batch, placement: &Placement, error: &Error) {
-    let Placement { spot, piece } = placement;
-    let pack = batch.packs[spot.pack as usize];
-    let location =
-        Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
-    match context.trees.reader().read_elsewhere(&location, ChunkKind::Data, &piece.id) {
-        Ok(Some(bytes)) if bytes.len() == piece.len as usize => {
+/// Writes a chunk that is missing or damaged where the index placed it from another copy; fails its
+/// file if there is none.
+fn write_from_another_copy(
+    context: &RestoreContext,
+    batch: &Batch,
+    target: &ChunkTarget,
+    error: &Error,
+) {
+    let chunk = &target.chunk;
+    let location = batch.location_of(target);
+    match context.trees.reader().read_elsewhere(&location, ChunkKind::Data, &chunk.id) {
+        Ok(Some(bytes)) if bytes.len() == chunk.len as usize => {
             let says = format!(
                 "read from another place of the repository, because of damage at the first: {}",
                 in_words(error)
             );
             context.monitor.problem(
                 ProblemKind::Notice,
-                &batch.files[piece.file as usize].path(),
+                &batch.files[target.file as usize].path(),
                 says,
             );
-            write(context, batch, placement, &bytes);
+            write_target(context, batch, target, &bytes);
         }
-        Ok(_) => fail_piece(context, batch, placement, error),
-        Err(error) if error.is_damage() => fail_piece(context, batch, placement, &error),
+        Ok(_) => fail_target(context, batch, target, error),
+        Err(error) if error.is_damage() => fail_target(context, batch, target, &error),
         Err(error) => context.stop(error.into()),
     }
 }
 
-fn fail_piece(context: &Context, batch: &Batch, placement: &Placement, error: &Error) {
-    let job = &batch.files[placement.piece.file as usize];
+fn fail_target(context: &RestoreContext, batch: &Batch, target: &ChunkTarget, error: &Error) {
+    let job = &batch.files[target.file as usize];
     piece_damaged(context, job, error);
     piece_done(context, job);
 }
 
 fn fetch(
-    context: &Context,
+    context: &RestoreContext,
     pack: &PackRef,
     offset: u32,
     len: u32,
@@ -155,14 +172,14 @@ fn fetch(
     Ok(())
 }
 
-/// Places the chunks of one segment; returns its memory.
-fn place_segment(
-    context: &Context,
+/// Writes the chunks of one segment; returns its buffer.
+fn write_segment(
+    context: &RestoreContext,
     batch: &Batch,
     planned: &PlannedSegment,
     opened: Result<Segment, Error>,
 ) -> Vec<u8> {
-    let placements = &batch.plan.placements[planned.placements.clone()];
+    let targets = &batch.plan.targets[planned.targets.clone()];
     let segment = match opened {
         Ok(segment) => segment,
         Err(error) => {
@@ -171,36 +188,39 @@ fn place_segment(
         }
     };
     for same_chunk in
-        placements.chunk_by(|a, b| (a.spot.chunk, a.piece.id) == (b.spot.chunk, b.piece.id))
+        targets.chunk_by(|a, b| (a.location.chunk, a.chunk.id) == (b.location.chunk, b.chunk.id))
     {
         if context.is_stopped() {
             break;
         }
-        place_chunk(context, batch, &segment, same_chunk);
+        write_chunk(context, batch, &segment, same_chunk);
     }
     segment.into_buffer()
 }
 
-/// Verifies one chunk and writes it to every place that wants it.
-fn place_chunk(context: &Context, batch: &Batch, segment: &Segment, placements: &[Placement]) {
-    let Placement { spot, piece } = placements[0];
-    let pack = batch.packs[spot.pack as usize];
-    let location =
-        Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
-    let checked = context.trees.reader().chunk_of(segment, &location, ChunkKind::Data, &piece.id);
-    for placement in placements {
+/// Verifies one chunk and writes it to all its targets.
+fn write_chunk(
+    context: &RestoreContext,
+    batch: &Batch,
+    segment: &Segment,
+    targets: &[ChunkTarget],
+) {
+    let FileChunk { id, .. } = targets[0].chunk;
+    let location = batch.location_of(&targets[0]);
+    let checked = context.trees.reader().chunk_of(segment, &location, ChunkKind::Data, &id);
+    for target in targets {
         match &checked {
-            Ok(bytes) if bytes.len() == placement.piece.len as usize => {
-                write(context, batch, placement, bytes)
+            Ok(bytes) if bytes.len() == target.chunk.len as usize => {
+                write_target(context, batch, target, bytes)
             }
-            Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
-            Err(error) => place_from_another(context, batch, placement, error),
+            Ok(_) => fail_target(context, batch, target, &Error::WrongChunk { id }),
+            Err(error) => write_from_another_copy(context, batch, target, error),
         }
     }
 }
 
-fn write(context: &Context, batch: &Batch, placement: &Placement, bytes: &[u8]) {
-    let job = &batch.files[placement.piece.file as usize];
+fn write_target(context: &RestoreContext, batch: &Batch, target: &ChunkTarget, bytes: &[u8]) {
+    let job = &batch.files[target.file as usize];
     if job.is_whole_at_once() {
         if !job.has_failed() {
             write_whole(context, job, bytes);
@@ -209,9 +229,7 @@ fn write(context: &Context, batch: &Batch, placement: &Placement, bytes: &[u8]) 
     }
     if !job.is_unwritable() {
         job.note_overwrite();
-        match job
-            .file(&context.host)
-            .and_then(|file| file.write_all_at(bytes, placement.piece.offset))
+        match job.file(&context.host).and_then(|file| file.write_all_at(bytes, target.chunk.offset))
         {
             Ok(()) => {
                 job.count_placed(bytes.len() as u64);

@@ -1,11 +1,11 @@
-//! Which dates of snapshots are believed.
+//! Judgement of dates of snapshots.
 
 use super::{DAY, HOUR, START};
-use crate::retention::trust::{self, Claim, LATE_S, TOLERANCE_S};
-use crate::retention::{Doubt, Verdict};
+use crate::retention::trust::{self, DateClaim, LATE_S, TOLERANCE_S};
+use crate::retention::{DateVerdict, Doubt};
 
-fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
-    Claim {
+fn claim(time_s: i64, stored_s: i64, sequence: u64) -> DateClaim {
+    DateClaim {
         series: 0,
         time_s,
         ended_s: time_s,
@@ -16,14 +16,14 @@ fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
     }
 }
 
-/// What contradicts each date.
-fn judge(claims: &[Claim], now_s: i64) -> Vec<Option<Doubt>> {
-    trust::judge(claims, now_s).into_iter().map(Verdict::doubt).collect()
+/// Returns the doubt about each date.
+fn judge(claims: &[DateClaim], now_s: i64) -> Vec<Option<Doubt>> {
+    trust::judge(claims, now_s).into_iter().map(DateVerdict::doubt).collect()
 }
 
-/// Daily snapshots, stored a minute later, each naming the one before.
-fn honest(days: i64) -> Vec<Claim> {
-    let day = |day: i64| Claim {
+/// Daily snapshots, stored a minute later, each naming its predecessor.
+fn honest(days: i64) -> Vec<DateClaim> {
+    let day = |day: i64| DateClaim {
         previous: (day > 0).then_some([day as u8; 32]),
         ..claim(START + day * DAY, START + day * DAY + 60, day as u64 + 1)
     };
@@ -40,7 +40,7 @@ fn honest_dates_are_believed() {
         claim.stored_s = Some(START + 60 * DAY + ((at as i64 * 37) % 50) * HOUR);
     }
     let last = claim(START + 63 * DAY, START + 63 * DAY + 60, 51);
-    copied.push(Claim { previous: Some([50; 32]), ..last });
+    copied.push(DateClaim { previous: Some([50; 32]), ..last });
     assert_eq!(judge(&copied, now).iter().flatten().count(), 0);
     // No store times, clocks off by minutes, two at once.
     let mut plain = honest(10);
@@ -57,12 +57,11 @@ fn forged_dates_are_found_and_honest_ones_stay_believed() {
     let now = START + 100 * DAY;
     let mut claims = honest(50);
     let arrived = START + 49 * DAY + 2 * HOUR;
-    // In the future; spread over the past; with numbers that fit their dates; in a chain of their
-    // own.
+    // In the future; spread over the past; with numbers that fit their dates; in a separate chain.
     claims.push(claim(now + 400 * DAY, arrived, 51));
     claims.push(claim(arrived + 3 * DAY, arrived, 52));
     for day in 0..45 {
-        claims.push(Claim {
+        claims.push(DateClaim {
             hash: [200; 32],
             ..claim(START + day * DAY + 2 * HOUR, arrived, day as u64 + 1)
         });
@@ -71,7 +70,7 @@ fn forged_dates_are_found_and_honest_ones_stay_believed() {
     assert!(doubts[..50].iter().all(Option::is_none), "{doubts:?}");
     assert_eq!(&doubts[50..52], [Some(Doubt::Ahead); 2]);
     assert!(doubts[52..].iter().all(|doubt| *doubt == Some(Doubt::Behind)), "{doubts:?}");
-    // Even when only one honest snapshot is left that the forged one would push out of its year.
+    // Even when only one honest snapshot is left that the forged one would displace from its year.
     let two = [claim(START, START + 60, 1), claim(START + HOUR / 2, arrived, 2)];
     assert_eq!(judge(&two, now), [None, Some(Doubt::Behind)]);
     // Without the store's times: the future by the host's clock, the past by the numbers.
@@ -84,7 +83,8 @@ fn forged_dates_are_found_and_honest_ones_stay_believed() {
 
 #[test]
 fn one_wrong_clock_is_not_the_others_fault() {
-    // The host's clock was 30 days ahead for one backup; 60 days later nobody else is suspected.
+    // The host's clock was 30 days ahead for one backup; 60 days later no other snapshot is
+    // suspected.
     let mut claims = honest(90);
     claims[20].time_s += 30 * DAY;
     let doubts = judge(&claims, START + 100 * DAY);
@@ -96,17 +96,19 @@ fn one_wrong_clock_is_not_the_others_fault() {
 #[test]
 fn what_a_snapshot_puts_before_itself_was_there_before_it() {
     let now = START + 100 * DAY;
-    // Three honest tries within minutes, then one by a clock that is 400 days behind; it names the
-    // one before it.
-    let mut claims: Vec<Claim> =
+    // Three honest attempts within minutes, then one by a clock that is 400 days slow; it names its
+    // predecessor.
+    let mut claims: Vec<DateClaim> =
         (0..3).map(|at| claim(START + at * 300, START + at * 300 + 5, at as u64 + 1)).collect();
-    claims
-        .push(Claim { previous: Some([3; 32]), ..claim(START + 900 - 400 * DAY, START + 905, 4) });
+    claims.push(DateClaim {
+        previous: Some([3; 32]),
+        ..claim(START + 900 - 400 * DAY, START + 905, 4)
+    });
     assert_eq!(judge(&claims, now), [None, None, None, Some(Doubt::Behind)]);
-    // Nor does what comes after it suffer.
+    // Later snapshots are not affected either.
     claims.push(claim(START + 1200, START + 1205, 5));
     assert_eq!(judge(&claims, now)[4], None);
-    // A clock that is ahead makes nobody else doubtful.
+    // A fast clock makes no other snapshot doubtful.
     let mut ahead = honest(10);
     ahead[4].time_s += 300 * DAY;
     ahead[4].ended_s += 300 * DAY;
@@ -116,23 +118,22 @@ fn what_a_snapshot_puts_before_itself_was_there_before_it() {
 #[test]
 fn a_backup_that_takes_days_is_not_suspected() {
     let now = START + 100 * DAY;
-    let long = |number: u64| Claim {
+    let long = |number: u64| DateClaim {
         ended_s: START + 13 * DAY,
         ..claim(START + 10 * DAY, START + 13 * DAY + 60, number)
     };
-    // Alone in its series since the others, or beside backups that began later and were done
-    // sooner.
+    // Alone in its series since the others, or while backups ran that began later and ended sooner.
     let mut claims = honest(10);
     claims.push(long(11));
     assert_eq!(judge(&claims, now).iter().flatten().count(), 0);
     let mut beside = honest(13);
     beside.push(long(14));
     assert_eq!(judge(&beside, now).iter().flatten().count(), 0);
-    // It counts from its end then: its beginning would stand where others are.
-    assert_eq!(trust::judge(&beside, now)[13], Verdict::Sure(START + 13 * DAY));
-    // A claim to have begun long ago gains nothing.
-    beside.push(Claim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
-    assert_eq!(trust::judge(&beside, now)[14], Verdict::Sure(START + 14 * DAY));
+    // It counts at its end then, because others existed after its beginning.
+    assert_eq!(trust::judge(&beside, now)[13], DateVerdict::Sure(START + 13 * DAY));
+    // Stating a beginning long ago gains nothing.
+    beside.push(DateClaim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
+    assert_eq!(trust::judge(&beside, now)[14], DateVerdict::Sure(START + 14 * DAY));
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn a_mirror_is_not_suspected() {
     let now = START + 400 * DAY;
     // Copied once, thinned out before, so that few name each other, in the order of their ids, and
     // continued in place.
-    let mut copied: Vec<Claim> = honest(60).into_iter().step_by(3).collect();
+    let mut copied: Vec<DateClaim> = honest(60).into_iter().step_by(3).collect();
     for (at, claim) in copied.iter_mut().enumerate() {
         claim.stored_s = Some(START + 60 * DAY + (at as i64 * 7) % 20 * 300);
     }

@@ -1,12 +1,12 @@
-//! What needs `--force`, and what never does.
+//! Plans that need `--force`, and plans that never do.
 
 use super::{DAY, HOUR, START, berlin, policy, series};
-use crate::retention::guard::{Applied, Excess, History, excess};
+use crate::retention::guard::{Applied, Excess, SeriesHistory, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
-use crate::retention::{Item, plan};
+use crate::retention::{DatedSnapshot, plan};
 
-/// How a policy is applied: for so many days, every so many days, with a trash of so many seconds,
-/// and a memory or none.
+/// How a policy is applied: number of days, interval in days, length of the trash window in
+/// seconds, and whether the machine remembers policies.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     days: i64,
@@ -18,15 +18,19 @@ struct Habit {
 /// Applies a policy at the end of days as the program does; returns the first day on which it was
 /// refused.
 ///
-/// Who remembers nothing is asked once, when the policy is new.
+/// Without memory, the user is asked once, when the policy is new.
 fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i64, Excess)> {
     let policy = policy(policy_text);
     let (mut kept, mut gone, mut last, mut gap_s) =
-        (Vec::<Item>::new(), Vec::<(i64, Moment)>::new(), None, None);
+        (Vec::<DatedSnapshot>::new(), Vec::<(i64, Moment)>::new(), None, None);
     for day in 0..habit.days {
         for time_s in of_day {
             let sequence = kept.last().map_or(1, |item| item.sequence + 1);
-            kept.push(Item { time_s: START + day * DAY + time_s, sequence, ..Item::default() });
+            kept.push(DatedSnapshot {
+                time_s: START + day * DAY + time_s,
+                sequence,
+                ..DatedSnapshot::default()
+            });
         }
         if day % habit.step != 0 {
             continue;
@@ -34,7 +38,7 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
         let now_s = START + (day + 1) * DAY - 600;
         let decisions = plan(&kept, &policy, &berlin());
         let forgotten: Vec<Moment> = gone.iter().map(|(_, moment)| *moment).collect();
-        let history = History { last, forgotten, gap_s };
+        let history = SeriesHistory { last, forgotten, gap_s };
         if let Some(excess) =
             excess(&kept, &decisions, &history, now_s).filter(|_| habit.remembers || last.is_some())
         {
@@ -45,7 +49,8 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
         if habit.remembers || !go.is_empty() {
             last = Some(Applied { at_s: now_s, is_same: true });
         }
-        let known: Vec<Moment> = kept.iter().map(Item::moment).chain(history.forgotten).collect();
+        let known: Vec<Moment> =
+            kept.iter().map(DatedSnapshot::moment).chain(history.forgotten).collect();
         gap_s = usual_gap_s(&known).filter(|_| habit.remembers);
         kept = stay.into_iter().map(|(item, _)| item).collect();
         gone.extend(go.into_iter().map(|(item, _)| (now_s, item.moment())));
@@ -54,8 +59,8 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
     None
 }
 
-/// Every rule and every two of them, with few and many, on every rhythm, applied every night, week
-/// and month, whatever the trash.
+/// Every rule and every two of them, with few and many snapshots, on every rhythm, applied every
+/// night, week and month, with every trash window.
 #[test]
 fn a_steady_policy_never_needs_force() {
     let hours: Vec<i64> = (0..23).map(|hour| hour * HOUR + 600).collect();
@@ -98,25 +103,25 @@ fn a_steady_policy_never_needs_force() {
 #[test]
 fn a_new_policy_and_a_flood_are_stopped() {
     let policy_of = policy;
-    let judged = |items: &[Item], text: &str, history: &History, now_s: i64| {
+    let judged = |items: &[DatedSnapshot], text: &str, history: &SeriesHistory, now_s: i64| {
         excess(items, &plan(items, &policy_of(text), &berlin()), history, now_s)
     };
     let days = series((0..30).map(|day| START + day * DAY));
     let now_s = START + 30 * DAY;
-    let unknown = History::default();
+    let unknown = SeriesHistory::default();
     for text in ["last 1", "daily 3", "monthly 1", "yearly 1", "weekly 2", "within 2d", "last 14"] {
         assert_eq!(judged(&days, text, &unknown, now_s), Some(Excess::Series), "{text}");
     }
     for text in ["last 20", "daily 15", "within 20d"] {
         assert_eq!(judged(&days, text, &unknown, now_s), None, "{text}");
     }
-    // Tries within minutes are no schedule.
+    // Attempts within minutes are no schedule.
     let tries = series((0..6).map(|minute| START + minute * 60));
     assert_eq!(judged(&tries, "last 2", &unknown, START + DAY), Some(Excess::Series));
-    // After a policy that kept 30, one that keeps 3.
-    let other = History {
+    // A policy that keeps 3, after one that kept 30.
+    let other = SeriesHistory {
         last: Some(Applied { at_s: START + 29 * DAY, is_same: false }),
-        ..History::default()
+        ..SeriesHistory::default()
     };
     assert_eq!(
         judged(&days, "daily 3", &other, now_s),
@@ -126,14 +131,15 @@ fn a_new_policy_and_a_flood_are_stopped() {
     // Twenty at once in a series of one a day.
     let at_s = START + 30 * DAY;
     let mut flooded = days.clone();
-    flooded.extend((0..20).map(|at| Item {
+    flooded.extend((0..20).map(|at| DatedSnapshot {
         time_s: at_s + 600 + at,
         sequence: 100,
-        ..Item::default()
+        ..DatedSnapshot::default()
     }));
-    let same = History { last: Some(Applied { at_s, is_same: true }), ..History::default() };
+    let same =
+        SeriesHistory { last: Some(Applied { at_s, is_same: true }), ..SeriesHistory::default() };
     let flood = Excess::Flood { going: 20, of: 30, came: 20 };
     assert_eq!(judged(&flooded, "last 30", &same, at_s + DAY), Some(flood));
-    // Rules that reach back lose nothing by it, and may clear it away.
+    // Rules that reach far back lose nothing by it, and may remove the flood.
     assert_eq!(judged(&flooded, "daily 30", &same, at_s + DAY), None);
 }

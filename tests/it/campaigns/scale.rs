@@ -230,7 +230,7 @@ fn examine(repo: &TestRepo) -> (u64, u64) {
         &Monitor::default(),
     )
     .unwrap()
-    .plan;
+    .remaining;
     let unused =
         plan.dead_bytes + plan.young_bytes + plan.left_unused_bytes + plan.repack_unused_bytes;
     (plan.total_bytes, unused * 1000 / plan.total_bytes)

@@ -10,7 +10,7 @@ use drumlin::format::run::PackClass;
 use drumlin::id::ObjectId;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
-use drumlin::maintain::repair::{self, Outcome, RepairOptions};
+use drumlin::maintain::repair::{self, RepairOptions, RepairOutcome};
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations::{self, GenerationState, Generations};
 use drumlin::repo::objects::layout;
@@ -42,7 +42,7 @@ fn begin_to_remove(repository: &Repository, removal: &Removal, is_decided: bool)
     number
 }
 
-fn mend(repository: &Arc<Repository>) -> Outcome {
+fn mend(repository: &Arc<Repository>) -> RepairOutcome {
     let options = RepairOptions { snapshots: true, ..options(Level::Structure) };
     repair::plan(repository, &options, &Monitor::default())
         .unwrap()

@@ -115,7 +115,7 @@ fn what_nothing_needs_is_removed() {
     );
     let dry = prune(&repository, PruneOptions { dry_run: true, ..at_once() }).unwrap();
     assert_eq!(
-        (dry.plan.dropped.len(), dry.removed_packs, bytes_of(&repo.memory, &STORED)),
+        (dry.remaining.dropped.len(), dry.removed_packs, bytes_of(&repo.memory, &STORED)),
         (3, 0, before),
         "{dry:#?}"
     );
@@ -193,7 +193,10 @@ fn young_content_is_not_rewritten() {
     let before = data();
     let old_enough = PruneOptions { min_age_s: 90 * 24 * 3600, ..at_once() };
     let report = prune(&repo.open(), old_enough).unwrap();
-    assert!(report.plan.left_unused_bytes > 100_000 && report.dropped.len() == 3, "{report:#?}");
+    assert!(
+        report.remaining.left_unused_bytes > 100_000 && report.dropped.len() == 3,
+        "{report:#?}"
+    );
     assert_sound(&repo, 1);
     let mut later = old_enough;
     later.now.seconds += 91 * 24 * 3600;
@@ -212,7 +215,8 @@ fn no_more_is_rewritten_at_once_than_was_asked_for_and_the_next_goes_on() {
     let mut rewritten = Vec::new();
     while rewritten.len() < 20 {
         let limited = PruneOptions { max_repack_bytes: LIMIT_BYTES, ..at_once() };
-        let planned = prune(&repo.open(), PruneOptions { dry_run: true, ..limited }).unwrap().plan;
+        let planned =
+            prune(&repo.open(), PruneOptions { dry_run: true, ..limited }).unwrap().remaining;
         assert!(planned.repack_bytes <= LIMIT_BYTES, "{planned:#?}");
         prune(&repo.open(), limited).unwrap();
         rewritten.push(planned.repack_bytes);
@@ -221,7 +225,7 @@ fn no_more_is_rewritten_at_once_than_was_asked_for_and_the_next_goes_on() {
         }
     }
     assert!(rewritten.len() > 2 && rewritten.ends_with(&[0]), "{rewritten:?}");
-    let rest = prune(&repo.open(), PruneOptions { dry_run: true, ..at_once() }).unwrap().plan;
+    let rest = prune(&repo.open(), PruneOptions { dry_run: true, ..at_once() }).unwrap().remaining;
     assert_eq!(rest.left_unused_bytes + rest.repack_unused_bytes, 0, "{rest:#?}");
     assert_sound(&repo, 1);
 }
@@ -423,7 +427,7 @@ fn what_a_running_backup_stored_is_left_alone() {
     let sessions = intents::read_all(&repository).unwrap();
     intents::remove(&repository, &snapshot.id, &sessions[&snapshot.id].numbers).unwrap();
     let report = prune(&repository, PruneOptions { grace_s: 3600, ..at_once() }).unwrap();
-    assert!(report.plan.young_bytes > 400_000, "{report:#?}");
+    assert!(report.remaining.young_bytes > 400_000, "{report:#?}");
     assert_eq!(bytes_of(&repo.memory, &[Class::Data]), packs);
     prune(&repository, at_once()).unwrap();
     assert!(bytes_of(&repo.memory, &[Class::Data]) + 400_000 <= packs);
@@ -608,7 +612,7 @@ fn a_local_copy_of_the_index_that_went_bad_is_no_damage() {
         forget(&repo.open(), &shots[0]);
         spoil_copies(&repo.copies());
         let dry = prune(&repo.open(), PruneOptions { dry_run: true, ..at_once() }).unwrap();
-        assert!(!dry.plan.dead.is_empty() && !dry.plan.repack.is_empty(), "{dry:#?}");
+        assert!(!dry.remaining.dead.is_empty() && !dry.remaining.repack.is_empty(), "{dry:#?}");
         let store = Arc::new(Meanwhile::new(repo.memory.clone(), at));
         let machine = repo.open_in(store.clone(), &repo.cache()).unwrap();
         let copies = repo.copies();

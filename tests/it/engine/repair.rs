@@ -15,7 +15,7 @@ use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::generation::{Condemned, Removal};
 use drumlin::format::node::{Totals, TreeNode};
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::maintain::repair::{self, Plan, RepairOptions};
+use drumlin::maintain::repair::{self, RepairOptions, RepairPlan};
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations;
 use drumlin::repo::{self, OpenOptions, Reader, Repository, Trees};
@@ -58,7 +58,7 @@ impl<'a> Patient<'a> {
         self.sound.repo.open_in(self.store.clone(), self.cache.path()).unwrap()
     }
 
-    fn plan(&self, level: Level) -> Plan {
+    fn plan(&self, level: Level) -> RepairPlan {
         plan(&self.open(), level)
     }
 
@@ -84,7 +84,7 @@ impl<'a> Patient<'a> {
     }
 }
 
-fn plan(repository: &Arc<Repository>, level: Level) -> Plan {
+fn plan(repository: &Arc<Repository>, level: Level) -> RepairPlan {
     repair::plan(repository, &options(level), &Monitor::default()).unwrap()
 }
 
@@ -125,7 +125,7 @@ fn assert_honest_and_healed(what: &str, patient: &Patient, after: &CheckReport) 
     {
         let named = after.affected.items.iter().filter(|affected| affected.snapshot == snapshot.id);
         let named: BTreeSet<(&[u8], bool)> =
-            named.map(|affected| (&affected.path[..], affected.is_folder)).collect();
+            named.map(|affected| (&affected.path[..], affected.is_dir)).collect();
         for (path, hash) in sound {
             let shown = String::from_utf8_lossy(path);
             match left.get(path) {
@@ -180,7 +180,7 @@ fn a_sound_repository_needs_nothing() {
     let patient = Patient::new(&sound, |_| {});
     let before = patient.store.keys();
     let plan = patient.plan(Level::Full);
-    assert!(plan.is_empty() && plan.outlook.is_sound() && plan.beyond.is_empty());
+    assert!(plan.is_empty() && plan.preview.is_sound() && plan.beyond.is_empty());
     plan.apply(&Monitor::default()).unwrap();
     assert_eq!(patient.store.keys(), before);
 }
@@ -247,11 +247,11 @@ fn missing_cut_and_flipped_packs_lose_no_more_than_they_must() {
                         .affected
                         .items
                         .iter()
-                        .map(|a| (a.snapshot, a.path.clone(), a.is_folder))
+                        .map(|a| (a.snapshot, a.path.clone(), a.is_dir))
                         .collect::<BTreeSet<_>>()
                 };
                 assert_eq!(
-                    paths(&promised.outlook),
+                    paths(&promised.preview),
                     paths(&after),
                     "{what}: the plan promised something else"
                 );
@@ -660,7 +660,7 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
         assert!(repo.check(Level::Structure).is_sound() && !repo.check(Level::Full).is_sound());
         let options = RepairOptions { snapshots, ..options(Level::Full) };
         let planned = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
-        assert!(planned.incomplete() == [forged.id], "{:#?}", planned.outlook);
+        assert!(planned.incomplete() == [forged.id], "{:#?}", planned.preview);
         let outcome = planned.apply(&Monitor::default()).unwrap();
         assert!(!outcome.is_sound(), "{:#?}", outcome.after);
         assert_eq!(

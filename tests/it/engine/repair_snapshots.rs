@@ -17,7 +17,7 @@ use drumlin::id::{ChunkId, SnapshotId};
 use drumlin::maintain::check::Level;
 use drumlin::maintain::forget::{self, GroupBy, Scope};
 use drumlin::maintain::prune::{self, PruneOptions};
-use drumlin::maintain::repair::{self, Plan, RepairOptions, Replaced};
+use drumlin::maintain::repair::{self, RepairOptions, RepairPlan, Replaced};
 use drumlin::monitor::Monitor;
 use drumlin::repo::objects::layout;
 use drumlin::repo::read::trees::leaf_entries;
@@ -66,7 +66,7 @@ fn drop_copies(patient: &Patient, group: &str) {
     found.iter().for_each(|path| std::fs::remove_dir_all(path).unwrap());
 }
 
-fn plan(repository: &Arc<Repository>) -> Plan {
+fn plan(repository: &Arc<Repository>) -> RepairPlan {
     let options = RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
     repair::plan(repository, &options, &Monitor::default()).unwrap()
 }
@@ -225,7 +225,7 @@ fn one_run_heals_and_replaces() {
     .without_copies();
     let planned = plan(&patient.open());
     let promised: BTreeSet<_> =
-        planned.outlook.affected.items.iter().map(|one| (one.snapshot, one.path.clone())).collect();
+        planned.preview.affected.items.iter().map(|one| (one.snapshot, one.path.clone())).collect();
     assert_eq!((planned.broken.len(), promised.is_empty()), (2, false));
     let replaced = planned.apply(&Monitor::default()).unwrap().replaced;
     let seen = look(&patient);

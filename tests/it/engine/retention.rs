@@ -3,7 +3,7 @@
 //! random series and policies; `DRUMLIN_ORACLE_CASES` sets how many, `DRUMLIN_TEST_SEED` the first
 //! seed.
 
-use drumlin::retention::{Decay, Decision, Doubt, Item, Period, Policy, plan};
+use drumlin::retention::{DatedSnapshot, Decay, Decision, Doubt, Period, Policy, plan};
 use jiff::tz::TimeZone;
 
 const HOUR: i64 = 3_600;
@@ -33,7 +33,7 @@ impl Dice {
 }
 
 /// A series by one rhythm, with gaps, bursts, tags, protections and doubts, in no order.
-fn series(dice: &mut Dice) -> Vec<Item> {
+fn series(dice: &mut Dice) -> Vec<DatedSnapshot> {
     let rhythms = [60, 675, 1_000, HOUR, 5 * HOUR, DAY, DAY + 61, 7 * DAY, 31 * DAY];
     let rhythm = rhythms[dice.below(rhythms.len() as u64) as usize];
     let mut time_s = START + dice.between(-30 * YEAR, 30 * YEAR);
@@ -47,7 +47,7 @@ fn series(dice: &mut Dice) -> Vec<Item> {
         };
         let tags = (0..3).filter(|_| dice.below(9) == 0).map(|tag| format!("t{tag}")).collect();
         let doubt = [Some(Doubt::Ahead), Some(Doubt::Behind), None][dice.below(60).min(2) as usize];
-        items.push(Item {
+        items.push(DatedSnapshot {
             time_s,
             sequence,
             tags,
@@ -102,7 +102,7 @@ fn label(period: Period, time_s: i64, zone: &TimeZone) -> String {
 }
 
 /// Returns whether a snapshot stays, by looking at each of the others.
-fn stays(items: &[Item], at: usize, policy: &Policy, labels: &[[String; 5]]) -> bool {
+fn stays(items: &[DatedSnapshot], at: usize, policy: &Policy, labels: &[[String; 5]]) -> bool {
     let own = &items[at];
     if own.doubt.is_some() || own.is_protected {
         return true;
@@ -130,7 +130,7 @@ fn stays(items: &[Item], at: usize, policy: &Policy, labels: &[[String; 5]]) -> 
 
 /// Decay: of each span of time that counts the oldest stays, until the whole of its longest span is
 /// beyond the horizon.
-fn survives(items: &[Item], at: usize, decay: Decay, newest_s: i64) -> bool {
+fn survives(items: &[DatedSnapshot], at: usize, decay: Decay, newest_s: i64) -> bool {
     let (time_s, parts) = (items[at].time_s, i64::from(decay.parts));
     let begin = |span_s: i64| time_s.div_euclid(span_s) * span_s;
     let spans: Vec<i64> =

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
+use drumlin::restore::archive::{self, ArchiveFormat, ArchiveOutput, ArchiveReport};
 use drumlin::restore::{Error, RestoreOptions};
 use drumlin::store::Store;
 
@@ -29,7 +29,7 @@ pub fn archive(
         &repo.repository,
         snapshot,
         options,
-        Archive { format, out: &mut out },
+        ArchiveOutput { format, out: &mut out },
         &monitor,
     );
     drop(out);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::restore::{self, Action, Error, RestoreOptions};
+use drumlin::restore::{self, EntryAction, Error, RestoreOptions};
 use drumlin::store::{Action as Call, Class};
 
 use super::{differences, options, restore as run, restore_well, target};
@@ -104,7 +104,7 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     let dry = RestoreOptions { dry_run: true, ..options.clone() };
     let list = || {
         let mut lines = Vec::new();
-        let each = &mut |planned: restore::Planned<'_>| {
+        let each = &mut |planned: restore::PlannedEntry<'_>| {
             lines.push((planned.action, String::from_utf8(planned.path.to_vec()).unwrap()));
         };
         let report =
@@ -112,7 +112,7 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
         (report, lines)
     };
     let (report, lines) = list();
-    assert!(!target.exists() && lines.iter().all(|(action, _)| *action == Action::Create));
+    assert!(!target.exists() && lines.iter().all(|(action, _)| *action == EntryAction::Create));
     assert_eq!((report.files, report.dirs, report.bytes, lines.len()), (4, 2, 8000, 5));
     restore_well(&repo, &snapshot, &options);
     fs::remove_dir_all(target.join("folder")).unwrap();
@@ -120,13 +120,13 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     write(&target.join("extra/below"), b"x");
     let before = names(&target);
     let expected = [
-        (Action::Update, "changed"),
-        (Action::Delete, "extra/below"),
-        (Action::Delete, "extra"),
-        (Action::Create, "folder"),
-        (Action::Create, "folder/new"),
-        (Action::Keep, "kept"),
-        (Action::Keep, "linked"),
+        (EntryAction::Update, "changed"),
+        (EntryAction::Delete, "extra/below"),
+        (EntryAction::Delete, "extra"),
+        (EntryAction::Create, "folder"),
+        (EntryAction::Create, "folder/new"),
+        (EntryAction::Keep, "kept"),
+        (EntryAction::Keep, "linked"),
     ];
     let (report, lines) = list();
     assert_eq!(lines, expected.map(|(action, path)| (action, path.to_owned())));

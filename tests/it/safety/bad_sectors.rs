@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use drumlin::maintain::check::Level;
-use drumlin::maintain::repair::{self, Plan};
+use drumlin::maintain::repair::{self, RepairPlan};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Error, Repository};
 use drumlin::store::layers;
@@ -88,7 +88,7 @@ fn stranger(repo: &TestRepo, store: Arc<Worn>) -> (tempfile::TempDir, Arc<Reposi
     (cache, repository)
 }
 
-fn plan(repository: &Arc<Repository>) -> Result<Plan, Error> {
+fn plan(repository: &Arc<Repository>) -> Result<RepairPlan, Error> {
     repair::plan(repository, &crate::engine::repair::options(Level::Full), &Monitor::default())
 }
 
@@ -130,7 +130,7 @@ fn a_repair_leaves_out_what_cannot_be_read() {
             let (_cache, repository) = stranger(&repo, image.clone());
             let planned = plan(&repository).unwrap();
             assert!(!planned.is_empty(), "{key}");
-            let lost = planned.outlook.affected.count;
+            let lost = planned.preview.affected.count;
             assert!(lost > 0 || class != Class::Data, "{key}");
             planned.apply(&Monitor::default()).unwrap();
             assert!(image.inner.keys().contains(&key), "nothing is removed: {key}");

@@ -134,7 +134,7 @@ impl Sound {
                 .items
                 .iter()
                 .filter(|affected| affected.snapshot == snapshot.id)
-                .map(|affected| (&affected.path[..], affected.is_folder))
+                .map(|affected| (&affected.path[..], affected.is_dir))
                 .collect();
             for (path, hash) in sound {
                 let shown = String::from_utf8_lossy(path);

@@ -60,7 +60,7 @@ fn the_index_is_that_of_the_store_at_once() {
     let plan =
         prune(&repo.open(), drumlin::maintain::prune::PruneOptions { dry_run: true, ..at_once() })
             .unwrap()
-            .plan;
+            .remaining;
     assert!(plan.is_empty(), "{plan:#?}");
 }
 

@@ -17,7 +17,7 @@ use drumlin::maintain::check::{self, CheckOptions, Level};
 use drumlin::maintain::stats;
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Reader, Repository, Trees};
-use drumlin::restore::archive::{self, Archive, ArchiveFormat};
+use drumlin::restore::archive::{self, ArchiveFormat, ArchiveOutput};
 use drumlin::restore::{self, RestoreOptions};
 
 /// Steps of a walk that would never end.
@@ -111,7 +111,7 @@ fn restores(repository: &Arc<Repository>, snapshot: &Snapshot, scratch: &Path) {
     });
     for format in [ArchiveFormat::Tar, ArchiveFormat::Zip] {
         limited("an archive", |monitor| {
-            let archive = Archive { format, out: &mut Short(16 << 20) };
+            let archive = ArchiveOutput { format, out: &mut Short(16 << 20) };
             let _ = archive::write(repository, snapshot, &options, archive, monitor);
         });
     }

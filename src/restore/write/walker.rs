@@ -1,171 +1,184 @@
-//! The thread that walks the snapshot, enters folders, and feeds the workers.
+//! The walking thread: enters directories, deletes extra entries, and dispatches entries to the
+//! workers.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::context::Context;
-use super::delete::{Extra, Extras, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
+use super::context::RestoreContext;
+use super::delete::{
+    Extra, Extras, RemovalHooks, UNSEEN_MOUNT, inspect_extra, is_alias, remove_tree,
+};
 use super::dir_finish::release_dir;
+use super::dispatcher::Dispatcher;
 use super::dry_run::below;
 use super::enter_dir;
-use super::entries::{Item, Unfilled};
+use super::entries::{EntryJob, Unfilled};
 use super::existing;
-use super::link_group::{Link, LinkGroup, Wanted, likeness};
-use super::link_groups::Groups;
-use super::link_outcomes::{Part, join, tell_apart};
-use super::planner::Feed;
-use super::workers::{Back, Unit};
+use super::link_group::{EntrySpec, Link, LinkGroup, likeness};
+use super::link_groups::LinkGroups;
+use super::link_outcomes::{MemberRole, join, report_separate};
+use super::workers::{Unit, UnitResult};
 use crate::format::entry::{Content, Entry, EntryKind};
 use crate::os::apply::Metadata;
 use crate::repo::DirEntry;
 use crate::restore::error::Result;
 use crate::restore::options::Overwrite;
-use crate::restore::plan::kept_dirs::Kept;
-use crate::restore::plan::walk::{Step, Walk};
+use crate::restore::plan::trimmed_dir::TrimmedDir;
+use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::TargetDir;
 
-/// Walks and plans; the workers are at the other end of the channels.
-pub struct Planner<'a> {
-    context: &'a Context<'a>,
-    walk: Walk,
-    /// What stands before the walk's paths in messages.
+/// Walks a snapshot and dispatches its entries.
+pub struct Walker<'a> {
+    context: &'a RestoreContext<'a>,
+    walk: SnapshotWalk,
+    /// Prefix of the walk's paths in messages.
     shown: Vec<u8>,
-    feed: Feed<'a>,
-    frames: Vec<Frame>,
-    groups: Groups,
+    dispatcher: Dispatcher<'a>,
+    frames: Vec<DirFrame>,
+    groups: LinkGroups,
 }
 
-/// A folder that the walk is in.
-struct Frame {
-    dir: Place,
-    /// Names that the target has here; only for folders that are selected whole.
+/// A directory that the walk is in.
+struct DirFrame {
+    dir: DirState,
+    /// Its names in the target; only if it is selected with everything in it.
     extras: Option<Extras>,
-    /// Length of the folder's path in that of the walk.
+    /// Length of its path within the walk's path.
     path_len: usize,
 }
 
-/// A folder's state in the target.
-enum Place {
-    /// Not needed so far: nothing in it was selected.
-    Waiting(Kept),
+/// The state of a directory in the target.
+enum DirState {
+    /// Not entered yet: no entry in it was selected so far.
+    Waiting(TrimmedDir),
     Entered(Arc<TargetDir>),
-    /// It cannot be entered, which was reported: what is below it is passed over.
-    Barred,
+    /// It cannot be entered, which was reported: everything below it is skipped.
+    Blocked,
 }
 
-impl<'a> Planner<'a> {
-    /// Starts at `root`, the target's own folder.
+impl<'a> Walker<'a> {
+    /// Starts at `root`, the root of the target.
     pub fn new(
-        context: &'a Context<'a>,
-        walk: Walk,
+        context: &'a RestoreContext<'a>,
+        walk: SnapshotWalk,
         root: Arc<TargetDir>,
         units: Sender<Unit>,
-        back: Receiver<Back>,
+        results: Receiver<UnitResult>,
     ) -> Self {
         let shown = root.path();
         let repository = context.trees.reader().repository().clone();
-        let groups = Groups::new(
+        let groups = LinkGroups::new(
             root.clone(),
             Box::new(move || repository.scratch_file().map_err(std::io::Error::other)),
         );
-        let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
-        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups }
+        let frames = vec![DirFrame { dir: DirState::Entered(root), extras: None, path_len: 0 }];
+        Self {
+            context,
+            walk,
+            shown,
+            dispatcher: Dispatcher::new(context, units, results),
+            frames,
+            groups,
+        }
     }
 
-    /// Removes what the snapshot does not have from folders that were backed up whole, as far as
-    /// they are selected whole.
+    /// Deletes extra entries of the root, too, if it is selected with everything in it.
     pub fn delete_rest_of_top(&mut self) {
         if self.walk.takes_all() {
             self.frames[0].extras = self.extras_of(&self.frames[0]);
         }
     }
 
-    /// Walks everything and waits until nothing can come back from the workers any more.
+    /// Walks everything, and waits until the workers have answered everything.
     pub fn run(mut self) -> Result<()> {
-        while let Some(step) = self.walk.next() {
+        while let Some(event) = self.walk.next() {
             self.context.check()?;
-            self.take(step);
+            self.take(event);
             self.context.beat();
-            self.feed.take_what_came_back();
-            self.feed.wait_for_room()?;
+            self.dispatcher.take_results();
+            self.dispatcher.wait_for_room()?;
         }
-        if let Some(Frame { dir: Place::Entered(root), .. }) = self.frames.pop() {
-            // A walk to a single entry has no folder's end.
+        if let Some(DirFrame { dir: DirState::Entered(root), .. }) = self.frames.pop() {
+            // A walk to a single entry has no event for the end of a directory.
             release_dir(self.context, &root);
         }
-        self.feed.settle()
+        self.dispatcher.settle()
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Enter(entry, is_taken) => {
+    fn take(&mut self, event: WalkEvent) {
+        match event {
+            WalkEvent::Enter(entry, is_taken) => {
                 self.delete_before(&entry.entry.name);
                 let path_len = self.walk.path().len();
-                let kept = Kept::new(entry, self.walk.tree_above());
-                self.frames.push(Frame { dir: Place::Waiting(kept), extras: None, path_len });
+                let trimmed = TrimmedDir::new(entry, self.walk.tree_above());
+                self.frames.push(DirFrame {
+                    dir: DirState::Waiting(trimmed),
+                    extras: None,
+                    path_len,
+                });
                 if is_taken && self.current_dir().is_none() {
                     self.frames.pop();
-                    self.walk.skip_folder();
+                    self.walk.skip_dir();
                 } else if is_taken && let Some(frame) = self.frames.last() {
                     let extras = self.extras_of(frame);
                     self.frames.last_mut().expect("it was just there").extras = extras;
                 }
             }
-            Step::Entry(entry) => {
+            WalkEvent::Entry(entry) => {
                 self.delete_before(&entry.entry.name);
                 if let Some(dir) = self.current_dir() {
                     self.take_entry(dir, *entry);
                 }
             }
-            Step::Passed(name) => self.delete_before(&name),
-            Step::Broken(error) => {
+            WalkEvent::Unselected(name) => self.delete_before(&name),
+            WalkEvent::Unreadable(error) => {
                 if let Some(frame) = self.frames.last_mut() {
-                    // What is missing here may be in the part that cannot be read.
+                    // The part that cannot be read may contain names that seem to be extra.
                     frame.extras = None;
                 }
                 let path = self.full_path();
                 self.context.report_unreadable(&path, error);
             }
-            Step::Leave => {
+            WalkEvent::Leave => {
                 self.delete_rest();
-                if let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.pop() {
+                if let Some(DirFrame { dir: DirState::Entered(dir), .. }) = self.frames.pop() {
                     release_dir(self.context, &dir);
                 }
             }
         }
     }
 
-    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None`
-    /// if that is impossible.
+    /// Returns the directory that the walk is in; enters it and its ancestors if that is not done
+    /// yet. `None` if one is blocked.
     fn current_dir(&mut self) -> Option<Arc<TargetDir>> {
         let first_waiting =
-            self.frames.iter().rposition(|frame| matches!(frame.dir, Place::Entered(_)))? + 1;
+            self.frames.iter().rposition(|frame| matches!(frame.dir, DirState::Entered(_)))? + 1;
         for position in first_waiting..self.frames.len() {
-            let Place::Entered(parent) = &self.frames[position - 1].dir else {
+            let DirState::Entered(parent) = &self.frames[position - 1].dir else {
                 return None;
             };
             let parent = parent.clone();
-            let Place::Waiting(kept) =
-                std::mem::replace(&mut self.frames[position].dir, Place::Barred)
+            let DirState::Waiting(trimmed) =
+                std::mem::replace(&mut self.frames[position].dir, DirState::Blocked)
             else {
                 return None;
             };
-            let dir = self.enter(&parent, kept)?;
-            self.frames[position].dir = Place::Entered(dir);
+            let dir = self.enter(&parent, trimmed)?;
+            self.frames[position].dir = DirState::Entered(dir);
         }
         match &self.frames.last()?.dir {
-            Place::Entered(dir) => Some(dir.clone()),
-            Place::Waiting(_) | Place::Barred => None,
+            DirState::Entered(dir) => Some(dir.clone()),
+            DirState::Waiting(_) | DirState::Blocked => None,
         }
     }
 
-    /// Enters a folder; attributes that are long are read again when it is finished.
-    fn enter(&self, parent: &Arc<TargetDir>, kept: Kept) -> Option<Arc<TargetDir>> {
+    /// Enters a directory. Long attributes are read again when it is finished.
+    fn enter(&self, parent: &Arc<TargetDir>, trimmed: TrimmedDir) -> Option<Arc<TargetDir>> {
         let context = self.context;
-        let name = kept.name().to_vec();
-        let above = kept.is_cut();
-        let mut entry = match kept.into_whole(&context.trees) {
+        let name = trimmed.name().to_vec();
+        let above = trimmed.trimmed_from();
+        let mut entry = match trimmed.into_full(&context.trees) {
             Ok(entry) => entry,
             Err(error) => {
                 context.report_unreadable(&parent.path_of(&name), error);
@@ -200,25 +213,25 @@ impl<'a> Planner<'a> {
         let Ok(group) = self.group_of(&dir, &entry, &metadata) else {
             return;
         };
-        let wanted = Wanted {
+        let wanted = EntrySpec {
             size: entry.size,
             content: entry.content,
             metadata,
             device: entry.device,
             weight,
         };
-        match Item::new(dir, entry.name.into(), entry.kind, wanted, group) {
-            Item::File(job, content)
+        match EntryJob::new(dir, entry.name.into(), entry.kind, wanted, group) {
+            EntryJob::File(job, content)
                 if job.dir.is_fresh && !matches!(content, Content::Inline(_)) =>
             {
-                self.feed.fill(Unfilled { job, content, compare: false });
+                self.dispatcher.fill(Unfilled { job, content, compare: false });
             }
-            item => self.feed.push_item(item),
+            item => self.dispatcher.push_entry(item),
         }
     }
 
-    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is
-    /// another member, which is dealt with.
+    /// Returns the hard-link group if this entry becomes its first member. Fails if the entry needs
+    /// nothing more: it was linked, waits, or was reported.
     fn group_of(
         &mut self,
         dir: &Arc<TargetDir>,
@@ -234,7 +247,7 @@ impl<'a> Planner<'a> {
             && !dir.is_fresh
             && self.exists(dir, name)
         {
-            // What is left alone has another content perhaps: nothing may be linked to it.
+            // An entry that is left alone may have other content: nothing may be linked to it.
             self.context.leave_alone(|| dir.path_of(name));
             release_dir(self.context, dir);
             return Err(());
@@ -258,14 +271,16 @@ impl<'a> Planner<'a> {
             return Err(());
         }
         if group.likeness != likeness(entry, metadata) {
-            tell_apart(self.context, &dir.path_of(name));
+            report_separate(self.context, &dir.path_of(name));
             return Ok(None);
         }
         let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
         match join(self.context, &group, Link { dir: dir.clone(), name: name.into(), size }) {
-            Part::First => return Ok(Some(group)),
-            Part::Link(first, link) => self.feed.push_item(Item::Link(group, first, link)),
-            Part::Dealt => {}
+            MemberRole::First => return Ok(Some(group)),
+            MemberRole::Link(first, link) => {
+                self.dispatcher.push_entry(EntryJob::Link(group, first, link))
+            }
+            MemberRole::Handled => {}
         }
         Err(())
     }
@@ -276,10 +291,10 @@ impl<'a> Planner<'a> {
             .is_ok_and(|stat| stat.is_some())
     }
 
-    fn extras_of(&self, frame: &Frame) -> Option<Extras> {
+    fn extras_of(&self, frame: &DirFrame) -> Option<Extras> {
         match &frame.dir {
-            Place::Entered(dir) => Extras::of(self.context, dir),
-            Place::Waiting(_) | Place::Barred => None,
+            DirState::Entered(dir) => Extras::of(self.context, dir),
+            DirState::Waiting(_) | DirState::Blocked => None,
         }
     }
 
@@ -298,7 +313,7 @@ impl<'a> Planner<'a> {
     }
 
     fn delete(&self, names: Vec<Vec<u8>>) {
-        let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.last() else {
+        let Some(DirFrame { dir: DirState::Entered(dir), .. }) = self.frames.last() else {
             return;
         };
         for name in names {
@@ -311,19 +326,19 @@ impl<'a> Planner<'a> {
     fn delete_one(&self, dir: &Arc<TargetDir>, name: &[u8]) -> std::io::Result<()> {
         let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
         let path = below(above, name);
-        let stat = match look_at(&*dir.open(&self.context.host.dirs)?, name)? {
+        let stat = match inspect_extra(&*dir.open(&self.context.host.dirs)?, name)? {
             Extra::Seen(stat) => stat,
             Extra::Unseen if self.walk.would_select(&path, true) => {
-                self.context.bar(&dir.path_of(name), UNSEEN_MOUNT);
+                self.context.report_blocked(&dir.path_of(name), UNSEEN_MOUNT);
                 return Ok(());
             }
             Extra::Gone | Extra::Unseen => return Ok(()),
         };
         let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir)
-            && !is_anothers(self.context, dir, name);
+            && !is_alias(self.context, dir, name);
         if is_wanted
-            && !self.context.spares(&stat, || dir.path_of(name))
-            && !self.context.keeps_unread(|| dir.path_of(name))
+            && !self.context.skip_if_protected(&stat, || dir.path_of(name))
+            && !self.context.skip_if_unread(|| dir.path_of(name))
         {
             let stays =
                 |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);
@@ -332,7 +347,7 @@ impl<'a> Planner<'a> {
                 dir,
                 name,
                 &stat,
-                Removal { told: &mut |_, _| {}, stays: &stays },
+                RemovalHooks { on_removed: &mut |_, _| {}, stays: &stays },
             )?;
         }
         Ok(())

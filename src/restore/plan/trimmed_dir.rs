@@ -1,23 +1,24 @@
-//! What is kept of each folder that a walk is in: its entry, but not attributes that are long.
+//! Directory entries that a walk holds, without long attributes, so that memory stays small in deep
+//! trees.
 
 use crate::format::entry::Entry;
 use crate::id::ChunkId;
 use crate::repo::{self, DirEntry, Error, Trees};
 
-/// Attributes, and names of owners, up to this many bytes of memory stay with a folder; longer ones
-/// are read again.
+/// Attributes and names of owners of up to this many bytes of memory are held; longer ones are read
+/// again.
 const SHORT_MAX_BYTES: usize = 1 << 10;
 
-/// The entry of a folder that the walk is in.
-pub struct Kept {
+/// The entry of a directory that the walk is in.
+pub struct TrimmedDir {
     entry: Box<DirEntry>,
-    /// The tree of the folder above.
+    /// The tree of the parent directory.
     above: Option<ChunkId>,
     is_short: bool,
 }
 
-impl Kept {
-    /// Keeps an entry that stands in the folder with the tree `above`.
+impl TrimmedDir {
+    /// Trims an entry of the directory with the tree `above`.
     pub fn new(mut entry: Box<DirEntry>, above: Option<ChunkId>) -> Self {
         let bytes =
             entry.entry.parts_memory_bytes() - entry.entry.name.len() + entry.owner_names_len();
@@ -30,18 +31,18 @@ impl Kept {
         Self { entry, above, is_short }
     }
 
-    /// Returns the folder's name.
+    /// Returns the directory's name.
     pub fn name(&self) -> &[u8] {
         &self.entry.entry.name
     }
 
-    /// Returns the tree that holds the whole entry, if something was left out.
-    pub fn is_cut(&self) -> Option<ChunkId> {
+    /// Returns the tree with the full entry, if the entry was trimmed.
+    pub fn trimmed_from(&self) -> Option<ChunkId> {
         self.above.filter(|_| !self.is_short)
     }
 
-    /// Returns the entry with all that belongs to it.
-    pub fn into_whole(self, trees: &Trees) -> repo::Result<DirEntry> {
+    /// Returns the full entry; reads it again if it was trimmed.
+    pub fn into_full(self, trees: &Trees) -> repo::Result<DirEntry> {
         match self.above {
             Some(above) if !self.is_short => read_again(trees, &above, &self.entry.entry.name),
             _ => Ok(*self.entry),

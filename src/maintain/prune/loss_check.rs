@@ -1,10 +1,10 @@
-//! Whether what goes is kept elsewhere: not by the word of an index run, but as the packs
-//! themselves say.
+//! Check before removal that every needed chunk is kept elsewhere, as the packs themselves state
+//! it, not index runs.
 //!
-//! A client that may add objects, and has a key, can add a run that hides all others and states
-//! wrong places. So nothing is removed before its own table of contents was read, and each chunk in
-//! it that is needed was read at the place where it is kept. In an honest repository that is a
-//! request for each pack that goes, rarely two, and the bytes of what was stored twice. Spec:
+//! A client with a key that may add objects can add a run that hides all others and states wrong
+//! places. So before a pack is removed, its own table of contents is read, and each needed chunk in
+//! it is read at its other place. In an honest repository that costs one request for each removed
+//! pack, rarely two, and the bytes of chunks that are stored twice. Spec:
 //! `format-spec/13-commit.md`, section 4.
 
 use std::collections::{HashMap, HashSet};
@@ -20,48 +20,48 @@ use crate::repo::read::pack_tables::{self, ListedPack};
 use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Error, Location, Reader, Result};
 
-/// What is known when packs are about to go.
-pub struct Kept<'a> {
-    /// Its index avoids what goes.
+/// The state of the repository before packs are removed.
+pub struct LossCheck<'a> {
+    /// Its index avoids the packs to be removed.
     pub reader: &'a Reader,
-    /// The packs that are there.
+    /// The packs in the store.
     pub listed: &'a PackList,
-    /// What is needed.
+    /// The chunks that are needed.
     pub marks: &'a MarkBits,
-    /// Packs that this collector stored itself.
+    /// Packs that this prune stored itself.
     pub own: &'a HashSet<ObjectId>,
 }
 
-impl<'a> Kept<'a> {
-    /// What a plan was made of.
+impl<'a> LossCheck<'a> {
+    /// Takes the state that a plan was made of.
     pub fn of(Marked { reader, listed, marks, own, .. }: &'a Marked) -> Self {
         Self { reader, listed, marks, own }
     }
 
-    /// Fails with `Unjustified` if one of these packs has something that is needed, and that is not
-    /// where a run says it is.
+    /// Fails with `Unjustified` if one of these packs has a needed chunk that is not where a run
+    /// places it.
     ///
-    /// Fails as with any damage if it is damaged there. What these packs hold is found in them
-    /// alone then.
+    /// Fails with the damage if the chunk is damaged at its other place. In both cases these packs
+    /// are the only place.
     pub fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
         let hints = self.salts();
-        let look = |victim: &Victim| {
+        let check = |victim: &Victim| {
             if monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             self.refuse_loss_of(victim, hints.get(&victim.name).copied())
         };
-        self.reader.repository().for_each(victims, look)?.into_iter().collect()
+        self.reader.repository().for_each(victims, check)?.into_iter().collect()
     }
 
-    /// Returns the salts of packs as the first run states them that names each.
+    /// Returns the salts of all packs, each from the first run that names the pack.
     fn salts(&self) -> HashMap<ObjectId, [u8; 32]> {
         let runs = self.reader.index().runs();
         runs.iter().flat_map(|run| &run.toc().packs).map(|pack| (pack.name, pack.salt)).collect()
     }
 
     fn refuse_loss_of(&self, victim: &Victim, salt: Option<[u8; 32]>) -> Result<()> {
-        // Also one that a verdict on record names: it may be the one that is about to be carried
+        // Checks packs of recorded verdicts, too: the verdict may be the one that is to be carried
         // out.
         let Some(listed) = self.listed.packs.get(&victim.name) else {
             return Ok(());
@@ -75,31 +75,30 @@ impl<'a> Kept<'a> {
         let mut needed = Vec::new();
         let mut chunks: Vec<_> =
             placed.toc.segments.iter().flat_map(|segment| &segment.chunks).collect();
-        // So that neighbours in the index are found one after the other.
+        // Sorted, so that neighbours in the index are looked up one after the other.
         chunks.sort_unstable_by_key(|chunk| chunk.id);
         for chunk in chunks {
             let mut places = self.reader.index().places(&chunk.id)?;
             let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
-            let is_own = |place: &ChunkPlace| {
-                place.is_trusted && self.own.contains(&place.location.pack.name)
-            };
-            // What lies in no pack that is there was missed when it was marked.
+            let is_own =
+                |place: &ChunkPlace| place.is_trusted && self.own.contains(&place.location.pack.name);
+            // A chunk that is in no existing pack was reported as missing by the marking.
             let is_there = |pack: &ObjectId| self.listed.has(pack) || self.own.contains(pack);
             places.retain(|place| is_there(&place.location.pack.name));
             if is_needed && !places.is_empty() && !places.iter().any(is_own) {
                 needed.push((chunk.kind, chunk.id, places));
             }
         }
-        // So that each segment is read once.
+        // Sorted, so that each segment is read once.
         let first = |places: &[ChunkPlace]| {
             places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location))
         };
         needed.sort_by_key(|(_, _, places)| first(places));
-        needed.iter().try_for_each(|(kind, id, places)| self.demand(*kind, id, places))
+        needed.iter().try_for_each(|(kind, id, places)| self.require(*kind, id, places))
     }
 
-    /// Fails unless the chunk lies at one of these places, of those that stay.
-    fn demand(&self, kind: ChunkKind, id: &ChunkId, places: &[ChunkPlace]) -> Result<()> {
+    /// Fails unless the chunk can be read at one of these places that stay.
+    fn require(&self, kind: ChunkKind, id: &ChunkId, places: &[ChunkPlace]) -> Result<()> {
         let mut wrong = None;
         for place in places.iter().filter(|place| place.is_trusted) {
             match self.reader.verify(&place.location, kind, id) {
@@ -109,7 +108,7 @@ impl<'a> Kept<'a> {
             }
         }
         match wrong {
-            // The pack says so too: it is damaged there, or not there any more.
+            // The pack's table confirms the place: the chunk is damaged there, or the pack is gone.
             Some((place, error))
                 if error.is_not_found() || self.is_said_by_pack(&place.location, id)? =>
             {
@@ -120,7 +119,7 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// Returns the first of these places of which the pack does not say so, too.
+    /// Returns the first of these places that the pack's table does not confirm.
     fn first_wrong<'p>(&self, places: &'p [ChunkPlace], id: &ChunkId) -> Result<&'p ChunkPlace> {
         for place in places {
             if !self.is_said_by_pack(&place.location, id)? {
@@ -146,7 +145,7 @@ impl<'a> Kept<'a> {
         let len_bytes =
             self.listed.packs.get(&location.pack.name).map_or(0, |listed| listed.len_bytes);
         let pack = ListedPack { class: location.pack.class, name: location.pack.name, len_bytes };
-        // Where the table cannot be read either the pack is damaged.
+        // If the table cannot be read either, the pack is damaged.
         let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, None)?
         else {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! What goes into an archive, in the snapshot's order; short files are read ahead.
+//! Entries of an archive, in the order of the snapshot, with short files read ahead.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
@@ -15,32 +15,33 @@ use crate::os::apply::{Metadata, SYSTEM_FLAGS};
 use crate::repo::read::file_stream::{StreamError, stream_file};
 use crate::repo::{self, DirEntry};
 use crate::restore::error::{Error, Result};
-use crate::restore::plan::kept_dirs::Kept;
-use crate::restore::plan::walk::{Step, Walk};
-use crate::restore::write::context::Context;
+use crate::restore::plan::trimmed_dir::TrimmedDir;
+use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
+use crate::restore::write::context::RestoreContext;
 use crate::restore::write::link_group::{Likeness, likeness};
-use crate::restore::write::source::Source;
+use crate::restore::write::source::RestoreSource;
 
-/// Files up to this length are read whole before they are begun.
+/// Files up to this length are read completely before their header is written.
 const SHORT_LEN_MAX_BYTES: u64 = 1 << 20;
-/// Bytes that are read ahead, those of the entries and their paths included, and entries that wait.
+/// Most bytes that are queued (read-ahead content, entries and paths), and most entries.
 const AHEAD_MAX_BYTES: u64 = 32 << 20;
 /// Memory for the paths of the first members of hard-link groups, in bytes.
 const GROUPS_MAX_BYTES: usize = 32 << 20;
 const AHEAD_MAX: usize = 8 << 10;
-/// Hard-link groups of which it is remembered that they were met, at 33 bytes each.
-const MET_MAX: usize = 1 << 20;
-/// Neighbours are read by one thread, because they are likely to lie in one segment.
+/// Hard-link groups that are remembered as seen, at 33 bytes each.
+const SEEN_MAX: usize = 1 << 20;
+/// Consecutive files up to this sum are read by one thread, because they are likely to be in one
+/// segment.
 const BATCH_LEN_BYTES: u64 = 512 << 10;
 
-type Read = std::result::Result<Vec<u8>, StreamError>;
-type Batch = Vec<(Arc<Found>, Sender<Read>)>;
+type ReadResult = std::result::Result<Vec<u8>, StreamError>;
+type ReadBatch = Vec<(Arc<ArchiveEntry>, Sender<ReadResult>)>;
 
-/// A hard-link group: its number, and what its members have in common. The number alone may be that
-/// of two groups in a snapshot of another program, or of one that was made to mislead.
-type Group = (u64, EntryKind, Likeness);
+/// Key of a hard-link group: number, kind, and hash of content and metadata. The number alone could
+/// join different files in a forged snapshot, or in one of another program.
+type LinkKey = (u64, EntryKind, Likeness);
 
-fn group_of(found: &mut DirEntry) -> Option<Group> {
+fn link_key_of(found: &mut DirEntry) -> Option<LinkKey> {
     let number = found.entry.hard_link?;
     let entry = &mut found.entry;
     let xattrs = std::mem::take(&mut entry.xattrs);
@@ -60,76 +61,76 @@ fn group_of(found: &mut DirEntry) -> Option<Group> {
 }
 
 /// An entry and its path.
-struct Found {
+struct ArchiveEntry {
     path: Vec<u8>,
     entry: DirEntry,
-    group: Option<Group>,
-    /// Memory that it takes, and what is read ahead for it, in bytes.
+    link_key: Option<LinkKey>,
+    /// Memory of the entry and of its read-ahead content, in bytes.
     waiting_bytes: u64,
 }
 
-impl Found {
-    fn new(path: Vec<u8>, entry: DirEntry, group: Option<Group>, is_read_ahead: bool) -> Self {
+impl ArchiveEntry {
+    fn new(path: Vec<u8>, entry: DirEntry, link_key: Option<LinkKey>, is_read_ahead: bool) -> Self {
         let content = if is_read_ahead { entry.entry.size } else { 0 };
         let waiting_bytes = (path.len() + entry.memory_bytes()) as u64 + content;
-        Self { path, entry, group, waiting_bytes }
+        Self { path, entry, link_key, waiting_bytes }
     }
 }
 
-/// A folder that nothing was selected in yet.
-struct Untold {
+/// A directory in which nothing was selected yet.
+struct PendingDir {
     path_len: usize,
-    kept: Kept,
+    trimmed: TrimmedDir,
 }
 
-/// What waits for its turn.
-enum Waiting {
-    Entry(Arc<Found>, Option<Receiver<Read>>),
+/// An element of the queue.
+enum Queued {
+    Entry(Arc<ArchiveEntry>, Option<Receiver<ReadResult>>),
     Broken(Vec<u8>, repo::Error),
 }
 
 /// The entries of an archive.
-pub struct Feed<'a> {
-    context: &'a Context<'a>,
-    walk: Walk,
-    /// What stands before the walk's paths in messages, and in the snapshot.
+pub struct ArchiveWriter<'a> {
+    context: &'a RestoreContext<'a>,
+    walk: SnapshotWalk,
+    /// Prefix of the walk's paths in messages and in the snapshot.
     shown: &'a [u8],
-    /// Folders that the walk is in and that nothing was selected in yet, the deepest of all.
-    untold: Vec<Untold>,
-    ahead: VecDeque<Waiting>,
+    /// The innermost directories of the walk in which nothing was selected yet.
+    pending_dirs: Vec<PendingDir>,
+    ahead: VecDeque<Queued>,
     ahead_bytes: u64,
-    /// Hard-link groups that the walk has met, up to a number of them: of others nothing is read
-    /// ahead.
-    met: HashSet<Group>,
-    /// Paths of those whose first member is in the archive.
-    groups: HashMap<Group, Vec<u8>>,
+    /// Hard-link groups that the walk has seen, up to a limit: for members of further groups
+    /// nothing is read ahead.
+    seen: HashSet<LinkKey>,
+    /// Path of the first member of each group in the archive.
+    groups: HashMap<LinkKey, Vec<u8>>,
     groups_bytes: usize,
     report: ArchiveReport,
 }
 
-impl<'a> Feed<'a> {
-    /// Starts at the beginning of what is restored.
-    pub fn new(context: &'a Context<'a>, source: &'a Source) -> Result<Self> {
+impl<'a> ArchiveWriter<'a> {
+    /// Starts at the beginning of `source`.
+    pub fn new(context: &'a RestoreContext<'a>, source: &'a RestoreSource) -> Result<Self> {
         let walk = source.walk(context)?;
         Ok(Self {
             context,
             walk,
             shown: &source.shown,
-            untold: Vec::new(),
+            pending_dirs: Vec::new(),
             ahead: VecDeque::new(),
             ahead_bytes: 0,
-            met: HashSet::new(),
+            seen: HashSet::new(),
             groups: HashMap::new(),
             groups_bytes: 0,
             report: ArchiveReport::default(),
         })
     }
 
-    /// Writes everything into an archive, and ends it.
+    /// Writes all entries into an archive, and finishes it.
     pub fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
         let (context, shown) = (self.context, self.shown);
         thread::scope(|scope| {
-            let (batches, queue) = unbounded::<Batch>();
+            let (batches, queue) = unbounded::<ReadBatch>();
             for _ in 0..context.trees.reader().repository().readers(context.options.threads.max(1))
             {
                 let queue = queue.clone();
@@ -140,7 +141,8 @@ impl<'a> Feed<'a> {
                         let entry = &found.entry.entry;
                         let outcome =
                             stream_file(&context.trees, entry, &path, &mut bytes, context.monitor);
-                        // The other end is gone if the archive failed: then nobody wants the bytes.
+                        // The receiver is dropped if the archive failed: then the bytes are not
+                        // needed.
                         let _ = answer.send(outcome.map(|()| bytes));
                     }
                 });
@@ -150,8 +152,8 @@ impl<'a> Feed<'a> {
                 let Some(waiting) = self.ahead.pop_front() else { break };
                 context.check()?;
                 match waiting {
-                    Waiting::Broken(path, error) => context.report_unreadable(&path, error),
-                    Waiting::Entry(found, content) => self.write(format, &found, content)?,
+                    Queued::Broken(path, error) => context.report_unreadable(&path, error),
+                    Queued::Entry(found, content) => self.write(format, &found, content)?,
                 }
             }
             context.check()?;
@@ -160,24 +162,28 @@ impl<'a> Feed<'a> {
         })
     }
 
-    /// Walks on if little waits, so that what is read ahead is read in batches.
-    fn read_ahead(&mut self, batches: &Sender<Batch>, holds_links: bool) {
+    /// Continues the walk if the queue is half empty, so that files are read ahead in batches.
+    fn read_ahead(&mut self, batches: &Sender<ReadBatch>, holds_links: bool) {
         if self.ahead.len() > AHEAD_MAX / 2 || self.ahead_bytes > AHEAD_MAX_BYTES / 2 {
             return;
         }
-        let (mut batch, mut batch_bytes) = (Batch::new(), 0);
+        let (mut batch, mut batch_bytes) = (ReadBatch::new(), 0);
         while self.ahead.len() < AHEAD_MAX
             && self.ahead_bytes < AHEAD_MAX_BYTES
-            && let Some(step) = self.walk.next()
+            && let Some(event) = self.walk.next()
         {
             if self.context.is_stopped() {
                 break;
             }
-            let Some(mut entry) = self.take(step) else { continue };
-            let group = if holds_links { group_of(&mut entry) } else { None };
-            let is_read_ahead = self.is_read_ahead(&entry, group);
-            let found =
-                Arc::new(Found::new(self.walk.path().to_vec(), *entry, group, is_read_ahead));
+            let Some(mut entry) = self.take(event) else { continue };
+            let link_key = if holds_links { link_key_of(&mut entry) } else { None };
+            let is_read_ahead = self.is_read_ahead(&entry, link_key);
+            let found = Arc::new(ArchiveEntry::new(
+                self.walk.path().to_vec(),
+                *entry,
+                link_key,
+                is_read_ahead,
+            ));
             let mut content = None;
             if is_read_ahead {
                 let (answer, bytes) = bounded(1);
@@ -187,7 +193,7 @@ impl<'a> Feed<'a> {
             }
             self.wait(found, content);
             if batch_bytes >= BATCH_LEN_BYTES {
-                // The readers live as long as the sender.
+                // The reading threads live as long as the sender.
                 let _ = batches.send(std::mem::take(&mut batch));
                 batch_bytes = 0;
             }
@@ -195,55 +201,55 @@ impl<'a> Feed<'a> {
         let _ = batches.send(batch);
     }
 
-    fn wait(&mut self, found: Arc<Found>, content: Option<Receiver<Read>>) {
+    fn wait(&mut self, found: Arc<ArchiveEntry>, content: Option<Receiver<ReadResult>>) {
         self.ahead_bytes += found.waiting_bytes;
-        self.ahead.push_back(Waiting::Entry(found, content));
+        self.ahead.push_back(Queued::Entry(found, content));
     }
 
-    fn is_read_ahead(&mut self, found: &DirEntry, group: Option<Group>) -> bool {
+    fn is_read_ahead(&mut self, found: &DirEntry, link_key: Option<LinkKey>) -> bool {
         let entry = &found.entry;
         let is_link =
-            group.is_some_and(|group| self.met.len() >= MET_MAX || !self.met.insert(group));
+            link_key.is_some_and(|key| self.seen.len() >= SEEN_MAX || !self.seen.insert(key));
         !is_link
             && entry.size <= SHORT_LEN_MAX_BYTES
             && matches!(entry.content, Content::Refs(_) | Content::List(_))
     }
 
-    /// Puts folders and damage into the queue, and returns any other entry.
-    fn take(&mut self, step: Step) -> Option<Box<DirEntry>> {
-        match step {
-            Step::Enter(entry, is_taken) => {
-                let kept = Kept::new(entry, self.walk.tree_above());
-                self.untold.push(Untold { path_len: self.walk.path().len(), kept });
+    /// Queues directories and damage; returns any other entry.
+    fn take(&mut self, event: WalkEvent) -> Option<Box<DirEntry>> {
+        match event {
+            WalkEvent::Enter(entry, is_taken) => {
+                let trimmed = TrimmedDir::new(entry, self.walk.tree_above());
+                self.pending_dirs.push(PendingDir { path_len: self.walk.path().len(), trimmed });
                 if is_taken {
-                    self.tell_folders();
+                    self.queue_dirs();
                 }
                 None
             }
-            Step::Entry(entry) => {
-                self.tell_folders();
+            WalkEvent::Entry(entry) => {
+                self.queue_dirs();
                 Some(entry)
             }
-            Step::Broken(error) => {
+            WalkEvent::Unreadable(error) => {
                 let path = self.full(self.walk.path());
-                self.ahead.push_back(Waiting::Broken(path, error));
+                self.ahead.push_back(Queued::Broken(path, error));
                 None
             }
-            Step::Leave => {
-                self.untold.pop();
+            WalkEvent::Leave => {
+                self.pending_dirs.pop();
                 None
             }
-            Step::Passed(_) => None,
+            WalkEvent::Unselected(_) => None,
         }
     }
 
-    /// Puts the folders on the way into the queue: now something in them is selected.
-    fn tell_folders(&mut self) {
-        for Untold { path_len, kept } in std::mem::take(&mut self.untold) {
+    /// Queues the pending directories: now an entry in them is selected.
+    fn queue_dirs(&mut self) {
+        for PendingDir { path_len, trimmed } in std::mem::take(&mut self.pending_dirs) {
             let path = self.walk.path()[..path_len].to_vec();
-            match kept.into_whole(&self.context.trees) {
-                Ok(entry) => self.wait(Arc::new(Found::new(path, entry, None, false)), None),
-                Err(error) => self.ahead.push_back(Waiting::Broken(self.full(&path), error)),
+            match trimmed.into_full(&self.context.trees) {
+                Ok(entry) => self.wait(Arc::new(ArchiveEntry::new(path, entry, None, false)), None),
+                Err(error) => self.ahead.push_back(Queued::Broken(self.full(&path), error)),
             }
         }
     }
@@ -252,12 +258,12 @@ impl<'a> Feed<'a> {
         [self.shown, b"/", path].concat()
     }
 
-    /// Writes an entry, or reports why it is not there.
+    /// Writes an entry, or reports why it is left out.
     fn write(
         &mut self,
         format: &mut dyn Format,
-        found: &Found,
-        content: Option<Receiver<Read>>,
+        found: &ArchiveEntry,
+        content: Option<Receiver<ReadResult>>,
     ) -> Result<()> {
         let (entry, path) = (&found.entry.entry, self.full(&found.path));
         let monitor = self.context.monitor;
@@ -317,12 +323,12 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Returns the path of the entry in the archive that this is another name of.
-    fn first_of(&self, found: &Found) -> Option<Vec<u8>> {
-        self.groups.get(&found.group?).cloned()
+    /// Returns the path of the archived entry that this is another name of.
+    fn first_of(&self, found: &ArchiveEntry) -> Option<Vec<u8>> {
+        self.groups.get(&found.link_key?).cloned()
     }
 
-    fn count(&mut self, found: &Found, is_link: bool) {
+    fn count(&mut self, found: &ArchiveEntry, is_link: bool) {
         let (entry, monitor) = (&found.entry.entry, self.context.monitor);
         if entry.kind == EntryKind::Dir {
             self.report.dirs += 1;
@@ -338,9 +344,9 @@ impl<'a> Feed<'a> {
         if entry.kind == EntryKind::File {
             self.report.bytes = self.report.bytes.saturating_add(entry.size);
         }
-        if let Some(group) = found.group {
-            let len = found.path.len() + size_of::<(Group, Vec<u8>)>();
-            // Further names of a group that is not kept are files of their own.
+        if let Some(group) = found.link_key {
+            let len = found.path.len() + size_of::<(LinkKey, Vec<u8>)>();
+            // Further names of a group that is not remembered become separate files.
             if self.groups_bytes + len <= GROUPS_MAX_BYTES
                 && self.groups.insert(group, found.path.clone()).is_none()
             {

@@ -1,5 +1,5 @@
-//! The planner's side of the workers: entries and pieces go in, batches are planned when they are
-//! full, answers are taken back.
+//! Dispatcher of work: sends entries, comparisons and planned reads to the workers, and takes their
+//! results.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,84 +7,96 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::batch::Gathering;
-use super::compare::{Comparison, Need};
-use super::context::Context;
-use super::entries::{Item, Unfilled};
+use super::batch::BatchBuilder;
+use super::compare::{ChunkToFetch, Comparison};
+use super::context::RestoreContext;
+use super::entries::{EntryJob, Unfilled};
 use super::file_job::FileJob;
 use super::finish::{piece_damaged, piece_done};
-use super::workers::{Back, Unit};
+use super::workers::{Unit, UnitResult};
 use crate::format::codec::DecodeError;
 use crate::format::entry::Ref;
 use crate::repo::Error;
 use crate::restore::error::Result;
 use crate::restore::options::add;
+use crate::restore::plan::read_plan::FileChunk;
 
 /// Entries that one worker handles at a time.
-const ITEMS_PER_UNIT: usize = 128;
-/// Pieces, and their bytes, that one worker compares at a time.
+const ENTRIES_PER_UNIT: usize = 128;
+/// Most pieces, and most bytes of them, that one worker compares at a time.
 const PIECES_PER_COMPARISON: usize = 64;
 const BYTES_PER_COMPARISON: u64 = 8 << 20;
-/// How often a waiting planner looks whether it should stop.
+/// How often a waiting dispatcher checks whether it should stop.
 const WAIT: Duration = Duration::from_millis(50);
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// Hard links that may wait; each takes about 80 bytes.
+/// Most hard links that wait for a first member; each takes about 80 bytes.
 const LINKS_WAITING_MAX: usize = 64 << 10;
 
-/// What was collected for the workers, and what they owe.
-pub struct Feed<'a> {
-    context: &'a Context<'a>,
+/// Work that is collected for the workers, and the number of results that they owe.
+pub struct Dispatcher<'a> {
+    context: &'a RestoreContext<'a>,
     units: Sender<Unit>,
-    back: Receiver<Back>,
+    results: Receiver<UnitResult>,
     outstanding: usize,
-    items: Vec<Item>,
-    batch: Gathering,
+    entries: Vec<EntryJob>,
+    batch: BatchBuilder,
 }
 
-impl<'a> Feed<'a> {
-    /// Starts with nothing collected.
-    pub fn new(context: &'a Context<'a>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
-        Self { context, units, back, outstanding: 0, items: Vec::new(), batch: Gathering::new() }
-    }
-
-    /// Adds an entry for the workers to look at.
-    pub fn push_item(&mut self, item: Item) {
-        self.items.push(item);
-        if self.items.len() >= ITEMS_PER_UNIT {
-            self.send_items();
+impl<'a> Dispatcher<'a> {
+    /// Starts with no work.
+    pub fn new(
+        context: &'a RestoreContext<'a>,
+        units: Sender<Unit>,
+        results: Receiver<UnitResult>,
+    ) -> Self {
+        Self {
+            context,
+            units,
+            results,
+            outstanding: 0,
+            entries: Vec::new(),
+            batch: BatchBuilder::new(),
         }
     }
 
-    /// Takes answers as far as there are any.
-    pub fn take_what_came_back(&mut self) {
-        while let Ok(back) = self.back.try_recv() {
-            self.take_back(back);
+    /// Adds an entry.
+    pub fn push_entry(&mut self, item: EntryJob) {
+        self.entries.push(item);
+        if self.entries.len() >= ENTRIES_PER_UNIT {
+            self.send_entries();
         }
     }
 
-    /// Sends what was collected and waits until no answer is owed any more.
+    /// Takes the results that have arrived.
+    pub fn take_results(&mut self) {
+        while let Ok(result) = self.results.try_recv() {
+            self.take_result(result);
+        }
+    }
+
+    /// Sends all collected work, and waits for all results.
     pub fn settle(&mut self) -> Result<()> {
         loop {
-            self.send_items();
+            self.send_entries();
             if self.outstanding == 0 {
                 self.send_batch();
                 return self.context.check();
             }
-            // What is collected waits for the last answers: one large batch reads less than many
-            // small ones.
-            match self.back.recv_timeout(WAIT) {
-                Ok(back) => self.take_back(back),
+            // The batch is sent after the last result: one large batch reads less than many small
+            // ones.
+            match self.results.recv_timeout(WAIT) {
+                Ok(result) => self.take_result(result),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.context.check(),
             }
-            self.take_what_came_back();
+            self.take_results();
             self.context.beat();
             self.context.check()?;
         }
     }
 
-    /// Waits while too many hard links wait for files that are still to be written, or what is
-    /// under way is too long: both take memory.
+    /// Waits while too many hard links wait for their first member, or the entries in progress take
+    /// too much memory.
     pub fn wait_for_room(&mut self) -> Result<()> {
         let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
         if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
@@ -92,27 +104,27 @@ impl<'a> Feed<'a> {
         }
         while links_waiting() > LINKS_WAITING_MAX / 2 || !self.context.load.has_room() {
             self.context.check()?;
-            self.send_items();
-            self.take_what_came_back();
+            self.send_entries();
+            self.take_results();
             self.send_batch();
             std::thread::sleep(SHORT_WAIT);
         }
         Ok(())
     }
 
-    fn send_items(&mut self) {
-        if !self.items.is_empty() {
-            let items = std::mem::take(&mut self.items);
-            self.send(Unit::Items(items));
+    fn send_entries(&mut self) {
+        if !self.entries.is_empty() {
+            let entries = std::mem::take(&mut self.entries);
+            self.send(Unit::Entries(entries));
         }
     }
 
     fn send(&mut self, unit: Unit) {
-        if !matches!(unit, Unit::Place(..)) {
+        if !matches!(unit, Unit::WriteRead(..)) {
             self.outstanding += 1;
         }
-        // The workers stay until this end of the channel is closed; if they broke, the restore was
-        // stopped.
+        // The workers run until this end of the channel is closed; if they panicked, the restore
+        // was stopped.
         let _ = self.units.send(unit);
     }
 
@@ -120,25 +132,25 @@ impl<'a> Feed<'a> {
         if let Some(batch) = self.batch.take_batch(self.context) {
             let batch = Arc::new(batch);
             for read in 0..batch.plan.reads.len() {
-                self.send(Unit::Place(batch.clone(), read));
+                self.send(Unit::WriteRead(batch.clone(), read));
             }
         }
     }
 
-    fn take_back(&mut self, back: Back) {
+    fn take_result(&mut self, result: UnitResult) {
         self.outstanding -= 1;
-        back.unfilled.into_iter().for_each(|unfilled| self.fill(unfilled));
-        back.missing.into_iter().for_each(|need| self.need(need));
+        result.unfilled.into_iter().for_each(|unfilled| self.fill(unfilled));
+        result.to_fetch.into_iter().for_each(|chunk| self.fetch_chunk(chunk));
     }
 
-    fn need(&mut self, need: Need) {
-        self.batch.push(need);
+    fn fetch_chunk(&mut self, chunk: ChunkToFetch) {
+        self.batch.push(chunk);
         if self.batch.is_full() {
             self.send_batch();
         }
     }
 
-    /// Goes through the pieces of a file: they are fetched, or first compared with what is there.
+    /// Dispatches the pieces of a file: they are fetched, or first compared with an existing file.
     pub fn fill(&mut self, Unfilled { job, content, compare }: Unfilled) {
         let mut waiting = Vec::new();
         let (mut offset, mut waiting_bytes) = (0, 0);
@@ -151,7 +163,7 @@ impl<'a> Feed<'a> {
                 Err(error) => return self.fail(&job, waiting.len(), error),
             };
             if compare {
-                job.expect();
+                job.add_pending();
                 waiting.push((offset, piece));
                 waiting_bytes += piece.len();
                 if waiting.len() >= PIECES_PER_COMPARISON || waiting_bytes >= BYTES_PER_COMPARISON {
@@ -177,14 +189,18 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// A file's only piece finishes the file itself, so that it need not be counted.
+    /// Fetches a chunk, or skips a hole of a new file. The only piece of a file finishes the file
+    /// itself and is not counted.
     fn fetch(&mut self, job: &Arc<FileJob>, offset: u64, piece: Ref) {
         match piece {
             Ref::Data { id, len } => {
                 if job.is_pieced {
-                    job.expect();
+                    job.add_pending();
                 }
-                self.need(Need { job: job.clone(), id, len, offset });
+                self.fetch_chunk(ChunkToFetch {
+                    job: job.clone(),
+                    chunk: FileChunk { offset, len, id },
+                });
             }
             Ref::Hole { len } => {
                 job.count_placed(len);
@@ -193,7 +209,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Gives up a file whose list of pieces is damaged, with `waiting` pieces that were not sent.
+    /// Fails a file whose list of pieces is damaged; `waiting` pieces were counted and not sent.
     fn fail(&self, job: &Arc<FileJob>, waiting: usize, error: Error) {
         if !error.is_damage() {
             return self.context.stop(error.into());
@@ -203,7 +219,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Checks that a piece lies inside of its file.
+/// Checks that a piece is inside its file.
 fn fit(piece: Ref, offset: u64, size: u64) -> std::result::Result<Ref, Error> {
     match offset.checked_add(piece.len()) {
         Some(end) if end <= size => Ok(piece),

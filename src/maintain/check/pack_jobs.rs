@@ -1,38 +1,37 @@
-//! Which packs are read, and what the index says of each: in an order and in pieces that bound
-//! memory.
+//! The packs to verify, each with its index records, in pieces that bound memory.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::pack::Expected;
+use super::pack::ExpectedPack;
 use crate::format::codec::DecodeError;
 use crate::format::run::{PackClass, PackRef, RunRecord};
 use crate::repo::index::Run;
 use crate::repo::{Error, Result};
 
-/// Index records that are held at once (48 bytes each).
+/// Index records in memory at once (48 bytes each).
 const RECORDS_MAX: u64 = 250_000;
 
-/// Says which packs are wanted: the length in the store's listing, or `None` to leave one out.
-pub type Wanted<'a> = &'a (dyn Fn(&PackRef) -> Option<u64> + Sync);
+/// Selects packs: returns the length in the store's listing, or `None` to leave a pack out.
+pub type WantedPacks<'a> = &'a (dyn Fn(&PackRef) -> Option<u64> + Sync);
 
 /// Yields the wanted packs of all runs, each with the records of one run that place chunks in it.
 ///
 /// Reads each run once for every 250,000 records that it has.
-pub struct Jobs<'a> {
-    wanted: Wanted<'a>,
+pub struct PackJobs<'a> {
+    wanted: WantedPacks<'a>,
     runs: std::vec::IntoIter<Arc<Run>>,
     current: Option<(Arc<Run>, std::vec::IntoIter<Range<usize>>)>,
-    ready: std::vec::IntoIter<Expected>,
+    ready: std::vec::IntoIter<ExpectedPack>,
 }
 
-impl<'a> Jobs<'a> {
+impl<'a> PackJobs<'a> {
     /// Makes the jobs of these runs.
-    pub fn new(runs: Vec<Arc<Run>>, wanted: Wanted<'a>) -> Self {
+    pub fn new(runs: Vec<Arc<Run>>, wanted: WantedPacks<'a>) -> Self {
         Self { wanted, runs: runs.into_iter(), current: None, ready: Vec::new().into_iter() }
     }
 
-    fn step(&mut self) -> Result<Option<Expected>> {
+    fn step(&mut self) -> Result<Option<ExpectedPack>> {
         loop {
             if let Some(job) = self.ready.next() {
                 return Ok(Some(job));
@@ -54,8 +53,8 @@ impl<'a> Jobs<'a> {
     }
 }
 
-impl Iterator for Jobs<'_> {
-    type Item = Result<Expected>;
+impl Iterator for PackJobs<'_> {
+    type Item = Result<ExpectedPack>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
@@ -66,7 +65,7 @@ impl Iterator for Jobs<'_> {
     }
 }
 
-/// Cuts a run's packs into ranges whose records fit into memory.
+/// Splits a run's packs into ranges whose records fit into memory.
 fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     let packs = run.toc().packs.len();
     if run.toc().record_count() <= RECORDS_MAX {
@@ -74,12 +73,12 @@ fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     }
     let mut counts = vec![0u64; packs];
     for_each_record(run, |record| counts[record.pack as usize] += 1)?;
-    Ok(cut(&counts, RECORDS_MAX))
+    Ok(split_ranges(&counts, RECORDS_MAX))
 }
 
-/// Cuts positions into ranges whose counts sum up to at most `sum_max`; a larger count stands
-/// alone.
-fn cut(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
+/// Splits positions into ranges whose counts sum up to at most `sum_max`; a larger count gets its
+/// own range.
+fn split_ranges(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);
     for (at, count) in counts.iter().enumerate() {
@@ -93,11 +92,11 @@ fn cut(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
     ranges
 }
 
-fn collect(run: &Run, range: Range<usize>, wanted: Wanted<'_>) -> Result<Vec<Expected>> {
+fn collect(run: &Run, range: Range<usize>, wanted: WantedPacks<'_>) -> Result<Vec<ExpectedPack>> {
     let packs = &run.toc().packs[range.clone()];
-    let mut jobs: Vec<Option<Expected>> = Vec::with_capacity(packs.len());
+    let mut jobs: Vec<Option<ExpectedPack>> = Vec::with_capacity(packs.len());
     for pack in packs {
-        jobs.push(wanted(pack).map(|listed_len| Expected {
+        jobs.push(wanted(pack).map(|listed_len| ExpectedPack {
             pack: *pack,
             listed_len,
             records: Some(Vec::new()),
@@ -138,12 +137,15 @@ mod tests {
 
     #[test]
     fn ranges_cover_everything_and_keep_to_the_limit() {
-        let cut = |counts: &[u64]| {
-            cut(counts, 7).into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
+        let split = |counts: &[u64]| {
+            split_ranges(counts, 7)
+                .into_iter()
+                .map(|range| (range.start, range.end))
+                .collect::<Vec<_>>()
         };
-        assert_eq!(cut(&[3, 3, 3, 3]), [(0, 2), (2, 4)]);
-        assert_eq!(cut(&[9, 1, 9, 0, 0]), [(0, 1), (1, 2), (2, 3), (3, 5)]);
-        assert_eq!(cut(&[0, 0, 7]), [(0, 3)]);
-        assert_eq!(cut(&[8]), [(0, 1)]);
+        assert_eq!(split(&[3, 3, 3, 3]), [(0, 2), (2, 4)]);
+        assert_eq!(split(&[9, 1, 9, 0, 0]), [(0, 1), (1, 2), (2, 3), (3, 5)]);
+        assert_eq!(split(&[0, 0, 7]), [(0, 3)]);
+        assert_eq!(split(&[8]), [(0, 1)]);
     }
 }
