@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock;
 use super::commit::{commit_tree, problems_of};
-use super::context::{Context, Counts, HardLinks};
+use super::context::{Contexts, Counts, ParentTrees, SourceContext, TargetContext};
 use super::devices::Devices;
 use super::doubts::Doubts;
 use super::earlier::Earlier;
 use super::excludes::Excludes;
 use super::gone::Listings;
+use super::hard_links::HardLinks;
 use super::known::KnownFolders;
 use super::losses::{self, Losses};
 use super::options::{BackupOptions, BackupReport, Error, StreamSource};
@@ -75,13 +76,15 @@ impl<'a> Attempt<'a> {
         let attempt =
             Self { repository, options, monitor, started, sources: named, series, parent };
         let session = attempt.session(&reader);
-        let context = attempt.context(&session, losses)?;
+        let source = attempt.source_context(losses)?;
+        let target = attempt.target_context(&session);
+        let contexts = Contexts { source: &source, target: &target };
         let profile = options.chunker.unwrap_or(repository.config().profile);
-        let way = way_to(&context, profile, &readable, streams)?;
-        let root = root_folder(&context, way, attempt.parent.snapshot.as_ref())?;
+        let way = way_to(contexts, profile, &readable, streams)?;
+        let root = root_folder(contexts, way, attempt.parent.snapshot.as_ref())?;
         let lanes = session_options(options).lanes();
-        let walked = walk_and_tell(&context, root, profile, lanes, &mut earlier);
-        let (counts, known) = (context.counts, context.known);
+        let walked = walk_and_tell(contexts, root, profile, lanes, &mut earlier);
+        let (counts, known) = (target.counts, target.known);
         match walked {
             Ok((entry, is_same)) => {
                 let (root, totals) = (tree_id(&entry), entry.totals.unwrap_or_default());
@@ -110,27 +113,37 @@ impl<'a> Attempt<'a> {
         Session::new(reader.clone(), session_options(self.options), identity)
     }
 
-    /// Gathers what all threads share.
-    fn context<'s>(&'s self, session: &'s Session, losses: Losses) -> Result<Context<'s>, Error> {
-        let (options, parent) = (self.options, self.parent.snapshot.as_ref());
-        Ok(Context {
-            session,
-            trees: Trees::new(session.reader().clone()),
+    /// Prepares what all threads share of the sources.
+    fn source_context(&self, losses: Losses) -> Result<SourceContext<'a>, Error> {
+        let options = self.options;
+        Ok(SourceContext {
             excludes: Excludes::new(options.excludes.clone(), &self.sources)?,
             owners: OwnerNames::new(),
-            links: HardLinks::default(),
             devices: Devices::of_sources(&self.sources, options.ignore_inodes),
             monitor: self.monitor,
             started: self.started,
-            known: KnownFolders::load(self.repository, &self.series, self.parent_id(), options),
-            trust_before: parent
-                .map_or(Timestamp::default(), |parent| trust_before(parent.started)),
-            counts: Counts::default(),
             losses,
             allows_empty: options.allow_empty,
-            doubts: Doubts::of(parent),
             listings: Listings::default(),
         })
+    }
+
+    /// Prepares what all threads share of the repository.
+    fn target_context<'s>(&self, session: &'s Session) -> TargetContext<'s> {
+        let parent = self.parent.snapshot.as_ref();
+        let known =
+            KnownFolders::load(self.repository, &self.series, self.parent_id(), self.options);
+        TargetContext {
+            session,
+            parent: parent.map(|parent| ParentTrees {
+                trees: Trees::new(session.reader().clone()),
+                trust_before: trust_before(parent.started),
+                doubts: Doubts::of(parent),
+            }),
+            links: HardLinks::default(),
+            known,
+            counts: Counts::default(),
+        }
     }
 
     /// Commits what was walked, unless this is a dry run or the parent still describes it.
@@ -278,16 +291,17 @@ fn session_options(options: &BackupOptions) -> SessionOptions {
 
 /// Walks, and says what became of the sources and of the patterns.
 fn walk_and_tell(
-    context: &Context,
+    contexts: Contexts,
     root: NewFolder,
     profile: Profile,
     lanes: usize,
     earlier: &mut Earlier,
 ) -> Result<(DirEntry, bool), Error> {
-    let walked = walk::run(context, root, profile, lanes)?;
-    context.losses.refuse_nothing()?;
-    tell_unmatched(context.monitor, &context.excludes.unmatched());
-    context.losses.tell(earlier, context.allows_empty, context.monitor)?;
+    let walked = walk::run(contexts, root, profile, lanes)?;
+    let source = contexts.source;
+    source.losses.refuse_nothing()?;
+    tell_unmatched(source.monitor, &source.excludes.unmatched());
+    source.losses.tell(earlier, source.allows_empty, source.monitor)?;
     Ok(walked)
 }
 

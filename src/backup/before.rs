@@ -2,9 +2,10 @@
 
 use std::iter::Peekable;
 
+use super::context::ParentTrees;
 use crate::id::ChunkId;
+use crate::repo::DirEntry;
 use crate::repo::read::entries::DirEntries;
-use crate::repo::{DirEntry, Trees};
 
 /// The parent's entries of a folder, met name by name.
 pub struct Before(Option<Box<Peekable<DirEntries>>>);
@@ -12,8 +13,9 @@ pub struct Before(Option<Box<Peekable<DirEntries>>>);
 impl Before {
     /// Starts at the first entry of the parent's folder; a folder that the parent did not have is
     /// empty.
-    pub fn new(trees: &Trees, tree: Option<ChunkId>) -> Self {
-        Self(tree.map(|tree| Box::new(trees.entries(&tree).peekable())))
+    pub fn new(parent: Option<&ParentTrees>, tree: Option<ChunkId>) -> Self {
+        let entries = parent.zip(tree).map(|(parent, tree)| parent.trees.entries(&tree));
+        Self(entries.map(|entries| Box::new(entries.peekable())))
     }
 
     /// Knows of no entries.

@@ -14,11 +14,12 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{Advice, fadvise};
 
 use super::chunk_stream::StreamError;
-use super::context::Context;
+use super::target_writer::TargetWriter;
 use super::worker::Worker;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
-use crate::format::entry::{Content, Ref};
+use crate::format::entry::Content;
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
+use crate::monitor::Monitor;
 use crate::os::filesystem;
 use crate::os::holes::{self, BLOCK_LEN_BYTES, next_data, next_zeros};
 use crate::os::lease::{READ_WAIT_MAX, retry};
@@ -38,33 +39,33 @@ type StreamResult<T> = std::result::Result<T, StreamError>;
 
 /// Returns a file's content and the bytes that it really has.
 pub fn read_content(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> StreamResult<(Content, u64)> {
     if stat.size <= SMALL_LEN_MAX_BYTES {
-        return read_small(context, worker, file, stat);
+        return read_small(monitor, worker, file, stat);
     }
     // A hint that may be refused; nothing depends on it.
     let _ = fadvise(file, 0, None, Advice::Sequential);
     let mut list = ListBuilder::default();
-    let mut reader = FileReader { context, file, position: 0 };
+    let mut reader = FileReader { monitor, file, position: 0 };
     if !is_sparse(stat) {
-        worker
-            .stream
-            .put_all(&mut worker.lane, &mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
+        worker.writer.put_all(&mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
     } else {
         let stored = stat.blocks.saturating_mul(512);
-        let is_stopped = || context.monitor.is_cancelled();
+        let is_stopped = || monitor.is_cancelled();
         let is_told = filesystem::is_trusted(file)
             && holes::are_plausible(file, stat.size, stored, is_stopped);
-        if !is_told || reader.put_extents(worker, &mut list, stat.size)? == Extents::Doubtful {
-            reader.put_looking_for_holes(worker, &mut list)?;
+        if !is_told
+            || reader.put_extents(&mut worker.writer, &mut list, stat.size)? == Extents::Doubtful
+        {
+            reader.put_looking_for_holes(&mut worker.writer, &mut list)?;
         }
     }
     let size = list.len_bytes();
-    Ok((list.finish(&mut worker.lane)?, size))
+    Ok((list.finish(&mut worker.writer.lane)?, size))
 }
 
 /// Returns whether a file takes less room than its length: it has holes, or is compressed.
@@ -73,12 +74,12 @@ fn is_sparse(stat: &Stat) -> bool {
 }
 
 fn read_small(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> StreamResult<(Content, u64)> {
-    let Worker { lane, stream, buffer, .. } = worker;
+    let Worker { writer, buffer, .. } = worker;
     let wanted = stat.size as usize;
     // One byte more than expected: a full answer that is shorter than asked for is the end of the
     // file.
@@ -87,7 +88,7 @@ fn read_small(
     let buffer = &mut buffer[start..];
     let mut filled = 0;
     while filled <= wanted {
-        match read_some(context, file, &mut buffer[filled..=wanted]).map_err(StreamError::Read)? {
+        match read_some(monitor, file, &mut buffer[filled..=wanted]).map_err(StreamError::Read)? {
             0 => break,
             len => filled += len,
         }
@@ -101,14 +102,14 @@ fn read_small(
     if filled > wanted {
         // Longer than the file system says: read to the end, whatever comes.
         let mut first = &buffer[..filled];
-        stream.put_all(lane, &mut list, |room| match first.read(room)? {
-            0 => read_some(context, file, room),
+        writer.put_all(&mut list, |room| match first.read(room)? {
+            0 => read_some(monitor, file, room),
             len => Ok(len),
         })?;
         let size = list.len_bytes();
-        return Ok((list.finish(lane)?, size));
+        return Ok((list.finish(&mut writer.lane)?, size));
     }
-    context.monitor.bytes_done.fetch_add(filled as u64, Ordering::Relaxed);
+    monitor.bytes_done.fetch_add(filled as u64, Ordering::Relaxed);
     let bytes = &buffer[..filled];
     if filled <= INLINE_LEN_MAX_BYTES {
         return Ok((Content::Inline(bytes.to_vec()), filled as u64));
@@ -121,20 +122,20 @@ fn read_small(
         if zeros.len() < SMALL_HOLE_LEN_MIN_BYTES {
             break;
         }
-        stream.put_slice(lane, &mut list, &bytes[at..zeros.start])?;
-        list.push(lane, Ref::Hole { len: zeros.len() as u64 })?;
+        writer.put_slice(&mut list, &bytes[at..zeros.start])?;
+        writer.put_hole(&mut list, zeros.len() as u64)?;
         at = zeros.end;
     }
-    stream.put_slice(lane, &mut list, &bytes[at..])?;
-    Ok((list.finish(lane)?, filled as u64))
+    writer.put_slice(&mut list, &bytes[at..])?;
+    Ok((list.finish(&mut writer.lane)?, filled as u64))
 }
 
 /// Reads what there is at a file's own position; 0 at its end.
-fn read_some(context: &Context, mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    if context.monitor.is_cancelled() {
+fn read_some(monitor: &Monitor, mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    if monitor.is_cancelled() {
         return Err(io::Error::other("interrupted"));
     }
-    retry(READ_WAIT_MAX, || context.monitor.is_cancelled(), || file.read(buffer))
+    retry(READ_WAIT_MAX, || monitor.is_cancelled(), || file.read(buffer))
 }
 
 /// What asking for holes came to.
@@ -148,14 +149,14 @@ enum Extents {
 
 /// Reads a large file from its beginning to its end.
 struct FileReader<'a> {
-    context: &'a Context<'a>,
+    monitor: &'a Monitor,
     file: &'a File,
     position: u64,
 }
 
 impl FileReader<'_> {
     fn read_until(&mut self, end: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let is_stopped = || self.context.monitor.is_cancelled();
+        let is_stopped = || self.monitor.is_cancelled();
         if is_stopped() {
             return Err(io::Error::other("interrupted"));
         }
@@ -169,28 +170,19 @@ impl FileReader<'_> {
 
     fn count(&mut self, len: u64) {
         self.position += len;
-        self.context.monitor.bytes_done.fetch_add(len, Ordering::Relaxed);
-    }
-
-    fn put_hole(
-        &mut self,
-        worker: &mut Worker,
-        list: &mut ListBuilder,
-        len: u64,
-    ) -> StreamResult<()> {
-        Ok(list.push(&mut worker.lane, Ref::Hole { len })?)
+        self.monitor.bytes_done.fetch_add(len, Ordering::Relaxed);
     }
 
     /// Puts data and the holes between as the file system tells them, up to `size`, the length of
     /// the file at the beginning.
     fn put_extents(
         &mut self,
-        worker: &mut Worker,
+        writer: &mut TargetWriter,
         list: &mut ListBuilder,
         size: u64,
     ) -> StreamResult<Extents> {
         while self.position < size {
-            if self.context.monitor.is_cancelled() {
+            if self.monitor.is_cancelled() {
                 return Err(StreamError::Read(io::Error::other("interrupted")));
             }
             let Ok((start, end)) = self.next_extent(size) else {
@@ -198,13 +190,11 @@ impl FileReader<'_> {
             };
             if start > self.position {
                 let hole = start - self.position;
-                self.put_hole(worker, list, hole)?;
+                writer.put_hole(list, hole)?;
                 self.count(hole);
             }
             if end > start {
-                let read = worker
-                    .stream
-                    .put_all(&mut worker.lane, list, |buffer| self.read_until(end, buffer))?;
+                let read = writer.put_all(list, |buffer| self.read_until(end, buffer))?;
                 if read < end - start {
                     // The file shrank; the caller sees it by its size.
                     return Ok(Extents::Read);
@@ -234,7 +224,7 @@ impl FileReader<'_> {
     /// Puts the rest of the file; long runs of zero blocks become holes.
     fn put_looking_for_holes(
         &mut self,
-        worker: &mut Worker,
+        writer: &mut TargetWriter,
         list: &mut ListBuilder,
     ) -> StreamResult<()> {
         let mut window = Window::default();
@@ -243,12 +233,12 @@ impl FileReader<'_> {
                 .skip_zeros(|buffer| self.read_until(u64::MAX, buffer))
                 .map_err(StreamError::Read)?;
             if zeros > 0 {
-                self.put_hole(worker, list, zeros)?;
+                writer.put_hole(list, zeros)?;
             }
             let read = |buffer: &mut [u8]| {
                 window.read_data(buffer, |buffer| self.read_until(u64::MAX, buffer))
             };
-            if worker.stream.put_all(&mut worker.lane, list, read)? == 0 && window.is_at_end {
+            if writer.put_all(list, read)? == 0 && window.is_at_end {
                 return Ok(());
             }
         }

@@ -1,18 +1,17 @@
 //! From a file's stat to its entry, and whether the parent's entry still describes it.
 
-use super::context::Context;
-use super::stamps::is_settled;
+use super::context::Contexts;
 use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
-use crate::monitor::ProblemKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::os::attributes::{Partly, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
 /// Makes the entry of a file.
 pub fn describe(
-    context: &Context,
+    contexts: Contexts,
     name: &[u8],
     stat: &Stat,
     content: Content,
@@ -42,9 +41,10 @@ pub fn describe(
         flags: read_flags(stat),
         extensions: Vec::new(),
     };
-    entry.hard_link = has_links(stat).then(|| hard_link_group(context, stat, &entry));
+    entry.hard_link = has_links(stat).then(|| hard_link_group(contexts, stat, &entry));
     entry.name = name.to_vec();
-    let (user, group) = (context.owners.user(stat.uid), context.owners.group(stat.gid));
+    let (user, group) =
+        (contexts.source.owners.user(stat.uid), contexts.source.owners.group(stat.gid));
     DirEntry { entry, user, group, totals: None }
 }
 
@@ -58,9 +58,9 @@ fn has_links(stat: &Stat) -> bool {
 /// The number depends on all that the entry says, content included: where inode numbers are not
 /// unique, or one is used again, two files never come into one group unless nothing but their names
 /// tells them apart.
-fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
-    let label = context.devices.label(stat.dev);
-    context.session.reader().repository().keyring().hard_link_group(
+fn hard_link_group(contexts: Contexts, stat: &Stat, described: &Entry) -> u64 {
+    let label = contexts.source.devices.label(stat.dev);
+    contexts.target.session.reader().repository().keyring().hard_link_group(
         &label,
         stat.inode,
         &codec::encode(described),
@@ -68,12 +68,12 @@ fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
 }
 
 /// Returns whether the parent's entry is in the group that it would be in now.
-fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
+fn is_same_group(contexts: Contexts, before: &Entry, stat: &Stat) -> bool {
     if !has_links(stat) || before.hard_link.is_none() {
         return has_links(stat) == before.hard_link.is_some();
     }
     let bare = Entry { name: Vec::new(), user: 0, group: 0, hard_link: None, ..before.clone() };
-    before.hard_link == Some(hard_link_group(context, stat, &bare))
+    before.hard_link == Some(hard_link_group(contexts, stat, &bare))
 }
 
 /// Returns whether the parent's entry still says everything about a file, content included,
@@ -81,7 +81,7 @@ fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
 ///
 /// The change stamp moves with every change of content or attributes and cannot be set back by
 /// ordinary means; `is_trusted` says whether this machine's own clock made it.
-pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime
@@ -92,8 +92,8 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: 
         && before.flags == read_flags(stat);
     same_file
         && same_metadata
-        && is_settled(stat.ctime, context.trust_before, is_trusted)
-        && is_same_group(context, before, stat)
+        && contexts.target.parent.as_ref().is_some_and(|parent| parent.is_settled(stat, is_trusted))
+        && is_same_group(contexts, before, stat)
 }
 
 /// Returns whether the parent's entry has the attributes that are there now, all of them.
@@ -128,29 +128,25 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 ///
 /// One that cannot be read leaves the others, and the ACL, alone.
 pub fn xattrs_or_problem(
-    context: &Context,
+    monitor: &Monitor,
     path: &[u8],
     read: std::io::Result<Partly>,
 ) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         if error.kind() == std::io::ErrorKind::Unsupported {
-            context.monitor.notice_once(
+            monitor.notice_once(
                 path,
                 "extended attributes of links and special files are not read, here and elsewhere: \
                     /proc is not mounted",
             );
             return Default::default();
         }
-        context.monitor.problem(
-            ProblemKind::Unreadable,
-            path,
-            format!("its extended attributes: {error}"),
-        );
+        monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
         Default::default()
     });
     for (name, error) in unread {
         let what = format!("its extended attribute {}: {error}", String::from_utf8_lossy(&name));
-        context.monitor.problem(ProblemKind::Unreadable, path, what);
+        monitor.problem(ProblemKind::Unreadable, path, what);
     }
     let (mut room, count) = (XATTRS_LEN_MAX_BYTES, xattrs.len());
     xattrs.retain(|xattr| {
@@ -163,7 +159,7 @@ pub fn xattrs_or_problem(
             "{} of its {count} extended attributes are more than an entry can hold",
             count - xattrs.len()
         );
-        context.monitor.problem(ProblemKind::Unreadable, path, what);
+        monitor.problem(ProblemKind::Unreadable, path, what);
     }
     xattrs
 }

@@ -21,10 +21,7 @@ pub struct Doubts {
 
 impl Doubts {
     /// Takes what the parent says; if it could not list all that it lacks, everything is doubtful.
-    pub fn of(parent: Option<&Snapshot>) -> Self {
-        let Some(parent) = parent else {
-            return Self::default();
-        };
+    pub fn of(parent: &Snapshot) -> Self {
         let is_unreadable = |problem: &&SnapshotProblem| problem.kind == UNREADABLE;
         // What could not be read comes first.
         let is_cut = parent.problem_count > parent.problems.len() as u64;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, Counts};
+use super::context::Counts;
 use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
 use super::file::report;
 use super::folder::{KNOWN_NAMES_MAX, finished, path_below};
@@ -17,7 +17,7 @@ use super::stamps::trust_before;
 use super::task::{Folder, NewFolder, Walk};
 use super::trust::{Trust, is_unmoved};
 use super::worker::Worker;
-use crate::format::entry::{Content, EntryKind};
+use crate::format::entry::{Content, EntryKind, Timestamp};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
 use crate::os::dir::{Dir, Names};
@@ -29,7 +29,7 @@ use crate::repo::{DirEntry, Result};
 pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     let path =
         new.above.as_ref().map_or(Vec::new(), |(above, _)| path_below(above, &new.name, worker));
-    walk.context.monitor.working_on(&path);
+    walk.source.monitor.working_on(&path);
     let opened = open(&mut new, walk, &path);
     let stat = |dir: &Dir| match &new.was {
         Was::Covered(_, stat) => Ok(*stat),
@@ -41,19 +41,19 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         Err(error) => {
             let (files, streams) =
                 if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
-            let stood_in =
-                stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context)));
+            let stood_in = stat_unopened(&new, &error)
+                .or_else(|| streams.then(|| made_folder(walk.source.started)));
             if new.scope.is_source && stood_in.is_none() {
-                walk.context.losses.unread(&path, error);
+                walk.source.losses.unread(&path, error);
             } else if files && (new.scope.only_named || new.scope.is_source) {
                 // What was asked for by name and is not there is no file that went away by chance.
-                walk.context.monitor.source_problem(
+                walk.source.monitor.source_problem(
                     ProblemKind::Unreadable,
                     &path,
                     error.to_string(),
                 );
             } else if files {
-                let _ = report(walk.context, &path, &error);
+                let _ = report(walk.source.monitor, &path, &error);
             }
             match stood_in {
                 Some(stat) => (stat, None),
@@ -69,12 +69,12 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         && covered.subfolders.is_empty()
     {
         let (known, is_before) = (covered.known, !new.gap);
-        walk.context.known.add_again(&known);
+        walk.target.known.add_again(&known);
         if new.scope.is_source {
-            walk.context.losses.had(&found.path, known.totals.files);
-            walk.context.losses.stored(&found.path, known.totals.files);
+            walk.source.losses.had(&found.path, known.totals.files);
+            walk.source.losses.stored(&found.path, known.totals.files);
         }
-        walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
+        walk.source.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         return above.clone().fill(
             walk,
             worker,
@@ -97,15 +97,15 @@ fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
     let opened = match new.above.as_ref().and_then(|(above, _)| above.dir()) {
         Some(above) if !new.scope.follows => {
             let opened =
-                walk.context.listings.insist(&above, &new.name, || above.open_dir(&new.name));
-            opened.map_err(|error| walk.context.listings.judge_folder(&above, new.seen, error))
+                walk.source.listings.insist(&above, &new.name, || above.open_dir(&new.name));
+            opened.map_err(|error| walk.source.listings.judge_folder(&above, new.seen, error))
         }
         Some(_) => Dir::open(Path::new(OsStr::from_bytes(path))),
         None => Dir::open(Path::new("/")),
     };
     match opened {
         Err(error) if !new.scope.named.is_empty() => {
-            let _ = report(walk.context, path, &error);
+            let _ = report(walk.source.monitor, path, &error);
             new.scope.only_named = true;
             open_way(path)
         }
@@ -115,7 +115,8 @@ fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
 
 /// Finds out whether all names of a folder, and all that `stat` says about them, are as remembered.
 fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Option<Covered> {
-    let (context, dir) = (walk.context, found.dir.as_ref()?);
+    let (source, target) = (walk.source, walk.target);
+    let dir = found.dir.as_ref()?;
     if new.scope.only_named
         || !new.scope.named.is_empty()
         || found.marker.is_some()
@@ -126,34 +127,30 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
     let known = found.identity.known?;
     if known.print.is_none()
         || new.was.tree() != Some((known.tree, known.totals))
-        || context.doubts.is_in(&found.path)
+        || target.has_doubts_in(&found.path)
     {
         return None;
     }
-    let printer = worker
-        .printer
-        .get_or_insert_with(|| context.known.printer(trust_before(context.started), None));
-    printer.reset();
+    let printer = worker.writer.empty_printer(trust_before(source.started));
     let (mut subfolders, mut files, mut bytes) = (Vec::new(), 0, 0);
-    let has_rules = context.excludes.has_rules(found.chain.as_deref());
-    let reads_some = context.excludes.reads_some_always();
+    let has_rules = source.excludes.has_rules(found.chain.as_deref());
+    let reads_some = source.excludes.reads_some_always();
     for name in found.names.iter() {
         let stat = dir.stat(name).ok()?;
         let is_dir = stat.kind == EntryKind::Dir;
         if has_rules || reads_some {
             let path = path::join(&found.path, name);
-            if has_rules
-                && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref())
+            if has_rules && source.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref())
             {
                 continue;
             }
-            if reads_some && !is_dir && context.excludes.always_reads(&path) {
+            if reads_some && !is_dir && source.excludes.always_reads(&path) {
                 return None;
             }
         }
         if is_dir {
             let position = u32::try_from(printer.count()).expect("a known folder is small");
-            let known = context.known.find_in(&found.path, name)?;
+            let known = target.known.find_in(&found.path, name)?;
             subfolders.push(CoveredChild { position, name: name.to_vec(), known, stat });
         }
         if !is_dir {
@@ -161,14 +158,14 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
             // Sparse files may claim any length.
             bytes = u64::saturating_add(bytes, stat_size(&stat));
         }
-        printer.add(name, &stat, &context.devices);
+        printer.add(name, &stat, &source.devices);
     }
     if Some(printer.finish()) != known.print {
         return None;
     }
-    Counts::add(&context.counts.unchanged, files);
-    Counts::add(&context.monitor.files_done, files);
-    Counts::add(&context.monitor.bytes_done, bytes);
+    Counts::add(&target.counts.unchanged, files);
+    Counts::add(&source.monitor.files_done, files);
+    Counts::add(&source.monitor.bytes_done, bytes);
     Some(Covered { known, subfolders })
 }
 
@@ -198,10 +195,10 @@ struct Opened<'a> {
 }
 
 fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Option<Dir>) -> Found {
-    let excludes = &walk.context.excludes;
+    let excludes = &walk.source.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
     let opened = Opened { path: &path, stat: &stat, dir: dir.as_ref() };
-    let (identity, is_same) = identify(new, walk.context, opened);
+    let (identity, is_same) = identify(new, walk, opened);
     let own = (!vouched_for)
         .then(|| Box::new(own_entry(new, walk, opened, is_same, identity.is_trusted)));
     let above = new.above.as_ref().map(|(above, _)| above);
@@ -210,15 +207,15 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Opt
     let entered = dir.as_ref().filter(|_| !only_named);
     if let Some(reason) = entered.and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
         match new.scope.is_source {
-            true => walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, reason),
-            false => walk.context.monitor.problem(ProblemKind::Notice, &path, reason),
+            true => walk.source.monitor.source_problem(ProblemKind::Unreadable, &path, reason),
+            false => walk.source.monitor.problem(ProblemKind::Notice, &path, reason),
         }
         only_named = !new.scope.named.is_empty();
         dir = dir.filter(|_| only_named);
     }
     let device = (!only_named).then_some(stat.dev);
     if device.is_some() && device != device_above {
-        walk.context.devices.enter(stat.dev, &path);
+        walk.source.devices.enter(stat.dev, &path);
     }
     let (mut chain, mut marker) = (None, None);
     let names = match &dir {
@@ -228,15 +225,15 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Opt
             let mut names = dir.names().unwrap_or_else(|error| {
                 let around = above.filter(|_| !new.scope.follows).and_then(|above| above.dir());
                 let error = match around {
-                    Some(around) => walk.context.listings.judge(&around, &new.name, error),
+                    Some(around) => walk.source.listings.judge(&around, &new.name, error),
                     None => error,
                 };
-                let _ = report(walk.context, &path, &error);
+                let _ = report(walk.source.monitor, &path, &error);
                 Names::default()
             });
             names.add(new.scope.named.keys().map(Vec::as_slice));
             let mut report = |name: &[u8], kind, what: String| {
-                walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
+                walk.source.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
             };
             chain = excludes.chain_for(
                 dir,
@@ -257,23 +254,24 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Opt
 }
 
 /// Finds out which folder this is, and whether it is the one that the parent had here.
-fn identify(new: &NewFolder, context: &Context, opened: Opened) -> (Identity, bool) {
+fn identify(new: &NewFolder, walk: &Walk, opened: Opened) -> (Identity, bool) {
+    let (source, target) = (walk.source, walk.target);
     let Opened { path, stat, dir } = opened;
-    let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
+    let is_trusted = dir.is_some_and(|dir| source.devices.is_trusted(stat.dev, dir));
     let (known, is_unmoved) = match &new.was {
         Was::Covered(known, _) => (Some(*known), true),
         Was::Entry(before) => {
-            (context.known.find(path), is_unmoved(context, &before.entry, stat, is_trusted))
+            (target.known.find(path), is_unmoved(target, &before.entry, stat, is_trusted))
         }
         Was::Unknown => (None, false),
     };
-    let ignored = context.devices.ignore_inodes;
+    let ignored = source.devices.ignore_inodes;
     let is_same = ignored || known.as_ref().map_or(new.is_same, |known| known.inode == stat.inode);
     let trust = match ignored {
         true => Trust::All,
-        false => Trust::of(context, known.as_ref(), is_same, is_unmoved, is_trusted),
+        false => Trust::of(target, known.as_ref(), is_same, is_unmoved, is_trusted),
     };
-    let place = known.map_or_else(|| context.known.place_of(path), |known| known.place);
+    let place = known.map_or_else(|| target.known.place_of(path), |known| known.place);
     (Identity { place, inode: stat.inode, known, trust, is_trusted }, is_same)
 }
 
@@ -289,8 +287,8 @@ fn own_entry(
     let Opened { path, stat, dir } = opened;
     let is_way = new.scope.only_named;
     if let Some(before) = new.was.entry()
-        && !walk.context.doubts.is_on(path)
-        && (is_same && is_unchanged(walk.context, &before.entry, stat, is_trusted)
+        && !walk.target.has_doubts_on(path)
+        && (is_same && is_unchanged(walk.contexts(), &before.entry, stat, is_trusted)
             || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();
@@ -304,8 +302,8 @@ fn own_entry(
         }
         _ => Ok(Default::default()),
     };
-    let xattrs = xattrs_or_problem(walk.context, path, xattrs);
-    let described = describe(walk.context, &new.name, stat, Content::None, xattrs);
+    let xattrs = xattrs_or_problem(walk.source.monitor, path, xattrs);
+    let described = describe(walk.contexts(), &new.name, stat, Content::None, xattrs);
     match new.was.entry() {
         // Looked at again only because its stamps could not be trusted.
         Some(before) if is_equal_but_for_content(before, &described) => before.clone(),
@@ -327,9 +325,9 @@ fn below(named: &Named) -> (bool, bool) {
 
 /// Describes a folder on the way to a stream that this host does not have, or may not open:
 /// private, and of now.
-fn made_folder(context: &Context) -> Stat {
+fn made_folder(now: Timestamp) -> Stat {
     let (uid, gid) = own_ids();
-    let (kind, now) = (EntryKind::Dir, context.started);
+    let kind = EntryKind::Dir;
     let none = (0, 0);
     Stat {
         kind,

@@ -5,11 +5,12 @@ use std::io;
 
 use super::chunk_stream::StreamError;
 use super::content::{SMALL_LEN_MAX_BYTES, read_content};
-use super::context::{Context, Counts, Linked};
+use super::context::{Contexts, Counts, SourceContext};
 use super::describe::{describe, mark_changed, xattrs_or_problem};
+use super::hard_links::Linked;
 use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind};
-use crate::monitor::ProblemKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::filesystem;
@@ -30,64 +31,71 @@ pub struct Place<'a> {
 
 /// Makes the entry of anything but a folder; `None` after recording why there is none.
 pub fn read(
-    context: &Context,
+    source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,
     place: Place,
 ) -> Result<Option<DirEntry>> {
     let content = match stat.kind {
-        EntryKind::File => return read_file(context, worker, place),
+        EntryKind::File => return read_file(source, worker, place),
         EntryKind::Symlink => {
-            match context.listings.insist(place.dir, place.name, || place.dir.read_link(place.name))
+            match source.listings.insist(place.dir, place.name, || place.dir.read_link(place.name))
             {
                 // What no reader takes must not get into a tree.
                 Ok(target) if target.is_empty() => {
                     return Ok(report(
-                        context,
+                        source.monitor,
                         place.path,
                         &io::Error::other("it is a link without a target"),
                     ));
                 }
                 Ok(target) => Content::Inline(target),
-                Err(error) => return Ok(report(context, place.path, &error)),
+                Err(error) => return Ok(report(source.monitor, place.path, &error)),
             }
         }
         _ => Content::None,
     };
-    let xattrs =
-        xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
-    Ok(Some(describe(context, place.name, stat, content, xattrs)))
+    let contexts = Contexts { source, target: worker.writer.target };
+    let xattrs = xattrs_or_problem(
+        source.monitor,
+        place.path,
+        read_xattrs(place.dir, place.name, stat.kind),
+    );
+    Ok(Some(describe(contexts, place.name, stat, content, xattrs)))
 }
 
 /// Reads a regular file and returns its entry, or `None` after recording why it is not in the
 /// snapshot.
 ///
 /// Fails only if the repository does.
-pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result<Option<DirEntry>> {
-    let open =
-        || context.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
-    let mut file = match retry(LEASE_WAIT_MAX, || context.monitor.is_cancelled(), open) {
+pub fn read_file(
+    source: &SourceContext,
+    worker: &mut Worker,
+    place: Place,
+) -> Result<Option<DirEntry>> {
+    let open = || source.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
+    let mut file = match retry(LEASE_WAIT_MAX, || source.monitor.is_cancelled(), open) {
         Ok(file) => file,
-        Err(error) => return Ok(report(context, place.path, &error)),
+        Err(error) => return Ok(report(source.monitor, place.path, &error)),
     };
     for attempt in 1.. {
         let stat = match stat_of(&file) {
             Ok(stat) if stat.kind == EntryKind::File => stat,
             Ok(_) => {
                 let what = "it was replaced by something that is not a file";
-                context.monitor.problem(ProblemKind::Vanished, place.path, what);
+                source.monitor.problem(ProblemKind::Vanished, place.path, what);
                 return Ok(None);
             }
-            Err(error) => return Ok(report(context, place.path, &error)),
+            Err(error) => return Ok(report(source.monitor, place.path, &error)),
         };
-        let (content, size) = match read_or_share(context, worker, &file, &stat) {
+        let (content, size) = match read_or_share(source.monitor, worker, &file, &stat) {
             Ok(found) => found,
             Err(StreamError::Repository(error)) => return Err(error),
             Err(StreamError::Read(error)) => {
                 return Ok(report(
-                    context,
+                    source.monitor,
                     place.path,
-                    &context.listings.judge(place.dir, place.name, error),
+                    &source.listings.judge(place.dir, place.name, error),
                 ));
             }
         };
@@ -96,11 +104,12 @@ pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result
         if torn.is_some() && attempt == 1 && is_small && io::Seek::rewind(&mut file).is_ok() {
             continue;
         }
-        let xattrs = xattrs_or_problem(context, place.path, read_xattrs_of(&file));
-        let mut entry = describe(context, place.name, &Stat { size, ..stat }, content, xattrs);
+        let xattrs = xattrs_or_problem(source.monitor, place.path, read_xattrs_of(&file));
+        let contexts = Contexts { source, target: worker.writer.target };
+        let mut entry = describe(contexts, place.name, &Stat { size, ..stat }, content, xattrs);
         if let Some(how) = torn {
             mark_changed(&mut entry);
-            context.monitor.problem(ProblemKind::Changed, place.path, how);
+            source.monitor.problem(ProblemKind::Changed, place.path, how);
         }
         return Ok(Some(entry));
     }
@@ -123,7 +132,7 @@ fn how_torn(before: &Stat, size: u64, after: Option<&Stat>) -> Option<String> {
 }
 
 /// Records why a file cannot be read.
-pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEntry> {
+pub fn report(monitor: &Monitor, path: &[u8], error: &io::Error) -> Option<DirEntry> {
     let (kind, what) = match error.kind() {
         io::ErrorKind::NotFound => (ProblemKind::Vanished, error.to_string()),
         io::ErrorKind::WouldBlock => {
@@ -131,7 +140,7 @@ pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEn
         }
         _ => (ProblemKind::Unreadable, error.to_string()),
     };
-    context.monitor.problem(kind, path, what);
+    monitor.problem(kind, path, what);
     None
 }
 
@@ -141,21 +150,22 @@ pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEn
 /// Only where inode numbers are known to be unique, and only if nothing changed since: elsewhere
 /// two names are two files until both are read.
 fn read_or_share(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> std::result::Result<(Content, u64), StreamError> {
     let linked =
         (stat.nlink > 1).then(|| Linked::of(stat)).filter(|_| filesystem::is_trusted(file));
-    if let Some(known) = linked.and_then(|linked| context.links.get(&linked)) {
+    let target = worker.writer.target;
+    if let Some(known) = linked.and_then(|linked| target.links.get(&linked)) {
         return Ok(known);
     }
-    let (content, size) = read_content(context, worker, file, stat)?;
-    Counts::add(&context.counts.bytes_read, size);
+    let (content, size) = read_content(monitor, worker, file, stat)?;
+    Counts::add(&target.counts.bytes_read, size);
     Ok(match linked {
         // What was read may be of two states: it counts for the name that it was read under.
-        Some(linked) if size == stat.size => context.links.keep(linked, stat.nlink, content, size),
+        Some(linked) if size == stat.size => target.links.keep(linked, stat.nlink, content, size),
         _ => (content, size),
     })
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::before::Before;
-use super::context::Context;
+use super::context::TargetContext;
 use super::excludes::IgnoreChain;
 use super::found::{Covered, CoveredChild, Found, Identity, Scope, Was};
 use super::gather::{Done, Gather};
@@ -36,17 +36,13 @@ impl Folder {
     pub fn new(walk: &Walk, new: NewFolder, found: Found, covered: Option<&Covered>) -> Arc<Self> {
         let tree = new.was.tree();
         if new.scope.is_source {
-            walk.context.losses.had(&found.path, new.was.files());
+            walk.source.losses.had(&found.path, new.was.files());
         }
         let is_whole = !found.only_named;
         let (before, printer, gather) = match covered {
             Some(covered) => {
                 let positions = covered.subfolders.iter().map(|child| child.position).collect();
-                (
-                    Before::new(&walk.context.trees, None),
-                    None,
-                    Gather::covered(covered.known, positions),
-                )
+                (Before::nothing(), None, Gather::covered(covered.known, positions))
             }
             None => {
                 let can_be_known = is_whole
@@ -56,12 +52,10 @@ impl Folder {
                     && found.names.len() <= KNOWN_NAMES_MAX;
                 let trusted = found.device.filter(|_| found.identity.is_trusted);
                 let printer = can_be_known.then(|| {
-                    Box::new(
-                        walk.context.known.printer(trust_before(walk.context.started), trusted),
-                    )
+                    Box::new(walk.target.known.printer(trust_before(walk.source.started), trusted))
                 });
                 (
-                    Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)),
+                    Before::new(walk.target.parent.as_ref(), tree.map(|(tree, _)| tree)),
                     printer,
                     Gather::new(tree),
                 )
@@ -178,7 +172,7 @@ impl Folder {
     pub fn scan(self: Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<()> {
         let (mut scan, mut name) = (lock(&self.scan), Vec::new());
         while scan.next < scan.names.len() {
-            if walk.queue.is_stopped() || walk.context.monitor.is_cancelled() {
+            if walk.queue.is_stopped() || walk.source.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             if self.park_if_full() {
@@ -204,7 +198,7 @@ impl Folder {
             }
             walk.queue.push(worker.index, tasks);
             if scan.next < scan.names.len() {
-                lock(&self.state).0.advance(walk.context, &mut worker.lane)?;
+                lock(&self.state).0.advance(&mut worker.writer)?;
             }
         }
         worker.last_path = Some((Arc::downgrade(&self), scan.end()));
@@ -257,7 +251,7 @@ impl Folder {
         if *progress == Progress::Finished {
             return Ok(None);
         }
-        if !gather.advance(walk.context, &mut worker.lane)? {
+        if !gather.advance(&mut worker.writer)? {
             if *progress == Progress::Parked && gather.open_groups() < OPEN_GROUPS_MAX {
                 *progress = Progress::Scanning;
                 walk.queue.push(worker.index, vec![Task::Continue(self.clone())]);
@@ -266,35 +260,35 @@ impl Folder {
         }
         *progress = Progress::Finished;
         let gap = lock(&self.scan).has_more;
-        let (tree, totals) = gather.finish(walk.context, &mut worker.lane, gap)?;
-        self.remember(walk.context, gather.kept(), tree, totals);
+        let (tree, totals) = gather.finish(&mut worker.writer, gap)?;
+        self.remember(walk.target, gather.kept(), tree, totals);
         drop(state);
         if self.is_source {
             let path =
                 self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
-            walk.context.losses.stored(&path, totals.files);
+            walk.source.losses.stored(&path, totals.files);
         }
-        walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
+        walk.source.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.tree_before.is_some_and(|(before, _)| before == tree);
         Ok(Some(finished(lock(&self.own).take(), is_before, tree, totals)))
     }
 
     /// Notes the folder for the next backup; `kept` is how many of its names are in the snapshot.
-    fn remember(&self, context: &Context, kept: u64, tree: ChunkId, totals: Totals) {
+    fn remember(&self, target: &TargetContext, kept: u64, tree: ChunkId, totals: Totals) {
         let mut scan = lock(&self.scan);
         let is_sure = !self.is_unsure.load(Ordering::Relaxed);
         let fresh =
             scan.fresh.filter(|(count, _)| *count == kept && is_sure).map(|(_, print)| print);
         let Identity { place, inode, known, .. } = self.identity;
         let mut new = NewKnown::new(place, inode, fresh.or(scan.print), tree, totals);
-        let before = known.as_ref().and_then(|known| context.known.tags(known));
+        let before = known.as_ref().and_then(|known| target.known.tags(known));
         new.tags = match scan.tags.take() {
             Some(tags) => Some(tags.finish()),
             // The fingerprint says that the names are those of before.
             None => before.filter(|_| scan.print.is_some()).map(<[u64]>::to_vec),
         };
         let is_news = fresh.is_some() || new.tags.as_deref() != before;
-        context.known.add(new, is_news);
+        target.known.add(new, is_news);
     }
 
     /// States that a file's content and stamps do not fit together.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::context::Context;
+use super::context::SourceContext;
 use super::file::{Place, read, report};
 use super::worker::Worker;
 use crate::os::dir::Dir;
@@ -23,16 +23,16 @@ pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
 
 /// Makes the entry of the file that a link leads to, under the link's name.
 pub fn read_followed(
-    context: &Context,
+    source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,
     place: Place,
 ) -> Result<Option<DirEntry>> {
     let (dir, name) = match target_of(place.path) {
         Ok((dir, name)) => (dir, name.unwrap_or_default()),
-        Err(error) => return Ok(report(context, place.path, &error)),
+        Err(error) => return Ok(report(source.monitor, place.path, &error)),
     };
-    let entry = read(context, worker, stat, Place { dir: &dir, name: &name, path: place.path })?;
+    let entry = read(source, worker, stat, Place { dir: &dir, name: &name, path: place.path })?;
     Ok(entry.map(|mut entry| {
         entry.entry.name = place.name.to_vec();
         entry

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::context::{Context, Counts};
+use super::context::Counts;
 use super::known::KnownFolder;
+use super::target_writer::TargetWriter;
 use crate::format::entry::{Content, Entry};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::repo::write::tree_builder::TreeBuilder;
-use crate::repo::{DirEntry, Lane, Result};
+use crate::repo::{DirEntry, Result};
 
 /// What became of one name.
 pub enum Done {
@@ -152,11 +153,11 @@ impl Gather {
     }
 
     /// Folds what is complete; true when everything is.
-    pub fn advance(&mut self, context: &Context, lane: &mut Lane) -> Result<bool> {
+    pub fn advance(&mut self, writer: &mut TargetWriter) -> Result<bool> {
         while let Some(group) = self.groups.pop_front_if(|group| group.missing == 0) {
             self.next += 1;
             for done in group.slots.into_iter().flatten() {
-                self.fold.push(context, lane, done)?;
+                self.fold.push(writer, done)?;
             }
         }
         Ok(self.group_count == Some(self.next))
@@ -164,13 +165,8 @@ impl Gather {
 
     /// Returns the folder's tree and sums; `gap` says whether the parent had names behind the last
     /// one.
-    pub fn finish(
-        &mut self,
-        context: &Context,
-        lane: &mut Lane,
-        gap: bool,
-    ) -> Result<(ChunkId, Totals)> {
-        self.fold.finish(context, lane, gap)
+    pub fn finish(&mut self, writer: &mut TargetWriter, gap: bool) -> Result<(ChunkId, Totals)> {
+        self.fold.finish(writer, gap)
     }
 }
 
@@ -181,9 +177,9 @@ enum Fold {
 }
 
 impl Fold {
-    fn push(&mut self, context: &Context, lane: &mut Lane, done: Done) -> Result<()> {
+    fn push(&mut self, writer: &mut TargetWriter, done: Done) -> Result<()> {
         match self {
-            Self::Compared(fold) => fold.push(context, lane, done),
+            Self::Compared(fold) => fold.push(writer, done),
             Self::Covered(fold) => {
                 fold.push(done);
                 Ok(())
@@ -191,15 +187,10 @@ impl Fold {
         }
     }
 
-    fn finish(
-        &mut self,
-        context: &Context,
-        lane: &mut Lane,
-        gap: bool,
-    ) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, writer: &mut TargetWriter, gap: bool) -> Result<(ChunkId, Totals)> {
         match self {
-            Self::Compared(fold) => fold.finish(context, lane, gap),
-            Self::Covered(fold) => fold.finish(context, lane),
+            Self::Compared(fold) => fold.finish(writer, gap),
+            Self::Covered(fold) => fold.finish(writer),
         }
     }
 }
@@ -217,7 +208,7 @@ struct Compared {
 }
 
 impl Compared {
-    fn push(&mut self, context: &Context, lane: &mut Lane, done: Done) -> Result<()> {
+    fn push(&mut self, writer: &mut TargetWriter, done: Done) -> Result<()> {
         match (done, &mut self.same) {
             (Done::Entry { same: true, .. }, Some(count)) => {
                 *count += 1;
@@ -225,43 +216,36 @@ impl Compared {
                 Ok(())
             }
             (Done::Entry { entry, .. }, _) => {
-                self.build_same(context, lane)?;
+                self.build_same(writer)?;
                 self.kept += 1;
-                self.builder.push(lane, *entry)
+                self.builder.push(&mut writer.lane, *entry)
             }
             (Done::Same | Done::Below { .. }, _) => {
                 unreachable!("only a folder that vouches for its entries has such children")
             }
-            (Done::Skipped { gap: true }, _) => self.build_same(context, lane),
+            (Done::Skipped { gap: true }, _) => self.build_same(writer),
             (Done::Skipped { gap: false }, _) => Ok(()),
         }
     }
 
-    fn build_same(&mut self, context: &Context, lane: &mut Lane) -> Result<()> {
+    fn build_same(&mut self, writer: &mut TargetWriter) -> Result<()> {
         let (Some(count), Some((tree, _))) = (self.same.take(), self.before) else {
             return Ok(());
         };
-        for entry in context
-            .trees
-            .entries(&tree)
-            .take(usize::try_from(count).expect("entries were counted one by one"))
+        let entries = writer.parent_entries(&tree);
+        for entry in entries.take(usize::try_from(count).expect("entries were counted one by one"))
         {
-            self.builder.push(lane, entry?)?;
+            self.builder.push(&mut writer.lane, entry?)?;
         }
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        context: &Context,
-        lane: &mut Lane,
-        gap: bool,
-    ) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, writer: &mut TargetWriter, gap: bool) -> Result<(ChunkId, Totals)> {
         if let (Some(_), Some(before), false) = (self.same, self.before, gap) {
             return Ok(before);
         }
-        self.build_same(context, lane)?;
-        std::mem::take(&mut self.builder).finish(lane)
+        self.build_same(writer)?;
+        std::mem::take(&mut self.builder).finish(&mut writer.lane)
     }
 }
 
@@ -281,12 +265,12 @@ impl CoveredFold {
         self.folded += 1;
     }
 
-    fn finish(&mut self, context: &Context, lane: &mut Lane) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, writer: &mut TargetWriter) -> Result<(ChunkId, Totals)> {
         if self.changed.is_empty() {
             return Ok(self.before);
         }
         let mut builder = TreeBuilder::default();
-        for (position, entry) in (0u32..).zip(context.trees.entries(&self.before.0)) {
+        for (position, entry) in (0u32..).zip(writer.parent_entries(&self.before.0)) {
             let mut entry = entry?;
             match self.changed.remove(&position) {
                 None | Some(Done::Same) => {}
@@ -297,8 +281,8 @@ impl CoveredFold {
                     entry.totals = Some(totals);
                 }
             }
-            builder.push(lane, entry)?;
+            builder.push(&mut writer.lane, entry)?;
         }
-        builder.finish(lane)
+        builder.finish(&mut writer.lane)
     }
 }

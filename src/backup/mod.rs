@@ -1,14 +1,24 @@
 //! Backup: one flow from sources to a snapshot, with one barrier before the commit.
 //!
 //! ```text
-//! walk ─ compare with parent ─ changed → read │ cut │ hash │ put → references ─┐
-//!                            unchanged → parent's entry ──────────────────────┴→ trees → root → finish → commit
+//!            of the sources     │  of one repository
+//!  walk: names and stats ───────┼─ compare with the parent's trees
+//!                               │    │ unchanged: the parent's entry ────────────────┐
+//!                               │    ▼                                               │
+//!  read what changed ───────────┼─ cut ─ hash ─ put ─ references ─ entry ────────────┤
+//!                               │                                                    ▼
+//!                               │                    trees ─ root ─ finish ─ commit ─
 //! ```
 //!
+//! The left side is `SourceContext`, the right side `TargetContext`. Ids and references are keyed,
+//! so they belong to one repository; today each backup has one. Each thread (`Worker`) has one
+//! `TargetWriter` for it: its lane and its chunk stream. The parent is optional: `TargetContext`
+//! holds its trees in an `Option`, and without them every file is read.
+//!
 //! Ids are keyed hashes of plaintext, known before anything is stored, so trees never wait for
-//! packs. The session's `finish` yields the token that `commit` demands: the write order stands in
-//! the types. If the process dies anywhere before the commit there is no snapshot, nothing older is
-//! touched, and what was stored and indexed is not sent again.
+//! packs. The session's `finish` yields the token that `commit` demands: the types enforce the
+//! write order. If the process dies anywhere before the commit there is no snapshot, nothing older
+//! is touched, and what was stored and indexed is not sent again.
 
 mod attempt;
 mod before;
@@ -29,6 +39,7 @@ mod followed;
 mod found;
 mod gather;
 mod gone;
+mod hard_links;
 mod ignore_file;
 mod known;
 mod losses;
@@ -40,6 +51,7 @@ mod sources;
 mod stamps;
 mod start;
 mod stream;
+mod target_writer;
 mod task;
 mod trust;
 mod visit;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::context::Context;
+use super::context::SourceContext;
 use super::earlier::files_of;
 use super::losses::Losses;
 use super::options::Error;
@@ -171,14 +171,14 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
 /// Who names a device or fifo expects what comes out of it, unless it `is_within` another source,
 /// of which it is a part.
 pub fn tell_of_file(
-    context: &Context,
+    source: &SourceContext,
     path: &[u8],
     stat: &Stat,
     before: Option<&DirEntry>,
     is_within: bool,
 ) {
-    context.losses.had(path, before.map_or(0, files_of));
-    context.losses.stored(path, u64::from(stat.kind == EntryKind::File));
+    source.losses.had(path, before.map_or(0, files_of));
+    source.losses.stored(path, u64::from(stat.kind == EntryKind::File));
     let leads_to_special = || {
         let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
         // The null device has nothing to be read: who links to it wants nothing to be there.
@@ -224,7 +224,7 @@ pub fn tell_of_file(
         _ => return,
     };
     let kind = if is_lost && !is_within { ProblemKind::Unreadable } else { ProblemKind::Notice };
-    context.monitor.source_problem(kind, path, what);
+    source.monitor.source_problem(kind, path, what);
 }
 
 /// Resolves `..` through the file system, so that `link/..` means what the kernel says.

@@ -3,7 +3,7 @@
 //! The streams among them are stored here, before the walk: it reads names from folders, and a
 //! stream lies in none.
 
-use super::context::Context;
+use super::context::Contexts;
 use super::describe;
 use super::found::{Scope, Was};
 use super::losses::Losses;
@@ -53,7 +53,7 @@ fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
 
 /// Puts all sources into one tree, and stores the streams among them.
 pub fn way_to(
-    context: &Context,
+    contexts: Contexts,
     profile: Profile,
     paths: &[Source],
     streams: Vec<StreamSource>,
@@ -62,14 +62,14 @@ pub fn way_to(
     paths.iter().for_each(|path| way.insert(path));
     stream::check_places(&streams, &way)?;
     for source in streams {
-        stream::store(context, profile, source, &mut way)?;
+        stream::store(contexts, profile, source, &mut way)?;
     }
     Ok(way)
 }
 
 /// Makes the walk's beginning: the folder `/`, with the parent's root as what it was before.
 pub fn root_folder(
-    context: &Context,
+    contexts: Contexts,
     way: SourceNode,
     parent: Option<&Snapshot>,
 ) -> Result<NewFolder, Error> {
@@ -77,7 +77,7 @@ pub fn root_folder(
     let stat = sources::open_way(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
     let was = parent.map_or(Was::Unknown, |parent| {
         let content = Content::Tree(parent.root);
-        let mut entry = describe::describe(context, b"", &stat, content, Vec::new());
+        let mut entry = describe::describe(contexts, b"", &stat, content, Vec::new());
         entry.totals = Some(parent.stats.totals);
         Was::Entry(Box::new(entry))
     });

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use super::before::Before;
-use super::context::Context;
+use super::context::{Contexts, SourceContext, TargetContext};
 use super::excludes::IgnoreChain;
 use super::found::{Identity, Scope, Was};
 use super::gather::{Done, Earlier, Gather};
@@ -43,8 +43,10 @@ pub enum Task {
 
 /// What all folders of one walk share.
 pub struct Walk<'a> {
-    /// What the whole backup shares.
-    pub context: &'a Context<'a>,
+    /// Where names come from.
+    pub source: &'a SourceContext<'a>,
+    /// Where chunks go.
+    pub target: &'a TargetContext<'a>,
     /// The work left.
     pub queue: Queue<Task>,
     root: Mutex<Option<Done>>,
@@ -52,12 +54,18 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Starts at `root` with this many threads.
-    pub fn new(context: &'a Context<'a>, root: NewFolder, threads: usize) -> Self {
+    pub fn new(contexts: Contexts<'a>, root: NewFolder, threads: usize) -> Self {
         Self {
-            context,
+            source: contexts.source,
+            target: contexts.target,
             queue: Queue::new(Task::Enter(Box::new(root)), threads),
             root: Mutex::default(),
         }
+    }
+
+    /// Returns both contexts.
+    pub fn contexts(&self) -> Contexts<'a> {
+        Contexts { source: self.source, target: self.target }
     }
 
     /// Keeps the root folder's result.

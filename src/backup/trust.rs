@@ -15,9 +15,8 @@
 //! Without notes a folder is the same one if the folder above vouches for it by 2 or 3. What
 //! nothing speaks for is read.
 
-use super::context::Context;
+use super::context::TargetContext;
 use super::known::{KnownFolder, Print};
-use super::stamps::is_settled;
 use crate::format::entry::Entry;
 use crate::os::stat::Stat;
 
@@ -41,13 +40,13 @@ impl Trust {
     /// `is_unmoved` whether its own stamps are the parent's, and `is_trusted` whether its file
     /// system is.
     pub fn of(
-        context: &Context,
+        target: &TargetContext,
         known: Option<&KnownFolder>,
         is_same: bool,
         is_unmoved: bool,
         is_trusted: bool,
     ) -> Self {
-        match known.filter(|known| context.known.tags(known).is_some()) {
+        match known.filter(|known| target.known.tags(known).is_some()) {
             Some(known) => Self::Tags(*known),
             None if is_same && is_unmoved => Self::All,
             None if is_same && is_trusted => Self::Stamps,
@@ -56,13 +55,19 @@ impl Trust {
     }
 
     /// Returns whether the parent's entry of `name` is of the file that is there now.
-    pub fn vouches(&self, context: &Context, name: &[u8], before: &Entry, stat: &Stat) -> bool {
+    pub fn vouches(
+        &self,
+        target: &TargetContext,
+        name: &[u8],
+        before: &Entry,
+        stat: &Stat,
+    ) -> bool {
         match self {
             Self::All => true,
             Self::Stamps => before.ctime == stat.ctime,
             Self::Tags(known) => {
-                let tag = context.known.tag_of(&known.place, name, stat.inode);
-                context.known.tags(known).is_some_and(|tags| tags.binary_search(&tag).is_ok())
+                let tag = target.known.tag_of(&known.place, name, stat.inode);
+                target.known.tags(known).is_some_and(|tags| tags.binary_search(&tag).is_ok())
             }
             Self::Nothing => false,
         }
@@ -71,9 +76,9 @@ impl Trust {
 
 /// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says
 /// whether its file system is.
-pub fn is_unmoved(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+pub fn is_unmoved(target: &TargetContext, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     (before.mtime, before.ctime) == (stat.mtime, stat.ctime)
-        && is_settled(stat.ctime, context.trust_before, is_trusted)
+        && target.parent.as_ref().is_some_and(|parent| parent.is_settled(stat, is_trusted))
 }
 
 /// The tags of a folder's names, as they are looked at.
@@ -89,8 +94,8 @@ impl Tags {
     }
 
     /// Adds a name.
-    pub fn add(&mut self, context: &Context, name: &[u8], stat: &Stat) {
-        self.tags.push(context.known.tag_of(&self.place, name, stat.inode));
+    pub fn add(&mut self, target: &TargetContext, name: &[u8], stat: &Stat) {
+        self.tags.push(target.known.tag_of(&self.place, name, stat.inode));
     }
 
     /// Returns all, sorted.

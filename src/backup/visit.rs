@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, Counts};
+use super::context::{Counts, SourceContext, TargetContext};
 use super::describe::{has_xattrs, is_doubtful, is_unchanged, stat_size};
 use super::file::{Place, read, report};
 use super::followed::{read_followed, stat_followed};
@@ -52,7 +52,7 @@ impl Folder {
         scan: &mut Scan,
         met: Met,
     ) -> Result<Visit> {
-        let (context, name) = (walk.context, met.name);
+        let (source, name) = (walk.source, met.name);
         let skipped = Done::Skipped { gap: met.gap || met.before.is_some() };
         let (is_source, follows, named) = match scan.named.remove(name) {
             Some(SourceNode::Made(entry)) => {
@@ -82,11 +82,11 @@ impl Folder {
             return Ok(Visit::Done(skipped));
         };
         let place = Place { dir: &dir, name, path: &path };
-        let Some(stat) = self.look_at(context, place, follows, is_source) else {
+        let Some(stat) = self.look_at(source, place, follows, is_source) else {
             return Ok(Visit::Done(skipped));
         };
         let is_dir = stat.kind == EntryKind::Dir;
-        if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
+        if is_passed_over || self.leaves_out(source, &path, &stat, is_source) {
             let leads_on = is_dir && !named.is_empty();
             return Ok(if leads_on {
                 let only_way = Scope { is_source: false, ..scope(true, named) };
@@ -95,46 +95,47 @@ impl Folder {
                 Visit::Done(skipped)
             });
         }
-        scan.add(context, name, &stat);
+        scan.add(walk, name, &stat);
         // What the folder proves of a link says nothing of what the link leads to.
         let is_same = !follows
             && met.before.as_ref().is_some_and(|before| {
-                self.identity.trust.vouches(context, name, &before.entry, &stat)
+                self.identity.trust.vouches(walk.target, name, &before.entry, &stat)
             });
         if is_dir {
             return Ok(self.enter_later(met, scope(false, named), Some(&stat), is_same));
         }
-        self.visit_file(context, worker, place, Seen { met, stat, is_source, follows, is_same })
+        self.visit_file(walk, worker, place, Seen { met, stat, is_source, follows, is_same })
     }
 
     /// Returns what a name leads to; if it cannot be looked at, says why.
     fn look_at(
         &self,
-        context: &Context,
+        source: &SourceContext,
         place: Place,
         follows: bool,
         is_source: bool,
     ) -> Option<Stat> {
         let looked = match follows {
             true => stat_followed(place.path),
-            false => context.listings.insist(place.dir, place.name, || place.dir.stat(place.name)),
+            false => source.listings.insist(place.dir, place.name, || place.dir.stat(place.name)),
         };
-        looked.map_err(|error| self.report_unseen(context, place, error, is_source)).ok()
+        looked.map_err(|error| self.report_unseen(source, place, error, is_source)).ok()
     }
 
     /// Takes over what the parent has of anything but a folder, or reads it.
     fn visit_file(
         self: &Arc<Self>,
-        context: &Context,
+        walk: &Walk,
         worker: &mut Worker,
         place: Place,
         seen: Seen,
     ) -> Result<Visit> {
+        let (source, target) = (walk.source, walk.target);
         let Seen { met: Met { slot, before, gap, .. }, stat, is_source, follows, is_same } = seen;
-        context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
+        source.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         if is_source {
             sources::tell_of_file(
-                context,
+                source,
                 place.path,
                 &stat,
                 before.as_ref(),
@@ -142,16 +143,21 @@ impl Folder {
             );
         }
         // Asked in any case: whether a pattern matched anything is told at the end.
-        let is_wanted_anew = context.excludes.always_reads(place.path);
+        let is_wanted_anew = source.excludes.always_reads(place.path);
         let earlier = match before {
             Some(before)
                 if is_same
                     && !is_wanted_anew
-                    && is_unchanged(context, &before.entry, &stat, self.trusts(context, &stat))
-                    && !lacks_attributes(context, place, &before.entry, follows) =>
+                    && is_unchanged(
+                        walk.contexts(),
+                        &before.entry,
+                        &stat,
+                        self.trusts(source, &stat),
+                    )
+                    && !lacks_attributes(target, place, &before.entry, follows) =>
             {
-                Counts::add(&context.counts.unchanged, 1);
-                context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
+                Counts::add(&target.counts.unchanged, 1);
+                source.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
                 return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
             }
             before => Earlier { entry: before.map(Box::new), gap },
@@ -165,8 +171,8 @@ impl Folder {
             }));
         }
         let entry = match follows {
-            true => read_followed(context, worker, &stat, place)?,
-            false => read(context, worker, &stat, place)?,
+            true => read_followed(source, worker, &stat, place)?,
+            false => read(source, worker, &stat, place)?,
         };
         if entry
             .as_ref()
@@ -174,24 +180,29 @@ impl Folder {
         {
             self.be_unsure();
         }
-        Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
+        Ok(Visit::Done(Done::of_read(&target.counts, entry, earlier)))
     }
 
     /// Returns whether rules leave a name out.
     ///
     /// What was asked for by name is in the snapshot, unless a pattern excludes just that, and no
     /// source above would hold it: `home/* --exclude bob` is everybody but bob.
-    fn leaves_out(&self, context: &Context, path: &[u8], stat: &Stat, is_source: bool) -> bool {
+    fn leaves_out(
+        &self,
+        source: &SourceContext,
+        path: &[u8],
+        stat: &Stat,
+        is_source: bool,
+    ) -> bool {
         let is_dir = stat.kind == EntryKind::Dir;
         if !is_source {
             return self.is_whole
-                && context.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
+                && source.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
         }
-        let is_out =
-            !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
+        let is_out = !self.is_inside && !self.is_whole && source.excludes.is_excluded(path, is_dir);
         if is_out {
-            context.losses.left_out(path);
-            context.monitor.source_problem(
+            source.losses.left_out(path);
+            source.monitor.source_problem(
                 ProblemKind::Notice,
                 path,
                 "this source is left out: a pattern excludes it",
@@ -201,27 +212,27 @@ impl Folder {
     }
 
     /// Returns whether the stamps of a name in this folder are of a file system that is trusted.
-    fn trusts(&self, context: &Context, stat: &Stat) -> bool {
+    fn trusts(&self, source: &SourceContext, stat: &Stat) -> bool {
         self.identity.is_trusted && self.device == Some(stat.dev)
-            || context.devices.is_known_to_be_trusted(stat.dev)
+            || source.devices.is_known_to_be_trusted(stat.dev)
     }
 
     /// Says why a name cannot be looked at, unless it is a mount that is not to be entered anyway.
     fn report_unseen(
         &self,
-        context: &Context,
+        source: &SourceContext,
         place: Place,
         error: std::io::Error,
         is_source: bool,
     ) {
         if is_source {
-            context.losses.unread(place.path, error);
+            source.losses.unread(place.path, error);
         } else if let Some(reason) =
-            context.excludes.stops_at_unseen(place.dir, place.name, self.device)
+            source.excludes.stops_at_unseen(place.dir, place.name, self.device)
         {
-            context.monitor.problem(ProblemKind::Notice, place.path, reason);
+            source.monitor.problem(ProblemKind::Notice, place.path, reason);
         } else {
-            let _ = report(context, place.path, &error);
+            let _ = report(source.monitor, place.path, &error);
         }
     }
 
@@ -253,18 +264,18 @@ impl Scan {
     }
 
     /// Adds a name to the folder's fingerprint and tags, where it has them.
-    fn add(&mut self, context: &Context, name: &[u8], stat: &Stat) {
+    fn add(&mut self, walk: &Walk, name: &[u8], stat: &Stat) {
         if let Some(printer) = &mut self.printer {
-            printer.add(name, stat, &context.devices);
+            printer.add(name, stat, &walk.source.devices);
         }
         if let Some(tags) = &mut self.tags {
-            tags.add(context, name, stat);
+            tags.add(walk.target, name, stat);
         }
     }
 }
 
 /// Returns whether the parent's entry of a file that did not change may lack an attribute.
-fn lacks_attributes(context: &Context, place: Place, before: &Entry, follows: bool) -> bool {
-    context.doubts.is_on(place.path)
+fn lacks_attributes(target: &TargetContext, place: Place, before: &Entry, follows: bool) -> bool {
+    target.has_doubts_on(place.path)
         && (follows || !has_xattrs(before, read_xattrs(place.dir, place.name, before.kind)))
 }

@@ -6,28 +6,28 @@
 
 use std::sync::Mutex;
 
-use super::chunk_stream::ChunkStream;
-use super::context::Context;
+use super::context::Contexts;
 use super::describe::is_doubtful;
 use super::enter::enter;
 use super::file::{Place, read_file};
 use super::gather::Done;
+use super::target_writer::TargetWriter;
 use super::task::{NewFolder, Task, Walk};
 use super::worker::Worker;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
-use crate::repo::{DirEntry, Error, Lane, Result};
+use crate::repo::{DirEntry, Error, Result};
 use crate::sync::{self, lock};
 
 /// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the
 /// parent's.
 pub fn run(
-    context: &Context,
+    contexts: Contexts,
     root: NewFolder,
     profile: Profile,
     lanes: usize,
 ) -> Result<(DirEntry, bool)> {
-    let walk = Walk::new(context, root, lanes);
+    let walk = Walk::new(contexts, root, lanes);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for index in 1..lanes {
@@ -47,21 +47,21 @@ pub fn run(
         return Err(error);
     }
     match walk.take_root() {
-        Some(Done::Entry { entry, same }) if !context.monitor.is_cancelled() => Ok((*entry, same)),
+        Some(Done::Entry { entry, same }) if !contexts.source.monitor.is_cancelled() => {
+            Ok((*entry, same))
+        }
         _ => Err(Error::Cancelled),
     }
 }
 
 /// One thread's work, until there is none left.
 fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: usize, lanes: usize) {
-    let session = walk.context.session;
+    let session = walk.target.session;
     let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
     let mut worker = Worker {
-        lane: Lane::new(session),
-        stream: ChunkStream::new(cutter, lanes > 2),
+        writer: TargetWriter::new(walk.target, cutter, lanes > 2),
         buffer: Vec::new(),
         last_path: None,
-        printer: None,
         index,
     };
     let mut has_finished = false;
@@ -75,7 +75,7 @@ fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: us
 }
 
 fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
-    if walk.context.monitor.is_cancelled() {
+    if walk.source.monitor.is_cancelled() {
         return Err(Error::Cancelled);
     }
     match task {
@@ -83,10 +83,10 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
         Task::Continue(folder) => folder.scan(walk, worker),
         Task::Read { folder, slot, name, earlier } => {
             let path = folder.path_of(&name);
-            walk.context.monitor.working_on(&path);
+            walk.source.monitor.working_on(&path);
             let entry = match folder.dir() {
                 Some(dir) => {
-                    read_file(walk.context, worker, Place { dir: &dir, name: &name, path: &path })?
+                    read_file(walk.source, worker, Place { dir: &dir, name: &name, path: &path })?
                 }
                 None => None,
             };
@@ -94,7 +94,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
                 folder.be_unsure();
             }
             folder.release_dir();
-            folder.fill(walk, worker, slot, Done::of_read(&walk.context.counts, entry, earlier))
+            folder.fill(walk, worker, slot, Done::of_read(&walk.target.counts, entry, earlier))
         }
     }
 }
