@@ -8,56 +8,56 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::devices::Devices;
 use super::doubts::Doubts;
 use super::excludes::Excludes;
+use super::fingerprints::KnownDirectories;
 use super::gone::Listings;
 use super::hard_links::HardLinks;
-use super::known::KnownFolders;
 use super::losses::Losses;
-use super::stamps::is_settled;
+use super::timestamps::is_settled;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
 use crate::os::stat::Stat;
 use crate::repo::{Session, Trees};
 
-/// What is shared of the sources.
+/// State of the sources.
 pub struct SourceContext<'a> {
     /// Rules that leave names out.
     pub excludes: Excludes,
-    /// Names of users and groups by number.
+    /// Names of users and groups, by number.
     pub owners: OwnerNames,
-    /// Devices by labels that last.
+    /// Labels of devices that do not change from backup to backup.
     pub devices: Devices,
     /// Counters and problems.
     pub monitor: &'a Monitor,
     /// When the backup began.
     pub started: Timestamp,
-    /// What became of the files of each source.
+    /// File counts of each source.
     pub losses: Losses,
     /// Whether empty streams and sources that lost their files are accepted.
     pub allows_empty: bool,
-    /// How many names may be listed again.
+    /// Budget for listing names again.
     pub listings: Listings,
 }
 
-/// What is shared of one repository that the backup goes to.
+/// State of one repository that the backup goes to.
 pub struct TargetContext<'a> {
     /// Stores chunks.
     pub session: &'a Session,
-    /// The parent; `None` if there is none, or if this host cannot read it.
+    /// The parent's trees; `None` without a parent, or if this host may not read it.
     pub parent: Option<ParentTrees>,
     /// Content of hard-linked files that were read.
     pub links: HardLinks,
-    /// Fingerprints of directories.
-    pub known: KnownFolders,
+    /// Fingerprints of the parent's and the new snapshot's directories.
+    pub directories: KnownDirectories,
     /// How files compare with the parent's.
-    pub counts: Counts,
+    pub counts: FileCounts,
 }
 
 /// The parent's trees, and how far they can be trusted.
 pub struct ParentTrees {
     /// Reads them.
     pub trees: Trees,
-    /// Files are compared with the parent only if they changed before this time.
+    /// Earlier change times prove that the parent saw the last change.
     pub trust_before: Timestamp,
     /// Paths that the parent may not hold completely.
     pub doubts: Doubts,
@@ -73,12 +73,12 @@ pub struct Contexts<'a> {
 }
 
 impl TargetContext<'_> {
-    /// Returns whether the parent may not have all of what is at `path`, without what is below.
+    /// Returns whether the parent's entry of `path` itself may be incomplete.
     pub fn has_doubts_on(&self, path: &[u8]) -> bool {
         self.parent.as_ref().is_some_and(|parent| parent.doubts.is_on(path))
     }
 
-    /// Returns whether the parent may not have all of an entry of the directory at `path`.
+    /// Returns whether the parent's entry of a name in the directory at `path` may be incomplete.
     pub fn has_doubts_in(&self, path: &[u8]) -> bool {
         self.parent.as_ref().is_some_and(|parent| parent.doubts.is_in(path))
     }
@@ -93,20 +93,20 @@ impl ParentTrees {
     }
 }
 
-/// How files compare with the parent's.
+/// Numbers of files by how they compare with the parent's.
 #[derive(Default)]
-pub struct Counts {
+pub struct FileCounts {
     /// Not in the parent.
     pub new: AtomicU64,
     /// Different from the parent's.
     pub changed: AtomicU64,
-    /// Taken over from the parent.
+    /// Equal to the parent's.
     pub unchanged: AtomicU64,
     /// Bytes of content that were read.
     pub bytes_read: AtomicU64,
 }
 
-impl Counts {
+impl FileCounts {
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);

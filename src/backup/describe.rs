@@ -1,4 +1,4 @@
-//! From a file's stat to its entry, and whether the parent's entry still describes it.
+//! Entries from file metadata, and comparison with the parent's entries.
 
 use super::context::Contexts;
 use crate::format::codec;
@@ -9,7 +9,7 @@ use crate::os::attributes::{Partly, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
-/// Makes the entry of a file.
+/// Creates the entry of a file.
 pub fn describe(
     contexts: Contexts,
     name: &[u8],
@@ -52,12 +52,11 @@ fn has_links(stat: &Stat) -> bool {
     stat.nlink > 1 && stat.kind != EntryKind::Dir
 }
 
-/// Returns the hard-link group of a file with several names, described by an entry without name,
-/// owners' names and group.
+/// Returns the hard-link group of a file with several names.
 ///
-/// The number depends on all that the entry says, content included: where inode numbers are not
-/// unique, or one is used again, two files never come into one group unless nothing but their names
-/// tells them apart.
+/// `described` is its entry without name, owners' names and group. The number depends on all of it,
+/// content included: if inode numbers are not unique or are used again, only files that are equal
+/// but for their names can get into one group.
 fn hard_link_group(contexts: Contexts, stat: &Stat, described: &Entry) -> u64 {
     let label = contexts.source.devices.label(stat.dev);
     contexts.target.session.reader().repository().keyring().hard_link_group(
@@ -67,7 +66,7 @@ fn hard_link_group(contexts: Contexts, stat: &Stat, described: &Entry) -> u64 {
     )
 }
 
-/// Returns whether the parent's entry is in the group that it would be in now.
+/// Returns whether the parent's entry has the hard-link group that the file has now.
 fn is_same_group(contexts: Contexts, before: &Entry, stat: &Stat) -> bool {
     if !has_links(stat) || before.hard_link.is_none() {
         return has_links(stat) == before.hard_link.is_some();
@@ -76,11 +75,11 @@ fn is_same_group(contexts: Contexts, before: &Entry, stat: &Stat) -> bool {
     before.hard_link == Some(hard_link_group(contexts, stat, &bare))
 }
 
-/// Returns whether the parent's entry still says everything about a file, content included,
-/// provided that it is of this file: see `trust`.
+/// Returns whether the parent's entry still describes a file, content included, provided that it is
+/// of this file: see `trust`.
 ///
-/// The change stamp moves with every change of content or attributes and cannot be set back by
-/// ordinary means; `is_trusted` says whether this machine's own clock made it.
+/// The change time (ctime) moves with every change of content or attributes, and programs cannot
+/// set it back. `is_trusted` says whether this machine's own clock made it.
 pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
@@ -96,37 +95,37 @@ pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted:
         && is_same_group(contexts, before, stat)
 }
 
-/// Returns whether the parent's entry has the attributes that are there now, all of them.
+/// Returns whether the parent's entry has all extended attributes of the file.
 pub fn has_xattrs(before: &Entry, read: std::io::Result<Partly>) -> bool {
     read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
 }
 
-/// Returns the length of the content in bytes that an entry states.
+/// Returns the length that the entry of a file states, in bytes.
 pub fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
 }
 
-/// Returns whether a folder on the way to a source needs no new entry: its times do not matter,
-/// they change for reasons outside the sources.
-pub fn is_way_unchanged(before: &Entry, stat: &Stat) -> bool {
+/// Returns whether a directory above a source needs no new entry. Its times are ignored: they
+/// change for reasons outside the sources.
+pub fn is_ancestor_unchanged(before: &Entry, stat: &Stat) -> bool {
     before.kind == stat.kind
         && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
 }
 
-/// Marks an entry as torn.
+/// Marks an entry whose content may mix two states of the file.
 pub fn mark_changed(entry: &mut DirEntry) {
     entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
 }
 
-/// Returns whether an entry was marked as torn.
+/// Returns whether the content of an entry may mix two states of the file.
 pub fn is_doubtful(entry: &DirEntry) -> bool {
     entry.entry.flags & entry_flag::CHANGED_WHILE_READ != 0
 }
 
-/// Returns the attributes that were read, as far as an entry can hold them, and records what is
-/// missing as a problem.
+/// Returns the extended attributes that were read, as far as an entry can hold them, and reports
+/// those that are missing.
 ///
-/// One that cannot be read leaves the others, and the ACL, alone.
+/// One that cannot be read does not affect the others, nor the ACL.
 pub fn xattrs_or_problem(
     monitor: &Monitor,
     path: &[u8],
@@ -164,9 +163,9 @@ pub fn xattrs_or_problem(
     xattrs
 }
 
-/// Most bytes of a file's extended attributes: the rest of an entry's bulk is its name and inline
+/// Most bytes of a file's extended attributes. The rest of an entry's bulk is its name and inline
 /// content.
 const XATTRS_LEN_MAX_BYTES: usize =
     ENTRY_BULK_MAX_BYTES - NAME_LEN_MAX_BYTES - SYMLINK_LEN_MAX_BYTES;
-/// Longest target of a symbolic link in bytes that Linux makes.
+/// Longest target of a symbolic link on Linux.
 const SYMLINK_LEN_MAX_BYTES: usize = 4096;

@@ -7,25 +7,25 @@ use crate::format::entry::{Content, Timestamp};
 use crate::os::stat::Stat;
 use crate::sync::lock;
 
-/// Memory for the content of groups whose other names were not seen yet, about 300 bytes each.
+/// Most memory for content of files with unseen names; about 300 bytes each.
 const LINKS_MAX_BYTES: usize = 16 << 20;
-/// What a group takes beside its content: its place in the map, which is half empty at worst, and
-/// the allocator's.
-const GROUP_LEN_BYTES: usize = 2 * size_of::<(Linked, KeptGroup)>() + 32;
+/// Memory of a group without its content: its slot in the map, which may be half empty, and the
+/// allocator's overhead.
+const GROUP_LEN_BYTES: usize = 2 * size_of::<(InodeState, KeptGroup)>() + 32;
 
-/// The content of each inode with several names that was read, until all its names were seen.
+/// Content of inodes with several names, each kept until all its names were seen.
 #[derive(Default)]
 pub struct HardLinks(Mutex<KeptGroups>);
 
 #[derive(Default)]
 struct KeptGroups {
-    groups: HashMap<Linked, KeptGroup>,
+    groups: HashMap<InodeState, KeptGroup>,
     len_bytes: usize,
 }
 
-/// One state of one file with several names: another file with its number has other stamps.
+/// One state of one inode. If a file changes, or another gets its inode number, the times differ.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Linked {
+pub struct InodeState {
     dev: (u32, u32),
     inode: u64,
     size: u64,
@@ -33,8 +33,8 @@ pub struct Linked {
     ctime: Timestamp,
 }
 
-impl Linked {
-    /// Returns what an open file is.
+impl InodeState {
+    /// Returns the state of an open file.
     pub fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.dev,
@@ -64,8 +64,8 @@ impl KeptGroup {
 }
 
 impl HardLinks {
-    /// Returns content and size of a group that was read before.
-    pub fn get(&self, group: &Linked) -> Option<(Content, u64)> {
+    /// Returns content and size of a file that was read under another name.
+    pub fn get(&self, group: &InodeState) -> Option<(Content, u64)> {
         let mut kept = lock(&self.0);
         let found = kept.groups.get_mut(group)?;
         found.names_left -= 1;
@@ -77,14 +77,13 @@ impl HardLinks {
         Some((found.content, found.size))
     }
 
-    /// Keeps the content of a group with `names` names; if another thread was quicker, its content
-    /// is returned and counts.
+    /// Keeps the content of a file with `names` names. If another thread was faster, returns that
+    /// thread's content.
     ///
-    /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found
-    /// to be stored.
+    /// With [`LINKS_MAX_BYTES`] in use nothing is kept: the file is read again under its next name.
     pub fn keep(
         &self,
-        group: Linked,
+        group: InodeState,
         names: u64,
         mut content: Content,
         size: u64,

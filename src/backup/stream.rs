@@ -1,9 +1,9 @@
-//! Streams: the output of a program, stored as a file.
+//! Streams, stored as files: the output of programs.
 
 use std::collections::BTreeSet;
 
-use super::chunk_stream::StreamError;
-use super::context::{Contexts, Counts, SourceContext};
+use super::chunk_stream::ChunkStreamError;
+use super::context::{Contexts, FileCounts, SourceContext};
 use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
 use super::target_writer::TargetWriter;
@@ -16,8 +16,8 @@ use crate::repo::write::list_builder::ListBuilder;
 
 /// Stores a stream and adds its entry to the sources.
 ///
-/// An error at its end (the program failed) fails the backup: half a dump must never look like a
-/// whole one. A stream that `may_fail` is left out then.
+/// If the program fails, the backup fails, since half a dump must never look complete; a stream
+/// that `may_fail` is left out.
 pub fn store(
     contexts: Contexts,
     profile: Profile,
@@ -45,17 +45,19 @@ pub fn store(
     }
     let size = match put {
         Ok(size) => size,
-        Err(StreamError::Repository(error)) => return Err(error.into()),
-        Err(StreamError::Read(error)) if stream.may_fail => {
-            source.losses.unread(&stream.path, error);
+        Err(ChunkStreamError::Repository(error)) => return Err(error.into()),
+        Err(ChunkStreamError::Read(error)) if stream.may_fail => {
+            source.losses.note_unread(&stream.path, error);
             return Ok(());
         }
-        Err(StreamError::Read(error)) => return Err(Error::Stream { path: path(), source: error }),
+        Err(ChunkStreamError::Read(error)) => {
+            return Err(Error::Stream { path: path(), source: error });
+        }
     };
     stream.stream.finish().map_err(|error| Error::Stream { path: path(), source: error })?;
     let content = list.finish(&mut writer.lane).map_err(Error::from)?;
-    Counts::add(&target.counts.bytes_read, size);
-    Counts::add(&target.counts.new, 1);
+    FileCounts::add(&target.counts.bytes_read, size);
+    FileCounts::add(&target.counts.new, 1);
     source.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if size == 0 && !source.allows_empty {
         source.monitor.source_problem(
@@ -64,15 +66,14 @@ pub fn store(
             "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
         );
     }
-    let entry = made_entry(source, name, content, size);
-    sources.insert_made(&stream.path, Box::new(entry));
-    source.losses.stored_stream();
+    let entry = stream_entry(source, name, content, size);
+    sources.insert_stream(&stream.path, Box::new(entry));
+    source.losses.note_stream();
     Ok(())
 }
 
-/// Checks, before any of them is read, that every stream can have its place beside the other
-/// sources.
-pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
+/// Checks that the path of each stream is valid and free, before any stream is read.
+pub fn check_paths(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
     let refuse = |stream: &StreamSource, why| {
         let path = String::from_utf8_lossy(&stream.path).into_owned();
         Err(Error::Stream { path, source: std::io::Error::other(why) })
@@ -102,7 +103,8 @@ pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<()
     Ok(())
 }
 
-fn made_entry(source: &SourceContext, name: Vec<u8>, content: Content, size: u64) -> DirEntry {
+/// Returns the entry of a stream: a private file of this process, made now.
+fn stream_entry(source: &SourceContext, name: Vec<u8>, content: Content, size: u64) -> DirEntry {
     let (uid, gid) = crate::os::process::own_ids();
     let now = source.started;
     let entry = Entry {

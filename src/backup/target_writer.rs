@@ -1,10 +1,10 @@
-//! What one thread writes to one repository with.
+//! One thread's writer for one repository.
 
 use std::io;
 
-use super::chunk_stream::{ChunkStream, StreamError};
+use super::chunk_stream::{ChunkStream, ChunkStreamError};
 use super::context::TargetContext;
-use super::known::Printer;
+use super::fingerprints::FingerprintHasher;
 use crate::chunker::Cutter;
 use crate::format::entry::{Ref, Timestamp};
 use crate::id::ChunkId;
@@ -19,27 +19,27 @@ pub struct TargetWriter<'t> {
     /// Fills segments.
     pub lane: Lane<'t>,
     stream: ChunkStream,
-    /// Takes fingerprints of folders, once the first is needed.
-    printer: Option<Printer>,
+    /// Made when the first fingerprint is needed.
+    hasher: Option<FingerprintHasher>,
 }
 
 impl<'t> TargetWriter<'t> {
     /// Opens a lane; `cutter` must be the target's. `parallel` hashes on all cores.
     pub fn new(target: &'t TargetContext<'t>, cutter: Cutter, parallel: bool) -> Self {
         let stream = ChunkStream::new(cutter, parallel);
-        Self { target, lane: Lane::new(target.session), stream, printer: None }
+        Self { target, lane: Lane::new(target.session), stream, hasher: None }
     }
 
-    /// Puts everything that `read` yields until it returns 0; returns the bytes read.
+    /// Stores everything that `read` yields until it returns 0; returns the bytes read.
     pub fn put_all(
         &mut self,
         list: &mut ListBuilder,
         read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> std::result::Result<u64, StreamError> {
+    ) -> std::result::Result<u64, ChunkStreamError> {
         self.stream.put_all(&mut self.lane, list, read)
     }
 
-    /// Puts bytes that are already in memory.
+    /// Stores bytes that are in memory already.
     pub fn put_slice(&mut self, list: &mut ListBuilder, bytes: &[u8]) -> Result<()> {
         self.stream.put_slice(&mut self.lane, list, bytes)
     }
@@ -50,16 +50,16 @@ impl<'t> TargetWriter<'t> {
     }
 
     /// Returns the entries of a tree of the parent.
-    pub fn parent_entries(&self, tree: &ChunkId) -> DirEntries {
+    pub fn parent_tree_entries(&self, tree: &ChunkId) -> DirEntries {
         let parent = self.target.parent.as_ref();
         parent.expect("trees of the parent are known only if there is one").trees.entries(tree)
     }
 
-    /// Returns an empty fingerprint, which this thread uses again and again.
-    pub fn empty_printer(&mut self, settled_before: Timestamp) -> &mut Printer {
-        let new = || self.target.known.printer(settled_before, None);
-        let printer = self.printer.get_or_insert_with(new);
-        printer.reset();
-        printer
+    /// Returns the thread's hasher, ready for another directory.
+    pub fn empty_hasher(&mut self, settled_before: Timestamp) -> &mut FingerprintHasher {
+        let new = || self.target.directories.hasher(settled_before, None);
+        let hasher = self.hasher.get_or_insert_with(new);
+        hasher.reset();
+        hasher
     }
 }

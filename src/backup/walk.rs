@@ -1,18 +1,18 @@
-//! The threads of a backup: each takes folders and large files from one stack, deepest first.
+//! Parallel depth-first walk of the sources.
 //!
-//! A folder is never waited for: when its last child is done, the thread that did it finishes the
-//! directory too. So the walk needs no more memory than the folders on its way, however large the
-//! tree is.
+//! Threads take directories and large files from one queue and never wait for a directory (see
+//! `directory`). So the walk needs memory only for the directories on its path, in a tree of any
+//! size.
 
 use std::sync::Mutex;
 
 use super::context::Contexts;
 use super::describe::is_doubtful;
 use super::enter::enter;
-use super::file::{Place, read_file};
-use super::gather::Done;
+use super::file::{NameInDir, read_file};
+use super::ordered_results::EntryResult;
 use super::target_writer::TargetWriter;
-use super::task::{NewFolder, Task, Walk};
+use super::task::{NewDirectory, SourceWalk, Task};
 use super::worker::Worker;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
@@ -23,11 +23,11 @@ use crate::sync::{self, lock};
 /// parent's.
 pub fn run(
     contexts: Contexts,
-    root: NewFolder,
+    root: NewDirectory,
     profile: Profile,
     lanes: usize,
 ) -> Result<(DirEntry, bool)> {
-    let walk = Walk::new(contexts, root, lanes);
+    let walk = SourceWalk::new(contexts, root, lanes);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for index in 1..lanes {
@@ -47,15 +47,23 @@ pub fn run(
         return Err(error);
     }
     match walk.take_root() {
-        Some(Done::Entry { entry, same }) if !contexts.source.monitor.is_cancelled() => {
-            Ok((*entry, same))
+        Some(EntryResult::Entry { entry, is_unchanged })
+            if !contexts.source.monitor.is_cancelled() =>
+        {
+            Ok((*entry, is_unchanged))
         }
         _ => Err(Error::Cancelled),
     }
 }
 
-/// One thread's work, until there is none left.
-fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: usize, lanes: usize) {
+/// Works until no task is left.
+fn work(
+    walk: &SourceWalk,
+    failure: &Mutex<Option<Error>>,
+    profile: Profile,
+    index: usize,
+    lanes: usize,
+) {
     let session = walk.target.session;
     let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
     let mut worker = Worker {
@@ -74,32 +82,39 @@ fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: us
     }
 }
 
-fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
+fn perform(walk: &SourceWalk, worker: &mut Worker, task: Task) -> Result<()> {
     if walk.source.monitor.is_cancelled() {
         return Err(Error::Cancelled);
     }
     match task {
         Task::Enter(new) => enter(*new, walk, worker),
-        Task::Continue(folder) => folder.scan(walk, worker),
-        Task::Read { folder, slot, name, earlier } => {
-            let path = folder.path_of(&name);
+        Task::Continue(directory) => directory.scan(walk, worker),
+        Task::Read { directory, slot, name, parent } => {
+            let path = directory.path_of(&name);
             walk.source.monitor.working_on(&path);
-            let entry = match folder.dir() {
-                Some(dir) => {
-                    read_file(walk.source, worker, Place { dir: &dir, name: &name, path: &path })?
-                }
+            let entry = match directory.dir() {
+                Some(dir) => read_file(
+                    walk.source,
+                    worker,
+                    NameInDir { dir: &dir, name: &name, path: &path },
+                )?,
                 None => None,
             };
             if entry.as_ref().is_some_and(is_doubtful) {
-                folder.be_unsure();
+                directory.mark_unsure();
             }
-            folder.release_dir();
-            folder.fill(walk, worker, slot, Done::of_read(&walk.target.counts, entry, earlier))
+            directory.release_dir();
+            directory.fill(
+                walk,
+                worker,
+                slot,
+                EntryResult::of_read(&walk.target.counts, entry, parent),
+            )
         }
     }
 }
 
-/// Keeps the error that the user must see: "stopped" and "cancelled" are consequences of another.
+/// Keeps the error to report: "stopped" and "cancelled" are consequences of another.
 fn fail(failure: &Mutex<Option<Error>>, error: Error) {
     let is_consequence = |error: &Error| matches!(error, Error::Stopped | Error::Cancelled);
     let mut failure = lock(failure);

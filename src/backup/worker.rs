@@ -1,18 +1,18 @@
-//! What one thread of a backup works with.
+//! State of one thread of a backup.
 
 use std::sync::Weak;
 
 use super::target_writer::TargetWriter;
-use super::task::Folder;
+use super::task::Directory;
 
-/// A thread's means: its lane, its buffers.
+/// State of one thread: its writer and buffers.
 pub struct Worker<'s> {
-    /// Where chunks go.
+    /// Stores chunks. One for each target, when there are several.
     pub writer: TargetWriter<'s>,
-    /// Holds small files.
+    /// Buffer for small files.
     pub buffer: Vec<u8>,
-    /// The thread's number.
+    /// Number of the thread.
     pub index: usize,
-    /// The folder whose names this thread has looked at last, and its path.
-    pub last_path: Option<(Weak<Folder>, Vec<u8>)>,
+    /// The last directory that this thread scanned, and its path.
+    pub last_path: Option<(Weak<Directory>, Vec<u8>)>,
 }
