@@ -1,26 +1,27 @@
-//! One attempt at a backup, from the first look at the sources to the snapshot.
+//! One attempt at a backup, from the list of sources to the snapshot.
 //!
-//! A backup may need several: when a collector removed what one relied on, the next begins with
-//! sources, parent and session of its own.
+//! A backup may need several: if a concurrent prune deletes packs that one depends on, the next
+//! begins with its own sources, parent and session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock;
 use super::commit::{commit_tree, problems_of};
-use super::context::{Context, Counts, HardLinks};
+use super::context::{Contexts, FileCounts, ParentTrees, SourceContext, TargetContext};
 use super::devices::Devices;
 use super::doubts::Doubts;
-use super::earlier::Earlier;
+use super::earlier_files::EarlierFiles;
 use super::excludes::Excludes;
+use super::fingerprints::KnownDirectories;
 use super::gone::Listings;
-use super::known::KnownFolders;
+use super::hard_links::HardLinks;
 use super::losses::{self, Losses};
 use super::options::{BackupOptions, BackupReport, Error, StreamSource};
 use super::parent::{self, Parent};
-use super::stamps::trust_before;
-use super::start::{Sources, root_folder, way_to};
-use super::task::NewFolder;
+use super::start::{Sources, root_directory, source_tree};
+use super::task::NewDirectory;
+use super::timestamps::trust_before;
 use super::walk;
 use crate::format::config::Profile;
 use crate::format::entry::{Content, Timestamp};
@@ -34,31 +35,32 @@ use crate::repo::snapshots::prepare::{self, NewTree, Prepared};
 use crate::repo::write::{SessionIdentity, SessionStats};
 use crate::repo::{self, DirEntry, Reader, Repository, Session, SessionOptions, Trees};
 
-/// One attempt at a backup: what all its steps go by.
-pub struct Attempt<'a> {
+/// What all steps of one attempt share.
+pub struct BackupAttempt<'a> {
     repository: &'a Arc<Repository>,
+    reader: Arc<Reader>,
     options: &'a BackupOptions,
     monitor: &'a Monitor,
     started: Timestamp,
-    /// The names of all sources, sorted.
+    /// Paths of all sources, streams included, sorted.
     sources: Vec<Vec<u8>>,
-    /// The name that this machine's notes about the series have.
+    /// Name of this machine's notes about the series.
     series: String,
     parent: Parent,
 }
 
-/// What the walk gave.
-struct Walked {
+/// Result of the walk.
+struct WalkResult {
     root: ChunkId,
     totals: Totals,
     /// Whether the root is the parent's.
     is_same: bool,
-    counts: Counts,
-    known: KnownFolders,
+    counts: FileCounts,
+    directories: KnownDirectories,
 }
 
-impl<'a> Attempt<'a> {
-    /// Takes a snapshot, unless nothing changed.
+impl<'a> BackupAttempt<'a> {
+    /// Takes a snapshot, unless nothing changed or this is a dry run.
     pub fn run(
         repository: &'a Arc<Repository>,
         options: &'a BackupOptions,
@@ -69,27 +71,29 @@ impl<'a> Attempt<'a> {
         let started = (options.clock)();
         let sources = Sources::of(options, &streams)?;
         let reader = Reader::offline(repository)?;
-        let (parent, mut earlier) = went_before(&reader, options, &sources, use_parent)?;
-        let Sources { named, readable, losses, .. } = sources;
-        let series = parent::series_name(options, &named);
+        let (parent, mut earlier) = find_parent(&reader, options, &sources, use_parent)?;
+        let Sources { all, readable, losses, .. } = sources;
+        let series = parent::series_name(options, &all);
         let attempt =
-            Self { repository, options, monitor, started, sources: named, series, parent };
-        let session = attempt.session(&reader);
-        let context = attempt.context(&session, &reader, losses)?;
+            Self { repository, reader, options, monitor, started, sources: all, series, parent };
+        let session = attempt.session();
+        let source = attempt.source_context(losses)?;
+        let target = attempt.target_context(&session);
+        let contexts = Contexts { source: &source, target: &target };
         let profile = options.chunker.unwrap_or(repository.config().profile);
-        let way = way_to(&context, profile, &readable, streams)?;
-        let root = root_folder(&context, way, attempt.parent.snapshot.as_ref())?;
+        let tree = source_tree(contexts, profile, &readable, streams)?;
+        let root = root_directory(contexts, tree, attempt.parent.snapshot.as_ref())?;
         let lanes = session_options(options).lanes();
-        let walked = walk_and_tell(&context, root, profile, lanes, &mut earlier);
-        let (counts, known) = (context.counts, context.known);
+        let walked = walk_and_report(contexts, root, profile, lanes, &mut earlier);
+        let (counts, directories) = (target.counts, target.directories);
         match walked {
             Ok((entry, is_same)) => {
                 let (root, totals) = (tree_id(&entry), entry.totals.unwrap_or_default());
-                attempt.conclude(session, &reader, Walked { root, totals, is_same, counts, known })
+                attempt.conclude(session, WalkResult { root, totals, is_same, counts, directories })
             }
             Err(error) => {
-                // What is stored so far is kept and indexed for the next backup; the first error is
-                // the one to tell.
+                // Packs that are stored so far are indexed, so that the next backup does not send
+                // them again. The first error is the one to report.
                 let _ = session.abandon();
                 Err(error)
             }
@@ -100,92 +104,96 @@ impl<'a> Attempt<'a> {
         self.parent.snapshot.as_ref().map(|parent| parent.id)
     }
 
-    /// Begins the session that stores what is new.
-    fn session(&self, reader: &Arc<Reader>) -> Session {
+    /// Begins the session that stores new chunks.
+    fn session(&self) -> Session {
         let identity = SessionIdentity {
             host: self.options.host.clone(),
             parent: self.parent_id(),
             clock: self.options.clock.clone(),
         };
-        Session::new(reader.chunk_index().clone(), session_options(self.options), identity)
+        Session::new(self.reader.chunk_index().clone(), session_options(self.options), identity)
     }
 
-    /// Gathers what all threads share.
-    fn context<'s>(
-        &'s self,
-        session: &'s Session,
-        reader: &Arc<Reader>,
-        losses: Losses,
-    ) -> Result<Context<'s>, Error> {
-        let (options, parent) = (self.options, self.parent.snapshot.as_ref());
-        Ok(Context {
-            session,
-            trees: Trees::new(reader.clone()),
+    /// Prepares what all threads share of the sources.
+    fn source_context(&self, losses: Losses) -> Result<SourceContext<'a>, Error> {
+        let options = self.options;
+        Ok(SourceContext {
             excludes: Excludes::new(options.excludes.clone(), &self.sources)?,
             owners: OwnerNames::new(),
-            links: HardLinks::default(),
             devices: Devices::of_sources(&self.sources, options.ignore_inodes),
             monitor: self.monitor,
             started: self.started,
-            known: KnownFolders::load(self.repository, &self.series, self.parent_id(), options),
-            trust_before: parent
-                .map_or(Timestamp::default(), |parent| trust_before(parent.started)),
-            counts: Counts::default(),
             losses,
             allows_empty: options.allow_empty,
-            doubts: Doubts::of(parent),
             listings: Listings::default(),
         })
     }
 
-    /// Commits what was walked, unless this is a dry run or the parent still describes it.
-    fn conclude(
-        &self,
-        session: Session,
-        reader: &Arc<Reader>,
-        walked: Walked,
-    ) -> Result<BackupReport, Error> {
+    /// Prepares what all threads share of the repository.
+    fn target_context<'s>(&self, session: &'s Session) -> TargetContext<'s> {
+        let parent = self.parent.snapshot.as_ref();
+        let directories = KnownDirectories::load(
+            self.repository,
+            &self.series,
+            self.parent_id(),
+            self.options.low_memory,
+        );
+        TargetContext {
+            session,
+            parent: parent.map(|parent| ParentTrees {
+                trees: Trees::new(self.reader.clone()),
+                trust_before: trust_before(parent.started),
+                doubts: Doubts::of(parent),
+            }),
+            links: HardLinks::default(),
+            directories,
+            counts: FileCounts::default(),
+        }
+    }
+
+    /// Commits the tree, unless this is a dry run or the tree is the parent's.
+    fn conclude(&self, session: Session, walked: WalkResult) -> Result<BackupReport, Error> {
         if self.options.dry_run {
             let stats = walked.stats(session.stats());
             return Ok(BackupReport { snapshot: None, unchanged_since: None, stats });
         }
         match self.parent.snapshot.as_ref().filter(|_| walked.is_same && !self.must_commit()) {
-            Some(parent) => self.keep(parent, reader, walked.stats(session.stats()), walked.known),
+            Some(parent) => self.keep_parent(parent, &session, walked),
             None => self.commit(session, walked),
         }
     }
 
-    /// Returns whether a snapshot is wanted even if nothing changed.
+    /// Returns whether to commit a snapshot even if nothing changed.
     fn must_commit(&self) -> bool {
-        // A loss that is accepted must not be told again next time.
+        // Only a new snapshot stops the parent's report of a loss that the user accepts now.
         let accepts_loss = self.options.allow_empty
-            && self.parent.snapshot.as_ref().is_some_and(losses::is_told_in);
+            && self.parent.snapshot.as_ref().is_some_and(losses::is_reported_in);
         self.options.always_snapshot || accepts_loss
     }
 
-    /// Confirms that the parent still describes the sources exactly.
-    fn keep(
+    /// Ends without a snapshot, after making sure that the parent still exists.
+    fn keep_parent(
         &self,
         parent: &Snapshot,
-        reader: &Arc<Reader>,
-        stats: SnapshotStats,
-        known: KnownFolders,
+        session: &Session,
+        walked: WalkResult,
     ) -> Result<BackupReport, Error> {
-        prepare::confirm_unchanged(reader, parent, self.options.threads, self.monitor)?;
-        self.note(known.save(self.repository, &self.series, parent.id, true));
+        prepare::confirm_unchanged(&self.reader, parent, self.options.threads, self.monitor)?;
+        let stats = walked.stats(session.stats());
+        self.note(walked.directories.save(self.repository, &self.series, parent.id, true));
         Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats })
     }
 
-    /// Stores the rest, and makes the snapshot.
-    fn commit(&self, session: Session, walked: Walked) -> Result<BackupReport, Error> {
+    /// Finishes the session and commits the snapshot.
+    fn commit(&self, session: Session, walked: WalkResult) -> Result<BackupReport, Error> {
         let stored = session.finish()?;
         let stats = walked.stats(stored.stats());
         let (root, totals) = (walked.root, walked.totals);
         let tree = NewTree { root, totals, parent: self.parent_id() };
         let describe = |secured: &Prepared| self.describe(secured, root, stats);
         let snapshot = commit_tree(self.repository, stored, tree, describe, self.monitor)?;
-        clock::look(self.repository, &snapshot, self.parent.snapshot.as_ref(), self.monitor);
-        self.note(walked.known.save(self.repository, &self.series, snapshot.id, false));
+        clock::check(self.repository, &snapshot, self.parent.snapshot.as_ref(), self.monitor);
+        self.note(walked.directories.save(self.repository, &self.series, snapshot.id, false));
         self.note(parent::remember(self.repository, self.options, &snapshot));
         Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
     }
@@ -227,8 +235,8 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Notes for the next backup are hints: that one could not be written must not make a good
-    /// snapshot look like a failure.
+    /// Reports a note that could not be written. Notes are hints for the next backup, so the
+    /// snapshot is still good.
     fn note(&self, noted: repo::Result<()>) {
         if let Err(error) = noted {
             let cause = std::error::Error::source(&error)
@@ -242,7 +250,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-impl Walked {
+impl WalkResult {
     fn stats(&self, session: SessionStats) -> SnapshotStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SnapshotStats {
@@ -258,21 +266,25 @@ impl Walked {
     }
 }
 
-/// Returns the parent, if one is to be used, and what losses are compared with, which is there
-/// without a parent, too.
-fn went_before(
+/// Finds the parent, unless none is to be used, and the file counts with which losses are
+/// compared; these exist without a parent, too.
+fn find_parent(
     reader: &Arc<Reader>,
     options: &BackupOptions,
     sources: &Sources,
     use_parent: bool,
-) -> Result<(Parent, Earlier), Error> {
+) -> Result<(Parent, EarlierFiles), Error> {
     let mut parent = match use_parent && !options.read_all {
-        true => Parent::find(reader, options, &sources.named)?,
-        false => Parent::none(reader, options, &sources.all)?,
+        true => Parent::find(reader, options, &sources.all)?,
+        false => Parent::none(reader, options, &sources.paths)?,
     };
     let others = std::mem::take(&mut parent.others);
-    let earlier =
-        Earlier::of(&Trees::new(reader.clone()), parent.snapshot.as_ref(), &others, &sources.all)?;
+    let earlier = EarlierFiles::of(
+        &Trees::new(reader.clone()),
+        parent.snapshot.as_ref(),
+        &others,
+        &sources.paths,
+    )?;
     Ok((parent, earlier))
 }
 
@@ -286,26 +298,27 @@ fn session_options(options: &BackupOptions) -> SessionOptions {
     }
 }
 
-/// Walks, and says what became of the sources and of the patterns.
-fn walk_and_tell(
-    context: &Context,
-    root: NewFolder,
+/// Walks, and reports lost sources and patterns that matched nothing.
+fn walk_and_report(
+    contexts: Contexts,
+    root: NewDirectory,
     profile: Profile,
     lanes: usize,
-    earlier: &mut Earlier,
+    earlier: &mut EarlierFiles,
 ) -> Result<(DirEntry, bool), Error> {
-    let walked = walk::run(context, root, profile, lanes)?;
-    context.losses.refuse_nothing()?;
-    tell_unmatched(context.monitor, &context.excludes.unmatched());
-    context.losses.tell(earlier, context.allows_empty, context.monitor)?;
+    let walked = walk::run(contexts, root, profile, lanes)?;
+    let source = contexts.source;
+    source.losses.refuse_nothing()?;
+    report_unmatched(source.monitor, &source.excludes.unmatched());
+    source.losses.report(earlier, source.allows_empty, source.monitor)?;
     Ok(walked)
 }
 
-/// Patterns that are named one by one when they matched nothing.
+/// Most patterns that are reported one by one; the rest are counted.
 const UNMATCHED_NAMED_MAX: usize = 10;
 
-/// Says which patterns matched nothing: a typing error shows only here.
-fn tell_unmatched(monitor: &Monitor, patterns: &[String]) {
+/// Reports patterns that matched nothing: often a typing error.
+fn report_unmatched(monitor: &Monitor, patterns: &[String]) {
     let named = patterns.iter().take(UNMATCHED_NAMED_MAX);
     named.for_each(|pattern| {
         monitor.problem(ProblemKind::Notice, pattern.as_bytes(), "this pattern matched nothing")
@@ -318,6 +331,6 @@ fn tell_unmatched(monitor: &Monitor, patterns: &[String]) {
 fn tree_id(entry: &DirEntry) -> ChunkId {
     match entry.entry.content {
         Content::Tree(id) => id,
-        _ => unreachable!("a finished folder has a tree"),
+        _ => unreachable!("a finished directory has a tree"),
     }
 }

@@ -1,4 +1,4 @@
-//! From bytes to chunks to references: reads, cuts, hashes and puts.
+//! Content pipeline: reads bytes, cuts them into chunks, hashes and stores these.
 
 use std::io;
 use std::ops::Range;
@@ -14,47 +14,46 @@ use crate::os::holes::is_zero;
 use crate::repo::write::list_builder::ListBuilder;
 use crate::repo::{Lane, Result as RepoResult};
 
-/// Bytes read at once, at least.
+/// Least room of the read buffer.
 const READ_LEN_BYTES: usize = 2 << 20;
 
-/// One lane's buffer and cutter; reused for every file.
+/// Buffer and cutter of one lane, reused for every file.
 pub struct ChunkStream {
     cutter: Cutter,
     buffer: Vec<u8>,
-    /// Hashes on all cores instead of this lane's alone: worth it where a single file is all there
-    /// is to read.
+    /// Whether to hash on all cores: worth it if there is only one file to read.
     parallel: bool,
 }
 
 /// Why a stream stopped early.
-pub enum StreamError {
+pub enum ChunkStreamError {
     /// The source could not be read.
     Read(io::Error),
     /// The repository failed.
     Repository(crate::repo::Error),
 }
 
-impl From<crate::repo::Error> for StreamError {
+impl From<crate::repo::Error> for ChunkStreamError {
     fn from(error: crate::repo::Error) -> Self {
         Self::Repository(error)
     }
 }
 
 impl ChunkStream {
-    /// Makes a stream that cuts with `cutter`.
+    /// Creates a stream that cuts with `cutter`.
     pub fn new(cutter: Cutter, parallel: bool) -> Self {
         Self { cutter, buffer: Vec::new(), parallel }
     }
 
-    /// Puts everything that `read` yields until it returns 0; returns the bytes read.
+    /// Stores everything that `read` yields until it returns 0; returns the bytes read.
     ///
-    /// Chunks are cut as if this was the whole file, so an extent between holes starts anew.
+    /// Cutting starts anew with each call, so each extent between holes is cut like a file.
     pub fn put_all(
         &mut self,
         lane: &mut Lane,
         list: &mut ListBuilder,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> Result<u64, StreamError> {
+    ) -> Result<u64, ChunkStreamError> {
         let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + SLOW_START_MAX_BYTES;
         self.buffer.resize(room.max(self.buffer.len()), 0);
         let start = slow_start(self.buffer.as_ptr());
@@ -68,7 +67,7 @@ impl ChunkStream {
                         total += len as u64;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(StreamError::Read(error)),
+                    Err(error) => return Err(ChunkStreamError::Read(error)),
                 }
             }
             let used = self.put_chunks(lane, list, start..filled, at_end)?;
@@ -78,7 +77,7 @@ impl ChunkStream {
         Ok(total)
     }
 
-    /// Puts bytes that are already in memory.
+    /// Stores bytes that are in memory already.
     pub fn put_slice(
         &mut self,
         lane: &mut Lane,
@@ -87,14 +86,14 @@ impl ChunkStream {
     ) -> RepoResult<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (chunk, behind) = rest.split_at(self.cutter.cut(rest));
+            let (chunk, after) = rest.split_at(self.cutter.cut(rest));
             put_chunk(lane, list, chunk)?;
-            rest = behind;
+            rest = after;
         }
         Ok(())
     }
 
-    /// Cuts these bytes of the buffer as far as cut points are certain, and returns where that was.
+    /// Stores these bytes of the buffer as far as cut points are certain; returns where that ends.
     fn put_chunks(
         &mut self,
         lane: &mut Lane,

@@ -1,21 +1,21 @@
-//! Whether the host's clock can be right, as far as the repository tells.
+//! Check of the host's clock against the repository's.
 
 use crate::format::snapshot::Snapshot;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::{Repository, snapshots};
 use crate::retention::trust::TOLERANCE_S;
 
-/// How much later than the last one a snapshot must be dated for a distant store to be asked when
-/// it got it, in seconds: more than a week.
+/// How much later than the last snapshot a new one must be dated, in seconds, for a remote store to
+/// be asked when it received it: more than a week.
 const JUMP_S: i64 = 8 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
 
-/// Says so if a new snapshot is dated later than the store got it, or earlier than the one before
-/// it.
+/// Reports a new snapshot that is dated later than the store received it, or earlier than the one
+/// before it.
 ///
-/// A distant store is asked only if the date is far from the last one: an ordinary backup costs no
-/// request more. One on this machine is asked wherever the answer can matter.
-pub fn look(
+/// A remote store is asked only if the date is far from the last one, so that an ordinary backup
+/// needs no further request. A local store is asked whenever the answer can matter.
+pub fn check(
     repository: &Repository,
     snapshot: &Snapshot,
     before: Option<&Snapshot>,
@@ -37,7 +37,7 @@ pub fn look(
     if started_s.saturating_sub(last_s) < jump_s {
         return;
     }
-    // What cannot be found out now is found out when snapshots are listed.
+    // Listing the snapshots makes the same check, so an error can be ignored here.
     if let Ok(Some(stored_s)) = snapshots::stored_s(repository, &snapshot.id)
         && started_s > stored_s.saturating_add(TOLERANCE_S)
     {

@@ -1,7 +1,7 @@
-//! The commit of a backup's tree, and the problems that its snapshot tells of.
+//! Commit of a backup's tree, and the problems that the snapshot records.
 //!
-//! A commit may have to be repeated: a collector can take the session for dead in the meantime, and
-//! a store's answer can get lost.
+//! A commit may have to be repeated: a collector can declare the session dead, and a store's answer
+//! can get lost.
 
 use super::options::Error;
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
@@ -11,10 +11,10 @@ use crate::repo::snapshots::prepare::{self, NewTree, Prepared};
 use crate::repo::snapshots::{self, Commit};
 use crate::repo::{DurablePacks, Repository};
 
-/// How often a snapshot whose commit was not confirmed is committed under a new id.
+/// Most times that an unconfirmed commit is repeated under a new id.
 const LOST_MAX: usize = 4;
 
-/// Commits a tree, under a new id each time that a collector took the session for dead, or that the
+/// Commits a tree, again under a new id if a collector declared the session dead, or if the store's
 /// answer was lost.
 pub fn commit_tree(
     repository: &Repository,
@@ -39,12 +39,12 @@ pub fn commit_tree(
     }
 }
 
-/// Returns how many problems there were, without notices, and those that a snapshot has room for.
+/// Returns the number of problems, without notices, and those that a snapshot has room for.
 pub fn problems_of(monitor: &Monitor) -> (u64, Vec<SnapshotProblem>) {
     let mut lost = monitor.problems();
     lost.retain(|problem| problem.kind != ProblemKind::Notice);
-    // There may be no room for all: what is not in the snapshot comes first, and whole sources
-    // before the rest.
+    // There may be no room for all: files that are missing from the snapshot come first. The sort
+    // is stable, so whole sources stay before the rest.
     lost.sort_by_key(|problem| problem.kind != ProblemKind::Unreadable);
     let kind = |kind| match kind {
         ProblemKind::Vanished => 2,

@@ -1,10 +1,8 @@
-//! Reading the content of one file: small ones with one read, large ones as a stream; what is zero
-//! becomes holes.
+//! Content of one file: small files in one read, large ones as a stream, with holes.
 //!
-//! **Holes.** A file that takes less room than its length has holes. Where they are is asked of
-//! file systems that are known to tell the truth (`os::filesystem`); an answer that cannot be true,
-//! and every other file system, leads to reading: long runs of zero blocks are holes then. Either
-//! way no byte is taken for zero because a file system says so, which may be wrong.
+//! **Holes.** A file that takes less room than its length has holes. File systems that are known to
+//! report them truly (`os::filesystem`) are asked where they are. On any other file system, and if
+//! an answer cannot be true, the file is read, and long runs of zero blocks become holes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,58 +11,60 @@ use std::sync::atomic::Ordering;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::chunk_stream::StreamError;
-use super::context::Context;
+use super::chunk_stream::ChunkStreamError;
+use super::target_writer::TargetWriter;
 use super::worker::Worker;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
-use crate::format::entry::{Content, Ref};
+use crate::format::entry::Content;
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
+use crate::monitor::Monitor;
 use crate::os::filesystem;
 use crate::os::holes::{self, BLOCK_LEN_BYTES, next_data, next_zeros};
 use crate::os::lease::{READ_WAIT_MAX, retry};
 use crate::os::stat::Stat;
 use crate::repo::write::list_builder::ListBuilder;
 
-/// Files up to this many bytes are read at once, and again if they changed meanwhile.
+/// Longest file that is read at once, and once more if it changed in the meantime.
 pub const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
-/// Holes shorter than this are stored as zeros: skipping them would cut chunks for nothing.
+/// Holes shorter than this are stored as zeros: each hole ends a chunk.
 const HOLE_LEN_MIN_BYTES: usize = 64 << 10;
-/// The same for files that are read at once.
+/// Holes shorter than this are stored as zeros in files that are read at once.
 const SMALL_HOLE_LEN_MIN_BYTES: usize = 16 << 10;
-/// How much is looked at together when holes are found by reading; a multiple of a block.
+/// Length of the window in which holes are searched; a multiple of a block.
 const WINDOW_LEN_BYTES: usize = 512 << 10;
 
-type StreamResult<T> = std::result::Result<T, StreamError>;
+type StreamResult<T> = std::result::Result<T, ChunkStreamError>;
 
-/// Returns a file's content and the bytes that it really has.
+/// Returns a file's content and the number of bytes that were read.
 pub fn read_content(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> StreamResult<(Content, u64)> {
     if stat.size <= SMALL_LEN_MAX_BYTES {
-        return read_small(context, worker, file, stat);
+        return read_small(monitor, worker, file, stat);
     }
-    // A hint that may be refused; nothing depends on it.
+    // Only a hint: nothing depends on it.
     let _ = fadvise(file, 0, None, Advice::Sequential);
     let mut list = ListBuilder::default();
-    let mut reader = FileReader { context, file, position: 0 };
+    let mut reader = FileReader { monitor, file, position: 0 };
     if !is_sparse(stat) {
-        worker
-            .stream
-            .put_all(&mut worker.lane, &mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
+        worker.writer.put_all(&mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
     } else {
         let stored = stat.blocks.saturating_mul(512);
-        let is_stopped = || context.monitor.is_cancelled();
+        let is_stopped = || monitor.is_cancelled();
         let is_told = filesystem::is_trusted(file)
             && holes::are_plausible(file, stat.size, stored, is_stopped);
-        if !is_told || reader.put_extents(worker, &mut list, stat.size)? == Extents::Doubtful {
-            reader.put_looking_for_holes(worker, &mut list)?;
+        if !is_told
+            || reader.put_extents(&mut worker.writer, &mut list, stat.size)?
+                == ExtentReading::Doubtful
+        {
+            reader.put_looking_for_holes(&mut worker.writer, &mut list)?;
         }
     }
     let size = list.len_bytes();
-    Ok((list.finish(&mut worker.lane)?, size))
+    Ok((list.finish(&mut worker.writer.lane)?, size))
 }
 
 /// Returns whether a file takes less room than its length: it has holes, or is compressed.
@@ -73,42 +73,42 @@ fn is_sparse(stat: &Stat) -> bool {
 }
 
 fn read_small(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> StreamResult<(Content, u64)> {
-    let Worker { lane, stream, buffer, .. } = worker;
+    let Worker { writer, buffer, .. } = worker;
     let wanted = stat.size as usize;
-    // One byte more than expected: a full answer that is shorter than asked for is the end of the
-    // file.
+    // One byte more than expected, so that a short read shows the end of the file.
     buffer.resize(buffer.len().max(wanted + 1 + SLOW_START_MAX_BYTES), 0);
     let start = slow_start(buffer.as_ptr());
     let buffer = &mut buffer[start..];
     let mut filled = 0;
     while filled <= wanted {
-        match read_some(context, file, &mut buffer[filled..=wanted]).map_err(StreamError::Read)? {
+        match read_some(monitor, file, &mut buffer[filled..=wanted])
+            .map_err(ChunkStreamError::Read)?
+        {
             0 => break,
             len => filled += len,
         }
-        // A file that should be empty is asked once more: those of the kernel have content, and no
-        // length.
+        // A file of length 0 is read once more: files of the kernel have content, but no length.
         if filled == wanted && wanted > 0 {
             break;
         }
     }
     let mut list = ListBuilder::default();
     if filled > wanted {
-        // Longer than the file system says: read to the end, whatever comes.
+        // Longer than the file system says: read to the end.
         let mut first = &buffer[..filled];
-        stream.put_all(lane, &mut list, |room| match first.read(room)? {
-            0 => read_some(context, file, room),
+        writer.put_all(&mut list, |room| match first.read(room)? {
+            0 => read_some(monitor, file, room),
             len => Ok(len),
         })?;
         let size = list.len_bytes();
-        return Ok((list.finish(lane)?, size));
+        return Ok((list.finish(&mut writer.lane)?, size));
     }
-    context.monitor.bytes_done.fetch_add(filled as u64, Ordering::Relaxed);
+    monitor.bytes_done.fetch_add(filled as u64, Ordering::Relaxed);
     let bytes = &buffer[..filled];
     if filled <= INLINE_LEN_MAX_BYTES {
         return Ok((Content::Inline(bytes.to_vec()), filled as u64));
@@ -121,41 +121,41 @@ fn read_small(
         if zeros.len() < SMALL_HOLE_LEN_MIN_BYTES {
             break;
         }
-        stream.put_slice(lane, &mut list, &bytes[at..zeros.start])?;
-        list.push(lane, Ref::Hole { len: zeros.len() as u64 })?;
+        writer.put_slice(&mut list, &bytes[at..zeros.start])?;
+        writer.put_hole(&mut list, zeros.len() as u64)?;
         at = zeros.end;
     }
-    stream.put_slice(lane, &mut list, &bytes[at..])?;
-    Ok((list.finish(lane)?, filled as u64))
+    writer.put_slice(&mut list, &bytes[at..])?;
+    Ok((list.finish(&mut writer.lane)?, filled as u64))
 }
 
-/// Reads what there is at a file's own position; 0 at its end.
-fn read_some(context: &Context, mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    if context.monitor.is_cancelled() {
+/// Reads from a file's own position; returns 0 at its end.
+fn read_some(monitor: &Monitor, mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    if monitor.is_cancelled() {
         return Err(io::Error::other("interrupted"));
     }
-    retry(READ_WAIT_MAX, || context.monitor.is_cancelled(), || file.read(buffer))
+    retry(READ_WAIT_MAX, || monitor.is_cancelled(), || file.read(buffer))
 }
 
-/// What asking for holes came to.
+/// Result of reading by the file system's extents.
 #[derive(PartialEq, Eq)]
-enum Extents {
-    /// All is read.
+enum ExtentReading {
+    /// The whole file is read.
     Read,
-    /// From the reader's position on the answers cannot be true.
+    /// From the reader's position on, the answers cannot be true.
     Doubtful,
 }
 
 /// Reads a large file from its beginning to its end.
 struct FileReader<'a> {
-    context: &'a Context<'a>,
+    monitor: &'a Monitor,
     file: &'a File,
     position: u64,
 }
 
 impl FileReader<'_> {
     fn read_until(&mut self, end: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let is_stopped = || self.context.monitor.is_cancelled();
+        let is_stopped = || self.monitor.is_cancelled();
         if is_stopped() {
             return Err(io::Error::other("interrupted"));
         }
@@ -169,52 +169,41 @@ impl FileReader<'_> {
 
     fn count(&mut self, len: u64) {
         self.position += len;
-        self.context.monitor.bytes_done.fetch_add(len, Ordering::Relaxed);
+        self.monitor.bytes_done.fetch_add(len, Ordering::Relaxed);
     }
 
-    fn put_hole(
-        &mut self,
-        worker: &mut Worker,
-        list: &mut ListBuilder,
-        len: u64,
-    ) -> StreamResult<()> {
-        Ok(list.push(&mut worker.lane, Ref::Hole { len })?)
-    }
-
-    /// Puts data and the holes between as the file system tells them, up to `size`, the length of
-    /// the file at the beginning.
+    /// Stores data and holes as the file system reports them, up to `size`, the length of the file
+    /// when it was opened.
     fn put_extents(
         &mut self,
-        worker: &mut Worker,
+        writer: &mut TargetWriter,
         list: &mut ListBuilder,
         size: u64,
-    ) -> StreamResult<Extents> {
+    ) -> StreamResult<ExtentReading> {
         while self.position < size {
-            if self.context.monitor.is_cancelled() {
-                return Err(StreamError::Read(io::Error::other("interrupted")));
+            if self.monitor.is_cancelled() {
+                return Err(ChunkStreamError::Read(io::Error::other("interrupted")));
             }
             let Ok((start, end)) = self.next_extent(size) else {
-                return Ok(Extents::Doubtful);
+                return Ok(ExtentReading::Doubtful);
             };
             if start > self.position {
                 let hole = start - self.position;
-                self.put_hole(worker, list, hole)?;
+                writer.put_hole(list, hole)?;
                 self.count(hole);
             }
             if end > start {
-                let read = worker
-                    .stream
-                    .put_all(&mut worker.lane, list, |buffer| self.read_until(end, buffer))?;
+                let read = writer.put_all(list, |buffer| self.read_until(end, buffer))?;
                 if read < end - start {
-                    // The file shrank; the caller sees it by its size.
-                    return Ok(Extents::Read);
+                    // The file shrank; the caller notices that by the size.
+                    return Ok(ExtentReading::Read);
                 }
             }
         }
-        Ok(Extents::Read)
+        Ok(ExtentReading::Read)
     }
 
-    /// Returns start and end of the next data; short holes inside it are taken along.
+    /// Returns start and end of the next data, which may include short holes.
     fn next_extent(&self, size: u64) -> Result<(u64, u64), holes::Doubt> {
         let Some(first) = next_data(self.file, self.position, size)? else {
             return Ok((size, size));
@@ -231,42 +220,42 @@ impl FileReader<'_> {
         Ok((start, end))
     }
 
-    /// Puts the rest of the file; long runs of zero blocks become holes.
+    /// Stores the rest of the file; long runs of zero blocks become holes.
     fn put_looking_for_holes(
         &mut self,
-        worker: &mut Worker,
+        writer: &mut TargetWriter,
         list: &mut ListBuilder,
     ) -> StreamResult<()> {
-        let mut window = Window::default();
+        let mut window = HoleWindow::default();
         loop {
             let zeros = window
                 .skip_zeros(|buffer| self.read_until(u64::MAX, buffer))
-                .map_err(StreamError::Read)?;
+                .map_err(ChunkStreamError::Read)?;
             if zeros > 0 {
-                self.put_hole(worker, list, zeros)?;
+                writer.put_hole(list, zeros)?;
             }
             let read = |buffer: &mut [u8]| {
                 window.read_data(buffer, |buffer| self.read_until(u64::MAX, buffer))
             };
-            if worker.stream.put_all(&mut worker.lane, list, read)? == 0 && window.is_at_end {
+            if writer.put_all(list, read)? == 0 && window.is_at_end {
                 return Ok(());
             }
         }
     }
 }
 
-/// A piece of a file in which runs of zeros are looked for; begins at a block.
+/// Part of a file in which runs of zeros are searched; begins at a block.
 #[derive(Default)]
-struct Window {
+struct HoleWindow {
     bytes: Vec<u8>,
-    /// What was taken already.
+    /// Bytes that were returned already.
     taken: usize,
     /// Whether the file ends where the window does.
     is_at_end: bool,
 }
 
-impl Window {
-    /// Reads on until the window is full or the file at its end.
+impl HoleWindow {
+    /// Reads until the window is full or the file ends.
     fn fill(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
         let whole = self.taken - self.taken % BLOCK_LEN_BYTES;
         self.bytes.drain(..whole);
@@ -283,8 +272,7 @@ impl Window {
         Ok(())
     }
 
-    /// Passes over a long run of zeros right here, however long it is; returns its length, 0 if
-    /// there is none.
+    /// Skips a long run of zeros at this position; returns its length, 0 if there is none.
     fn skip_zeros(
         &mut self,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
@@ -294,7 +282,7 @@ impl Window {
             if self.bytes.len() - self.taken < HOLE_LEN_MIN_BYTES {
                 self.fill(&mut read)?;
             }
-            // A run that began before is as long as it was, whatever is left of it here.
+            // A run that began in an earlier window is long enough already.
             let len_min = if passed > 0 { BLOCK_LEN_BYTES } else { HOLE_LEN_MIN_BYTES };
             match next_zeros(&self.bytes, self.taken, len_min) {
                 Some(zeros)
@@ -311,8 +299,7 @@ impl Window {
         }
     }
 
-    /// Takes bytes up to the next long run of zeros; 0 at its beginning, and at the end of the
-    /// file.
+    /// Returns bytes up to the next long run of zeros; 0 at such a run, and at the end of the file.
     fn read_data(
         &mut self,
         buffer: &mut [u8],
@@ -332,11 +319,11 @@ impl Window {
         Ok(len)
     }
 
-    /// Returns how far it is certain that no long run of zeros begins.
+    /// Returns the position up to which no long run of zeros begins.
     fn end_of_data(&self) -> usize {
         match next_zeros(&self.bytes, self.taken, HOLE_LEN_MIN_BYTES) {
-            // A short run at the end of the window may go on behind it, but not behind the end of
-            // the file.
+            // A short run at the end of the window may continue in the next one, unless the file
+            // ends there.
             Some(zeros) if zeros.len() >= HOLE_LEN_MIN_BYTES || !self.is_at_end => zeros.start,
             _ => self.bytes.len(),
         }

@@ -1,18 +1,17 @@
-//! From a file's stat to its entry, and whether the parent's entry still describes it.
+//! Entries from file metadata, and comparison with the parent's entries.
 
-use super::context::Context;
-use super::stamps::is_settled;
+use super::context::Contexts;
 use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
-use crate::monitor::ProblemKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::os::attributes::{Partly, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
-/// Makes the entry of a file.
+/// Creates the entry of a file.
 pub fn describe(
-    context: &Context,
+    contexts: Contexts,
     name: &[u8],
     stat: &Stat,
     content: Content,
@@ -42,9 +41,10 @@ pub fn describe(
         flags: read_flags(stat),
         extensions: Vec::new(),
     };
-    entry.hard_link = has_links(stat).then(|| hard_link_group(context, stat, &entry));
+    entry.hard_link = has_links(stat).then(|| hard_link_group(contexts, stat, &entry));
     entry.name = name.to_vec();
-    let (user, group) = (context.owners.user(stat.uid), context.owners.group(stat.gid));
+    let (user, group) =
+        (contexts.source.owners.user(stat.uid), contexts.source.owners.group(stat.gid));
     DirEntry { entry, user, group, totals: None }
 }
 
@@ -52,32 +52,35 @@ fn has_links(stat: &Stat) -> bool {
     stat.nlink > 1 && stat.kind != EntryKind::Dir
 }
 
-/// Returns the hard-link group of a file with several names, described by an entry without name,
-/// owners' names and group.
+/// Returns the hard-link group of a file with several names.
 ///
-/// The number depends on all that the entry says, content included: where inode numbers are not
-/// unique, or one is used again, two files never come into one group unless nothing but their names
-/// tells them apart.
-fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
-    let label = context.devices.label(stat.dev);
-    context.session.ids().hard_link_group(&label, stat.inode, &codec::encode(described))
+/// `described` is its entry without name, owners' names and group. The number depends on all of it,
+/// content included: if inode numbers are not unique or are used again, only files that are equal
+/// but for their names can get into one group.
+fn hard_link_group(contexts: Contexts, stat: &Stat, described: &Entry) -> u64 {
+    let label = contexts.source.devices.label(stat.dev);
+    contexts.target.session.ids().hard_link_group(
+        &label,
+        stat.inode,
+        &codec::encode(described),
+    )
 }
 
-/// Returns whether the parent's entry is in the group that it would be in now.
-fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
+/// Returns whether the parent's entry has the hard-link group that the file has now.
+fn is_same_group(contexts: Contexts, before: &Entry, stat: &Stat) -> bool {
     if !has_links(stat) || before.hard_link.is_none() {
         return has_links(stat) == before.hard_link.is_some();
     }
     let bare = Entry { name: Vec::new(), user: 0, group: 0, hard_link: None, ..before.clone() };
-    before.hard_link == Some(hard_link_group(context, stat, &bare))
+    before.hard_link == Some(hard_link_group(contexts, stat, &bare))
 }
 
-/// Returns whether the parent's entry still says everything about a file, content included,
-/// provided that it is of this file: see `trust`.
+/// Returns whether the parent's entry still describes a file, content included, provided that it is
+/// of this file: see `trust`.
 ///
-/// The change stamp moves with every change of content or attributes and cannot be set back by
-/// ordinary means; `is_trusted` says whether this machine's own clock made it.
-pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+/// The change time (ctime) moves with every change of content or attributes, and programs cannot
+/// set it back. `is_trusted` says whether this machine's own clock made it.
+pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime
@@ -88,65 +91,61 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: 
         && before.flags == read_flags(stat);
     same_file
         && same_metadata
-        && is_settled(stat.ctime, context.trust_before, is_trusted)
-        && is_same_group(context, before, stat)
+        && contexts.target.parent.as_ref().is_some_and(|parent| parent.is_settled(stat, is_trusted))
+        && is_same_group(contexts, before, stat)
 }
 
-/// Returns whether the parent's entry has the attributes that are there now, all of them.
+/// Returns whether the parent's entry has all extended attributes of the file.
 pub fn has_xattrs(before: &Entry, read: std::io::Result<Partly>) -> bool {
     read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
 }
 
-/// Returns the length of the content in bytes that an entry states.
+/// Returns the length that the entry of a file states, in bytes.
 pub fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
 }
 
-/// Returns whether a folder on the way to a source needs no new entry: its times do not matter,
-/// they change for reasons outside the sources.
-pub fn is_way_unchanged(before: &Entry, stat: &Stat) -> bool {
+/// Returns whether a directory above a source needs no new entry. Its times are ignored: they
+/// change for reasons outside the sources.
+pub fn is_ancestor_unchanged(before: &Entry, stat: &Stat) -> bool {
     before.kind == stat.kind
         && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
 }
 
-/// Marks an entry as torn.
+/// Marks an entry whose content may mix two states of the file.
 pub fn mark_changed(entry: &mut DirEntry) {
     entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
 }
 
-/// Returns whether an entry was marked as torn.
+/// Returns whether the content of an entry may mix two states of the file.
 pub fn is_doubtful(entry: &DirEntry) -> bool {
     entry.entry.flags & entry_flag::CHANGED_WHILE_READ != 0
 }
 
-/// Returns the attributes that were read, as far as an entry can hold them, and records what is
-/// missing as a problem.
+/// Returns the extended attributes that were read, as far as an entry can hold them, and reports
+/// those that are missing.
 ///
-/// One that cannot be read leaves the others, and the ACL, alone.
+/// One that cannot be read does not affect the others, nor the ACL.
 pub fn xattrs_or_problem(
-    context: &Context,
+    monitor: &Monitor,
     path: &[u8],
     read: std::io::Result<Partly>,
 ) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         if error.kind() == std::io::ErrorKind::Unsupported {
-            context.monitor.notice_once(
+            monitor.notice_once(
                 path,
                 "extended attributes of links and special files are not read, here and elsewhere: \
                     /proc is not mounted",
             );
             return Default::default();
         }
-        context.monitor.problem(
-            ProblemKind::Unreadable,
-            path,
-            format!("its extended attributes: {error}"),
-        );
+        monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
         Default::default()
     });
     for (name, error) in unread {
         let what = format!("its extended attribute {}: {error}", String::from_utf8_lossy(&name));
-        context.monitor.problem(ProblemKind::Unreadable, path, what);
+        monitor.problem(ProblemKind::Unreadable, path, what);
     }
     let (mut room, count) = (XATTRS_LEN_MAX_BYTES, xattrs.len());
     xattrs.retain(|xattr| {
@@ -159,14 +158,14 @@ pub fn xattrs_or_problem(
             "{} of its {count} extended attributes are more than an entry can hold",
             count - xattrs.len()
         );
-        context.monitor.problem(ProblemKind::Unreadable, path, what);
+        monitor.problem(ProblemKind::Unreadable, path, what);
     }
     xattrs
 }
 
-/// Most bytes of a file's extended attributes: the rest of an entry's bulk is its name and inline
+/// Most bytes of a file's extended attributes. The rest of an entry's bulk is its name and inline
 /// content.
 const XATTRS_LEN_MAX_BYTES: usize =
     ENTRY_BULK_MAX_BYTES - NAME_LEN_MAX_BYTES - SYMLINK_LEN_MAX_BYTES;
-/// Longest target of a symbolic link in bytes that Linux makes.
+/// Longest target of a symbolic link on Linux.
 const SYMLINK_LEN_MAX_BYTES: usize = 4096;

@@ -1,8 +1,8 @@
-//! The devices that one backup meets, under labels that are the same in the next backup.
+//! Stable labels for devices.
 //!
-//! The kernel numbers devices as they come: after a start, for each snapshot of a volume, and for
-//! each btrfs subvolume that is mounted, a file system has another number. Where it begins (a
-//! source, or the folder that it is mounted on) stays the same.
+//! The kernel's device numbers change: a file system has another number after a reboot, for each
+//! snapshot of a volume, and for each mounted btrfs subvolume. The path where it begins (a source
+//! or a mount point) stays the same, and is its label.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,21 +15,21 @@ use crate::os::dir::Dir;
 use crate::os::filesystem;
 use crate::sync;
 
-type Number = (u32, u32);
-/// Stands for a device.
+type DeviceNumber = (u32, u32);
+/// Hash of the path where a device begins.
 pub type Label = [u8; 32];
 
-/// The devices that were met so far.
+/// The devices that the walk has reached so far.
 #[derive(Default)]
 pub struct Devices {
-    /// Whether inode numbers count for nothing when files are compared with those of the parent.
+    /// Whether comparison with the parent ignores inode numbers.
     pub ignore_inodes: bool,
-    labels: RwLock<HashMap<Number, Label>>,
-    trusted: RwLock<HashMap<Number, bool>>,
+    labels: RwLock<HashMap<DeviceNumber, Label>>,
+    trusted: RwLock<HashMap<DeviceNumber, bool>>,
 }
 
 impl Devices {
-    /// Begins with the devices of the sources at these absolute paths, which must be sorted.
+    /// Starts with the devices of the sources at these absolute paths, which must be sorted.
     pub fn of_sources(paths: &[Vec<u8>], ignore_inodes: bool) -> Self {
         let devices = Self { ignore_inodes, ..Self::default() };
         for path in paths {
@@ -38,23 +38,23 @@ impl Devices {
                 [std::fs::symlink_metadata(source), std::fs::metadata(source)].into_iter().flatten()
             {
                 let number = found.dev();
-                devices.enter((rustix::fs::major(number), rustix::fs::minor(number)), path);
+                devices.add((rustix::fs::major(number), rustix::fs::minor(number)), path);
             }
         }
         devices
     }
 
-    /// States that a device is met at an absolute path; where it was met first counts.
-    pub fn enter(&self, device: Number, path: &[u8]) {
+    /// Adds a device at an absolute path; the first path counts.
+    pub fn add(&self, device: DeviceNumber, path: &[u8]) {
         if !sync::read(&self.labels).contains_key(&device) {
             let mut labels = sync::write(&self.labels);
             labels.entry(device).or_insert_with(|| *blake3::hash(path).as_bytes());
         }
     }
 
-    /// Returns the label of a device; one that was never entered (some file systems have one for
-    /// each layer) goes by its number.
-    pub fn label(&self, device: Number) -> Label {
+    /// Returns the label of a device; its number if it was never added: some file systems have a
+    /// device for each layer.
+    pub fn label(&self, device: DeviceNumber) -> Label {
         let known = sync::read(&self.labels).get(&device).copied();
         known.unwrap_or_else(|| {
             let mut label = Label::default();
@@ -64,13 +64,13 @@ impl Devices {
         })
     }
 
-    /// Returns whether a folder on this device was met, whose file system is trusted.
-    pub fn is_known_to_be_trusted(&self, device: Number) -> bool {
+    /// Returns whether the device was found to be trusted already.
+    pub fn is_known_to_be_trusted(&self, device: DeviceNumber) -> bool {
         sync::read(&self.trusted).get(&device).copied().unwrap_or(false)
     }
 
-    /// Returns whether the file system of an open folder on this device is known to keep its word.
-    pub fn is_trusted(&self, device: Number, dir: &Dir) -> bool {
+    /// Returns whether the file system of an open directory on this device is trusted.
+    pub fn is_trusted(&self, device: DeviceNumber, dir: &Dir) -> bool {
         if let Some(known) = sync::read(&self.trusted).get(&device) {
             return *known;
         }
@@ -87,11 +87,11 @@ mod tests {
     #[test]
     fn labels_belong_to_places_and_not_to_numbers() {
         let (before, after) = (Devices::default(), Devices::default());
-        before.enter((8, 1), b"/a");
-        before.enter((8, 2), b"/b");
-        before.enter((8, 1), b"/c");
-        after.enter((8, 2), b"/a");
-        after.enter((0, 70), b"/b");
+        before.add((8, 1), b"/a");
+        before.add((8, 2), b"/b");
+        before.add((8, 1), b"/c");
+        after.add((8, 2), b"/a");
+        after.add((0, 70), b"/b");
         assert_eq!(before.label((8, 1)), after.label((8, 2)));
         assert_eq!(before.label((8, 2)), after.label((0, 70)));
         assert_ne!(before.label((8, 1)), before.label((8, 2)));

@@ -1,18 +1,17 @@
-//! What the parent could not read wholly: there equal stamps prove that a file did not change, not
-//! that the snapshot has all of it.
+//! Paths that the parent may hold incompletely.
 //!
-//! An attribute that could not be read is missing from the parent's entry. If that entry were taken
-//! over because the file did not change, the loss would be told once and last for ever, and a
-//! restore would take the attribute away from where it still is.
+//! An attribute that could not be read is missing from the parent's entry. Equal times prove that a
+//! file did not change, not that the entry is complete. If later backups reused the entry, the loss
+//! would be reported once and last for ever, and a restore would remove the attribute.
 
 use std::collections::BTreeSet;
 
 use crate::format::snapshot::{Snapshot, SnapshotProblem};
 
-/// The kind of a snapshot's problem that says that something could not be read.
+/// Kind of a snapshot's problem: something could not be read.
 const UNREADABLE: u8 = 1;
 
-/// The paths of which the parent may not have everything.
+/// Paths with problems in the parent.
 #[derive(Default)]
 pub struct Doubts {
     paths: BTreeSet<Vec<u8>>,
@@ -20,13 +19,10 @@ pub struct Doubts {
 }
 
 impl Doubts {
-    /// Takes what the parent says; if it could not list all that it lacks, everything is doubtful.
-    pub fn of(parent: Option<&Snapshot>) -> Self {
-        let Some(parent) = parent else {
-            return Self::default();
-        };
+    /// Takes the problems of the parent; if its list is cut off, every path is doubtful.
+    pub fn of(parent: &Snapshot) -> Self {
         let is_unreadable = |problem: &&SnapshotProblem| problem.kind == UNREADABLE;
-        // What could not be read comes first.
+        // The list has these first: if its last one is of another kind, none of these is cut off.
         let is_cut = parent.problem_count > parent.problems.len() as u64;
         let is_all = is_cut && parent.problems.last().is_none_or(|last| is_unreadable(&last));
         let paths =
@@ -34,13 +30,12 @@ impl Doubts {
         Self { paths: paths.collect(), is_all }
     }
 
-    /// Returns whether the parent may not have all of what is at `path`; what lies below it is
-    /// another matter.
+    /// Returns whether the parent's entry of `path` itself may be incomplete.
     pub fn is_on(&self, path: &[u8]) -> bool {
         self.is_all || self.paths.contains(path)
     }
 
-    /// Returns whether that holds for anything that lies directly in the folder at `path`.
+    /// Returns whether an entry directly in the directory at `path` may be incomplete.
     pub fn is_in(&self, path: &[u8]) -> bool {
         if self.is_all || self.paths.is_empty() {
             return self.is_all;

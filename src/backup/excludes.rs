@@ -1,4 +1,4 @@
-//! What is left out of a backup.
+//! Rules that leave names out of a backup.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::rules::{Patterns, Rules};
 /// The first bytes of a valid `CACHEDIR.TAG`.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Kernel file systems without content of their own, by their magic numbers: proc, sysfs, cgroup,
+/// Kernel file systems that hold no files of the user, by their magic numbers: proc, sysfs, cgroup,
 /// cgroup2, devpts, debugfs, tracefs, securityfs, pstore, bpf, mqueue, hugetlbfs, configfs,
 /// efivarfs, binfmt_misc, fusectl, autofs, rpc_pipefs, selinux.
 const KERNEL_FILE_SYSTEMS: [u64; 19] = [
@@ -43,31 +43,31 @@ const KERNEL_FILE_SYSTEMS: [u64; 19] = [
 ];
 
 /// Device and inode number.
-type Number = ((u32, u32), u64);
+type FileNumber = ((u32, u32), u64);
 
-/// The rules of one backup, and those of the folders above.
+/// The rules of one backup.
 pub struct Excludes {
     options: ExcludeOptions,
     patterns: Patterns,
     always_read: Patterns,
-    /// Where patterns may begin beside `/`.
+    /// Sources: relative patterns begin there, and in `/`.
     sources: HashSet<Vec<u8>>,
-    own: Vec<(Number, PathBuf)>,
+    own: Vec<(FileNumber, PathBuf)>,
 }
 
-/// The ignore files that count in a folder: its own, then those above.
+/// The ignore files that apply in a directory: its own, then those above.
 pub struct IgnoreChain {
     rules: Rules,
-    /// Length of the folder's path, with its slash.
+    /// Length of the directory's path with its slash.
     base: usize,
-    /// Lines of all of them.
+    /// Number of lines in all of them.
     lines: usize,
     above: Option<Arc<IgnoreChain>>,
 }
 
 impl Drop for IgnoreChain {
     fn drop(&mut self) {
-        // One by one: each of a chain of folders may have an ignore file.
+        // In a loop: a million nested directories may have one ignore file each.
         let mut above = self.above.take();
         while let Some(mut link) = above.and_then(Arc::into_inner) {
             above = link.above.take();
@@ -89,12 +89,12 @@ impl Excludes {
         Ok(Self { patterns, always_read, sources: sources.iter().cloned().collect(), own, options })
     }
 
-    /// Returns whether there is any rule by which [`Self::leaves_out`] could leave something out.
+    /// Returns whether there is any rule for [`Self::leaves_out`].
     pub fn has_rules(&self, chain: Option<&IgnoreChain>) -> bool {
         !self.patterns.is_empty() || self.options.larger_than.is_some() || chain.is_some()
     }
 
-    /// Returns whether the file or folder at the absolute `path` is left out.
+    /// Returns whether a rule leaves out the file or directory at the absolute `path`.
     pub fn leaves_out(
         &self,
         path: &[u8],
@@ -122,7 +122,7 @@ impl Excludes {
         false
     }
 
-    /// Returns whether a pattern leaves out the file or folder at the absolute `path`.
+    /// Returns whether a pattern leaves out the file or directory at the absolute `path`.
     pub fn is_excluded(&self, path: &[u8], is_dir: bool) -> bool {
         self.matches(&self.patterns, path, is_dir)
     }
@@ -140,30 +140,29 @@ impl Excludes {
         patterns.find(path, &bases, is_dir).is_some_and(|matched| !matched.keeps)
     }
 
-    /// Returns whether some files are read even if they look unchanged.
+    /// Returns whether patterns name files to read even if they look unchanged.
     pub fn reads_some_always(&self) -> bool {
         !self.always_read.is_empty()
     }
 
-    /// Returns whether the file at the absolute `path` is one of these: a pattern fits it or a
-    /// folder above it.
+    /// Returns whether to read the file at the absolute `path` even if it looks unchanged: a
+    /// pattern matches it or a directory above it.
     pub fn always_reads(&self, path: &[u8]) -> bool {
         self.reads_some_always()
             && (self.matches(&self.always_read, path, false)
                 || slashes(path).any(|at| self.matches(&self.always_read, &path[..at], true)))
     }
 
-    /// Returns the patterns that matched nothing, as they were written.
+    /// Returns the patterns that matched nothing, as the user wrote them.
     pub fn unmatched(&self) -> Vec<String> {
         let mut unmatched = self.patterns.unmatched();
         unmatched.append(&mut self.always_read.unmatched());
         unmatched
     }
 
-    /// Returns the ignore files that count in the folder `dir` with these names, which is at
-    /// `path`.
+    /// Returns the ignore files that apply in the directory `dir` with these names, at `path`.
     ///
-    /// `report` is told what of the ignore files is not used, each by its name in the folder.
+    /// `report` gets the name of each ignore file that is not used completely, and why.
     pub fn chain_for(
         &self,
         dir: &Dir,
@@ -188,8 +187,7 @@ impl Excludes {
         Some(Arc::new(IgnoreChain { rules, base: path.len() + 1, lines, above: above.cloned() }))
     }
 
-    /// Returns the one name of a folder that is kept when its content is left out, or `None` if the
-    /// content is wanted.
+    /// Returns the marker of a directory whose content is left out; the marker itself is stored.
     pub fn marker_of<'a>(&'a self, dir: &Dir, names: &Names) -> Option<&'a [u8]> {
         let present = self.options.if_present.iter().find(|name| names.contains(name.as_bytes()));
         if let Some(name) = present {
@@ -199,8 +197,8 @@ impl Excludes {
         (self.options.caches && names.contains(tag) && has_cache_tag(dir, tag)).then_some(tag)
     }
 
-    /// Returns why a name that cannot be looked at is passed over: with `one_file_system` a mount
-    /// of another user is none of ours.
+    /// Returns why a name without readable metadata is skipped: with `one_file_system`, mounts of
+    /// other users are.
     pub fn stops_at_unseen(
         &self,
         dir: &Dir,
@@ -211,8 +209,8 @@ impl Excludes {
         from.is_some_and(|from| from != device).then_some("not entered: it is another file system")
     }
 
-    /// Returns whether a folder is the program's own; its number alone says that only on a file
-    /// system that is trusted.
+    /// Returns whether a directory is the repository or its cache. On file systems that are not
+    /// trusted, the inode number is not enough.
     fn is_own(&self, dir: &Dir, stat: &Stat) -> bool {
         let mut alike =
             self.own.iter().filter(|(number, _)| *number == (stat.dev, stat.inode)).peekable();
@@ -220,8 +218,8 @@ impl Excludes {
             && (is_trusted(dir) || alike.any(|(_, path)| dir.path().as_ref() == Some(path)))
     }
 
-    /// Returns why the folder `dir` is recorded without its content, if so; `from` is the device of
-    /// the folder above.
+    /// Returns why the directory `dir` is stored without its content, if so; `from` is the device
+    /// of the directory above.
     pub fn stops_at(
         &self,
         dir: &Dir,
@@ -244,7 +242,7 @@ impl Excludes {
     }
 }
 
-/// Returns where the steps of an absolute path end, but for the last.
+/// Returns the positions of the slashes in an absolute path, without the first.
 fn slashes(path: &[u8]) -> impl Iterator<Item = usize> {
     path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at)
 }

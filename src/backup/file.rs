@@ -1,15 +1,16 @@
-//! Reading one file: opening it, noticing that it changes meanwhile, and what all its names share.
+//! Reader of one file: opens it, detects changes during the read, shares content between its names.
 
 use std::fs::File;
 use std::io;
 
-use super::chunk_stream::StreamError;
+use super::chunk_stream::ChunkStreamError;
 use super::content::{SMALL_LEN_MAX_BYTES, read_content};
-use super::context::{Context, Counts, Linked};
+use super::context::{Contexts, FileCounts, SourceContext};
 use super::describe::{describe, mark_changed, xattrs_or_problem};
+use super::hard_links::InodeState;
 use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind};
-use crate::monitor::ProblemKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::filesystem;
@@ -17,77 +18,79 @@ use crate::os::lease::{LEASE_WAIT_MAX, retry};
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
-/// Where a file is.
+/// A name in an open directory.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
-    /// Its folder.
+pub struct NameInDir<'a> {
+    /// The directory.
     pub dir: &'a Dir,
-    /// Its name there.
+    /// The name.
     pub name: &'a [u8],
-    /// Its absolute path, for reports.
+    /// Absolute path of the name, for reports.
     pub path: &'a [u8],
 }
 
-/// Makes the entry of anything but a folder; `None` after recording why there is none.
+/// Reads anything but a directory; `None` after reporting why it has no entry.
 pub fn read(
-    context: &Context,
+    source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,
-    place: Place,
+    at: NameInDir,
 ) -> Result<Option<DirEntry>> {
     let content = match stat.kind {
-        EntryKind::File => return read_file(context, worker, place),
+        EntryKind::File => return read_file(source, worker, at),
         EntryKind::Symlink => {
-            match context.listings.insist(place.dir, place.name, || place.dir.read_link(place.name))
-            {
-                // What no reader takes must not get into a tree.
+            match source.listings.retry_if_listed(at.dir, at.name, || at.dir.read_link(at.name)) {
+                // Readers of the format refuse an empty target.
                 Ok(target) if target.is_empty() => {
                     return Ok(report(
-                        context,
-                        place.path,
+                        source.monitor,
+                        at.path,
                         &io::Error::other("it is a link without a target"),
                     ));
                 }
                 Ok(target) => Content::Inline(target),
-                Err(error) => return Ok(report(context, place.path, &error)),
+                Err(error) => return Ok(report(source.monitor, at.path, &error)),
             }
         }
         _ => Content::None,
     };
+    let contexts = Contexts { source, target: worker.writer.target };
     let xattrs =
-        xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
-    Ok(Some(describe(context, place.name, stat, content, xattrs)))
+        xattrs_or_problem(source.monitor, at.path, read_xattrs(at.dir, at.name, stat.kind));
+    Ok(Some(describe(contexts, at.name, stat, content, xattrs)))
 }
 
-/// Reads a regular file and returns its entry, or `None` after recording why it is not in the
-/// snapshot.
+/// Reads a regular file; `None` after reporting why it has no entry.
 ///
 /// Fails only if the repository does.
-pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result<Option<DirEntry>> {
-    let open =
-        || context.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
-    let mut file = match retry(LEASE_WAIT_MAX, || context.monitor.is_cancelled(), open) {
+pub fn read_file(
+    source: &SourceContext,
+    worker: &mut Worker,
+    at: NameInDir,
+) -> Result<Option<DirEntry>> {
+    let open = || source.listings.retry_if_listed(at.dir, at.name, || at.dir.open_file(at.name));
+    let mut file = match retry(LEASE_WAIT_MAX, || source.monitor.is_cancelled(), open) {
         Ok(file) => file,
-        Err(error) => return Ok(report(context, place.path, &error)),
+        Err(error) => return Ok(report(source.monitor, at.path, &error)),
     };
     for attempt in 1.. {
         let stat = match stat_of(&file) {
             Ok(stat) if stat.kind == EntryKind::File => stat,
             Ok(_) => {
                 let what = "it was replaced by something that is not a file";
-                context.monitor.problem(ProblemKind::Vanished, place.path, what);
+                source.monitor.problem(ProblemKind::Vanished, at.path, what);
                 return Ok(None);
             }
-            Err(error) => return Ok(report(context, place.path, &error)),
+            Err(error) => return Ok(report(source.monitor, at.path, &error)),
         };
-        let (content, size) = match read_or_share(context, worker, &file, &stat) {
+        let (content, size) = match read_or_share(source.monitor, worker, &file, &stat) {
             Ok(found) => found,
-            Err(StreamError::Repository(error)) => return Err(error),
-            Err(StreamError::Read(error)) => {
+            Err(ChunkStreamError::Repository(error)) => return Err(error),
+            Err(ChunkStreamError::Read(error)) => {
                 return Ok(report(
-                    context,
-                    place.path,
-                    &context.listings.judge(place.dir, place.name, error),
+                    source.monitor,
+                    at.path,
+                    &source.listings.explain_missing(at.dir, at.name, error),
                 ));
             }
         };
@@ -96,21 +99,21 @@ pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result
         if torn.is_some() && attempt == 1 && is_small && io::Seek::rewind(&mut file).is_ok() {
             continue;
         }
-        let xattrs = xattrs_or_problem(context, place.path, read_xattrs_of(&file));
-        let mut entry = describe(context, place.name, &Stat { size, ..stat }, content, xattrs);
+        let xattrs = xattrs_or_problem(source.monitor, at.path, read_xattrs_of(&file));
+        let contexts = Contexts { source, target: worker.writer.target };
+        let mut entry = describe(contexts, at.name, &Stat { size, ..stat }, content, xattrs);
         if let Some(how) = torn {
             mark_changed(&mut entry);
-            context.monitor.problem(ProblemKind::Changed, place.path, how);
+            source.monitor.problem(ProblemKind::Changed, at.path, how);
         }
         return Ok(Some(entry));
     }
     unreachable!("the second attempt returns")
 }
 
-/// Returns why what was read may not be one state of the file, if so; `size` is how much was read.
+/// Returns why the `size` bytes that were read may not be one state of the file, if so.
 ///
-/// That a file of length 0 has content is no sign of a change: those that the kernel makes up are
-/// like that.
+/// A file of length 0 may have content without a change: files of the kernel do.
 fn how_torn(before: &Stat, size: u64, after: Option<&Stat>) -> Option<String> {
     let state = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
     if after.is_none_or(|after| state(after) != state(before)) {
@@ -122,8 +125,8 @@ fn how_torn(before: &Stat, size: u64, after: Option<&Stat>) -> Option<String> {
     })
 }
 
-/// Records why a file cannot be read.
-pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEntry> {
+/// Reports why a file cannot be read.
+pub fn report(monitor: &Monitor, path: &[u8], error: &io::Error) -> Option<DirEntry> {
     let (kind, what) = match error.kind() {
         io::ErrorKind::NotFound => (ProblemKind::Vanished, error.to_string()),
         io::ErrorKind::WouldBlock => {
@@ -131,31 +134,31 @@ pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEn
         }
         _ => (ProblemKind::Unreadable, error.to_string()),
     };
-    context.monitor.problem(kind, path, what);
+    monitor.problem(kind, path, what);
     None
 }
 
-/// Returns a file's content and the bytes that it really has; what was read under another of its
-/// names is not read again.
+/// Returns a file's content and the number of bytes that were read, if necessary.
 ///
-/// Only where inode numbers are known to be unique, and only if nothing changed since: elsewhere
-/// two names are two files until both are read.
+/// A file that was read under another name is not read again, if inode numbers are known to be
+/// unique and if it did not change since.
 fn read_or_share(
-    context: &Context,
+    monitor: &Monitor,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
-) -> std::result::Result<(Content, u64), StreamError> {
+) -> std::result::Result<(Content, u64), ChunkStreamError> {
     let linked =
-        (stat.nlink > 1).then(|| Linked::of(stat)).filter(|_| filesystem::is_trusted(file));
-    if let Some(known) = linked.and_then(|linked| context.links.get(&linked)) {
+        (stat.nlink > 1).then(|| InodeState::of(stat)).filter(|_| filesystem::is_trusted(file));
+    let target = worker.writer.target;
+    if let Some(known) = linked.and_then(|linked| target.links.get(&linked)) {
         return Ok(known);
     }
-    let (content, size) = read_content(context, worker, file, stat)?;
-    Counts::add(&context.counts.bytes_read, size);
+    let (content, size) = read_content(monitor, worker, file, stat)?;
+    FileCounts::add(&target.counts.bytes_read, size);
     Ok(match linked {
-        // What was read may be of two states: it counts for the name that it was read under.
-        Some(linked) if size == stat.size => context.links.keep(linked, stat.nlink, content, size),
+        // Content of another length may mix two states: it counts for this name only.
+        Some(linked) if size == stat.size => target.links.keep(linked, stat.nlink, content, size),
         _ => (content, size),
     })
 }

@@ -1,18 +1,18 @@
-//! Sources that are symbolic links and stand for what they lead to.
+//! Sources that are symbolic links to follow.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::context::Context;
-use super::file::{Place, read, report};
+use super::context::SourceContext;
+use super::file::{NameInDir, read, report};
 use super::worker::Worker;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
-/// Describes what the path leads to.
+/// Returns the metadata of the target of a path.
 pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
     let (dir, name) = target_of(path)?;
     match name {
@@ -21,25 +21,25 @@ pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
     }
 }
 
-/// Makes the entry of the file that a link leads to, under the link's name.
+/// Reads the target of a link, and gives the entry the link's name.
 pub fn read_followed(
-    context: &Context,
+    source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,
-    place: Place,
+    at: NameInDir,
 ) -> Result<Option<DirEntry>> {
-    let (dir, name) = match target_of(place.path) {
+    let (dir, name) = match target_of(at.path) {
         Ok((dir, name)) => (dir, name.unwrap_or_default()),
-        Err(error) => return Ok(report(context, place.path, &error)),
+        Err(error) => return Ok(report(source.monitor, at.path, &error)),
     };
-    let entry = read(context, worker, stat, Place { dir: &dir, name: &name, path: place.path })?;
+    let entry = read(source, worker, stat, NameInDir { dir: &dir, name: &name, path: at.path })?;
     Ok(entry.map(|mut entry| {
-        entry.entry.name = place.name.to_vec();
+        entry.entry.name = at.name.to_vec();
         entry
     }))
 }
 
-/// Returns the folder that the target of a path lies in, and its name there; no name for the root.
+/// Returns the directory of a path's target and the target's name in it; no name for the root.
 fn target_of(path: &[u8]) -> io::Result<(Dir, Option<Vec<u8>>)> {
     let target = std::fs::canonicalize(Path::new(OsStr::from_bytes(path)))?;
     let name = target.file_name().map(|name| name.as_bytes().to_vec());

@@ -1,6 +1,7 @@
-//! Names that a folder lists and that are not there when they are looked at: most went away
-//! meanwhile; but a damaged file system, or one that cannot express a name, says so for ever, and
-//! then something is missing that nobody would hear of.
+//! Names that a directory lists but that cannot be found.
+//!
+//! Most were deleted in the meantime. But a damaged file system, or one that cannot express a name,
+//! gives this answer for ever: such a file would be missing from all snapshots without a report.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::dir::Dir;
 
-/// How many names are listed again in one backup: what goes away from huge folders must not make it
+/// Most names that are listed again in one backup: deletions in huge directories must not make it
 /// slow.
 const NAMES_MAX: u64 = 4_000_000;
 
-/// How many names may be listed again.
+/// Budget of names that may be listed again.
 pub struct Listings(AtomicU64);
 
 impl Default for Listings {
@@ -22,8 +23,7 @@ impl Default for Listings {
 }
 
 impl Listings {
-    /// Lists a folder once more until a name with its inode number is the one that is looked for;
-    /// false if there is none.
+    /// Lists a directory again until `is_it` accepts a name and its inode number.
     fn find(&self, dir: &Dir, is_it: impl FnMut(&[u8], u64) -> bool) -> bool {
         let left = self.0.load(Ordering::Relaxed);
         let (is_found, count) = dir.search(left, is_it).unwrap_or((false, 1));
@@ -37,9 +37,9 @@ impl Listings {
         self.find(dir, |listed, _| listed == name)
     }
 
-    /// Tells an error about `name` in `dir`: what is not there although its folder lists it did not
-    /// go away.
-    pub fn judge(&self, dir: &Dir, name: &[u8], error: io::Error) -> io::Error {
+    /// Returns the error to report for `name` in `dir`: a name that is still listed was not
+    /// deleted.
+    pub fn explain_missing(&self, dir: &Dir, name: &[u8], error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::NotFound && self.holds(dir, name) {
             return io::Error::other(format!(
                 "its folder lists it, and it cannot be found ({error})"
@@ -48,9 +48,9 @@ impl Listings {
         error
     }
 
-    /// Does something with `name` in `dir`, once more if it is not there although its folder still
-    /// lists it: it may be new.
-    pub fn insist<T>(
+    /// Calls `act` for `name` in `dir`, and again if the name is not found but still listed: it may
+    /// be a new file.
+    pub fn retry_if_listed<T>(
         &self,
         dir: &Dir,
         name: &[u8],
@@ -58,17 +58,17 @@ impl Listings {
     ) -> io::Result<T> {
         match act() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.holds(dir, name) => {
-                act().map_err(|error| self.judge(dir, name, error))
+                act().map_err(|error| self.explain_missing(dir, name, error))
             }
             done => done,
         }
     }
 
-    /// Tells an error about a folder that was seen and could not be opened: one that is there under
-    /// another name is in the snapshot under neither.
+    /// Returns the error to report for a directory that was seen and cannot be opened: if it was
+    /// renamed, the snapshot may have it under neither name.
     ///
-    /// `seen` is its inode number and when it was made, if it was looked at.
-    pub fn judge_folder(
+    /// `seen` is its inode number and birth time, if known.
+    pub fn explain_missing_directory(
         &self,
         above: &Dir,
         seen: Option<(u64, Option<Timestamp>)>,
@@ -82,7 +82,7 @@ impl Listings {
             name = if number == inode { listed.to_vec() } else { Vec::new() };
             number == inode
         });
-        // The number alone may be that of a new folder.
+        // A new directory may have the same inode number.
         let is_it = is_listed
             && above.stat(&name).is_ok_and(|stat| {
                 (stat.kind, stat.inode, stat.btime) == (EntryKind::Dir, inode, btime)
@@ -102,26 +102,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_listed_and_cannot_be_found_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("there"), b"x").unwrap();
-        let (dir, listings) = (Dir::open(folder.path()).unwrap(), Listings::default());
+    fn only_names_that_are_still_listed_are_errors() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("there"), b"x").unwrap();
+        let (dir, listings) = (Dir::open(directory.path()).unwrap(), Listings::default());
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        assert_eq!(listings.judge(&dir, b"there", missing()).kind(), io::ErrorKind::Other);
-        assert_eq!(listings.judge(&dir, b"gone", missing()).kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            listings.explain_missing(&dir, b"there", missing()).kind(),
+            io::ErrorKind::Other
+        );
+        assert_eq!(
+            listings.explain_missing(&dir, b"gone", missing()).kind(),
+            io::ErrorKind::NotFound
+        );
         let calls = std::cell::Cell::new(0);
         let appears = || {
             calls.set(calls.get() + 1);
             if calls.get() < 2 { Err(missing()) } else { Ok(()) }
         };
-        listings.insist(&dir, b"there", appears).unwrap();
+        listings.retry_if_listed(&dir, b"there", appears).unwrap();
         assert!(
             listings
-                .insist(&dir, b"there", || Err::<(), _>(missing()))
+                .retry_if_listed(&dir, b"there", || Err::<(), _>(missing()))
                 .is_err_and(|error| error.kind() == io::ErrorKind::Other)
         );
-        // Without end nothing is listed again.
+        // Without budget nothing is listed again.
         let none = Listings(0.into());
-        assert_eq!(none.judge(&dir, b"there", missing()).kind(), io::ErrorKind::NotFound);
+        assert_eq!(none.explain_missing(&dir, b"there", missing()).kind(), io::ErrorKind::NotFound);
     }
 }

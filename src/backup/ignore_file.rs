@@ -1,5 +1,6 @@
-//! Reading ignore files. Anybody who has a folder in the backup can write them, so they are not
-//! trusted to be short.
+//! Reader of ignore files.
+//!
+//! Everyone with a directory in the backup can write them, so their length is limited.
 
 use std::io::Read;
 
@@ -8,18 +9,19 @@ use rustix::io::Errno;
 use crate::monitor::ProblemKind;
 use crate::os::dir::Dir;
 
-/// Longest ignore file, and longest line of one, whose rules are used.
+/// Longest ignore file that is used.
 const FILE_LEN_MAX_BYTES: usize = 1 << 20;
+/// Longest line that is used.
 const LINE_LEN_MAX_BYTES: usize = 4 << 10;
-/// Most lines that the ignore files of a folder and of those above it may have together.
+/// Most lines that the ignore files of a directory and of those above it may have together.
 pub const LINES_MAX: usize = 10_000;
 
-/// Says what of an ignore file is not used, and why.
+/// Reports lines that are not used, and why.
 pub type Report<'a> = dyn FnMut(ProblemKind, String) + 'a;
 
-/// Reads an ignore file of which `room` lines may be used, and returns them with their number.
+/// Reads an ignore file of at most `room` lines; returns the lines and their number.
 ///
-/// What is not used is told: what it would leave out is in the backup then.
+/// Reports lines that are not used: the backup has the files that they would leave out.
 pub fn read(dir: &Dir, name: &[u8], room: usize, report: &mut Report<'_>) -> (Vec<u8>, usize) {
     let mut text = Vec::new();
     let read = dir
@@ -35,7 +37,7 @@ pub fn read(dir: &Dir, name: &[u8], room: usize, report: &mut Report<'_>) -> (Ve
             (Vec::new(), 0)
         }
         Err(error) => {
-            // It went away, or is a folder or a link, which are no ignore files.
+            // It was deleted, or is a directory or a link, which are no ignore files.
             let harmless = [Errno::NOENT, Errno::ISDIR, Errno::LOOP];
             let is_harmless =
                 Errno::from_io_error(&error).is_some_and(|errno| harmless.contains(&errno));
@@ -76,10 +78,10 @@ mod tests {
     use super::*;
 
     fn read_from(text: &[u8], room: usize) -> (Vec<u8>, usize, Vec<String>) {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ignore"), text).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ignore"), text).unwrap();
         let mut told = Vec::new();
-        let dir = Dir::open(folder.path()).unwrap();
+        let dir = Dir::open(directory.path()).unwrap();
         let (lines, count) = read(&dir, b"ignore", room, &mut |kind, what| {
             assert_eq!(kind, ProblemKind::Unreadable);
             told.push(what);
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_told_and_not_used() {
+    fn too_long_lines_are_reported_and_not_used() {
         assert_eq!(read_from(b"a\nb", 2), (b"a\nb".to_vec(), 2, Vec::new()));
         let (lines, count, told) = read_from(b"a\nb", 1);
         assert!(lines.is_empty() && count == 0 && told[0].contains("10000 lines"), "{told:?}");
@@ -101,13 +103,13 @@ mod tests {
         assert!(lines.is_empty() && told[0].contains("1024 KiB"), "{told:?}");
     }
 
-    /// A hole of two gibibytes costs nothing to make.
+    /// Method: a sparse file of two gibibytes.
     #[test]
     fn a_long_hole_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::File::create(folder.path().join("ignore")).unwrap().set_len(2 << 30).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::File::create(directory.path().join("ignore")).unwrap().set_len(2 << 30).unwrap();
         let mut told = 0;
-        read(&Dir::open(folder.path()).unwrap(), b"ignore", LINES_MAX, &mut |_, _| told += 1);
+        read(&Dir::open(directory.path()).unwrap(), b"ignore", LINES_MAX, &mut |_, _| told += 1);
         assert_eq!(told, 1);
     }
 }

@@ -1,17 +1,26 @@
 //! Backup: one flow from sources to a snapshot, with one barrier before the commit.
 //!
 //! ```text
-//! walk ─ compare with parent ─ changed → read │ cut │ hash │ put → references ─┐
-//!                            unchanged → parent's entry ──────────────────────┴→ trees → root → finish → commit
+//!            of the sources     │  of one repository
+//!  walk: names and stats ───────┼─ compare with the parent's trees
+//!                               │    │ unchanged: the parent's entry ────────────────┐
+//!                               │    ▼                                               │
+//!  read what changed ───────────┼─ cut ─ hash ─ put ─ references ─ entry ────────────┤
+//!                               │                                                    ▼
+//!                               │                    trees ─ root ─ finish ─ commit ─
 //! ```
 //!
+//! The left side is `SourceContext`, the right side `TargetContext`. Ids and references are keyed,
+//! so they belong to one repository; today each backup has one. Each thread (`Worker`) has one
+//! `TargetWriter` for it: its lane and its chunk stream. The parent is optional: `TargetContext`
+//! holds its trees in an `Option`, and without them every file is read.
+//!
 //! Ids are keyed hashes of plaintext, known before anything is stored, so trees never wait for
-//! packs. The session's `finish` yields the token that `commit` demands: the write order stands in
-//! the types. If the process dies anywhere before the commit there is no snapshot, nothing older is
-//! touched, and what was stored and indexed is not sent again.
+//! packs. The session's `finish` yields the token that `commit` demands: the types enforce the
+//! write order. If the process dies anywhere before the commit there is no snapshot, nothing older
+//! is touched, and what was stored and indexed is not sent again.
 
 mod attempt;
-mod before;
 mod chunk_stream;
 mod clock;
 mod commit;
@@ -19,28 +28,31 @@ mod content;
 mod context;
 mod describe;
 mod devices;
+mod directory;
 mod doubts;
-mod earlier;
+mod earlier_files;
 mod enter;
 mod excludes;
 mod file;
-mod folder;
+mod fingerprints;
 mod followed;
-mod found;
-mod gather;
 mod gone;
+mod hard_links;
 mod ignore_file;
-mod known;
+mod inspected;
 mod losses;
 mod options;
+mod ordered_results;
 mod parent;
+mod parent_entries;
 mod path;
 mod queue;
 mod sources;
-mod stamps;
 mod start;
 mod stream;
+mod target_writer;
 mod task;
+mod timestamps;
 mod trust;
 mod visit;
 mod walk;
@@ -50,22 +62,22 @@ use std::sync::Arc;
 
 pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions, Stream, StreamSource};
 
-use self::attempt::Attempt;
+use self::attempt::BackupAttempt;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
 
-/// How often a backup begins because a collector removed what it relied on. More than twice is
-/// rare: what is young is left alone.
+/// Maximum attempts when a concurrent prune deletes packs that this backup depends on. More than
+/// two are rare: prune spares recent packs.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Takes a snapshot.
 ///
-/// Files that could not be read are recorded as problems in `monitor` and in the snapshot, and do
-/// not stop it. Fails without a snapshot if the repository fails, a stream is incomplete, a named
-/// source does not exist, or `monitor` is cancelled.
+/// Files that cannot be read are recorded as problems in `monitor` and in the snapshot. Fails
+/// without a snapshot if the repository fails, a stream is incomplete, no source can be read, or
+/// `monitor` is cancelled.
 ///
-/// If a collector removed what the backup relied on, it begins again without a parent; fails if
-/// streams make that impossible.
+/// If a concurrent prune deletes packs that the backup depends on, it begins again without a
+/// parent. Streams cannot be read twice: with streams it fails instead.
 pub fn run(
     repository: &Arc<Repository>,
     mut options: BackupOptions,
@@ -73,12 +85,12 @@ pub fn run(
 ) -> Result<BackupReport, Error> {
     let streams = std::mem::take(&mut options.streams);
     let can_repeat = streams.is_empty();
-    let mut outcome = Attempt::run(repository, &options, streams, true, monitor);
+    let mut outcome = BackupAttempt::run(repository, &options, streams, true, monitor);
     for _ in 1..ATTEMPTS_MAX {
         match outcome {
             Err(Error::Repository(error)) if can_repeat && error.is_damage() => {
                 monitor.begin_again();
-                outcome = Attempt::run(repository, &options, Vec::new(), false, monitor);
+                outcome = BackupAttempt::run(repository, &options, Vec::new(), false, monitor);
             }
             other => return other,
         }

@@ -1,4 +1,4 @@
-//! What a backup is asked to do, and what it reports.
+//! Options, report and errors of a backup.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,53 +10,52 @@ use crate::id::SnapshotId;
 use crate::repo::write::{Checkpoints, Clock};
 use crate::rules::{BadPattern, Pattern};
 
-/// What to leave out.
+/// Rules that leave names out.
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeOptions {
-    /// Patterns with the meaning of gitignore, as if they stood in `/`; those with a slash inside,
-    /// but none at their beginning, also as if they stood in each source.
+    /// Patterns with the meaning of gitignore, as if written in `/`. Those with a slash, but not at
+    /// the beginning, apply in each source, too.
     pub patterns: Vec<Pattern>,
-    /// Leaves out the content of folders with a valid `CACHEDIR.TAG`.
+    /// Leaves out the content of directories with a valid `CACHEDIR.TAG`.
     pub caches: bool,
-    /// Leaves out the content of folders that hold one of these names.
+    /// Leaves out the content of directories with one of these names.
     pub if_present: Vec<String>,
-    /// Leaves out files of more bytes.
+    /// Leaves out files of more than this many bytes.
     pub larger_than: Option<u64>,
-    /// Files with gitignore rules that are honoured in the folders where they lie.
+    /// Names of files with gitignore rules for their directory.
     pub ignore_files: Vec<String>,
-    /// Does not enter other file systems than those of the sources.
+    /// Does not enter file systems other than those of the sources.
     pub one_file_system: bool,
-    /// Files that are read even if they look unchanged; patterns.
+    /// Patterns of files to read even if they look unchanged.
     pub always_read: Vec<Pattern>,
-    /// Folders that are never entered: the repository's own, and its cache.
+    /// Directories that are never entered: the repository's own, and its cache.
     pub own_folders: Vec<PathBuf>,
 }
 
-/// Bytes that come from a program instead of a file.
+/// Source of bytes that is no file, such as the output of a program.
 pub trait Stream: Send {
-    /// Reads the next bytes; 0 at the end.
+    /// Reads the next bytes; returns 0 at the end.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Says, after the end, whether the bytes are complete; an error fails the whole backup.
+    /// Fails if the bytes are not complete; called after the end. The error fails the backup.
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// A stream and the file that it becomes.
+/// A stream, and the path of the file that it becomes.
 pub struct StreamSource {
     /// Absolute path in the snapshot, raw bytes.
     pub path: Vec<u8>,
     /// The bytes.
     pub stream: Box<dyn Stream>,
-    /// Whether the other sources count without it: what cannot be read is told then, and is not in
-    /// the snapshot.
+    /// Whether the backup continues without it if it cannot be read; this is reported.
     pub may_fail: bool,
 }
 
-/// One backup.
+/// Options of one backup.
 pub struct BackupOptions {
-    /// Files and folders to back up.
+    /// Files and directories to back up.
     pub paths: Vec<PathBuf>,
-    /// Streams to back up beside them.
+    /// Streams to back up, too.
     pub streams: Vec<StreamSource>,
     /// Tags of the snapshot.
     pub tags: Vec<String>,
@@ -68,38 +67,37 @@ pub struct BackupOptions {
     pub app: String,
     /// Program and version.
     pub program: String,
-    /// What to leave out.
+    /// Rules that leave names out.
     pub excludes: ExcludeOptions,
-    /// Cuts files in another way than the repository's profile.
+    /// Chunker profile, if not the repository's.
     pub chunker: Option<Profile>,
-    /// How hard to compress.
+    /// Compression level.
     pub compression: Compression,
-    /// How the sources stand still.
+    /// How the sources were kept from changing.
     pub consistency: Consistency,
-    /// Symbolic links among `paths` stand for what they lead to.
+    /// Follows symbolic links among `paths`.
     pub follow_sources: bool,
-    /// Sources that lost their files, and empty streams, are no problem.
+    /// Accepts sources that lost their files, and empty streams.
     pub allow_empty: bool,
-    /// Counts what would be stored, and stores nothing.
+    /// Stores nothing; counts what it would store.
     pub dry_run: bool,
     /// Commits a snapshot even if nothing changed.
     pub always_snapshot: bool,
-    /// Reads every file, whatever earlier snapshots say of it, and takes over nothing from them.
+    /// Reads every file, and uses no parent.
     pub read_all: bool,
-    /// Goes by times and lengths alone, for file systems that number their files anew each time
-    /// they are mounted.
+    /// Compares times and lengths only, for file systems that change inode numbers with each mount.
     pub ignore_inodes: bool,
-    /// Threads for reading, and as many for compressing.
+    /// Number of threads for reading, and of threads for compressing.
     pub threads: usize,
-    /// Needs less than 80 MiB of memory, for some speed.
+    /// Needs less than 80 MiB of memory, but more time.
     pub low_memory: bool,
-    /// Tells the time; asked at the beginning and at the end.
+    /// Clock, read at the beginning and at the end.
     pub clock: Clock,
-    /// When what is stored so far is told to collectors and later backups.
+    /// When to publish what is stored so far to collectors and later backups.
     pub checkpoints: Checkpoints,
 }
 
-/// What a backup did.
+/// Report of a backup.
 #[derive(Debug)]
 pub struct BackupReport {
     /// The new snapshot; `None` after a dry run, or when nothing changed.
@@ -110,36 +108,36 @@ pub struct BackupReport {
     pub stats: SnapshotStats,
 }
 
-/// Why a backup made no snapshot.
+/// Errors that prevent a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The repository failed.
     #[error(transparent)]
     Repository(#[from] crate::repo::Error),
-    /// A source that the user named is not there or cannot be opened.
+    /// A source does not exist or cannot be opened.
     #[error("cannot read source {path}")]
     Source {
         /// The path, for people.
         path: String,
-        /// What the system said.
+        /// Error of the system.
         #[source]
         source: io::Error,
     },
     /// Patterns leave out every source that can be read.
     #[error("no source is left: the patterns leave out each of them")]
     AllLeftOut,
-    /// There is nothing to back up.
+    /// No source is given.
     #[error("no source is given")]
     NoSource,
     /// An exclude pattern can never match anything.
     #[error(transparent)]
     Pattern(#[from] BadPattern),
-    /// A stream broke, or the program behind it failed.
+    /// A stream broke, or its program failed.
     #[error("the stream for {path} is not complete")]
     Stream {
         /// Its path in the snapshot.
         path: String,
-        /// What the program said.
+        /// Error of the stream or its program.
         #[source]
         source: io::Error,
     },

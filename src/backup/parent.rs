@@ -1,4 +1,4 @@
-//! The snapshot that this one is compared with, and the one before it in the host's chain.
+//! Parent of a backup, and the snapshot before it in the host's chain.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,27 +10,27 @@ use crate::repo::open::notes;
 use crate::repo::snapshots::{self, incomplete, protect, series_notes, trash};
 use crate::repo::{Reader, Repository, Result};
 
-/// What went before.
+/// The snapshots before this backup.
 pub struct Parent {
     /// The last snapshot of the same host, app and sources.
     pub snapshot: Option<Snapshot>,
-    /// Without one: the snapshots of the same host and app that name any of the sources, the newest
-    /// first.
+    /// Without a parent: snapshots of the same host and app that name any of the sources, the
+    /// newest first.
     pub others: Vec<Snapshot>,
-    /// The last snapshot that this machine made for the host, whatever its sources.
+    /// The last snapshot that this machine made for the host, of any sources.
     chain: Option<SnapshotId>,
     host: String,
 }
 
 impl Parent {
-    /// Finds the parent by this machine's notes; without notes the store is asked.
+    /// Finds the parent by this machine's notes; without notes, lists the snapshots.
     pub fn find(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         let repository = reader.repository();
         let chain = series_notes::load_id(repository, &series_notes::chain_name(&options.host));
         let noted = series_notes::load_id(repository, &series_name(options, sources));
-        // A forgotten parent would let a backup say "unchanged" about what is in the trash.
+        // With a forgotten parent, "unchanged" would refer to a snapshot in the trash.
         let noted = noted.filter(|id| trash::load_cached(repository, id).is_none());
-        // Nor may one that lacks something: what it lacks is to be stored again.
+        // An incomplete parent would hide that its missing chunks must be stored again.
         let incomplete = incomplete::noted(repository);
         let noted = noted.filter(|id| !incomplete.contains(id));
         let host = options.host.clone();
@@ -48,22 +48,22 @@ impl Parent {
         Ok(Self { snapshot, others, chain, host })
     }
 
-    /// Takes no parent, only the chain, for a backup that reads everything again.
+    /// Uses no parent, only the chain, for a backup that reads everything again.
     pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
-        // What is condemned must be known before anything is found, or the same chunk would be
-        // relied on again.
-        horizon::sync(reader.chunk_index())?;
+        // The condemned packs must be known before any lookup, or the backup would depend on them
+        // again.
+        horizon::sync(reader)?;
         let chain =
             series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
         let others = of_sources(reader, options, sources)?;
         Ok(Self { snapshot: None, others, chain, host: options.host.clone() })
     }
 
-    /// Returns the newest snapshot of the host's chain, after making sure that what this machine
-    /// saw is still there.
+    /// Returns the newest snapshot of the host's chain, after checking that the snapshots that this
+    /// machine saw still exist.
     ///
-    /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot is
-    /// gone that this machine wrote or relied on, and that nobody forgot.
+    /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot that
+    /// this machine wrote or used is missing and was not forgotten.
     pub fn check_still_there(
         &self,
         repository: &Repository,
@@ -85,12 +85,12 @@ impl Parent {
         if let Some(previous) = noted.filter(snapshots::can_be_followed) {
             return Ok(Some(previous));
         }
-        // A damaged snapshot of the past must not stop the next one; `check` reports it.
+        // A damaged old snapshot must not stop new ones; `check` reports it.
         Ok(snapshots::newest_of_host(repository, &self.host, slots)?)
     }
 }
 
-/// Notes a new snapshot as the next parent. Losing the note costs one listing.
+/// Notes a new snapshot as the next parent. Without the note, the next backup lists snapshots.
 pub fn remember(
     repository: &Repository,
     options: &BackupOptions,
@@ -117,14 +117,13 @@ fn of_sources(
     let found: Vec<Snapshot> =
         all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).filter(fits).collect();
     if !found.is_empty() {
-        // Their trees are looked up in the index, so that must be as new as they are.
+        // The index must be as new as the snapshots, since their trees are looked up in it.
         reader.sync()?;
     }
     Ok(found)
 }
 
-/// Returns the name that this machine's notes about a series of snapshots have: same host, app and
-/// sources.
+/// Returns the name of this machine's notes about a series: same host, app and sources.
 pub fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [options.host.as_bytes(), options.app.as_bytes()]

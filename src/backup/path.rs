@@ -1,9 +1,9 @@
-//! Paths of a walk.
+//! Paths as bytes.
 
-/// Lengths from here on are rounded, in bytes.
+/// Least length that is rounded up.
 const ROUNDED_MIN_BYTES: usize = 4 << 10;
 
-/// Returns the path of `name` in the folder at `path`.
+/// Returns the path of `name` in the directory at `path`.
 pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     let mut joined = empty(path.len() + 1 + name.len());
     joined.extend_from_slice(path);
@@ -12,10 +12,10 @@ pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     joined
 }
 
-/// Returns an empty path with room for so many bytes.
+/// Returns an empty path with room for this many bytes.
 ///
-/// In deep folders each path is a name longer than the one above. Had each just the room that it
-/// needs, none would fit into what another gave back, and the memory of the process would grow with
+/// In deep directories each path is a bit longer than the one above. If each had exactly the room
+/// that it needs, none would fit into memory that another freed, and the process would grow with
 /// the square of the depth (400 MiB for 50,000 levels).
 pub fn empty(len_bytes: usize) -> Vec<u8> {
     Vec::with_capacity(if len_bytes < ROUNDED_MIN_BYTES {

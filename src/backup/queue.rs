@@ -1,5 +1,4 @@
-//! A stack of tasks for each of several threads, which ends when nothing is left and nobody can add
-//! more.
+//! Work-stealing task stacks, one per thread, that end when no task is left and none can be added.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +6,21 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::sync::{self, lock};
 
-/// The stacks. A thread does first what it added last, so a tree is worked off deepest first and
-/// the stacks stay short; one that has nothing left takes what another added first: the task that
-/// is likely to keep it busy for longest.
+/// The stacks. A thread takes its newest task, so a tree is walked depth first and the stacks stay
+/// short. If it has none, it takes the oldest task of another thread, probably the largest.
 pub struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Stacks<T>>,
     more: Condvar,
     stopped: AtomicBool,
 }
 
-struct State<T> {
+struct Stacks<T> {
     stacks: Vec<VecDeque<T>>,
     active: usize,
     waiting: usize,
 }
 
-impl<T> State<T> {
+impl<T> Stacks<T> {
     fn take(&mut self, thread: usize) -> Option<T> {
         let own = self.stacks[thread].pop_back();
         own.or_else(|| self.stacks.iter_mut().max_by_key(|stack| stack.len())?.pop_front())
@@ -30,15 +28,15 @@ impl<T> State<T> {
 }
 
 impl<T> Queue<T> {
-    /// Starts with one task for `threads` threads, which are numbered from 0.
+    /// Starts with one task for `threads` threads, numbered from 0.
     pub fn new(first: T, threads: usize) -> Self {
         let mut stacks: Vec<_> = (0..threads).map(|_| VecDeque::new()).collect();
         stacks[0].push_back(first);
-        let state = Mutex::new(State { stacks, active: 0, waiting: 0 });
+        let state = Mutex::new(Stacks { stacks, active: 0, waiting: 0 });
         Self { state, more: Condvar::new(), stopped: AtomicBool::new(false) }
     }
 
-    /// Adds tasks for a thread; the first of them is done first.
+    /// Adds tasks for a thread, which takes the first of them first.
     pub fn push(&self, thread: usize, tasks: Vec<T>) {
         if tasks.is_empty() {
             return;
@@ -52,10 +50,11 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Returns the next task for a thread, or `None` when there will never be one.
+    /// Returns the next task for a thread; waits for one if other threads may add some. `None` at
+    /// the end.
     ///
-    /// `has_finished` says that it has finished the task that it took before, and that all that
-    /// this led to is added.
+    /// `has_finished` says that the thread has finished its last task, and has added all tasks that
+    /// follow from it.
     pub fn next(&self, thread: usize, has_finished: bool) -> Option<T> {
         let mut state = self.lock();
         state.active -= usize::from(has_finished);
@@ -78,7 +77,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Drops all tasks: the threads end as soon as theirs is done.
+    /// Drops all tasks; each thread ends after its current one.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.more.notify_all();
@@ -89,7 +88,7 @@ impl<T> Queue<T> {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, Stacks<T>> {
         lock(&self.state)
     }
 }

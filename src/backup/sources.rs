@@ -1,5 +1,6 @@
-//! The sources that the user named, as one tree: folders on the way are visited only for what was
-//! asked for.
+//! Tree of the sources that the user named.
+//!
+//! Directories above a source are visited only for the sources below them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::context::Context;
-use super::earlier::files_of;
+use super::context::SourceContext;
+use super::earlier_files::files_of;
 use super::losses::Losses;
 use super::options::Error;
 use crate::format::entry::EntryKind;
@@ -19,52 +20,52 @@ use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
-/// What was asked for below a folder, by name.
-pub type Named = BTreeMap<Vec<u8>, SourceNode>;
+/// The sources below a directory, by name.
+pub type SourceFilter = BTreeMap<Vec<u8>, SourceNode>;
 
-/// One place in the tree of sources.
+/// One node in the tree of sources.
 pub enum SourceNode {
-    /// Everything below (or the file itself) was asked for.
+    /// A source: everything below it, or the file itself.
     Whole {
-        /// Whether a symbolic link in this place stands for what it leads to.
+        /// Whether to follow a symbolic link at this path.
         follows: bool,
-        /// What was asked for below it by name, whatever rules say.
-        named: Named,
+        /// Sources below it, which rules do not leave out.
+        named: SourceFilter,
     },
-    /// Only some names below were asked for.
-    Way(Named),
-    /// A file that was made from a stream.
-    Made(Box<DirEntry>),
+    /// A directory above sources: only these names are wanted.
+    Partial(SourceFilter),
+    /// The entry of a stream, which is stored already.
+    Stream(Box<DirEntry>),
 }
 
 impl SourceNode {
-    /// Returns the tree of nothing.
+    /// Returns a tree without sources.
     pub fn empty() -> Self {
-        Self::Way(Named::new())
+        Self::Partial(SourceFilter::new())
     }
 
     /// Adds a source.
-    pub fn insert(&mut self, source: &Source) {
+    pub fn insert(&mut self, source: &SourcePath) {
         if let Some(at) = self.at(&source.path) {
             let named = match at {
-                Self::Way(named) | Self::Whole { named, .. } => std::mem::take(named),
-                Self::Made(_) => return,
+                Self::Partial(named) | Self::Whole { named, .. } => std::mem::take(named),
+                Self::Stream(_) => return,
             };
             *at = Self::Whole { follows: source.follows, named };
         }
     }
 
-    /// Adds a file that was made; its place must be free.
-    pub fn insert_made(&mut self, path: &[u8], entry: Box<DirEntry>) {
+    /// Adds the entry of a stream; its path must be free.
+    pub fn insert_stream(&mut self, path: &[u8], entry: Box<DirEntry>) {
         if let Some(at) = self.at(path) {
-            *at = Self::Made(entry);
+            *at = Self::Stream(entry);
         }
     }
 
     fn at(&mut self, path: &[u8]) -> Option<&mut Self> {
         let mut at = self;
         for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            let (Self::Way(named) | Self::Whole { named, .. }) = at else {
+            let (Self::Partial(named) | Self::Whole { named, .. }) = at else {
                 return None;
             };
             at = named.entry(part.to_vec()).or_insert_with(Self::empty);
@@ -72,30 +73,29 @@ impl SourceNode {
         Some(at)
     }
 
-    /// Returns whether a file at this path would lie in a source, in the place of one, or above
-    /// one.
+    /// Returns whether this path is in a source, is one, or is above one.
     pub fn is_taken(&self, parts: &[&[u8]]) -> bool {
         match (self, parts) {
-            (Self::Whole { .. } | Self::Made(_), _) | (Self::Way(_), []) => true,
-            (Self::Way(named), [first, rest @ ..]) => {
+            (Self::Whole { .. } | Self::Stream(_), _) | (Self::Partial(_), []) => true,
+            (Self::Partial(named), [first, rest @ ..]) => {
                 named.get(*first).is_some_and(|child| child.is_taken(rest))
             }
         }
     }
 }
 
-/// A file or folder that the user named.
+/// A file or directory that the user named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
+pub struct SourcePath {
     /// Its absolute path, without `.` and `..`.
     pub path: Vec<u8>,
-    /// Whether a symbolic link in this place stands for what it leads to.
+    /// Whether to follow a symbolic link at this path.
     pub follows: bool,
 }
 
-/// Returns the sources, sorted, whether they are there or not. `link/` and `link/.` follow the
-/// link; `all_follow` makes all do so.
-pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Error> {
+/// Returns all sources, sorted, even those that do not exist. `link/` and `link/.` follow the link;
+/// `all_follow` follows all.
+pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<SourcePath>, Error> {
     let mut found = Vec::new();
     for path in paths {
         let failed = |source| Error::Source { path: path.display().to_string(), source };
@@ -107,10 +107,10 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Erro
         let bytes = path.as_os_str().as_bytes();
         let follows =
             all_follow || [&b"/"[..], b"/.", b"/.."].iter().any(|end| bytes.ends_with(end));
-        found.push(Source { path: clean, follows });
+        found.push(SourcePath { path: clean, follows });
     }
     found.sort();
-    // Of two that differ only in this, the one that follows comes last.
+    // Of two equal paths, the one that follows links comes last.
     found.dedup_by(|next, kept| {
         let is_same = next.path == kept.path;
         kept.follows |= is_same && next.follows;
@@ -119,20 +119,20 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Erro
     Ok(found)
 }
 
-/// Returns the sources that can be read; the others are noted. Fails if none is left.
+/// Returns the sources that can be read, and notes the others. Fails if none is left.
 pub fn readable(
-    sources: &[Source],
+    sources: &[SourcePath],
     has_streams: bool,
     losses: &Losses,
-) -> Result<Vec<Source>, Error> {
+) -> Result<Vec<SourcePath>, Error> {
     let mut good = Vec::new();
     for source in sources {
         let path = Path::new(OsStr::from_bytes(&source.path));
         let looked =
             if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
-        match looked.and_then(|_| refuse_behind_link(source, sources)) {
+        match looked.and_then(|_| refuse_below_link(source, sources)) {
             Ok(()) => good.push(source.clone()),
-            Err(error) => losses.unread(&source.path, error),
+            Err(error) => losses.note_unread(&source.path, error),
         }
     }
     if good.is_empty() && !has_streams {
@@ -141,9 +141,9 @@ pub fn readable(
     Ok(good)
 }
 
-/// Refuses a source that lies behind a link which is stored as a link: a snapshot has one thing in
-/// one place.
-fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
+/// Refuses a source below a link that is stored as a link: a path of a snapshot is either a link or
+/// a directory.
+fn refuse_below_link(source: &SourcePath, sources: &[SourcePath]) -> io::Result<()> {
     let place = |path: &Path| {
         sources.binary_search_by(|other| other.path.as_slice().cmp(path.as_os_str().as_bytes()))
     };
@@ -152,7 +152,7 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
     for above in path.ancestors().skip(1) {
         let is_stored = match find(above) {
             Some(other) => !other.follows,
-            None => above.ancestors().skip(1).any(|folder| find(folder).is_some()),
+            None => above.ancestors().skip(1).any(|directory| find(directory).is_some()),
         };
         if is_stored && std::fs::symlink_metadata(above)?.is_symlink() {
             let link = above.display();
@@ -166,22 +166,22 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
     Ok(())
 }
 
-/// Says what a source is that is no folder, where the user may expect something else.
+/// Notes a source that is not a directory, and reports it if the user may expect something else.
 ///
-/// Who names a device or fifo expects what comes out of it, unless it `is_within` another source,
-/// of which it is a part.
-pub fn tell_of_file(
-    context: &Context,
+/// A user who names a device or fifo expects its content. One that `is_within` another source is
+/// only a part of that.
+pub fn note_file_source(
+    source: &SourceContext,
     path: &[u8],
     stat: &Stat,
     before: Option<&DirEntry>,
     is_within: bool,
 ) {
-    context.losses.had(path, before.map_or(0, files_of));
-    context.losses.stored(path, u64::from(stat.kind == EntryKind::File));
+    source.losses.note_parent_files(path, before.map_or(0, files_of));
+    source.losses.note_stored(path, u64::from(stat.kind == EntryKind::File));
     let leads_to_special = || {
         let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
-        // The null device has nothing to be read: who links to it wants nothing to be there.
+        // A link to the null device is meant to be empty.
         target.is_ok_and(|found| {
             let is_null =
                 found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
@@ -224,10 +224,10 @@ pub fn tell_of_file(
         _ => return,
     };
     let kind = if is_lost && !is_within { ProblemKind::Unreadable } else { ProblemKind::Notice };
-    context.monitor.source_problem(kind, path, what);
+    source.monitor.source_problem(kind, path, what);
 }
 
-/// Resolves `..` through the file system, so that `link/..` means what the kernel says.
+/// Resolves `..` through the file system, so that `link/..` has the kernel's meaning.
 fn without_parents(path: &Path) -> PathBuf {
     if !path.components().any(|part| part == Component::ParentDir) {
         return path.components().collect();
@@ -240,8 +240,8 @@ fn without_parents(path: &Path) -> PathBuf {
     }
 }
 
-/// Opens a folder on the way to a source.
-pub fn open_way(path: &[u8]) -> std::io::Result<Dir> {
+/// Opens a directory above a source, which needs no right to list it.
+pub fn open_ancestor(path: &[u8]) -> std::io::Result<Dir> {
     let path = if path.is_empty() { b"/" } else { path };
     Dir::open_for_lookup(Path::new(OsStr::from_bytes(path)))
 }

@@ -1,99 +1,100 @@
-//! The start of a walk: all sources in one tree, and the folder `/` that holds them.
+//! Start of a walk: all sources in one tree, below the directory `/`.
 //!
-//! The streams among them are stored here, before the walk: it reads names from folders, and a
-//! stream lies in none.
+//! Streams are stored here, before the walk, since they are in no directory that could be read.
 
-use super::context::Context;
+use super::context::Contexts;
 use super::describe;
-use super::found::{Scope, Was};
+use super::inspected::{DirectoryScope, ParentState};
 use super::losses::Losses;
 use super::options::{BackupOptions, Error, StreamSource};
-use super::sources::{self, Source, SourceNode};
+use super::sources::{self, SourceNode, SourcePath};
 use super::stream;
-use super::task::NewFolder;
+use super::task::NewDirectory;
 use crate::format::config::Profile;
 use crate::format::entry::Content;
 use crate::format::snapshot::Snapshot;
 
-/// What is backed up.
+/// The sources of one attempt.
 pub struct Sources {
-    /// The names of all, sorted.
-    pub named: Vec<Vec<u8>>,
-    /// Those of files and folders of the host, sorted.
+    /// Paths of all, streams included, sorted.
     pub all: Vec<Vec<u8>>,
-    /// Those that can be read.
-    pub readable: Vec<Source>,
-    /// What became of the files of each.
+    /// Paths on the host, sorted.
+    pub paths: Vec<Vec<u8>>,
+    /// The sources that can be read.
+    pub readable: Vec<SourcePath>,
+    /// Outcome and file count of each.
     pub losses: Losses,
 }
 
 impl Sources {
-    /// Finds out what is backed up.
+    /// Collects the sources of the options. Fails if there is none, or if none can be read.
     pub fn of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Self, Error> {
         let paths = sources::absolute(&options.paths, options.follow_sources)?;
         if paths.is_empty() && streams.is_empty() {
             return Err(Error::NoSource);
         }
-        // One that is missing today still belongs to the series.
-        let all: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
-        let losses = Losses::of(&all);
+        // A source that is missing today still belongs to the series.
+        let absolute: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
+        let losses = Losses::of(&absolute);
         let readable = sources::readable(&paths, !streams.is_empty(), &losses)?;
-        Ok(Self { named: names_of(&all, streams), all, readable, losses })
+        let all = with_streams(&absolute, streams);
+        Ok(Self { all, paths: absolute, readable, losses })
     }
 }
 
 /// Returns the paths of all sources, sorted.
-fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
-    let mut named = paths.to_vec();
-    named.extend(streams.iter().map(|stream| stream.path.clone()));
-    named.sort();
-    named.dedup();
-    named
+fn with_streams(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
+    let mut all = paths.to_vec();
+    all.extend(streams.iter().map(|stream| stream.path.clone()));
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Puts all sources into one tree, and stores the streams among them.
-pub fn way_to(
-    context: &Context,
+pub fn source_tree(
+    contexts: Contexts,
     profile: Profile,
-    paths: &[Source],
+    paths: &[SourcePath],
     streams: Vec<StreamSource>,
 ) -> Result<SourceNode, Error> {
-    let mut way = SourceNode::empty();
-    paths.iter().for_each(|path| way.insert(path));
-    stream::check_places(&streams, &way)?;
+    let mut tree = SourceNode::empty();
+    paths.iter().for_each(|path| tree.insert(path));
+    stream::check_paths(&streams, &tree)?;
     for source in streams {
-        stream::store(context, profile, source, &mut way)?;
+        stream::store(contexts, profile, source, &mut tree)?;
     }
-    Ok(way)
+    Ok(tree)
 }
 
-/// Makes the walk's beginning: the folder `/`, with the parent's root as what it was before.
-pub fn root_folder(
-    context: &Context,
-    way: SourceNode,
+/// Returns the first directory of the walk: `/`, with the parent's root.
+pub fn root_directory(
+    contexts: Contexts,
+    tree: SourceNode,
     parent: Option<&Snapshot>,
-) -> Result<NewFolder, Error> {
+) -> Result<NewDirectory, Error> {
     let failed = |source| Error::Source { path: "/".to_owned(), source };
-    let stat = sources::open_way(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
-    let was = parent.map_or(Was::Unknown, |parent| {
+    let stat = sources::open_ancestor(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
+    let parent_state = parent.map_or(ParentState::Unknown, |parent| {
         let content = Content::Tree(parent.root);
-        let mut entry = describe::describe(context, b"", &stat, content, Vec::new());
+        let mut entry = describe::describe(contexts, b"", &stat, content, Vec::new());
         entry.totals = Some(parent.stats.totals);
-        Was::Entry(Box::new(entry))
+        ParentState::Entry(Box::new(entry))
     });
-    let (only_named, named) = match way {
-        SourceNode::Way(named) => (true, named),
+    let (only_named, named) = match tree {
+        SourceNode::Partial(named) => (true, named),
         SourceNode::Whole { named, .. } => (false, named),
-        SourceNode::Made(_) => unreachable!("a stream has a name"),
+        SourceNode::Stream(_) => unreachable!("a stream has a name"),
     };
-    let scope = Scope { only_named, named, is_source: !only_named, ..Scope::default() };
-    Ok(NewFolder {
+    let scope =
+        DirectoryScope { only_named, named, is_source: !only_named, ..DirectoryScope::default() };
+    Ok(NewDirectory {
         above: None,
         name: Vec::new(),
         scope,
-        was,
+        parent_state,
         seen: None,
-        gap: false,
+        deleted_before: false,
         is_same: true,
     })
 }

@@ -1,76 +1,79 @@
-//! Streams: the output of a program, stored as a file.
+//! Streams, stored as files: the output of programs.
 
 use std::collections::BTreeSet;
 
-use super::chunk_stream::{ChunkStream, StreamError};
-use super::context::{Context, Counts};
+use super::chunk_stream::ChunkStreamError;
+use super::context::{Contexts, FileCounts, SourceContext};
 use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
+use super::target_writer::TargetWriter;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::format::entry::{Content, Entry, EntryKind, is_valid_name};
 use crate::monitor::ProblemKind;
+use crate::repo::DirEntry;
 use crate::repo::write::list_builder::ListBuilder;
-use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.
 ///
-/// An error at its end (the program failed) fails the backup: half a dump must never look like a
-/// whole one. A stream that `may_fail` is left out then.
+/// If the program fails, the backup fails, since half a dump must never look complete; a stream
+/// that `may_fail` is left out.
 pub fn store(
-    context: &Context,
+    contexts: Contexts,
     profile: Profile,
-    mut source: StreamSource,
+    mut stream: StreamSource,
     sources: &mut SourceNode,
 ) -> Result<(), Error> {
-    let path = || String::from_utf8_lossy(&source.path).into_owned();
-    let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
-    context.monitor.working_on(&source.path);
-    let cutter = Cutter::new(profile, context.session.ids().gear());
-    let mut lane = Lane::new(context.session);
+    let Contexts { source, target } = contexts;
+    let path = || String::from_utf8_lossy(&stream.path).into_owned();
+    let name = stream.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+    source.monitor.working_on(&stream.path);
+    let cutter = Cutter::new(profile, target.session.ids().gear());
+    let mut writer = TargetWriter::new(target, cutter, true);
     let mut list = ListBuilder::default();
     let read = |buffer: &mut [u8]| {
-        if context.monitor.is_cancelled() {
+        if source.monitor.is_cancelled() {
             return Err(std::io::Error::other("interrupted"));
         }
-        let len = source.stream.read(buffer)?;
-        context.monitor.bytes_done.fetch_add(len as u64, std::sync::atomic::Ordering::Relaxed);
+        let len = stream.stream.read(buffer)?;
+        source.monitor.bytes_done.fetch_add(len as u64, std::sync::atomic::Ordering::Relaxed);
         Ok(len)
     };
-    let put = ChunkStream::new(cutter, true).put_all(&mut lane, &mut list, read);
-    if context.monitor.is_cancelled() {
+    let put = writer.put_all(&mut list, read);
+    if source.monitor.is_cancelled() {
         return Err(crate::repo::Error::Cancelled.into());
     }
     let size = match put {
         Ok(size) => size,
-        Err(StreamError::Repository(error)) => return Err(error.into()),
-        Err(StreamError::Read(error)) if source.may_fail => {
-            context.losses.unread(&source.path, error);
+        Err(ChunkStreamError::Repository(error)) => return Err(error.into()),
+        Err(ChunkStreamError::Read(error)) if stream.may_fail => {
+            source.losses.note_unread(&stream.path, error);
             return Ok(());
         }
-        Err(StreamError::Read(error)) => return Err(Error::Stream { path: path(), source: error }),
+        Err(ChunkStreamError::Read(error)) => {
+            return Err(Error::Stream { path: path(), source: error });
+        }
     };
-    source.stream.finish().map_err(|error| Error::Stream { path: path(), source: error })?;
-    let content = list.finish(&mut lane).map_err(Error::from)?;
-    Counts::add(&context.counts.bytes_read, size);
-    Counts::add(&context.counts.new, 1);
-    context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    if size == 0 && !context.allows_empty {
-        context.monitor.source_problem(
+    stream.stream.finish().map_err(|error| Error::Stream { path: path(), source: error })?;
+    let content = list.finish(&mut writer.lane).map_err(Error::from)?;
+    FileCounts::add(&target.counts.bytes_read, size);
+    FileCounts::add(&target.counts.new, 1);
+    source.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    if size == 0 && !source.allows_empty {
+        source.monitor.source_problem(
             ProblemKind::Unreadable,
-            &source.path,
+            &stream.path,
             "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
         );
     }
-    let entry = made_entry(context, name, content, size);
-    sources.insert_made(&source.path, Box::new(entry));
-    context.losses.stored_stream();
+    let entry = stream_entry(source, name, content, size);
+    sources.insert_stream(&stream.path, Box::new(entry));
+    source.losses.note_stream();
     Ok(())
 }
 
-/// Checks, before any of them is read, that every stream can have its place beside the other
-/// sources.
-pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
+/// Checks that the path of each stream is valid and free, before any stream is read.
+pub fn check_paths(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
     let refuse = |stream: &StreamSource, why| {
         let path = String::from_utf8_lossy(&stream.path).into_owned();
         Err(Error::Stream { path, source: std::io::Error::other(why) })
@@ -100,9 +103,10 @@ pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<()
     Ok(())
 }
 
-fn made_entry(context: &Context, name: Vec<u8>, content: Content, size: u64) -> DirEntry {
+/// Returns the entry of a stream: a private file of this process, made now.
+fn stream_entry(source: &SourceContext, name: Vec<u8>, content: Content, size: u64) -> DirEntry {
     let (uid, gid) = crate::os::process::own_ids();
-    let now = context.started;
+    let now = source.started;
     let entry = Entry {
         name,
         kind: EntryKind::File,
@@ -122,10 +126,5 @@ fn made_entry(context: &Context, name: Vec<u8>, content: Content, size: u64) -> 
         flags: 0,
         extensions: Vec::new(),
     };
-    DirEntry {
-        entry,
-        user: context.owners.user(uid),
-        group: context.owners.group(gid),
-        totals: None,
-    }
+    DirEntry { entry, user: source.owners.user(uid), group: source.owners.group(gid), totals: None }
 }

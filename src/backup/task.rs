@@ -1,17 +1,17 @@
-//! The pieces of work of one walk.
+//! Tasks of one walk, and the directories they work on.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
-use super::before::Before;
-use super::context::Context;
+use super::context::{Contexts, SourceContext, TargetContext};
 use super::excludes::IgnoreChain;
-use super::found::{Identity, Scope, Was};
-use super::gather::{Done, Earlier, Gather};
-use super::known::{Print, Printer};
+use super::fingerprints::{Fingerprint, FingerprintHasher};
+use super::inspected::{DirectoryIdentity, DirectoryScope, ParentState};
+use super::ordered_results::{EntryResult, OrderedResults, ParentEntry};
+use super::parent_entries::ParentEntries;
 use super::queue::Queue;
-use super::sources::Named;
-use super::trust::Tags;
+use super::sources::SourceFilter;
+use super::trust::NameTags;
 use crate::format::entry::Timestamp;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
@@ -19,137 +19,146 @@ use crate::os::dir::{Dir, Names};
 use crate::repo::DirEntry;
 use crate::sync::lock;
 
-/// Where a result goes: group and position in it.
-pub type Slot = (usize, usize);
+/// Where a result goes: number of the batch, and position in it.
+pub type ResultSlot = (usize, usize);
 
-/// A piece of work.
+/// A task of the walk.
 pub enum Task {
-    /// Open a folder and look at its names.
-    Enter(Box<NewFolder>),
-    /// Go on with a folder that had enough children under way.
-    Continue(Arc<Folder>),
+    /// Open a directory and scan its names.
+    Enter(Box<NewDirectory>),
+    /// Continue a scan that waited for children.
+    Continue(Arc<Directory>),
     /// Read a large file.
     Read {
-        /// Its folder.
-        folder: Arc<Folder>,
+        /// Its directory.
+        directory: Arc<Directory>,
         /// Where its entry goes.
-        slot: Slot,
+        slot: ResultSlot,
         /// Its name.
         name: Vec<u8>,
-        /// What the parent had under this name.
-        earlier: Earlier,
+        /// The parent's side of this name.
+        parent: ParentEntry,
     },
 }
 
-/// What all folders of one walk share.
-pub struct Walk<'a> {
-    /// What the whole backup shares.
-    pub context: &'a Context<'a>,
-    /// The work left.
+/// What all directories of one walk share.
+pub struct SourceWalk<'a> {
+    /// The sources.
+    pub source: &'a SourceContext<'a>,
+    /// The repository.
+    pub target: &'a TargetContext<'a>,
+    /// The tasks that are left.
     pub queue: Queue<Task>,
-    root: Mutex<Option<Done>>,
+    root: Mutex<Option<EntryResult>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SourceWalk<'a> {
     /// Starts at `root` with this many threads.
-    pub fn new(context: &'a Context<'a>, root: NewFolder, threads: usize) -> Self {
+    pub fn new(contexts: Contexts<'a>, root: NewDirectory, threads: usize) -> Self {
         Self {
-            context,
+            source: contexts.source,
+            target: contexts.target,
             queue: Queue::new(Task::Enter(Box::new(root)), threads),
             root: Mutex::default(),
         }
     }
 
-    /// Keeps the root folder's result.
-    pub fn put_root(&self, done: Done) {
-        *lock(&self.root) = Some(done);
+    /// Returns both contexts.
+    pub fn contexts(&self) -> Contexts<'a> {
+        Contexts { source: self.source, target: self.target }
     }
 
-    /// Returns the root folder's result, once it is there.
-    pub fn take_root(&self) -> Option<Done> {
+    /// Sets the result of the root.
+    pub fn put_root(&self, result: EntryResult) {
+        *lock(&self.root) = Some(result);
+    }
+
+    /// Returns the result of the root; `None` if the walk stopped early.
+    pub fn take_root(&self) -> Option<EntryResult> {
         lock(&self.root).take()
     }
 }
 
-/// A folder that was seen but not entered yet.
-pub struct NewFolder {
-    /// The folder above and the slot there; `None` for the root.
-    pub above: Option<(Arc<Folder>, Slot)>,
+/// A directory that is not entered yet.
+pub struct NewDirectory {
+    /// The directory above and the slot there; `None` for the root.
+    pub above: Option<(Arc<Directory>, ResultSlot)>,
     /// Its name; empty for the root.
     pub name: Vec<u8>,
-    /// What of it is wanted.
-    pub scope: Scope,
-    /// What is known of it.
-    pub was: Was,
-    /// Its inode number and when it was made, if it was looked at.
+    /// Which part of it is wanted.
+    pub scope: DirectoryScope,
+    /// What the parent has of it.
+    pub parent_state: ParentState,
+    /// Its inode number and birth time, if known.
     pub seen: Option<(u64, Option<Timestamp>)>,
-    /// Whether names that the parent had before this one are gone.
-    pub gap: bool,
-    /// Whether it is the folder that the parent had here, as far as the one above can tell.
+    /// Whether names between the last one and this one were deleted.
+    pub deleted_before: bool,
+    /// Whether it is the same directory as in the parent, as far as the one above can prove.
     pub is_same: bool,
 }
 
-/// A folder that is being worked on.
-pub struct Folder {
-    pub(super) above: Option<(Arc<Folder>, Slot)>,
-    /// Its name; its path is that of the folder above and this: a deep folder has no room for all
-    /// of it at each level.
+/// A directory that is being scanned, or waits for its children.
+pub struct Directory {
+    pub(super) above: Option<(Arc<Directory>, ResultSlot)>,
+    /// Only its name: paths at each level of a deep tree would take too much memory.
     pub(super) name: Box<[u8]>,
-    pub(super) own: Mutex<Option<Box<DirEntry>>>,
-    pub(super) tree_before: Option<(ChunkId, Totals)>,
-    pub(super) gap: bool,
-    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the
-    /// open files.
+    pub(super) own_entry: Mutex<Option<Box<DirEntry>>>,
+    pub(super) parent_tree: Option<(ChunkId, Totals)>,
+    pub(super) deleted_before: bool,
+    /// Open until all children that need it are open, so that deep trees do not use up the file
+    /// descriptors.
     pub(super) dir: Mutex<Option<Arc<Dir>>>,
     pub(super) dir_users: AtomicUsize,
     pub(super) device: Option<(u32, u32)>,
     pub(super) chain: Option<Arc<IgnoreChain>>,
     pub(super) marker: Option<Vec<u8>>,
-    pub(super) identity: Identity,
-    /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
+    pub(super) identity: DirectoryIdentity,
+    /// Whether a file's content may not fit its times, so that times prove nothing here.
     pub(super) is_unsure: AtomicBool,
-    /// Whether all of it is wanted, but for what rules leave out.
+    /// Whether all of it is wanted, except names that rules leave out.
     pub(super) is_whole: bool,
     pub(super) is_source: bool,
     pub(super) is_inside: bool,
     pub(super) scan: Mutex<Scan>,
-    pub(super) state: Mutex<(Gather, Progress)>,
+    pub(super) state: Mutex<(OrderedResults, ScanProgress)>,
 }
 
-/// How far the names were looked at; only the thread that scans locks it.
+/// State of a scan. Only the thread that scans locks it for long.
 pub(super) struct Scan {
-    /// The folder's path and names; empty when all were looked at.
+    /// Path and names; empty after the scan.
     pub(super) path: Vec<u8>,
     pub(super) names: Names,
     pub(super) next: usize,
-    pub(super) group: usize,
-    pub(super) before: Before,
-    pub(super) named: Named,
-    /// The folder's fingerprint as far as its names were looked at; none for folders that are never
-    /// known.
-    pub(super) printer: Option<Box<Printer>>,
-    /// That of all names and how many there were, if it was settled.
-    pub(super) fresh: Option<(u64, Print)>,
-    /// Whether the parent has names behind the last one.
+    pub(super) batch: usize,
+    pub(super) parent_entries: ParentEntries,
+    pub(super) named: SourceFilter,
+    /// Hashes the names that were visited; `None` if the directory gets no new fingerprint.
+    pub(super) hasher: Option<Box<FingerprintHasher>>,
+    /// Number of all names and their fingerprint, if all times were settled.
+    pub(super) new_fingerprint: Option<(u64, Fingerprint)>,
+    /// Whether the parent has names after the last one.
     pub(super) has_more: bool,
-    /// The fingerprint that was found to be the parent's.
-    pub(super) print: Option<Print>,
-    /// The tags of its names, where they are needed.
-    pub(super) tags: Option<Tags>,
+    /// The parent's fingerprint, if the directory still has it.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// The tags of its names, on file systems that need them.
+    pub(super) tags: Option<NameTags>,
 }
 
-/// What is going on with a folder.
+/// Progress of a directory.
 #[derive(PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ScanProgress {
+    /// The scan goes on.
     Scanning,
+    /// The scan waits for children.
     Parked,
+    /// The tree is written.
     Finished,
 }
 
-/// What looking at one name gave.
-pub enum Visit {
-    /// All there is to do.
-    Done(Done),
-    /// Work for later.
+/// Result of visiting one name.
+pub enum VisitResult {
+    /// The name is done.
+    Done(EntryResult),
+    /// The name needs a task.
     Task(Task),
 }

@@ -1,99 +1,102 @@
-//! Whether a name still leads to the file that the parent snapshot describes under it, or to
-//! another with the same stamps.
+//! Proof that a name is still the same file as in the parent.
 //!
-//! Equal stamps prove that a file did not change, not that it is the same file: two that were made
-//! in one tick of the clock can change places. What proves that, in this order:
+//! Equal times prove that a file did not change, not that it is the same file: two files that were
+//! made in one tick of the clock can swap names. The proofs, in this order:
 //!
-//! 1. this machine's notes (`known`): the inode number of the folder, and of each name where file
-//!    systems are not trusted;
-//! 2. the stamps of the folder, if it is the same one: they move when a name in it comes, goes or
-//!    leads elsewhere;
-//! 3. on file systems that are trusted (`os::filesystem`), in a folder that is the same one: the
-//!    change stamp of the file, which moves when it is renamed. So only what lies below a renamed
-//!    folder can be mistaken for something else.
+//! 1. this machine's notes (`fingerprints`): the inode number of the directory and, on file systems
+//!    that are not trusted, of each name;
+//! 2. the times of the directory, if it is the same directory: they change when a name in it is
+//!    added, removed or replaced;
+//! 3. on trusted file systems (`os::filesystem`), in the same directory: the change time of the
+//!    file, which changes when it is renamed. So only files below a renamed directory can be
+//!    mistaken for others.
 //!
-//! Without notes a folder is the same one if the folder above vouches for it by 2 or 3. What
-//! nothing speaks for is read.
+//! Without notes, a directory is the same one if the directory above proves it by 2 or 3. Files
+//! without a proof are read.
 
-use super::context::Context;
-use super::known::{KnownFolder, Print};
-use super::stamps::is_settled;
+use super::context::TargetContext;
+use super::fingerprints::{KnownDirectory, PathHash};
 use crate::format::entry::Entry;
 use crate::os::stat::Stat;
 
-/// Which entries of the parent's folder are of the files that are there now.
+/// Which of the parent's entries in a directory are of the same files.
 #[derive(Clone, Copy)]
-pub enum Trust {
-    /// All: no name of the folder leads elsewhere than it did.
+pub enum EntryTrust {
+    /// All: no name was replaced.
     All,
-    /// Those whose change stamps are the same.
-    Stamps,
-    /// Those whose tags are remembered.
-    Tags(KnownFolder),
+    /// Those with the same change time.
+    Times,
+    /// Those whose tags are in the notes.
+    NameTags(KnownDirectory),
     /// None.
     Nothing,
 }
 
-impl Trust {
-    /// Decides about a folder.
+impl EntryTrust {
+    /// Decides for a directory.
     ///
-    /// `is_same` says whether the folder is the parent's, as far as the one above can tell;
-    /// `is_unmoved` whether its own stamps are the parent's, and `is_trusted` whether its file
-    /// system is.
+    /// `is_same` says whether it is the parent's directory, as far as the one above can prove;
+    /// `is_unmoved` whether its times are the parent's; `is_trusted` whether its file system is.
     pub fn of(
-        context: &Context,
-        known: Option<&KnownFolder>,
+        target: &TargetContext,
+        known: Option<&KnownDirectory>,
         is_same: bool,
         is_unmoved: bool,
         is_trusted: bool,
     ) -> Self {
-        match known.filter(|known| context.known.tags(known).is_some()) {
-            Some(known) => Self::Tags(*known),
+        match known.filter(|known| target.directories.tags(known).is_some()) {
+            Some(known) => Self::NameTags(*known),
             None if is_same && is_unmoved => Self::All,
-            None if is_same && is_trusted => Self::Stamps,
+            None if is_same && is_trusted => Self::Times,
             None => Self::Nothing,
         }
     }
 
-    /// Returns whether the parent's entry of `name` is of the file that is there now.
-    pub fn vouches(&self, context: &Context, name: &[u8], before: &Entry, stat: &Stat) -> bool {
+    /// Returns whether the parent's entry of `name` is of the same file.
+    pub fn vouches(
+        &self,
+        target: &TargetContext,
+        name: &[u8],
+        before: &Entry,
+        stat: &Stat,
+    ) -> bool {
         match self {
             Self::All => true,
-            Self::Stamps => before.ctime == stat.ctime,
-            Self::Tags(known) => {
-                let tag = context.known.tag_of(&known.place, name, stat.inode);
-                context.known.tags(known).is_some_and(|tags| tags.binary_search(&tag).is_ok())
+            Self::Times => before.ctime == stat.ctime,
+            Self::NameTags(known) => {
+                let tag = target.directories.tag_of(&known.path_hash, name, stat.inode);
+                target.directories.tags(known).is_some_and(|tags| tags.binary_search(&tag).is_ok())
             }
             Self::Nothing => false,
         }
     }
 }
 
-/// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says
-/// whether its file system is.
-pub fn is_unmoved(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+/// Returns whether a directory's times are the parent's and settled; `is_trusted` says whether its
+/// file system is.
+pub fn is_unmoved(target: &TargetContext, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     (before.mtime, before.ctime) == (stat.mtime, stat.ctime)
-        && is_settled(stat.ctime, context.trust_before, is_trusted)
+        && target.parent.as_ref().is_some_and(|parent| parent.is_settled(stat, is_trusted))
 }
 
-/// The tags of a folder's names, as they are looked at.
-pub struct Tags {
-    place: Print,
+/// The tags of a directory's names.
+pub struct NameTags {
+    path_hash: PathHash,
     tags: Vec<u64>,
 }
 
-impl Tags {
-    /// Begins with the folder that `place` stands for.
-    pub fn new(place: Print) -> Self {
-        Self { place, tags: Vec::new() }
+impl NameTags {
+    /// Starts without names, for the directory at the hashed path.
+    pub fn new(path_hash: PathHash) -> Self {
+        Self { path_hash, tags: Vec::new() }
     }
 
     /// Adds a name.
-    pub fn add(&mut self, context: &Context, name: &[u8], stat: &Stat) {
-        self.tags.push(context.known.tag_of(&self.place, name, stat.inode));
+    pub fn add(&mut self, target: &TargetContext, name: &[u8], stat: &Stat) {
+        self.tags.push(target.directories.tag_of(&self.path_hash, name, stat.inode));
     }
 
-    /// Returns all, sorted.
+    /// Returns the tags, sorted.
     pub fn finish(mut self) -> Vec<u64> {
         self.tags.sort_unstable();
         self.tags

@@ -1,18 +1,17 @@
-//! Looking at one name of a folder: whether it is wanted, what the parent had, and what is to be
-//! done.
+//! Visit of one name: whether it is wanted, whether it changed, and the work that it needs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, Counts};
+use super::context::{FileCounts, SourceContext, TargetContext};
 use super::describe::{has_xattrs, is_doubtful, is_unchanged, stat_size};
-use super::file::{Place, read, report};
+use super::file::{NameInDir, read, report};
 use super::followed::{read_followed, stat_followed};
-use super::found::{Scope, Was};
-use super::gather::{Done, Earlier};
+use super::inspected::{DirectoryScope, ParentState};
+use super::ordered_results::{EntryResult, ParentEntry};
 use super::path;
-use super::sources::{self, Named, SourceNode};
-use super::task::{Folder, NewFolder, Scan, Slot, Task, Visit, Walk};
+use super::sources::{self, SourceFilter, SourceNode};
+use super::task::{Directory, NewDirectory, ResultSlot, Scan, SourceWalk, Task, VisitResult};
 use super::worker::Worker;
 use crate::format::entry::{Entry, EntryKind};
 use crate::monitor::ProblemKind;
@@ -20,49 +19,49 @@ use crate::os::attributes::read_xattrs;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
-/// Files of at least this many bytes become tasks of their own, so that several threads can share
-/// one folder.
+/// Files of at least this many bytes become separate tasks, so that threads can share a directory.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
-/// A name of a folder, and what the parent had under it.
-pub(super) struct Met<'a> {
+/// A name in a directory, and the parent's entry of it.
+pub(super) struct ScannedName<'a> {
     name: &'a [u8],
-    slot: Slot,
+    slot: ResultSlot,
     before: Option<DirEntry>,
-    /// Whether names that the parent had before it are gone.
-    gap: bool,
+    /// Whether names between the last one and this one were deleted.
+    deleted_before: bool,
 }
 
-/// What was found out about a name that is no folder's.
-struct Seen<'a> {
-    met: Met<'a>,
+/// A name that is not a directory, as it was found.
+struct FileVisit<'a> {
+    scanned: ScannedName<'a>,
     stat: Stat,
     is_source: bool,
     follows: bool,
-    /// Whether it is the parent's file.
+    /// Whether it is the same file as in the parent.
     is_same: bool,
 }
 
-impl Folder {
-    /// Looks at one name.
+impl Directory {
+    /// Visits one name.
     pub(super) fn visit(
         self: &Arc<Self>,
-        walk: &Walk,
+        walk: &SourceWalk,
         worker: &mut Worker,
         scan: &mut Scan,
-        met: Met,
-    ) -> Result<Visit> {
-        let (context, name) = (walk.context, met.name);
-        let skipped = Done::Skipped { gap: met.gap || met.before.is_some() };
+        scanned: ScannedName,
+    ) -> Result<VisitResult> {
+        let (source, name) = (walk.source, scanned.name);
+        let skipped =
+            EntryResult::Skipped { deleted: scanned.deleted_before || scanned.before.is_some() };
         let (is_source, follows, named) = match scan.named.remove(name) {
-            Some(SourceNode::Made(entry)) => {
-                return Ok(Visit::Done(Done::Entry { entry, same: false }));
+            Some(SourceNode::Stream(entry)) => {
+                return Ok(VisitResult::Done(EntryResult::Entry { entry, is_unchanged: false }));
             }
             Some(SourceNode::Whole { follows, named }) => (true, follows, named),
-            Some(SourceNode::Way(named)) => (false, false, named),
-            None => (false, false, Named::new()),
+            Some(SourceNode::Partial(named)) => (false, false, named),
+            None => (false, false, SourceFilter::new()),
         };
-        let scope = |only_named, named| Scope {
+        let scope = |only_named, named| DirectoryScope {
             only_named,
             named,
             is_source,
@@ -70,128 +69,148 @@ impl Folder {
             is_inside: self.is_inside || self.is_whole,
         };
         if !self.is_whole && !is_source {
-            return Ok(self.enter_later(met, scope(true, named), None, true));
+            return Ok(self.enter_later(scanned, scope(true, named), None, true));
         }
-        let is_passed_over =
+        let is_excluded_by_marker =
             !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
-        if is_passed_over && named.is_empty() {
-            return Ok(Visit::Done(skipped));
+        if is_excluded_by_marker && named.is_empty() {
+            return Ok(VisitResult::Done(skipped));
         }
         let path = path::join(&scan.path, name);
         let Some(dir) = self.dir() else {
-            return Ok(Visit::Done(skipped));
+            return Ok(VisitResult::Done(skipped));
         };
-        let place = Place { dir: &dir, name, path: &path };
-        let Some(stat) = self.look_at(context, place, follows, is_source) else {
-            return Ok(Visit::Done(skipped));
+        let at = NameInDir { dir: &dir, name, path: &path };
+        let Some(stat) = self.stat_name(source, at, follows, is_source) else {
+            return Ok(VisitResult::Done(skipped));
         };
         let is_dir = stat.kind == EntryKind::Dir;
-        if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
+        if is_excluded_by_marker || self.leaves_out(source, &path, &stat, is_source) {
             let leads_on = is_dir && !named.is_empty();
             return Ok(if leads_on {
-                let only_way = Scope { is_source: false, ..scope(true, named) };
-                self.enter_later(met, only_way, None, true)
+                let ancestor = DirectoryScope { is_source: false, ..scope(true, named) };
+                self.enter_later(scanned, ancestor, None, true)
             } else {
-                Visit::Done(skipped)
+                VisitResult::Done(skipped)
             });
         }
-        scan.add(context, name, &stat);
-        // What the folder proves of a link says nothing of what the link leads to.
+        scan.add(walk, name, &stat);
+        // The proofs of a directory are about the link, not about its target.
         let is_same = !follows
-            && met.before.as_ref().is_some_and(|before| {
-                self.identity.trust.vouches(context, name, &before.entry, &stat)
+            && scanned.before.as_ref().is_some_and(|before| {
+                self.identity.trust.vouches(walk.target, name, &before.entry, &stat)
             });
         if is_dir {
-            return Ok(self.enter_later(met, scope(false, named), Some(&stat), is_same));
+            return Ok(self.enter_later(scanned, scope(false, named), Some(&stat), is_same));
         }
-        self.visit_file(context, worker, place, Seen { met, stat, is_source, follows, is_same })
+        self.visit_file(walk, worker, at, FileVisit { scanned, stat, is_source, follows, is_same })
     }
 
-    /// Returns what a name leads to; if it cannot be looked at, says why.
-    fn look_at(
+    /// Returns the metadata of a name; `None` after reporting why it cannot be read.
+    fn stat_name(
         &self,
-        context: &Context,
-        place: Place,
+        source: &SourceContext,
+        at: NameInDir,
         follows: bool,
         is_source: bool,
     ) -> Option<Stat> {
         let looked = match follows {
-            true => stat_followed(place.path),
-            false => context.listings.insist(place.dir, place.name, || place.dir.stat(place.name)),
+            true => stat_followed(at.path),
+            false => source.listings.retry_if_listed(at.dir, at.name, || at.dir.stat(at.name)),
         };
-        looked.map_err(|error| self.report_unseen(context, place, error, is_source)).ok()
+        looked.map_err(|error| self.report_unseen(source, at, error, is_source)).ok()
     }
 
-    /// Takes over what the parent has of anything but a folder, or reads it.
+    /// Reuses the parent's entry of anything but a directory, or reads it.
     fn visit_file(
         self: &Arc<Self>,
-        context: &Context,
+        walk: &SourceWalk,
         worker: &mut Worker,
-        place: Place,
-        seen: Seen,
-    ) -> Result<Visit> {
-        let Seen { met: Met { slot, before, gap, .. }, stat, is_source, follows, is_same } = seen;
-        context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
+        at: NameInDir,
+        visit: FileVisit,
+    ) -> Result<VisitResult> {
+        let (source, target) = (walk.source, walk.target);
+        let FileVisit {
+            scanned: ScannedName { slot, before, deleted_before, .. },
+            stat,
+            is_source,
+            follows,
+            is_same,
+        } = visit;
+        source.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         if is_source {
-            sources::tell_of_file(
-                context,
-                place.path,
+            sources::note_file_source(
+                source,
+                at.path,
                 &stat,
                 before.as_ref(),
                 self.is_whole || self.is_inside,
             );
         }
-        // Asked in any case: whether a pattern matched anything is told at the end.
-        let is_wanted_anew = context.excludes.always_reads(place.path);
-        let earlier = match before {
+        // Always called, since patterns that matched nothing are reported at the end.
+        let is_wanted_anew = source.excludes.always_reads(at.path);
+        let parent = match before {
             Some(before)
                 if is_same
                     && !is_wanted_anew
-                    && is_unchanged(context, &before.entry, &stat, self.trusts(context, &stat))
-                    && !lacks_attributes(context, place, &before.entry, follows) =>
+                    && is_unchanged(
+                        walk.contexts(),
+                        &before.entry,
+                        &stat,
+                        self.trusts(source, &stat),
+                    )
+                    && !lacks_attributes(target, at, &before.entry, follows) =>
             {
-                Counts::add(&context.counts.unchanged, 1);
-                context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
-                return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
+                FileCounts::add(&target.counts.unchanged, 1);
+                source.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
+                return Ok(VisitResult::Done(EntryResult::Entry {
+                    entry: Box::new(before),
+                    is_unchanged: !deleted_before,
+                }));
             }
-            before => Earlier { entry: before.map(Box::new), gap },
+            before => ParentEntry { entry: before.map(Box::new), deleted_before },
         };
         if !follows && stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
-            return Ok(Visit::Task(Task::Read {
-                folder: self.clone(),
+            return Ok(VisitResult::Task(Task::Read {
+                directory: self.clone(),
                 slot,
-                name: place.name.to_vec(),
-                earlier,
+                name: at.name.to_vec(),
+                parent,
             }));
         }
         let entry = match follows {
-            true => read_followed(context, worker, &stat, place)?,
-            false => read(context, worker, &stat, place)?,
+            true => read_followed(source, worker, &stat, at)?,
+            false => read(source, worker, &stat, at)?,
         };
         if entry
             .as_ref()
             .is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat))
         {
-            self.be_unsure();
+            self.mark_unsure();
         }
-        Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
+        Ok(VisitResult::Done(EntryResult::of_read(&target.counts, entry, parent)))
     }
 
     /// Returns whether rules leave a name out.
     ///
-    /// What was asked for by name is in the snapshot, unless a pattern excludes just that, and no
-    /// source above would hold it: `home/* --exclude bob` is everybody but bob.
-    fn leaves_out(&self, context: &Context, path: &[u8], stat: &Stat, is_source: bool) -> bool {
+    /// A source is in the snapshot, unless a pattern excludes exactly that, and no source above has
+    /// it: `home/* --exclude bob` is all but bob.
+    fn leaves_out(
+        &self,
+        source: &SourceContext,
+        path: &[u8],
+        stat: &Stat,
+        is_source: bool,
+    ) -> bool {
         let is_dir = stat.kind == EntryKind::Dir;
         if !is_source {
             return self.is_whole
-                && context.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
+                && source.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
         }
-        let is_out =
-            !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
+        let is_out = !self.is_inside && !self.is_whole && source.excludes.is_excluded(path, is_dir);
         if is_out {
-            context.losses.left_out(path);
-            context.monitor.source_problem(
+            source.losses.note_left_out(path);
+            source.monitor.source_problem(
                 ProblemKind::Notice,
                 path,
                 "this source is left out: a pattern excludes it",
@@ -200,71 +219,71 @@ impl Folder {
         is_out
     }
 
-    /// Returns whether the stamps of a name in this folder are of a file system that is trusted.
-    fn trusts(&self, context: &Context, stat: &Stat) -> bool {
+    /// Returns whether a name in this directory is on a trusted file system.
+    fn trusts(&self, source: &SourceContext, stat: &Stat) -> bool {
         self.identity.is_trusted && self.device == Some(stat.dev)
-            || context.devices.is_known_to_be_trusted(stat.dev)
+            || source.devices.is_known_to_be_trusted(stat.dev)
     }
 
-    /// Says why a name cannot be looked at, unless it is a mount that is not to be entered anyway.
+    /// Reports why the metadata of a name cannot be read, unless it is a mount to skip anyway.
     fn report_unseen(
         &self,
-        context: &Context,
-        place: Place,
+        source: &SourceContext,
+        at: NameInDir,
         error: std::io::Error,
         is_source: bool,
     ) {
         if is_source {
-            context.losses.unread(place.path, error);
-        } else if let Some(reason) =
-            context.excludes.stops_at_unseen(place.dir, place.name, self.device)
-        {
-            context.monitor.problem(ProblemKind::Notice, place.path, reason);
+            source.losses.note_unread(at.path, error);
+        } else if let Some(reason) = source.excludes.stops_at_unseen(at.dir, at.name, self.device) {
+            source.monitor.problem(ProblemKind::Notice, at.path, reason);
         } else {
-            let _ = report(context, place.path, &error);
+            let _ = report(source.monitor, at.path, &error);
         }
     }
 
-    /// Leaves a folder for later; `stat` is what it was seen to be, if it was looked at.
+    /// Returns the task to enter a directory; `stat` is its metadata, if that was read.
     fn enter_later(
         self: &Arc<Self>,
-        met: Met,
-        scope: Scope,
+        scanned: ScannedName,
+        scope: DirectoryScope,
         stat: Option<&Stat>,
         is_same: bool,
-    ) -> Visit {
-        Visit::Task(Task::Enter(Box::new(NewFolder {
-            above: Some((self.clone(), met.slot)),
-            name: met.name.to_vec(),
+    ) -> VisitResult {
+        VisitResult::Task(Task::Enter(Box::new(NewDirectory {
+            above: Some((self.clone(), scanned.slot)),
+            name: scanned.name.to_vec(),
             scope,
-            was: met.before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before))),
+            parent_state: scanned
+                .before
+                .map_or(ParentState::Unknown, |before| ParentState::Entry(Box::new(before))),
             seen: stat.map(|stat| (stat.inode, stat.btime)),
-            gap: met.gap,
+            deleted_before: scanned.deleted_before,
             is_same,
         })))
     }
 }
 
 impl Scan {
-    /// Comes to the next name, whose result goes to `slot`.
-    pub(super) fn meet<'a>(&mut self, name: &'a [u8], slot: Slot) -> Met<'a> {
-        let (before, gap) = self.before.take(name);
-        Met { name, slot, before, gap }
+    /// Finds the parent's entry of the next name, whose result goes to `slot`.
+    pub(super) fn next_name<'a>(&mut self, name: &'a [u8], slot: ResultSlot) -> ScannedName<'a> {
+        let (before, deleted_before) = self.parent_entries.take(name);
+        ScannedName { name, slot, before, deleted_before }
     }
 
-    /// Adds a name to the folder's fingerprint and tags, where it has them.
-    fn add(&mut self, context: &Context, name: &[u8], stat: &Stat) {
-        if let Some(printer) = &mut self.printer {
-            printer.add(name, stat, &context.devices);
+    /// Adds a name to the directory's fingerprint and tags, if it has them.
+    fn add(&mut self, walk: &SourceWalk, name: &[u8], stat: &Stat) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.add(name, stat, &walk.source.devices);
         }
         if let Some(tags) = &mut self.tags {
-            tags.add(context, name, stat);
+            tags.add(walk.target, name, stat);
         }
     }
 }
 
-/// Returns whether the parent's entry of a file that did not change may lack an attribute.
-fn lacks_attributes(context: &Context, place: Place, before: &Entry, follows: bool) -> bool {
-    context.doubts.is_on(place.path)
-        && (follows || !has_xattrs(before, read_xattrs(place.dir, place.name, before.kind)))
+/// Returns whether the parent's entry of an unchanged file may lack an attribute.
+fn lacks_attributes(target: &TargetContext, at: NameInDir, before: &Entry, follows: bool) -> bool {
+    target.has_doubts_on(at.path)
+        && (follows || !has_xattrs(before, read_xattrs(at.dir, at.name, before.kind)))
 }

@@ -1,33 +1,33 @@
-//! The threads of a backup: each takes folders and large files from one stack, deepest first.
+//! Parallel depth-first walk of the sources.
 //!
-//! A folder is never waited for: when its last child is done, the thread that did it finishes the
-//! directory too. So the walk needs no more memory than the folders on its way, however large the
-//! tree is.
+//! Threads take directories and large files from one queue and never wait for a directory (see
+//! `directory`). So the walk needs memory only for the directories on its path, in a tree of any
+//! size.
 
 use std::sync::Mutex;
 
-use super::chunk_stream::ChunkStream;
-use super::context::Context;
+use super::context::Contexts;
 use super::describe::is_doubtful;
 use super::enter::enter;
-use super::file::{Place, read_file};
-use super::gather::Done;
-use super::task::{NewFolder, Task, Walk};
+use super::file::{NameInDir, read_file};
+use super::ordered_results::EntryResult;
+use super::target_writer::TargetWriter;
+use super::task::{NewDirectory, SourceWalk, Task};
 use super::worker::Worker;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
-use crate::repo::{DirEntry, Error, Lane, Result};
+use crate::repo::{DirEntry, Error, Result};
 use crate::sync::{self, lock};
 
 /// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the
 /// parent's.
 pub fn run(
-    context: &Context,
-    root: NewFolder,
+    contexts: Contexts,
+    root: NewDirectory,
     profile: Profile,
     lanes: usize,
 ) -> Result<(DirEntry, bool)> {
-    let walk = Walk::new(context, root, lanes);
+    let walk = SourceWalk::new(contexts, root, lanes);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for index in 1..lanes {
@@ -47,21 +47,29 @@ pub fn run(
         return Err(error);
     }
     match walk.take_root() {
-        Some(Done::Entry { entry, same }) if !context.monitor.is_cancelled() => Ok((*entry, same)),
+        Some(EntryResult::Entry { entry, is_unchanged })
+            if !contexts.source.monitor.is_cancelled() =>
+        {
+            Ok((*entry, is_unchanged))
+        }
         _ => Err(Error::Cancelled),
     }
 }
 
-/// One thread's work, until there is none left.
-fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: usize, lanes: usize) {
-    let session = walk.context.session;
+/// Works until no task is left.
+fn work(
+    walk: &SourceWalk,
+    failure: &Mutex<Option<Error>>,
+    profile: Profile,
+    index: usize,
+    lanes: usize,
+) {
+    let session = walk.target.session;
     let cutter = Cutter::new(profile, session.ids().gear());
     let mut worker = Worker {
-        lane: Lane::new(session),
-        stream: ChunkStream::new(cutter, lanes > 2),
+        writer: TargetWriter::new(walk.target, cutter, lanes > 2),
         buffer: Vec::new(),
         last_path: None,
-        printer: None,
         index,
     };
     let mut has_finished = false;
@@ -74,32 +82,39 @@ fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: us
     }
 }
 
-fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
-    if walk.context.monitor.is_cancelled() {
+fn perform(walk: &SourceWalk, worker: &mut Worker, task: Task) -> Result<()> {
+    if walk.source.monitor.is_cancelled() {
         return Err(Error::Cancelled);
     }
     match task {
         Task::Enter(new) => enter(*new, walk, worker),
-        Task::Continue(folder) => folder.scan(walk, worker),
-        Task::Read { folder, slot, name, earlier } => {
-            let path = folder.path_of(&name);
-            walk.context.monitor.working_on(&path);
-            let entry = match folder.dir() {
-                Some(dir) => {
-                    read_file(walk.context, worker, Place { dir: &dir, name: &name, path: &path })?
-                }
+        Task::Continue(directory) => directory.scan(walk, worker),
+        Task::Read { directory, slot, name, parent } => {
+            let path = directory.path_of(&name);
+            walk.source.monitor.working_on(&path);
+            let entry = match directory.dir() {
+                Some(dir) => read_file(
+                    walk.source,
+                    worker,
+                    NameInDir { dir: &dir, name: &name, path: &path },
+                )?,
                 None => None,
             };
             if entry.as_ref().is_some_and(is_doubtful) {
-                folder.be_unsure();
+                directory.mark_unsure();
             }
-            folder.release_dir();
-            folder.fill(walk, worker, slot, Done::of_read(&walk.context.counts, entry, earlier))
+            directory.release_dir();
+            directory.fill(
+                walk,
+                worker,
+                slot,
+                EntryResult::of_read(&walk.target.counts, entry, parent),
+            )
         }
     }
 }
 
-/// Keeps the error that the user must see: "stopped" and "cancelled" are consequences of another.
+/// Keeps the error to report: "stopped" and "cancelled" are consequences of another.
 fn fail(failure: &Mutex<Option<Error>>, error: Error) {
     let is_consequence = |error: &Error| matches!(error, Error::Stopped | Error::Cancelled);
     let mut failure = lock(failure);

@@ -1,24 +1,18 @@
-//! What one thread of a backup works with.
+//! State of one thread of a backup.
 
 use std::sync::Weak;
 
-use super::chunk_stream::ChunkStream;
-use super::known::Printer;
-use super::task::Folder;
-use crate::repo::Lane;
+use super::target_writer::TargetWriter;
+use super::task::Directory;
 
-/// A thread's means: its lane, its buffers.
+/// State of one thread: its writer and buffers.
 pub struct Worker<'s> {
-    /// Where chunks go.
-    pub lane: Lane<'s>,
-    /// Cuts and hashes.
-    pub stream: ChunkStream,
-    /// Holds small files.
+    /// Stores chunks. One for each target, when there are several.
+    pub writer: TargetWriter<'s>,
+    /// Buffer for small files.
     pub buffer: Vec<u8>,
-    /// The thread's number.
+    /// Number of the thread.
     pub index: usize,
-    /// The folder whose names this thread has looked at last, and its path.
-    pub last_path: Option<(Weak<Folder>, Vec<u8>)>,
-    /// Takes fingerprints of folders, once the first is needed.
-    pub printer: Option<Printer>,
+    /// The last directory that this thread scanned, and its path.
+    pub last_path: Option<(Weak<Directory>, Vec<u8>)>,
 }

@@ -1,11 +1,11 @@
-//! What change stamps prove.
+//! Proof of unchanged files by change times (ctime).
 
 use crate::format::entry::Timestamp;
 
-/// Returns the time before which a file's change stamp proves that the parent saw its last change.
+/// Returns the time before which a change time proves that the parent saw the last change.
 ///
-/// Stamps come from a coarse clock: a file that changed right when the parent began may have
-/// changed again within one tick, so those are read once more.
+/// Change times come from a coarse clock: a file that changed when the parent began may have
+/// changed again within the same tick, so it is read again.
 pub fn trust_before(parent_started: Timestamp) -> Timestamp {
     const TICK_NANOS: u32 = 100_000_000;
     match parent_started.nanos.checked_sub(TICK_NANOS) {
@@ -17,18 +17,17 @@ pub fn trust_before(parent_started: Timestamp) -> Timestamp {
     }
 }
 
-/// How far the clock of another machine may be behind, in seconds.
-const BEHIND_MAX_S: i64 = 3600;
+/// How far the clock of a file server may be slow, in seconds.
+const SLOW_MAX_S: i64 = 3600;
 
-/// Returns whether a change stamp from before `before` proves that nothing changed since.
+/// Returns whether a change time earlier than `before` proves that nothing changed since.
 ///
-/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen. Where
-/// the file system `is_trusted` the stamp is of this machine's clock; elsewhere a server may have
-/// made it, whose clock is behind: what changed right after the parent began may then bear a stamp
-/// of well before.
+/// Coarse times (whole seconds, as on FAT) hide changes within two seconds. If the file system
+/// `is_trusted`, the time is of this machine's clock. Otherwise it may be of a server whose clock
+/// is slow: a change after the parent began may have an earlier time.
 pub fn is_settled(ctime: Timestamp, before: Timestamp, is_trusted: bool) -> bool {
     let room_s = match (is_trusted, ctime.nanos) {
-        (false, _) => BEHIND_MAX_S,
+        (false, _) => SLOW_MAX_S,
         (true, 0) => 2,
         (true, _) => 0,
     };
@@ -52,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_other_clocks_settle_late() {
+    fn times_of_other_clocks_settle_late() {
         let at = |seconds, nanos| Timestamp { seconds, nanos };
         let settled = |ctime, is_trusted| is_settled(ctime, at(10_000, 5), is_trusted);
         assert!(settled(at(10_000, 4), true) && !settled(at(10_000, 5), true));
