@@ -52,7 +52,7 @@ impl Parent {
     pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         // The condemned packs must be known before any lookup, or the backup would depend on them
         // again.
-        horizon::sync(reader)?;
+        horizon::sync(reader.chunk_index())?;
         let chain =
             series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
         let others = of_sources(reader, options, sources)?;
