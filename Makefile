@@ -70,12 +70,13 @@ odd-long:       ## Each odd file system as source, as repository and as target, 
 
 ci: lint doc features test ## What continuous integration runs: lint, doc, features, test.
 
-doc:            ## Builds the library's pages; a broken link or a missing comment is an error.
+doc:            ## Builds the library's pages, and those of all its modules; a broken link or a missing comment is an error.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
+	RUSTDOCFLAGS="-D warnings --cfg drumlin_internals" $(CARGO) rustdoc --locked --lib -- -D warnings --cfg drumlin_internals
 
-features:       ## Checks that the program builds without features, and with each one alone.
+features:       ## Checks that the library builds without features, and with each one alone.
 	$(CARGO) check --locked --no-default-features
-	for feature in mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
+	for feature in cli mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

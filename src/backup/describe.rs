@@ -59,11 +59,7 @@ fn has_links(stat: &Stat) -> bool {
 /// but for their names can get into one group.
 fn hard_link_group(contexts: Contexts, stat: &Stat, described: &Entry) -> u64 {
     let label = contexts.source.devices.label(stat.dev);
-    contexts.target.session.ids().hard_link_group(
-        &label,
-        stat.inode,
-        &codec::encode(described),
-    )
+    contexts.target.session.ids().hard_link_group(&label, stat.inode, &codec::encode(described))
 }
 
 /// Returns whether the parent's entry has the hard-link group that the file has now.

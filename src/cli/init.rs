@@ -12,17 +12,15 @@ use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
 use crate::chunker::chunk_lens;
 use crate::connect::Origin;
+use crate::connect::Place;
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
-use crate::connect::{Place, Purpose};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::gc::reserve;
-use crate::repo::open::{keys, probe};
-use crate::repo::{self, InitOptions, NewIdentity, Repository, checked_open};
+use crate::repo::open::keys;
+use crate::repo::{InitOptions, NewIdentity, Repository};
 use crate::settings::values::parse_profile;
-use crate::store::Class;
 use crate::text;
 
 /// Make a repository
@@ -96,7 +94,7 @@ struct InitView {
 pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
-    refuse_used(ctx, &place)?;
+    ctx.connector().refuse_used(&place)?;
     if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
         return Err(Failure::usage(format!("{} exists", text::path(kit)))
             .hint("existing files are never overwritten: choose another name"));
@@ -141,52 +139,6 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     ));
     ctx.ui.say(&lines.join("\n"))?;
     Ok(Exit::Done)
-}
-
-/// Refuses a place that holds a repository or is known to have held one, and a folder with anything
-/// else that is not what a half-finished `init` leaves.
-pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
-    let witness = ctx.witness(place);
-    let is_known = witness.knows();
-    let entries = match place.folder().map(std::fs::read_dir) {
-        Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Some(Err(error)) => {
-            return Err(Failure::file(
-                "read the folder",
-                place.folder().unwrap_or(Path::new("")),
-                &error,
-            ));
-        }
-        entries => Some(entries.and_then(Result::ok)),
-    };
-    if entries.is_some() {
-        match checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &witness) {
-            Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
-            Err(repo::Error::NoRepository { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if is_known && !ctx.global.accept_new_repository {
-        // The disk that holds it is not mounted, more often than it is gone.
-        return Err(repo::Error::NoRepository { location: place.shown(), is_known }.into());
-    }
-    let folders = Class::ALL.map(Class::folder);
-    let foreign = entries
-        .flatten()
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .find(|entry| !folders.iter().any(|folder| entry.file_name() == *folder));
-    match foreign {
-        Some(entry) => {
-            Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown()))
-                .hint(format!(
-                    "it holds {}; a repository wants a folder of its own",
-                    text::printable(entry.file_name().as_encoded_bytes())
-                )))
-        }
-        None => Ok(()),
-    }
 }
 
 /// What opens a repository that is about to be made.
@@ -286,22 +238,14 @@ pub fn make(
         program: PROGRAM.to_owned(),
         cache_dir: ctx.cache_dir(place),
     };
-    let store = ctx.store(place, Purpose::Make)?;
-    let is_exclusive = probe::probe(&*store)?;
-    let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.connector().tell_trouble(
-        checked_open::remember(&repository, ctx.connector().state_dir().as_deref()),
-        repository.cache_trouble(),
-    );
-    reserve::keep(&repository)?;
-    if !is_exclusive {
-        probe::remember(&repository)?;
+    let created = ctx.connector().create(place, &options, key.identity)?;
+    if !created.is_exclusive {
         ctx.ui.note(
             "this store replaces objects: backups are safe there, but only one prune may run at a \
                 time, and has to be told so",
         );
     }
-    Ok(repository)
+    Ok(created.repository)
 }
 
 /// Adds a key slot for a recovery kit and writes the kit.

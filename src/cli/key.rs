@@ -237,7 +237,7 @@ fn new_password_origin(args: &PasswordArgs) -> Origin {
     let named = SecretArgs {
         password_file: args.new_password_file.clone(),
         password_command: args.new_password_command.clone(),
-        key_file: None,
+        ..SecretArgs::default()
     };
     named.origin().unwrap_or(Origin::Prompt)
 }

@@ -200,7 +200,7 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
         }
         return ctx.open_place(place, Purpose::BackUp);
     }
-    init::refuse_used(ctx, place)?;
+    ctx.connector().refuse_used(place)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;
     if key.made.is_some() {
         made.now.push("key file");

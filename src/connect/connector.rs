@@ -33,6 +33,8 @@ pub struct ConnectOptions {
     pub secret: SecretArgs,
     /// The directory of local copies.
     pub cache_dir: Option<PathBuf>,
+    /// The directory of what this machine remembers.
+    pub state_dir: Option<PathBuf>,
     /// Goes on with a repository that is older than this machine remembers it.
     pub accept_rollback: bool,
     /// Goes on with another repository than the one that this machine remembers.
@@ -240,7 +242,8 @@ impl Connector {
 
     /// Returns the folder of what this machine remembers.
     pub fn state_dir(&self) -> Option<PathBuf> {
-        self.env.state_dir(rustix::process::geteuid().is_root())
+        let of_user = || self.env.state_dir(rustix::process::geteuid().is_root());
+        self.options.state_dir.clone().or_else(of_user)
     }
 
     /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept,

@@ -126,6 +126,10 @@ impl Origin {
                 let text = env.get("DRUMLIN_PASSWORD").unwrap_or(OsStr::new(""));
                 check_password(Zeroizing::new(text.as_bytes().to_vec()), "DRUMLIN_PASSWORD")
             }
+            Self::Given(password) => {
+                let bytes = Zeroizing::new(password.0.as_bytes().to_vec());
+                check_password(bytes, "the given password")
+            }
             Self::KeyFile(_) | Self::Prompt => {
                 Err(Error::usage("this needs a password, not a key file"))
             }

@@ -4,6 +4,7 @@
 //! or ends the program: questions and warnings go to an [`Operator`], failures are [`Error`]s.
 
 mod connector;
+mod create;
 pub mod credentials;
 mod error;
 pub mod hints;
@@ -22,8 +23,9 @@ mod ssh;
 mod stack;
 
 pub use connector::{ConnectOptions, Connector};
+pub use create::Created;
 pub use error::{Error, Result, Trouble, TroubleKind};
 pub use operator::Operator;
-pub use origin::{Origin, SecretArgs};
+pub use origin::{GivenPassword, Origin, SecretArgs};
 pub use place::{Place, Purpose};
 pub use requests::Requests;

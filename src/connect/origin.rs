@@ -1,8 +1,21 @@
 //! Where the password or key of a repository comes from.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use zeroize::Zeroizing;
+
 use crate::text;
+
+/// A password that the caller has; its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GivenPassword(pub Zeroizing<String>);
+
+impl fmt::Debug for GivenPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenPassword(***)")
+    }
+}
 
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +30,8 @@ pub enum Origin {
     KeyFile(PathBuf),
     /// The terminal.
     Prompt,
+    /// The caller of the library.
+    Given(GivenPassword),
 }
 
 impl Origin {
@@ -28,11 +43,13 @@ impl Origin {
             Self::Environment => "the password was in DRUMLIN_PASSWORD".to_owned(),
             Self::KeyFile(path) => format!("the key was read from {}", text::path(path)),
             Self::Prompt => "the password was typed".to_owned(),
+            Self::Given(_) => "the password came from the caller".to_owned(),
         }
     }
 }
 
-/// What `--password-file`, `--password-command` and `--key-file` said; at most one of them did.
+/// What `--password-file`, `--password-command` and `--key-file` say, or the caller of the library;
+/// at most one of them does.
 #[derive(Clone, Debug, Default)]
 pub struct SecretArgs {
     /// `--password-file`.
@@ -41,6 +58,8 @@ pub struct SecretArgs {
     pub password_command: Option<String>,
     /// `--key-file`.
     pub key_file: Option<PathBuf>,
+    /// A password that the caller has.
+    pub password: Option<GivenPassword>,
 }
 
 impl SecretArgs {
@@ -49,5 +68,6 @@ impl SecretArgs {
         let file = self.password_file.clone().map(Origin::PasswordFile);
         file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
             .or_else(|| self.key_file.clone().map(Origin::KeyFile))
+            .or_else(|| self.password.clone().map(Origin::Given))
     }
 }

@@ -80,8 +80,9 @@ impl<'a> LossCheck<'a> {
         for chunk in chunks {
             let mut places = self.reader.index().places(&chunk.id)?;
             let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
-            let is_own =
-                |place: &ChunkPlace| place.is_trusted && self.own.contains(&place.location.pack.name);
+            let is_own = |place: &ChunkPlace| {
+                place.is_trusted && self.own.contains(&place.location.pack.name)
+            };
             // A chunk that is in no existing pack was reported as missing by the marking.
             let is_there = |pack: &ObjectId| self.listed.has(pack) || self.own.contains(pack);
             places.retain(|place| is_there(&place.location.pack.name));

@@ -68,7 +68,8 @@ impl RepairPlan {
             !self.is_empty() || !loss::is_newest_cancelled(repository).or_else(undamaged)?;
         let mut is_untold = false;
         if self.is_lossy() && is_news {
-            let notice = LossNotice::open(repository, (self.options.clock)(), self.left_out.clone())?;
+            let notice =
+                LossNotice::open(repository, (self.options.clock)(), self.left_out.clone())?;
             // While the notice is open no prune begins. One that ran before may have merged the
             // runs that are to be replaced into another one, which names the lost chunks, too.
             let is_stale = self.is_stale()?;

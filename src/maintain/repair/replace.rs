@@ -192,7 +192,12 @@ impl Replacing<'_> {
     }
 
     /// Commits the remainder; under a new id if a prune declared the session dead.
-    fn commit(&self, old: &Snapshot, new_root: NewRoot, mut stored: DurablePacks) -> Result<Snapshot> {
+    fn commit(
+        &self,
+        old: &Snapshot,
+        new_root: NewRoot,
+        mut stored: DurablePacks,
+    ) -> Result<Snapshot> {
         let mut tree =
             NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
         let mut lost = new_root.lost;

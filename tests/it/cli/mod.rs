@@ -12,6 +12,7 @@ mod forget;
 mod hidden;
 mod init;
 mod key;
+mod library;
 mod line;
 mod links;
 mod look;

@@ -76,9 +76,15 @@ const STRATA: &[Stratum] = &[
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
-        modules: "ui web cli main lib",
+        modules: "api",
         imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
                   copy mount settings connect text sources jobs schedule notify metrics",
+        never: PRINTING,
+    },
+    Stratum {
+        modules: "ui web cli main lib",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
+                  copy mount settings connect text sources jobs schedule notify metrics api",
         never: &[],
     },
 ];

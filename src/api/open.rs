@@ -1,0 +1,186 @@
+//! How a repository is reached and opened.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use zeroize::Zeroizing;
+
+use super::credentials::Credentials;
+use super::error::{Error, ErrorKind, Result};
+use super::repository::Repository;
+use crate::connect::GivenPassword;
+use crate::connect::credentials::{passphrase_kdf, read_key_file};
+use crate::connect::{ConnectOptions, Connector, Operator, Origin, Place, Purpose, SecretArgs};
+use crate::crypto::slot::Secret;
+use crate::format::config::Profile;
+use crate::format::slot::SlotKdf;
+use crate::repo::{InitOptions, NewIdentity};
+use crate::settings::Settings;
+use crate::settings::environment::Environment;
+use crate::sync::lock;
+use crate::text;
+
+/// Name and version that are stored with what the library makes.
+pub(super) const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));
+/// Warnings that are kept.
+const WARNINGS_MAX: usize = 1_000;
+
+/// Opens or makes a repository.
+///
+/// ```no_run
+/// use drumlin::{Credentials, OpenOptions};
+///
+/// let credentials = Credentials::key_file("/etc/drumlin/box.key");
+/// let repository = OpenOptions::new("sftp://u1@u1.example.org:23/./drumlin", credentials)
+///     .limit_upload(5_000_000)
+///     .open()?;
+/// # Ok::<(), drumlin::Error>(())
+/// ```
+///
+/// The environment variables of S3 and SSH tools count (`AWS_*`, `SSH_AUTH_SOCK`), and those that
+/// say where the user's files are (`HOME`, `XDG_*`, `DRUMLIN_STATE_DIR`); the configuration file of
+/// the command line does not.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    connect: ConnectOptions,
+}
+
+impl OpenOptions {
+    /// Names a repository by a path or a URL (`s3:…`, `sftp:…`), and what opens it.
+    pub fn new(url: impl Into<OsString>, credentials: Credentials) -> Self {
+        let Credentials { args, password } = credentials;
+        let secret = SecretArgs { password: password.map(GivenPassword), ..args };
+        let connect =
+            ConnectOptions { repo: Some(url.into()), secret, ..ConnectOptions::default() };
+        Self { connect }
+    }
+
+    /// Keeps local copies in this directory instead of the user's cache.
+    pub fn cache_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.connect.cache_dir = Some(path.into());
+        self
+    }
+
+    /// Keeps what this machine remembers of repositories in this directory instead of the user's (or
+    /// of `/var/lib/drumlin` for root). It must last: by it a rollback is noticed.
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.connect.state_dir = Some(path.into());
+        self
+    }
+
+    /// Uploads at most so many bytes per second.
+    pub fn limit_upload(mut self, bytes_per_s: u64) -> Self {
+        self.connect.limit_upload = Some(bytes_per_s);
+        self
+    }
+
+    /// Downloads at most so many bytes per second.
+    pub fn limit_download(mut self, bytes_per_s: u64) -> Self {
+        self.connect.limit_download = Some(bytes_per_s);
+        self
+    }
+
+    /// Transfers at most so many objects at once.
+    pub fn connections(mut self, count: usize) -> Self {
+        self.connect.connections = Some(count);
+        self
+    }
+
+    /// Opens the repository.
+    ///
+    /// Fails with [`ErrorKind::NoRepository`] if there is none, with [`ErrorKind::WrongSecret`] if
+    /// the credentials open no key of it, and with [`ErrorKind::RolledBack`] if it is older than
+    /// this machine remembers it.
+    pub fn open(self) -> Result<Repository> {
+        let (connector, warnings) = self.connector();
+        let place = connector.place(&Settings::default(), None)?;
+        let inner = connector.open_place(&place, Purpose::Work)?;
+        Ok(Repository::new(inner, connector, place, warnings))
+    }
+
+    /// Makes a repository that the credentials open. A key file must exist.
+    ///
+    /// Fails with [`ErrorKind::AlreadyExists`] if there is one. Keep the password or key file safe,
+    /// and not only on this machine: without it nothing can be restored.
+    pub fn create(self) -> Result<Repository> {
+        let (connector, warnings) = self.connector();
+        let place = connector.place(&Settings::default(), None)?;
+        connector.refuse_used(&place)?;
+        let options = init_options(&connector, &place)?;
+        let created = connector.create(&place, &options, NewIdentity::random()?)?;
+        Ok(Repository::new(created.repository, connector, place, warnings))
+    }
+
+    fn connector(self) -> (Connector, Arc<Warnings>) {
+        let warnings = Arc::new(Warnings::default());
+        let operator: Arc<dyn Operator> = warnings.clone();
+        let connector = Connector::new(self.connect, Environment::of_process(), operator, || false);
+        (connector, warnings)
+    }
+}
+
+fn init_options(connector: &Connector, place: &Place) -> Result<InitOptions> {
+    let origin = connector.secret_origin(place)?;
+    let (secret, kdf, label) = match &origin {
+        Origin::KeyFile(path) => {
+            let secret = read_key_file(&*connector.operator, path)?.secret;
+            (Secret::KeyFile(secret), SlotKdf::KeyFile, "key file")
+        }
+        origin => {
+            let password = origin.read_new_password(&*connector.operator, &connector.env)?;
+            (Secret::Passphrase(password), passphrase_kdf(false), "password")
+        }
+    };
+    Ok(InitOptions {
+        profile: Profile::Standard,
+        secret,
+        kdf,
+        label: label.to_owned(),
+        now: text::now(),
+        program: PROGRAM.to_owned(),
+        cache_dir: connector.cache_dir(place),
+    })
+}
+
+/// Keeps warnings, and answers no question.
+#[derive(Default)]
+pub(super) struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Returns the warnings so far.
+    pub fn all(&self) -> Vec<String> {
+        lock(&self.0).clone()
+    }
+
+    fn keep(&self, message: &str) {
+        let mut kept = lock(&self.0);
+        if kept.len() < WARNINGS_MAX {
+            kept.push(message.to_owned());
+        }
+    }
+}
+
+impl Operator for Warnings {
+    fn ask_password(&self, _question: &str) -> io::Result<Zeroizing<String>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn detail(&self, _message: &str) {}
+
+    fn warn(&self, message: &str) {
+        self.keep(message);
+    }
+
+    fn loss(&self, message: &str) {
+        self.keep(message);
+    }
+}
+
+impl Error {
+    /// Makes the error of a name that nothing has.
+    pub(super) fn not_found(message: String) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+}

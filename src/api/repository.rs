@@ -1,0 +1,144 @@
+//! An open repository.
+
+use std::ffi::OsString;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::backup::Backup;
+use super::check::Check;
+use super::credentials::Credentials;
+use super::error::{Error, ErrorKind, Result};
+use super::forget;
+use super::open::{OpenOptions, Warnings};
+use super::prune::Prune;
+use super::restore::Restore;
+use super::snapshot::Snapshot;
+use crate::connect::{Connector, Place};
+use crate::id::encode_hex;
+use crate::repo::{self, snapshots};
+
+/// An open repository.
+///
+/// ```no_run
+/// use drumlin::{Credentials, Repository};
+///
+/// let repository = Repository::open("/mnt/disk/backups", Credentials::password_file("pw"))?;
+/// for snapshot in repository.snapshots()? {
+///     println!("{} {} {:?}", snapshot.short_id(), snapshot.host(), snapshot.sources());
+/// }
+/// # Ok::<(), drumlin::Error>(())
+/// ```
+pub struct Repository {
+    pub(super) inner: Arc<repo::Repository>,
+    pub(super) connector: Connector,
+    pub(super) place: Place,
+    warnings: Arc<Warnings>,
+}
+
+impl Repository {
+    /// Opens a repository by its path or URL. [`OpenOptions`] has more to say.
+    pub fn open(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
+        OpenOptions::new(url, credentials).open()
+    }
+
+    /// Makes a repository at a path or URL. See [`OpenOptions::create`].
+    pub fn create(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
+        OpenOptions::new(url, credentials).create()
+    }
+
+    pub(super) fn new(
+        inner: Arc<repo::Repository>,
+        connector: Connector,
+        place: Place,
+        warnings: Arc<Warnings>,
+    ) -> Self {
+        Self { inner, connector, place, warnings }
+    }
+
+    /// Returns where it is.
+    pub fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    /// Returns its id in hex.
+    pub fn id(&self) -> String {
+        self.inner.id().to_hex()
+    }
+
+    /// Returns the fingerprint of its keys in hex, by which people know it.
+    pub fn fingerprint(&self) -> String {
+        encode_hex(&self.inner.fingerprint())
+    }
+
+    /// Returns what should be told to the user: what this machine cannot remember, and objects that
+    /// were left out because they are damaged or nobody with a key made them.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.all()
+    }
+
+    /// Returns all snapshots that are not in the trash, oldest first.
+    ///
+    /// Fails with [`ErrorKind::Damaged`] if one of them cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let listed = snapshots::list(&self.inner)?;
+        Ok(listed.into_iter().map(|data| Snapshot::new(self.inner.clone(), data)).collect())
+    }
+
+    /// Returns the newest snapshot (`latest`), or the one whose id begins so.
+    ///
+    /// Fails with [`ErrorKind::NotFound`] if there is none, and with [`ErrorKind::InvalidInput`] if
+    /// several ids begin so.
+    pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
+        let mut all = self.snapshots()?;
+        if name == "latest" {
+            return all
+                .pop()
+                .ok_or_else(|| Error::not_found("the repository holds no snapshot".to_owned()));
+        }
+        let mut fitting = all.into_iter().filter(|snapshot| snapshot.id().starts_with(name));
+        match (fitting.next(), fitting.next()) {
+            (Some(snapshot), None) => Ok(snapshot),
+            (None, _) => Err(Error::not_found(format!("there is no snapshot {name}"))),
+            (Some(_), Some(_)) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the ids of several snapshots begin with {name}"),
+            )),
+        }
+    }
+
+    /// Prepares a backup of files and directories.
+    pub fn backup<P: Into<PathBuf>>(&self, paths: impl IntoIterator<Item = P>) -> Backup<'_> {
+        Backup::new(self, paths.into_iter().map(Into::into).collect())
+    }
+
+    /// Prepares a restore of a snapshot into the directory `target`.
+    pub fn restore(&self, snapshot: &Snapshot, target: impl Into<PathBuf>) -> Restore<'_> {
+        Restore::new(self, snapshot, target.into())
+    }
+
+    /// Puts snapshots into the trash, from which `prune` removes them after seven days; until then
+    /// `drumlin undelete` brings them back. Returns the ids of those that went there.
+    ///
+    /// Fails with [`ErrorKind::InvalidInput`], and changes nothing, if that would take the newest
+    /// snapshot or more than half of a series, or a protected one: the command line asks for
+    /// `--force` there.
+    pub fn forget(&self, snapshots: &[Snapshot]) -> Result<Vec<String>> {
+        forget::forget(&self.inner, snapshots)
+    }
+
+    /// Prepares a prune: the removal of what no snapshot needs.
+    pub fn prune(&self) -> Prune<'_> {
+        Prune::new(self)
+    }
+
+    /// Prepares a check of everything that is stored.
+    pub fn check(&self) -> Check<'_> {
+        Check::new(self)
+    }
+}
+
+/// Returns how many threads an operation uses if nobody says.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}

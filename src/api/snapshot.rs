@@ -1,0 +1,148 @@
+//! Snapshots, and the way into them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::error::{Error, ErrorKind, Result};
+use super::file::{File, Walk};
+use crate::browse;
+use crate::format::entry::{Content, EntryKind, Timestamp};
+use crate::format::snapshot;
+use crate::repo::read::file_content::FileContents;
+use crate::repo::{Reader, Repository, Trees};
+
+/// Memory for what is kept of files that are read, in bytes.
+const CACHE_LEN_BYTES: usize = 64 << 20;
+
+/// A snapshot.
+#[derive(Clone)]
+pub struct Snapshot {
+    repository: Arc<Repository>,
+    pub(super) data: snapshot::Snapshot,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Snapshot").field(&self.id()).finish()
+    }
+}
+
+impl Snapshot {
+    pub(super) fn new(repository: Arc<Repository>, data: snapshot::Snapshot) -> Self {
+        Self { repository, data }
+    }
+
+    /// Returns its id in hex.
+    pub fn id(&self) -> String {
+        self.data.id.to_hex()
+    }
+
+    /// Returns the start of its id, for people.
+    pub fn short_id(&self) -> String {
+        self.data.id.short()
+    }
+
+    /// Returns when the backup began, by the clock of its host.
+    pub fn time(&self) -> SystemTime {
+        time_of(self.data.started)
+    }
+
+    /// Returns the name of the host.
+    pub fn host(&self) -> &str {
+        &self.data.host
+    }
+
+    /// Returns the app that it belongs to; empty for none.
+    pub fn app(&self) -> &str {
+        &self.data.app
+    }
+
+    /// Returns its tags, sorted.
+    pub fn tags(&self) -> &[String] {
+        &self.data.tags
+    }
+
+    /// Returns the paths that were backed up.
+    pub fn sources(&self) -> Vec<PathBuf> {
+        self.data.sources.iter().cloned().map(path_of).collect()
+    }
+
+    /// Returns how many files of any kind but directories it has.
+    pub fn files(&self) -> u64 {
+        self.data.stats.totals.files
+    }
+
+    /// Returns how many bytes of content they have.
+    pub fn bytes(&self) -> u64 {
+        self.data.stats.totals.bytes
+    }
+
+    /// Walks through everything below a directory, in the order of names; `/` is everything.
+    ///
+    /// Fails with [`ErrorKind::NotFound`] if the snapshot has no such path.
+    pub fn walk(&self, path: impl AsRef<Path>) -> Result<Walk> {
+        let trees = self.trees()?;
+        let place = browse::find(&trees, &self.data, path.as_ref().as_os_str().as_bytes())?;
+        let Some(tree) = place.tree else {
+            let why = format!("{} is no directory", path.as_ref().display());
+            return Err(Error::new(ErrorKind::InvalidInput, why));
+        };
+        Ok(Walk::new(browse::Walk::new(&trees, &tree, &place.path, true)))
+    }
+
+    /// Opens a file, for reading at any offset.
+    ///
+    /// Fails with [`ErrorKind::NotFound`] if the snapshot has no such path, and with
+    /// [`ErrorKind::InvalidInput`] if it is no regular file.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<File> {
+        let path = path.as_ref();
+        let trees = self.trees()?;
+        let contents = FileContents::new(trees.reader(), CACHE_LEN_BYTES, 1)?;
+        let missing = || {
+            let path = path.display();
+            Error::not_found(format!("there is no {path} in snapshot {}", self.short_id()))
+        };
+        let mut parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
+        let mut found = None;
+        let mut directory = Some(self.data.root);
+        for part in parts.by_ref().filter(|part| !part.is_empty()) {
+            let tree = directory.ok_or_else(missing)?;
+            let entry = contents.nodes().find(&tree, part)?.ok_or_else(missing)?;
+            directory = match entry.content {
+                Content::Tree(tree) => Some(tree),
+                _ => None,
+            };
+            found = Some(entry);
+        }
+        match found {
+            Some(entry) if entry.kind == EntryKind::File => Ok(File::new(contents, entry)),
+            _ => {
+                let why = format!("{} is no regular file", path.display());
+                Err(Error::new(ErrorKind::InvalidInput, why))
+            }
+        }
+    }
+
+    fn trees(&self) -> Result<Trees> {
+        Ok(Trees::new(Reader::tolerant(&self.repository)?))
+    }
+}
+
+/// Makes a path of raw bytes.
+pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Returns a time as the standard library has it; where that cannot hold it, its nearest.
+pub(super) fn time_of(time: Timestamp) -> SystemTime {
+    let nanos = Duration::from_nanos(time.nanos.into());
+    let whole = Duration::from_secs(time.seconds.unsigned_abs());
+    let second = match time.seconds {
+        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
+        _ => SystemTime::UNIX_EPOCH.checked_sub(whole),
+    };
+    second.and_then(|second| second.checked_add(nanos)).unwrap_or(SystemTime::UNIX_EPOCH)
+}
