@@ -244,3 +244,81 @@ fn check_pack_toc(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::container::{ChunkKind, ChunkRecord, SegmentRecord};
+    use crate::id::ChunkId;
+
+    const LEAST: u32 = (FRAME_LEN_BYTES + TAG_LEN_BYTES) as u32;
+
+    fn segment(stored_len: u32, count: usize, len: u32) -> SegmentRecord {
+        let chunk = ChunkRecord { kind: ChunkKind::Data, id: ChunkId([1; 32]), len };
+        SegmentRecord { stored_len, chunks: vec![chunk; count] }
+    }
+
+    /// Returns the trailer that fits these segments.
+    fn trailer(toc: &PackToc) -> Trailer {
+        let stored: u64 = toc.segments.iter().map(|segment| u64::from(segment.stored_len)).sum();
+        Trailer {
+            toc_offset: HEADER_LEN_BYTES as u64 + stored,
+            toc_len: 0,
+            padding_len: 0,
+            segment_count: u32::try_from(toc.segments.len()).unwrap(),
+            raw_total: toc.segments.iter().map(SegmentRecord::raw_len).sum(),
+        }
+    }
+
+    fn check(segments: &[SegmentRecord]) -> Result<(), DecodeError> {
+        let toc = PackToc { segments: segments.to_vec() };
+        check_pack_toc(ContainerKind::Data, &trailer(&toc), &toc)
+    }
+
+    #[test]
+    fn segments_fill_a_pack_without_gap_or_overlap() {
+        let toc = PackToc { segments: vec![segment(100, 2, 40), segment(200, 1, 300)] };
+        let good = trailer(&toc);
+        check_pack_toc(ContainerKind::Data, &good, &toc).unwrap();
+        for wrong in [
+            Trailer { toc_offset: good.toc_offset + 1, ..good },
+            Trailer { toc_offset: good.toc_offset - 1, ..good },
+            Trailer { raw_total: good.raw_total + 1, ..good },
+            Trailer { raw_total: good.raw_total - 1, ..good },
+            Trailer { segment_count: 1, ..good },
+            Trailer { segment_count: 3, ..good },
+        ] {
+            assert!(check_pack_toc(ContainerKind::Data, &wrong, &toc).is_err(), "{wrong:?}");
+        }
+        assert!(check_pack_toc(ContainerKind::Meta, &good, &toc).is_err());
+    }
+
+    #[test]
+    fn a_segment_is_never_longer_than_its_raw_bytes() {
+        let raw_len = u32::try_from(segment(0, 1, 500).raw_len()).unwrap();
+        for (stored_len, is_good) in [
+            (0, false),
+            (LEAST, false),
+            (LEAST + 1, true),
+            (LEAST + raw_len, true),
+            (LEAST + raw_len + 1, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(check(&[segment(stored_len, 1, 500)]).is_ok(), is_good, "{stored_len}");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_refused_one_above_each_limit() {
+        let chunks_max = limits::CHUNKS_PER_SEGMENT_MAX;
+        for (count, is_good) in [(0, false), (1, true), (chunks_max, true), (chunks_max + 1, false)]
+        {
+            assert_eq!(check(&[segment(LEAST + 1, count, 1)]).is_ok(), is_good, "{count} chunks");
+        }
+        // With one chunk the table takes 7 bytes and its length 4.
+        let len_max = u32::try_from(limits::SEGMENT_RAW_LEN_MAX_BYTES).unwrap() - 11;
+        for (len, is_good) in [(0, false), (1, true), (len_max, true), (len_max + 1, false)] {
+            assert_eq!(check(&[segment(LEAST + 1, 1, len)]).is_ok(), is_good, "{len} bytes");
+        }
+    }
+}

@@ -68,7 +68,7 @@ impl Ref {
     }
 }
 
-/// Where an entry's content is.
+/// Content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Content {
     /// It has none: anything but files, directories and symbolic links.
@@ -129,7 +129,7 @@ pub const EXTENSION_CRITICAL_MIN: u16 = 0x8000;
 pub struct Entry {
     /// Raw bytes of the name: not empty, no `/`, no NUL, not `.` or `..`.
     pub name: Vec<u8>,
-    /// What it is.
+    /// Type of the entry.
     pub kind: EntryKind,
     /// Permission bits including setuid, setgid and sticky (12 bits).
     pub mode: u16,
@@ -154,7 +154,7 @@ pub struct Entry {
     /// Hard-link group within the snapshot; members with the same number are one inode and hold
     /// equal content.
     pub hard_link: Option<u64>,
-    /// Where the content is.
+    /// The content, or a reference to it.
     pub content: Content,
     /// Extended attributes, sorted by name.
     pub xattrs: Vec<Xattr>,

@@ -13,14 +13,14 @@ use super::snapshots::trash;
 use crate::crypto::slot::Secret;
 use crate::store::Store;
 
-/// What is known about a repository before it is opened, and what the user accepts.
+/// Conditions for opening a repository.
 #[derive(Default)]
 pub struct OpenConditions {
     /// The directory of this machine's memory; without one nothing is remembered.
     pub state_dir: Option<PathBuf>,
     /// The repository's directory, if it is in a file system of this machine.
     pub folder: Option<PathBuf>,
-    /// What the user accepts.
+    /// Deviations from this machine's memory that the user accepts.
     pub accept: Accept,
     /// What the repository must be.
     pub expected: Expected,

@@ -35,7 +35,7 @@ use crate::store::{Class, Key, Listed};
 
 /// Bytes of one read of an object that is not kept in memory.
 const PIECE_LEN_BYTES: u64 = 4 << 20;
-/// How often the index is listed again because a run was removed after the listing.
+/// Most listings of the index, as long as listed runs are removed before they are read.
 const LISTINGS_MAX: usize = 5;
 
 /// A faulty object.

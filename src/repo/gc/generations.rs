@@ -17,7 +17,7 @@ use crate::repo::open::Repository;
 use crate::repo::open::witness::Witness;
 use crate::store::Class;
 
-/// How often `gc/` is listed again because a record was trimmed after the listing.
+/// Most listings of `gc/`, as long as listed records are trimmed before they are read.
 pub(in crate::repo) const LISTINGS_MAX: usize = 8;
 
 /// State of a generation.

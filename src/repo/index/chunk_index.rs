@@ -12,7 +12,7 @@ use crate::id::ChunkId;
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
-/// How often the index is listed again because a run was removed during a lookup.
+/// Most attempts of a lookup, as long as runs are removed meanwhile.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Finds chunks of one repository; shared between threads.

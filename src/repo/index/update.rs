@@ -19,7 +19,7 @@ use crate::repo::objects::{layout, parallel};
 use crate::store::{Class, Key, Listed, Store};
 use crate::sync::lock;
 
-/// How often the index is listed again because a run was removed after the listing.
+/// Most listings of the index, as long as listed runs are removed before they are read.
 const LISTINGS_MAX: usize = 8;
 
 impl IndexSet {

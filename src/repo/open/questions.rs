@@ -1,4 +1,5 @@
-//! Questions about the store of a repository, for operations and commands, which do not touch it.
+//! Properties of a repository's store, for operations and commands, which may not use the store
+//! itself.
 
 use super::repository::Repository;
 use crate::format::run::PackRef;
@@ -22,21 +23,21 @@ impl Repository {
         Ok(self.store().list(class, "")?.iter().map(|object| object.len_bytes).collect())
     }
 
-    /// Returns whether a pack can be read now; always true where the store has no archive classes.
+    /// Returns whether a pack can be read now; `Ready` if the store has no archive classes.
     pub fn readiness(&self, pack: &PackRef) -> Result<Readiness> {
         self.store().archive().map_or(Ok(Readiness::Ready), |archive| {
             Ok(archive.readiness(&layout::pack_key(pack.class, &pack.name))?)
         })
     }
 
-    /// Orders a pack of an archive class to be readable for some days.
+    /// Requests that a pack in an archive class becomes readable for `days` days.
     pub fn thaw(&self, pack: &PackRef, days: u32, tier: ThawTier) -> Result<()> {
         self.store().archive().map_or(Ok(()), |archive| {
             Ok(archive.thaw(&layout::pack_key(pack.class, &pack.name), days, tier)?)
         })
     }
 
-    /// Runs two questions: at once if the store is remote.
+    /// Calls two functions, in parallel if the store is remote.
     pub fn both<A: Send, B>(
         &self,
         first: impl FnOnce() -> A + Send,

@@ -88,7 +88,7 @@ impl Notes {
     }
 }
 
-/// How a statement about a chunk compares with the first one.
+/// Result of the comparison of a statement about a chunk with the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
     First,

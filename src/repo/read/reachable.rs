@@ -380,3 +380,6 @@ fn totals_of(node: &TreeNode) -> Totals {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests;

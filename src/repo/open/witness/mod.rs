@@ -26,7 +26,7 @@ use crate::sync::lock;
 
 pub use self::file::{PLACES, PolicyNote};
 
-/// What the user accepts.
+/// Deviations from the memory that the user accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     /// Whether to accept an older state than the remembered one.
