@@ -91,13 +91,13 @@ pub struct Monitor {
 struct Problems {
     next: u64,
     /// Of whole sources.
-    sources: Kept,
-    losses: Kept,
-    others: Kept,
+    sources: ProblemList,
+    losses: ProblemList,
+    others: ProblemList,
 }
 
 #[derive(Default)]
-struct Kept {
+struct ProblemList {
     problems: Vec<(u64, Problem)>,
     len_bytes: usize,
 }
@@ -171,7 +171,7 @@ impl Monitor {
         kind: ProblemKind,
         path: &[u8],
         message: String,
-        room: impl FnOnce(&mut Problems) -> &mut Kept,
+        room: impl FnOnce(&mut Problems) -> &mut ProblemList,
     ) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
         let mut problems = lock(&self.problems);

@@ -6,7 +6,7 @@ use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::ProblemKind;
-use crate::os::attributes::{Partly, read_flags};
+use crate::os::attributes::{PartialXattrs, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -93,7 +93,7 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: 
 }
 
 /// Returns whether the parent's entry has the attributes that are there now, all of them.
-pub fn has_xattrs(before: &Entry, read: std::io::Result<Partly>) -> bool {
+pub fn has_xattrs(before: &Entry, read: std::io::Result<PartialXattrs>) -> bool {
     read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
 }
 
@@ -126,7 +126,7 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 pub fn xattrs_or_problem(
     context: &Context,
     path: &[u8],
-    read: std::io::Result<Partly>,
+    read: std::io::Result<PartialXattrs>,
 ) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         if error.kind() == std::io::ErrorKind::Unsupported {

@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::process::own_ids;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
@@ -223,7 +223,7 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Opt
     let (mut chain, mut marker) = (None, None);
     let names = match &dir {
         _ if only_named => names_of(&new.scope.named),
-        None => Names::default(),
+        None => DirNames::default(),
         Some(dir) => {
             let mut names = dir.names().unwrap_or_else(|error| {
                 let around = above.filter(|_| !new.scope.follows).and_then(|above| above.dir());
@@ -232,7 +232,7 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Opt
                     None => error,
                 };
                 let _ = report(walk.context, &path, &error);
-                Names::default()
+                DirNames::default()
             });
             names.add(new.scope.named.keys().map(Vec::as_slice));
             let mut report = |name: &[u8], kind, what: String| {
@@ -350,8 +350,8 @@ fn made_folder(context: &Context) -> Stat {
     }
 }
 
-fn names_of(named: &Named) -> Names {
-    let mut names = Names::default();
+fn names_of(named: &Named) -> DirNames {
+    let mut names = DirNames::default();
     names.add(named.keys().map(Vec::as_slice));
     names
 }

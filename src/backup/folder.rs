@@ -18,16 +18,16 @@ use super::worker::Worker;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::repo::{DirEntry, Error, Result};
 use crate::sync::lock;
 
-/// Names that are looked at together.
+/// DirNames that are looked at together.
 const GROUP_LEN: usize = 256;
 /// Groups of one folder that may wait for children; bounds the memory of a folder with a million
 /// subfolders.
 const OPEN_GROUPS_MAX: usize = 8;
-/// Names of a folder that is remembered by its fingerprint; larger ones are always compared with
+/// DirNames of a folder that is remembered by its fingerprint; larger ones are always compared with
 /// the parent's tree.
 pub const KNOWN_NAMES_MAX: usize = 4096;
 
@@ -309,7 +309,7 @@ impl Scan {
     fn end(&mut self) -> Vec<u8> {
         self.has_more = self.before.has_more();
         self.before = Before::nothing();
-        (self.names, self.named) = (Names::default(), Named::default());
+        (self.names, self.named) = (DirNames::default(), Named::default());
         self.fresh = self
             .printer
             .take()

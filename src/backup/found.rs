@@ -10,7 +10,7 @@ use super::trust::Trust;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -109,7 +109,7 @@ pub struct Found {
     /// The one name to keep of a folder whose content is left out.
     pub marker: Option<Vec<u8>>,
     /// Its names.
-    pub names: Names,
+    pub names: DirNames,
     /// Whether nothing counts but what was asked for by name.
     pub only_named: bool,
     /// Its identity.

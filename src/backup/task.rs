@@ -15,7 +15,7 @@ use super::trust::Tags;
 use crate::format::entry::Timestamp;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::repo::DirEntry;
 use crate::sync::lock;
 
@@ -120,7 +120,7 @@ pub struct Folder {
 pub(super) struct Scan {
     /// The folder's path and names; empty when all were looked at.
     pub(super) path: Vec<u8>,
-    pub(super) names: Names,
+    pub(super) names: DirNames,
     pub(super) next: usize,
     pub(super) group: usize,
     pub(super) before: Before,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::error::Error;
-use super::place::Place;
+use super::resolve::ResolvedPath;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::Monitor;
 use crate::repo::Trees;
@@ -17,7 +17,7 @@ use crate::repo::read::file_stream::{StreamError, stream_file};
 /// reader's cache, for a file of any size.
 pub fn cat(
     trees: &Trees,
-    place: &Place,
+    place: &ResolvedPath,
     out: &mut dyn Write,
     monitor: &Monitor,
 ) -> Result<u64, Error> {

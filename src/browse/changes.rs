@@ -1,8 +1,8 @@
 //! The differences of two directories, without the content of directories that are on one side
 //! only.
 
-use super::fields::Fields;
-use super::place::Place;
+use super::fields::EntryFields;
+use super::resolve::ResolvedPath;
 use crate::format::codec::DecodeError;
 use crate::format::entry::Content;
 use crate::format::limits::PATH_LEN_MAX_BYTES;
@@ -21,7 +21,7 @@ pub(super) struct Difference {
     /// The entry on the right.
     pub right: Option<DirEntry>,
     /// In what they differ, if both are there.
-    pub fields: Fields,
+    pub fields: EntryFields,
 }
 
 impl Difference {
@@ -45,14 +45,14 @@ pub(super) struct Differences<'a> {
     trees: Trees,
     monitor: &'a Monitor,
     /// What is compared, until it was.
-    top: Option<[Place; 2]>,
-    open: Stack<Level>,
+    top: Option<[ResolvedPath; 2]>,
+    open: Stack<DirPair>,
     /// Path of what was compared last.
     path: Vec<u8>,
 }
 
 /// Two directories that are being compared.
-struct Level {
+struct DirPair {
     merge: Merge,
     /// Bytes of their path.
     path_len: usize,
@@ -60,7 +60,7 @@ struct Level {
     entered: Vec<u8>,
 }
 
-impl Holds for Level {
+impl Holds for DirPair {
     fn held_bytes(&self) -> usize {
         self.merge.held_bytes()
     }
@@ -71,12 +71,12 @@ impl Holds for Level {
 }
 
 /// A difference, or why the directory of this path cannot be compared.
-pub(super) type Step = Result<Difference, (Vec<u8>, Error)>;
+pub(super) type DifferenceResult = Result<Difference, (Vec<u8>, Error)>;
 
 impl<'a> Differences<'a> {
     /// Compares two places.
-    pub fn new(trees: &Trees, places: [&Place; 2], monitor: &'a Monitor) -> Self {
-        let top = Some(places.map(Place::clone));
+    pub fn new(trees: &Trees, places: [&ResolvedPath; 2], monitor: &'a Monitor) -> Self {
+        let top = Some(places.map(ResolvedPath::clone));
         Self { trees: trees.clone(), monitor, top, open: Stack::new(), path: Vec::new() }
     }
 
@@ -94,16 +94,20 @@ impl<'a> Differences<'a> {
         let path = &self.path;
         self.open.with_last(|level| level.entered = path[level.path_len + 1..].to_vec());
         let merge = Merge::new(&self.trees, left, right);
-        self.open.push(Level { merge, path_len: self.path.len(), entered: Vec::new() });
+        self.open.push(DirPair { merge, path_len: self.path.len(), entered: Vec::new() });
         Ok(())
     }
 
     /// Returns what must be told of two entries at the current path, if anything, and goes into two
     /// directories.
-    fn compare(&mut self, left: Option<DirEntry>, right: Option<DirEntry>) -> Option<Step> {
-        let mut fields = Fields::default();
+    fn compare(
+        &mut self,
+        left: Option<DirEntry>,
+        right: Option<DirEntry>,
+    ) -> Option<DifferenceResult> {
+        let mut fields = EntryFields::default();
         if let (Some(left), Some(right)) = (&left, &right) {
-            fields = Fields::between(left, right);
+            fields = EntryFields::between(left, right);
             if let (Some(left), Some(right)) = (tree_of(left), tree_of(right))
                 && let Err(error) = self.enter(&left, &right)
             {
@@ -116,7 +120,7 @@ impl<'a> Differences<'a> {
         Some(Ok(Difference { path: self.path.clone(), left, right, fields }))
     }
 
-    fn first(&mut self) -> Option<Step> {
+    fn first(&mut self) -> Option<DifferenceResult> {
         let [left, right] = self.top.take()?;
         match (left.tree, right.tree) {
             // One of them may be the root, which has no metadata of its own.
@@ -131,9 +135,9 @@ impl<'a> Differences<'a> {
 }
 
 impl Iterator for Differences<'_> {
-    type Item = Step;
+    type Item = DifferenceResult;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<DifferenceResult> {
         if let Some(first) = self.first() {
             return Some(first);
         }

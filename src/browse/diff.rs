@@ -1,10 +1,10 @@
 //! The changes between two paths of snapshots.
 
-use super::changes::{Difference, Differences, Step};
-use super::fields::{Field, Fields};
-use super::place::Place;
-use super::walk::Walk;
-use super::window::{Window, WindowLimits};
+use super::changes::{Difference, DifferenceResult, Differences};
+use super::fields::{EntryField, EntryFields};
+use super::resolve::ResolvedPath;
+use super::walk::TreeWalk;
+use super::window::{RenameWindow, WindowLimits};
 use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Error, Trees};
 
@@ -20,7 +20,7 @@ pub struct Change {
     /// What it is; `None` if it was removed.
     pub after: Option<DirEntry>,
     /// In what both differ, if both are there.
-    pub fields: Fields,
+    pub fields: EntryFields,
 }
 
 /// What happened to a path.
@@ -55,18 +55,18 @@ pub struct Diff<'a> {
     bases: [Vec<u8>; 2],
     limits: WindowLimits,
     differences: Differences<'a>,
-    window: Option<Window>,
+    window: Option<RenameWindow>,
     /// Items of the window still to tell, the next one last.
     to_tell: Vec<usize>,
     /// A directory of one side that nobody looked into yet.
-    walk: Option<(bool, Walk)>,
+    walk: Option<(bool, TreeWalk)>,
 }
 
 impl<'a> Diff<'a> {
     /// Compares two places; cancelling `monitor` ends it with [`Error::Cancelled`].
     pub fn new(
         trees: &Trees,
-        places: [&Place; 2],
+        places: [&ResolvedPath; 2],
         limits: WindowLimits,
         monitor: &'a Monitor,
     ) -> Self {
@@ -92,8 +92,8 @@ impl<'a> Diff<'a> {
         let kind = match (&left, &right) {
             (None, _) => ChangeKind::Added,
             (_, None) => ChangeKind::Removed,
-            _ if fields.has(Field::Kind) => ChangeKind::Type,
-            _ if fields.has(Field::Content) => ChangeKind::Modified,
+            _ if fields.has(EntryField::Kind) => ChangeKind::Type,
+            _ if fields.has(EntryField::Content) => ChangeKind::Modified,
             _ => ChangeKind::Metadata,
         };
         Change {
@@ -107,8 +107,8 @@ impl<'a> Diff<'a> {
 
     fn renamed(&self, from: Difference, to: Difference) -> Change {
         let fields = match (&from.left, &to.right) {
-            (Some(before), Some(after)) => Fields::between(before, after),
-            _ => Fields::default(),
+            (Some(before), Some(after)) => EntryFields::between(before, after),
+            _ => EntryFields::default(),
         };
         Change {
             path: self.path_of(true, &to.path),
@@ -132,7 +132,8 @@ impl<'a> Diff<'a> {
             Ok(one) => one,
             Err((path, error)) => return Some(Err((self.path_of(true, &path), error))),
         };
-        if let Some(from) = moved.and_then(|from| window.items[from].step.take()).and_then(Step::ok)
+        if let Some(from) =
+            moved.and_then(|from| window.items[from].step.take()).and_then(DifferenceResult::ok)
         {
             return Some(Ok(self.renamed(from, one)));
         }
@@ -141,7 +142,7 @@ impl<'a> Diff<'a> {
             (None, Some((is_right, tree))) => {
                 self.walk = Some((
                     is_right,
-                    Walk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true),
+                    TreeWalk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true),
                 ));
             }
             (None, None) => {}
@@ -170,7 +171,7 @@ impl Iterator for Diff<'_> {
                     return Some(told);
                 }
             }
-            let window = Window::fill(&self.trees, self.limits, &mut self.differences);
+            let window = RenameWindow::fill(&self.trees, self.limits, &mut self.differences);
             if window.tops.is_empty() {
                 return None;
             }
@@ -186,5 +187,5 @@ fn one_sided(path: Vec<u8>, found: DirEntry, is_right: bool) -> Change {
     } else {
         (ChangeKind::Removed, Some(found), None)
     };
-    Change { path, kind, before, after, fields: Fields::default() }
+    Change { path, kind, before, after, fields: EntryFields::default() }
 }

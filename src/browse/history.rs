@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::changes::{Differences, Step, tree_of};
-use super::fields::{Field, Fields};
-use super::place::Place;
+use super::changes::{DifferenceResult, Differences, tree_of};
+use super::fields::{EntryField, EntryFields};
+use super::resolve::ResolvedPath;
 use crate::format::node::{Totals, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
@@ -16,7 +16,7 @@ use crate::repo::{DirEntry, Error, Result, Trees};
 
 /// The versions of a path in the snapshots of one host and app.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct PathSeries {
     /// Name of the host.
     pub host: String,
     /// Name of the app, empty for none.
@@ -31,7 +31,7 @@ pub struct Version {
     /// How it differs from the version before.
     pub step: VersionStep,
     /// In what it differs, if it is there in both.
-    pub fields: Fields,
+    pub fields: EntryFields,
     /// What it was; `None` if it was not there.
     pub found: Option<Arc<DirEntry>>,
     /// The first snapshot that holds it (or lacks the path), as a position in what was looked
@@ -62,7 +62,7 @@ pub enum VersionStep {
 #[derive(Debug, Default)]
 pub struct History {
     /// The series in which the path was ever there, in the order of host and app.
-    pub series: Vec<Series>,
+    pub series: Vec<PathSeries>,
     /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did
     /// not exist.
     pub unread: Vec<(usize, Error)>,
@@ -88,7 +88,7 @@ pub fn history(
         path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let mut lookup = Lookup { trees, parts, known: HashMap::new() };
     let mut history = History::default();
-    let mut series: Vec<Series> = Vec::new();
+    let mut series: Vec<PathSeries> = Vec::new();
     let series_of = |snapshot: &Snapshot| (snapshot.host.clone(), snapshot.app.clone());
     let of_all: HashSet<_> =
         snapshots.iter().filter(|one| covers(one, &lookup.parts)).map(series_of).collect();
@@ -111,13 +111,13 @@ pub fn history(
         if found.is_none() && !is_covered {
             continue;
         }
-        let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
+        let is_its = |one: &&mut PathSeries| one.host == snapshot.host && one.app == snapshot.app;
         match series.iter_mut().find(is_its) {
             Some(own) => history
                 .uncompared
                 .extend(own.add(trees, at, found, monitor)?.map(|error| (at, error))),
             None => {
-                let mut own = Series {
+                let mut own = PathSeries {
                     host: snapshot.host.clone(),
                     app: snapshot.app.clone(),
                     versions: Vec::new(),
@@ -145,7 +145,7 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
     snapshot.sources.iter().any(holds)
 }
 
-impl Series {
+impl PathSeries {
     /// Adds what was found in the snapshot at a position; returns what is damaged below it.
     fn add(
         &mut self,
@@ -158,12 +158,12 @@ impl Series {
         let (step, fields) = match (self.versions.last(), &found) {
             (None, None) => return Ok(None),
             (None | Some(Version { found: None, .. }), Some(_)) => {
-                (Some(VersionStep::Appeared), Fields::default())
+                (Some(VersionStep::Appeared), EntryFields::default())
             }
             (Some(Version { found: Some(_), .. }), None) => {
-                (Some(VersionStep::Vanished), Fields::default())
+                (Some(VersionStep::Vanished), EntryFields::default())
             }
-            (Some(Version { found: None, .. }), None) => (None, Fields::default()),
+            (Some(Version { found: None, .. }), None) => (None, EntryFields::default()),
             (Some(Version { found: Some(before), .. }), Some(after)) => {
                 let fields;
                 (fields, damage) = differing(trees, before, after, monitor)?;
@@ -200,43 +200,47 @@ fn differing(
     before: &Arc<DirEntry>,
     after: &Arc<DirEntry>,
     monitor: &Monitor,
-) -> Result<(Fields, Option<Error>)> {
+) -> Result<(EntryFields, Option<Error>)> {
     if Arc::ptr_eq(before, after) {
-        return Ok((Fields::default(), None));
+        return Ok((EntryFields::default(), None));
     }
-    let fields = Fields::between(before, after);
+    let fields = EntryFields::between(before, after);
     let (Some(before), Some(after)) = (tree_of(before), tree_of(after)) else {
         return Ok((fields, None));
     };
-    let place =
-        |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
-    let is_told = |step: &Step| {
+    let place = |tree| ResolvedPath {
+        path: Vec::new(),
+        entry: None,
+        tree: Some(tree),
+        totals: Totals::default(),
+    };
+    let is_told = |step: &DifferenceResult| {
         !step.as_ref().is_ok_and(|below| below.fields.is_time_of_dir(below.right.as_ref()))
     };
     let differs =
         || Differences::new(trees, [&place(before), &place(after)], monitor).find(is_told);
     match if before == after { None } else { differs() } {
         None => Ok((fields, None)),
-        Some(Ok(_)) => Ok((fields.with(Field::Content), None)),
+        Some(Ok(_)) => Ok((fields.with(EntryField::Content), None)),
         Some(Err((_, error))) if error.is_damage() => {
-            Ok((fields.with(Field::Content), Some(error)))
+            Ok((fields.with(EntryField::Content), Some(error)))
         }
         Some(Err((_, error))) => Err(error),
     }
 }
 
-fn step_of(fields: Fields) -> Option<VersionStep> {
+fn step_of(fields: EntryFields) -> Option<VersionStep> {
     match fields {
         fields if fields.is_empty() => None,
-        fields if fields.has(Field::Kind) => Some(VersionStep::Type),
-        fields if fields.has(Field::Content) => Some(VersionStep::Modified),
+        fields if fields.has(EntryField::Kind) => Some(VersionStep::Type),
+        fields if fields.has(EntryField::Content) => Some(VersionStep::Modified),
         _ => Some(VersionStep::Metadata),
     }
 }
 
 /// What a node says about the part of the path that is looked for in it.
 #[derive(Clone)]
-enum Known {
+enum PartLookup {
     Nothing,
     Dir(ChunkId),
     Entry(Arc<DirEntry>),
@@ -247,7 +251,7 @@ struct Lookup<'a> {
     trees: &'a Trees,
     parts: Vec<&'a [u8]>,
     /// By node, and by the position of the part that is looked for in it.
-    known: HashMap<(ChunkId, usize), Known>,
+    known: HashMap<(ChunkId, usize), PartLookup>,
 }
 
 impl Lookup<'_> {
@@ -255,16 +259,16 @@ impl Lookup<'_> {
         let mut dir = *root;
         for part in 0..self.parts.len() {
             match self.step(dir, part)? {
-                Known::Nothing => return Ok(None),
-                Known::Dir(below) => dir = below,
-                Known::Entry(found) => return Ok(Some(found)),
+                PartLookup::Nothing => return Ok(None),
+                PartLookup::Dir(below) => dir = below,
+                PartLookup::Entry(found) => return Ok(Some(found)),
             }
         }
         Ok(None)
     }
 
     /// Looks one name up in a directory, from its top node to a leaf or to a node that is known.
-    fn step(&mut self, dir: ChunkId, part: usize) -> Result<Known> {
+    fn step(&mut self, dir: ChunkId, part: usize) -> Result<PartLookup> {
         let name = self.parts[part];
         let (mut promised, mut way) = (Promised::top(dir), Vec::new());
         // Levels go down by one each time, so that this ends.
@@ -279,7 +283,7 @@ impl Lookup<'_> {
                 TreeNode::Inner { level, children } => match promised.child(level, &children, name)
                 {
                     Some(child) => promised = child,
-                    None => break Known::Nothing,
+                    None => break PartLookup::Nothing,
                 },
                 leaf => break self.in_leaf(leaf, part),
             }
@@ -290,16 +294,16 @@ impl Lookup<'_> {
         Ok(known)
     }
 
-    fn in_leaf(&self, leaf: TreeNode, part: usize) -> Known {
+    fn in_leaf(&self, leaf: TreeNode, part: usize) -> PartLookup {
         let Some(found) =
             leaf_entries(leaf).into_iter().find(|found| found.entry.name == self.parts[part])
         else {
-            return Known::Nothing;
+            return PartLookup::Nothing;
         };
         match tree_of(&found) {
-            _ if part + 1 == self.parts.len() => Known::Entry(Arc::new(found)),
-            Some(tree) => Known::Dir(tree),
-            None => Known::Nothing,
+            _ if part + 1 == self.parts.len() => PartLookup::Entry(Arc::new(found)),
+            Some(tree) => PartLookup::Dir(tree),
+            None => PartLookup::Nothing,
         }
     }
 }

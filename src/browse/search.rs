@@ -14,7 +14,7 @@ use crate::monitor::Monitor;
 use crate::repo::{self, Descent, DirEntry, Trees};
 
 /// What names and paths must look like.
-pub struct Patterns {
+pub struct NamePatterns {
     /// Literal names: there may be any number of them.
     literal: HashSet<Vec<u8>>,
     names: RegexSet,
@@ -44,7 +44,7 @@ pub struct PatternOptions {
     pub ignore_case: bool,
 }
 
-impl Patterns {
+impl NamePatterns {
     /// Compiles patterns, which are bytes as names are; an entry must fit one of them.
     ///
     /// A glob with a slash that does not begin with one may begin at any folder. Fails with
@@ -244,7 +244,7 @@ impl Criteria {
 /// and other attributes count, not its time.
 pub struct Search {
     trees: Trees,
-    patterns: Patterns,
+    patterns: NamePatterns,
     criteria: Criteria,
     nodes: HashSet<u128>,
     versions: HashSet<u128>,
@@ -258,11 +258,11 @@ pub struct Search {
 type PathHash = [u8; 32];
 
 /// An entry that was found and its path, or the path of a directory that cannot be read and why.
-pub type Step = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
+pub type SearchResult = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
 
 impl Search {
     /// Begins a search.
-    pub fn new(trees: &Trees, patterns: Patterns, criteria: Criteria) -> Self {
+    pub fn new(trees: &Trees, patterns: NamePatterns, criteria: Criteria) -> Self {
         let (nodes, versions) = (HashSet::new(), HashSet::new());
         Self {
             trees: trees.clone(),
@@ -285,7 +285,7 @@ impl Search {
     /// Returns the next entry that fits; `None` if there is no further one in this tree.
     ///
     /// Cancelling `monitor` ends it with [`repo::Error::Cancelled`].
-    pub fn step(&mut self, monitor: &Monitor) -> Option<Step> {
+    pub fn step(&mut self, monitor: &Monitor) -> Option<SearchResult> {
         loop {
             let (descent, nodes) = (self.descent.as_mut()?, &mut self.nodes);
             let folder = *self.folders.last()?;
@@ -322,7 +322,7 @@ impl Search {
     }
 }
 
-/// Returns what tells two versions of a path apart: all in which [`super::Fields`] sees a
+/// Returns what tells two versions of a path apart: all in which [`super::EntryFields`] sees a
 /// difference, but of a folder neither its time nor what is in it, which change with every file.
 fn version_of(found: &DirEntry) -> Vec<u8> {
     let entry = &found.entry;

@@ -1,14 +1,14 @@
 //! Sizes of directories, from the sums that their nodes contain.
 
 use super::changes::tree_of;
-use super::place::Place;
+use super::resolve::ResolvedPath;
 use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
 use crate::repo::{Descent, Error, Trees};
 
 /// What an entry takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct DiskUsage {
     /// Absolute path.
     pub path: Vec<u8>,
     /// What it is.
@@ -23,21 +23,21 @@ pub struct Usage {
 /// Reads the directories above the deepest that are told and nothing below: their sums are in the
 /// nodes. Where a directory cannot be read its path and the error are yielded, and the rest goes on
 /// behind it.
-pub struct Usages {
+pub struct DiskUsages {
     depth: usize,
     descent: Option<Descent>,
 }
 
-impl Usages {
+impl DiskUsages {
     /// Begins at a place, with `depth` levels of directories below it.
-    pub fn new(trees: &Trees, place: &Place, depth: usize) -> Self {
+    pub fn new(trees: &Trees, place: &ResolvedPath, depth: usize) -> Self {
         let tree = place.tree.filter(|_| depth > 0);
         Self { depth, descent: tree.map(|tree| Descent::new(trees, &tree, &place.path)) }
     }
 }
 
-impl Iterator for Usages {
-    type Item = Result<Usage, (Vec<u8>, Error)>;
+impl Iterator for DiskUsages {
+    type Item = Result<DiskUsage, (Vec<u8>, Error)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let descent = self.descent.as_mut()?;
@@ -53,7 +53,7 @@ impl Iterator for Usages {
                         descent.enter(&tree);
                     }
                     let (path, kind) = (descent.path().to_vec(), found.entry.kind);
-                    return Some(Ok(Usage { path, kind, totals: found.content_totals() }));
+                    return Some(Ok(DiskUsage { path, kind, totals: found.content_totals() }));
                 }
             }
         }

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::changes::{Difference, Step};
-use super::fields::Fields;
+use super::changes::{Difference, DifferenceResult};
+use super::fields::EntryFields;
 use crate::format::codec;
 use crate::format::entry::{Content, EntryKind};
 use crate::repo::{DirEntry, Trees};
@@ -29,9 +29,9 @@ impl Default for WindowLimits {
 const ITEM_LEN_BYTES: usize = 700;
 
 /// A path in the window.
-pub(super) struct Item {
+pub(super) struct WindowEntry {
     /// Gone once it was taken.
-    pub step: Option<Step>,
+    pub step: Option<DifferenceResult>,
     /// The content of a directory that is on one side only; `None` if it was not read.
     pub below: Option<Vec<usize>>,
     /// The other end, if it was moved.
@@ -41,11 +41,11 @@ pub(super) struct Item {
 }
 
 /// Hash of what makes two entries the same thing.
-type Identity = [u8; 16];
+type ContentHash = [u8; 16];
 
 /// Differences and what is below them, as a forest.
-pub(super) struct Window {
-    pub items: Vec<Item>,
+pub(super) struct RenameWindow {
+    pub items: Vec<WindowEntry>,
     /// Those that are below no other, in order.
     pub tops: Vec<usize>,
     limits: WindowLimits,
@@ -53,16 +53,16 @@ pub(super) struct Window {
     /// A directory was too much, so no further one is looked into.
     is_full: bool,
     /// Where things vanished, and where they appeared.
-    seen: [HashMap<Identity, VecDeque<usize>>; 2],
+    seen: [HashMap<ContentHash, VecDeque<usize>>; 2],
 }
 
-impl Window {
+impl RenameWindow {
     /// Takes differences until half of the window is full, finds out what is in directories and
     /// what was moved.
     pub fn fill(
         trees: &Trees,
         limits: WindowLimits,
-        steps: &mut dyn Iterator<Item = Step>,
+        steps: &mut dyn Iterator<Item = DifferenceResult>,
     ) -> Self {
         let (items, tops, seen) = (Vec::new(), Vec::new(), Default::default());
         let mut window = Self { items, tops, limits, bytes: 0, is_full: false, seen };
@@ -96,14 +96,14 @@ impl Window {
             && self.bytes < self.limits.bytes.div_ceil(part)
     }
 
-    fn push(&mut self, step: Step, parent: Option<usize>) -> usize {
+    fn push(&mut self, step: DifferenceResult, parent: Option<usize>) -> usize {
         self.bytes += ITEM_LEN_BYTES;
         if let Ok(one) = &step {
             let entries = [&one.left, &one.right].into_iter().flatten();
             self.bytes += one.path.len()
                 + entries.map(|found| found.entry.parts_memory_bytes()).sum::<usize>();
         }
-        self.items.push(Item {
+        self.items.push(WindowEntry {
             step: Some(step),
             below: None,
             moved: None,
@@ -172,7 +172,7 @@ impl Window {
     /// Pairs these with each other, and with those that were looked at before: first by name and
     /// content, then by content.
     fn find_moves(&mut self, fresh: &[usize]) {
-        let known: Vec<(usize, bool, [Identity; 2])> = fresh
+        let known: Vec<(usize, bool, [ContentHash; 2])> = fresh
             .iter()
             .filter_map(|at| {
                 let (is_right, found) = self.side_of(*at)?;
@@ -199,7 +199,7 @@ impl Window {
         !self.items[at].has_moved_below && !self.is_moved_with_all(at)
     }
 
-    fn take_other(&mut self, is_right: bool, identity: &Identity) -> Option<usize> {
+    fn take_other(&mut self, is_right: bool, identity: &ContentHash) -> Option<usize> {
         loop {
             // An entry that has no partner now never gets one.
             let at = self.seen[usize::from(is_right)].get_mut(identity)?.pop_front()?;
@@ -230,7 +230,7 @@ impl Window {
 fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
     let path = [folder, b"/", &found.entry.name].concat();
     let (left, right) = if is_right { (None, Some(found)) } else { (Some(found), None) };
-    Difference { path, left, right, fields: Fields::default() }
+    Difference { path, left, right, fields: EntryFields::default() }
 }
 
 /// Returns what tells that an entry is the same thing elsewhere, with its name and without; `None`
@@ -239,7 +239,7 @@ fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
 /// Directories are the same if their trees are, files if their content is; a small file or a link
 /// must have the same time too, because little content is often the same by chance. Empty ones and
 /// special files are never.
-fn identities(found: &DirEntry) -> Option<[Identity; 2]> {
+fn identities(found: &DirEntry) -> Option<[ContentHash; 2]> {
     let entry = &found.entry;
     let mut hash = blake3::Hasher::new();
     match &entry.content {

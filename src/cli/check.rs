@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
-use super::views::{RequestsView, exact, lossy};
+use super::json_views::{RequestsView, exact, lossy};
 use crate::connect::Purpose;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
 /// Verify the repository, and name damaged files
@@ -30,7 +30,7 @@ struct CheckView {
     level: String,
     sound: bool,
     problem_count: u64,
-    problems: Vec<ProblemView>,
+    problems: Vec<CheckProblemView>,
     affected_count: u64,
     affected: Vec<AffectedView>,
     notices: Vec<String>,
@@ -42,7 +42,7 @@ struct CheckView {
 
 /// Something stored that is damaged or missing.
 #[derive(Serialize)]
-pub struct ProblemView {
+pub struct CheckProblemView {
     object: String,
     message: String,
 }
@@ -81,7 +81,7 @@ struct CoverageView {
     oldest: Option<String>,
 }
 
-impl ProblemView {
+impl CheckProblemView {
     /// Makes the view of a problem.
     pub fn new(problem: &CheckProblem) -> Self {
         Self { object: problem.object.clone(), message: problem.message.clone() }
@@ -137,7 +137,7 @@ fn view(ctx: &Context, report: &CheckReport, seconds: f64) -> CheckView {
         level: report.level.to_string(),
         sound: report.is_sound(),
         problem_count: report.problems.count,
-        problems: problems.map(ProblemView::new).collect(),
+        problems: problems.map(CheckProblemView::new).collect(),
         affected_count: report.affected.count,
         affected: affected.collect(),
         notices: report.notices.clone(),
@@ -215,7 +215,7 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
         ctx.ui.say(&style.paint(Role::Good, "no damage found"))?;
         return Ok(());
     }
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     writeln!(
         out,
         "{}",

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::failure::{Exit, Failure};
 use super::global::Global;
 use super::interrupt;
-use super::views::RequestsView;
-use crate::connect::{ConnectOptions, Connector, Origin, Place, Purpose, SecretArgs};
+use super::json_views::RequestsView;
+use crate::connect::{
+    ConnectOptions, Connector, Purpose, RepositoryPlace, SecretArgs, SecretSource,
+};
 use crate::monitor::Monitor;
 use crate::repo::checked_open;
 use crate::repo::open::witness::Witness;
@@ -16,7 +18,7 @@ use crate::repo::{self, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
 use crate::store::Store;
-use crate::store::layers::count::Counts;
+use crate::store::layers::count::CallCounts;
 use crate::ui::Ui;
 
 /// The surroundings of a command.
@@ -64,7 +66,7 @@ impl Context {
     }
 
     /// Returns what stores were asked so far; `None` if none was opened.
-    pub fn requests(&self) -> Option<Counts> {
+    pub fn requests(&self) -> Option<CallCounts> {
         self.connector.requests.counts()
     }
 
@@ -79,27 +81,35 @@ impl Context {
     }
 
     /// Returns the repository that `--repo`, `wanted` or the configuration names.
-    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place, Failure> {
+    pub fn place(
+        &self,
+        settings: &Settings,
+        wanted: Option<&str>,
+    ) -> Result<RepositoryPlace, Failure> {
         Ok(self.connector.place(settings, wanted)?)
     }
 
     /// Returns the directory of local copies; empty if none is known.
-    pub fn cache_dir(&self, place: &Place) -> PathBuf {
+    pub fn cache_dir(&self, place: &RepositoryPlace) -> PathBuf {
         self.connector.cache_dir(place)
     }
 
     /// Returns the directories that no backup should hold and no restore touch.
-    pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
-        self.connector.own_folders(place)
+    pub fn own_dirs(&self, place: &RepositoryPlace) -> Vec<PathBuf> {
+        self.connector.own_dirs(place)
     }
 
     /// Decides where the repository's secret comes from.
-    pub fn secret_origin(&self, place: &Place) -> Result<Origin, Failure> {
-        Ok(self.connector.secret_origin(place)?)
+    pub fn secret_source(&self, place: &RepositoryPlace) -> Result<SecretSource, Failure> {
+        Ok(self.connector.secret_source(place)?)
     }
 
     /// Opens the store of a repository.
-    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
+    pub fn store(
+        &self,
+        place: &RepositoryPlace,
+        purpose: Purpose,
+    ) -> Result<Arc<dyn Store>, Failure> {
         Ok(self.connector.store(place, purpose)?)
     }
 
@@ -109,12 +119,16 @@ impl Context {
     }
 
     /// Opens a repository.
-    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>, Failure> {
+    pub fn open_place(
+        &self,
+        place: &RepositoryPlace,
+        purpose: Purpose,
+    ) -> Result<Arc<Repository>, Failure> {
         Ok(self.connector.open_place(place, purpose)?)
     }
 
     /// Returns what this machine remembers of a place, whatever is there now.
-    pub fn witness(&self, place: &Place) -> Witness {
+    pub fn witness(&self, place: &RepositoryPlace) -> Witness {
         self.connector.witness(place)
     }
 
@@ -132,7 +146,7 @@ impl Context {
         };
         let options = OpenOptions { cache_dir: self.cache_dir(&place), prefer_cached: true };
         let (secret, _) =
-            self.secret_origin(&place)?.read(&self.ui, self.env(), store.location())?;
+            self.secret_source(&place)?.read(&self.ui, self.env(), store.location())?;
         let copies = Repository::open_copies(&store, &secret, &options);
         let Some(copies) =
             copies.filter(|copies| is_applied && copies.has_lost_config().unwrap_or(false))

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::connect::hints::{hint_of, is_of_another_version, store_hint};
-use crate::connect::{self, TroubleKind};
+use crate::connect::{self, OtherErrorKind};
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
@@ -236,10 +236,10 @@ impl From<connect::Error> for Failure {
             connect::Error::Other(trouble) => trouble,
         };
         let exit = match trouble.kind {
-            TroubleKind::Usage => Exit::Usage,
-            TroubleKind::Failed => Exit::Error,
-            TroubleKind::NoSecret => Exit::WrongSecret,
-            TroubleKind::Interrupted => Exit::Interrupted,
+            OtherErrorKind::Usage => Exit::Usage,
+            OtherErrorKind::Failed => Exit::Error,
+            OtherErrorKind::NoSecret => Exit::WrongSecret,
+            OtherErrorKind::Interrupted => Exit::Interrupted,
         };
         let failure = Self::of(exit, &*trouble);
         match trouble.hint {

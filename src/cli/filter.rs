@@ -5,7 +5,7 @@ use clap::Args;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::narrow::{HEADING, Narrow};
+use super::series_filter::{HEADING, SeriesFilter};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots;
@@ -14,7 +14,7 @@ use crate::repo::snapshots;
 #[derive(Args)]
 pub struct SnapshotFilter {
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Only the newest N snapshots
     #[arg(long, value_name = "N", help_heading = HEADING)]
@@ -23,13 +23,13 @@ pub struct SnapshotFilter {
 
 impl SnapshotFilter {
     /// Returns what snapshots must be, but for `--latest`.
-    pub fn narrow(&self) -> &Narrow {
-        &self.narrow
+    pub fn series_filter(&self) -> &SeriesFilter {
+        &self.series_filter
     }
 
     /// Returns whether a snapshot is meant, but for `--latest`.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
-        self.narrow.fits(snapshot)
+        self.series_filter.fits(snapshot)
     }
 
     /// Leaves what `--latest` leaves of a list whose newest is the last.

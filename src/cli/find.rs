@@ -8,12 +8,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::entries::{EntryView, long_line};
+use super::entry_view::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::snap::{SnapArg, SnapPath, parse_time, parse_time_from};
-use super::views::shown;
-use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
+use super::json_views::shown;
+use super::snapshot_spec::{SnapArg, SnapshotSpec, parse_time, parse_time_from};
+use crate::browse::{self, Criteria, NamePatterns, PatternOptions, Search};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::{EntryKind, Timestamp};
@@ -25,7 +25,7 @@ use crate::repo::{DirEntry, Reader, Repository, Trees};
 use crate::retention::parse_span;
 use crate::settings::values::parse_size;
 use crate::text;
-use crate::ui::output::{JsonList, Output};
+use crate::ui::output::{BufferedStdout, JsonList};
 
 /// Find files by name in all snapshots
 ///
@@ -140,7 +140,8 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let typed = |pattern: &OsString| {
         if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) }
     };
-    let patterns = Patterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
+    let patterns =
+        NamePatterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
     let criteria = Criteria {
         kinds: (!args.kinds.is_empty()).then(|| args.kinds.clone()),
         larger_than: args.larger_than,
@@ -151,7 +152,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let (places, exit) = places(ctx, args, &repository, &trees)?;
-    let mut out = Listing::begin(ctx, args.long)?;
+    let mut out = FindOutput::begin(ctx, args.long)?;
     let searched = ctx.run("searching", |monitor| {
         let mut search = Search::new(&trees, patterns, criteria);
         let mut unread = Vec::new();
@@ -197,7 +198,7 @@ fn places(
             exit,
         ));
     };
-    let wanted = SnapPath::parse(text, &here()?)?.among(args.filter.narrow());
+    let wanted = SnapshotSpec::parse(text, &here()?)?.among(args.filter.series_filter());
     let snapshot = wanted.resolve_by(&ctx.ui, repository, trees)?;
     let place = browse::find(trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let tree = place.tree.ok_or_else(|| {
@@ -210,7 +211,7 @@ fn places(
 fn in_one(
     search: &mut Search,
     snapshot: &Snapshot,
-    out: &mut Listing,
+    out: &mut FindOutput,
     monitor: &Monitor,
 ) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
@@ -225,17 +226,17 @@ fn in_one(
 }
 
 /// The output, entry by entry, with the number of entries.
-enum Listing {
+enum FindOutput {
     Json(JsonList),
-    Text { out: Output, long: bool, count: u64 },
+    Text { out: BufferedStdout, long: bool, count: u64 },
 }
 
-impl Listing {
+impl FindOutput {
     fn begin(ctx: &Context, long: bool) -> Result<Self, Failure> {
         if ctx.ui.json {
             return Ok(Self::Json(JsonList::begin(&[], "entries")?));
         }
-        Ok(Self::Text { out: Output::stdout()?, long, count: 0 })
+        Ok(Self::Text { out: BufferedStdout::open()?, long, count: 0 })
     }
 
     fn entry(&mut self, snapshot: &Snapshot, path: &[u8], found: &DirEntry) -> Result<(), Failure> {

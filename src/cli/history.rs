@@ -7,19 +7,19 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::entries::kind_name;
+use super::entry_view::kind_name;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::snap::normal_path;
-use super::views::{exact, lossy};
-use crate::browse::{self, History, Series, Version, VersionStep};
+use super::json_views::{exact, lossy};
+use super::snapshot_spec::normal_path;
+use crate::browse::{self, History, PathSeries, Version, VersionStep};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Error, Reader, Trees};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// Show every version of a path over all snapshots
 ///
@@ -76,7 +76,7 @@ impl SeenView {
 }
 
 impl VersionView {
-    fn new(series: &Series, version: &Version, snapshots: &[Snapshot]) -> Self {
+    fn new(series: &PathSeries, version: &Version, snapshots: &[Snapshot]) -> Self {
         let found = version.found.as_deref();
         Self {
             host: series.host.clone(),
@@ -123,7 +123,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         return Err(never_there(&path, snapshots.len()));
     }
     if ctx.ui.json {
-        let of_series = |series: &Series| -> Vec<VersionView> {
+        let of_series = |series: &PathSeries| -> Vec<VersionView> {
             series
                 .versions
                 .iter()
@@ -209,8 +209,8 @@ fn show(
     Ok(())
 }
 
-fn table(series: &Series, snapshots: &[Snapshot]) -> Table {
-    let mut table = Table::new(&[
+fn table(series: &PathSeries, snapshots: &[Snapshot]) -> TextTable {
+    let mut table = TextTable::new(&[
         ("what", Align::Left),
         ("size", Align::Right),
         ("changed", Align::Left),

@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
-use super::keyfile::{self, About, KIT_LABEL};
+use super::keyfile::{self, KIT_LABEL, KitDetails};
 use crate::chunker::chunk_lens;
-use crate::connect::Origin;
+use crate::connect::SecretSource;
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
-use crate::connect::{Place, Purpose};
+use crate::connect::{Purpose, RepositoryPlace};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -110,8 +110,8 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         ))
         .hint("make it first"));
     }
-    let origin = ctx.secret_origin(&place)?;
-    if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
+    let origin = ctx.secret_source(&place)?;
+    if args.kdf == Kdf::Strong && matches!(origin, SecretSource::KeyFile(_)) {
         return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed")
             .hint("leave --kdf out"));
     }
@@ -145,15 +145,15 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
 
 /// Refuses a place that holds a repository or is known to have held one, and a folder with anything
 /// else that is not what a half-finished `init` leaves.
-pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
+pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure> {
     let witness = ctx.witness(place);
     let is_known = witness.knows();
-    let entries = match place.folder().map(std::fs::read_dir) {
+    let entries = match place.local_dir().map(std::fs::read_dir) {
         Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
         Some(Err(error)) => {
             return Err(Failure::file(
                 "read the folder",
-                place.folder().unwrap_or(Path::new("")),
+                place.local_dir().unwrap_or(Path::new("")),
                 &error,
             ));
         }
@@ -170,7 +170,7 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
         // The disk that holds it is not mounted, more often than it is gone.
         return Err(repo::Error::NoRepository { location: place.shown(), is_known }.into());
     }
-    let folders = Class::ALL.map(Class::folder);
+    let folders = Class::ALL.map(Class::dir_name);
     let foreign = entries
         .flatten()
         .into_iter()
@@ -203,12 +203,12 @@ impl NewKey {
     /// Reads the password, or reads or makes the key file.
     pub fn for_repository(
         ctx: &Context,
-        place: &Place,
-        origin: &Origin,
+        place: &RepositoryPlace,
+        origin: &SecretSource,
         strong: bool,
     ) -> Result<Self, Failure> {
         let identity = NewIdentity::random()?;
-        let Origin::KeyFile(path) = origin else {
+        let SecretSource::KeyFile(path) = origin else {
             let password = origin.read_new_password(&ctx.ui, ctx.env())?;
             let secret = Secret::Passphrase(password);
             return Ok(Self {
@@ -273,7 +273,7 @@ fn note_in_key_file(
 /// Makes the repository, and finds out what its store can do.
 pub fn make(
     ctx: &Context,
-    place: &Place,
+    place: &RepositoryPlace,
     profile: Profile,
     key: NewKey,
 ) -> Result<Arc<Repository>, Failure> {
@@ -319,7 +319,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     )?;
     let (repository_id, fingerprint) =
         (repository.config().repository.to_hex(), repository.fingerprint());
-    let about = About {
+    let about = KitDetails {
         location: repository.location(),
         repository_id: &repository_id,
         fingerprint,
@@ -351,10 +351,10 @@ pub fn fingerprint(repository: &Repository) -> String {
     keyfile::grouped(&repository.fingerprint())
 }
 
-fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {
+fn what_to_keep_safe(location: &str, origin: &SecretSource, kit: Option<&Path>) -> Vec<String> {
     let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
     match origin {
-        Origin::KeyFile(path) => lines.push(format!(
+        SecretSource::KeyFile(path) => lines.push(format!(
             "  the key file {}: whoever has it can read the backups",
             text::path(path)
         )),

@@ -10,14 +10,14 @@ use super::failure::{Exit, Failure};
 use super::keyfile;
 use crate::connect::Purpose;
 use crate::connect::credentials::passphrase_kdf;
-use crate::connect::{Origin, SecretArgs};
+use crate::connect::{SecretArgs, SecretSource};
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
 use crate::repo::open::keys::{self, SlotDescription};
 use crate::repo::{self, Repository, checked_open};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// What to do about keys that cannot be used.
 const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever \
@@ -152,7 +152,7 @@ fn list(ctx: &Context, repository: &Repository) -> Result<Exit, Failure> {
         ctx.ui.print_json(&serde_json::json!({ "keys": views }))?;
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         ("id", Align::Left),
         ("kind", Align::Left),
         ("label", Align::Left),
@@ -233,13 +233,13 @@ fn change_password(
     done(ctx, "changed", &id.to_hex(), None)
 }
 
-fn new_password_origin(args: &PasswordArgs) -> Origin {
+fn new_password_origin(args: &PasswordArgs) -> SecretSource {
     let named = SecretArgs {
         password_file: args.new_password_file.clone(),
         password_command: args.new_password_command.clone(),
         key_file: None,
     };
-    named.origin().unwrap_or(Origin::Prompt)
+    named.origin().unwrap_or(SecretSource::Prompt)
 }
 
 fn done(ctx: &Context, what: &str, name: &str, file: Option<PathBuf>) -> Result<Exit, Failure> {

@@ -16,7 +16,7 @@ use crate::text;
 pub const KIT_LABEL: &str = "recovery kit";
 
 /// What a key file or kit says about the repository that it opens.
-pub struct About<'a> {
+pub struct KitDetails<'a> {
     /// Where the repository is.
     pub location: &'a str,
     /// Its name in hex.
@@ -93,8 +93,8 @@ pub fn grouped(fingerprint: &[u8; 32]) -> String {
 }
 
 /// Writes a recovery kit; an existing file is never touched.
-pub fn write_kit(path: &Path, secret: &Key, about: &About<'_>) -> Result<(), Failure> {
-    write_new(path, &kit_text(secret, about))
+pub fn write_kit(path: &Path, secret: &Key, details: &KitDetails<'_>) -> Result<(), Failure> {
+    write_new(path, &kit_text(secret, details))
 }
 
 /// Writes a whole new file for its owner only, durably; nobody ever sees half of it, and no other
@@ -122,9 +122,9 @@ fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Returns the text of a recovery kit, written for a person who has never heard of Drumlin.
-pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
-    let location = text::shell_word(about.location);
-    let (else_needed, first_step) = way_to(about.location, &location);
+pub fn kit_text(secret: &Key, details: &KitDetails<'_>) -> Zeroizing<String> {
+    let location = text::shell_word(details.location);
+    let (else_needed, first_step) = way_to(details.location, &location);
     Zeroizing::new(format!(
         "DRUMLIN RECOVERY KIT\n\
          ====================\n\
@@ -168,11 +168,11 @@ pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
          If the program cannot be found any more: the file format is described in full in the\n\
          folder \"format-spec\" of its source code, with a reader of a few hundred lines of\n\
          Python (reader.py) that restores a backup from these words alone.\n",
-        location_text = about.location,
-        host = about.host,
-        id = about.repository_id,
-        fingerprint = grouped(&about.fingerprint),
-        made = text::local_time(about.made),
+        location_text = details.location,
+        host = details.host,
+        id = details.repository_id,
+        fingerprint = grouped(&details.fingerprint),
+        made = text::local_time(details.made),
         program = super::global::PROGRAM,
         words = *numbered_words(secret),
     ))
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::crypto::phrase::secret_of_words;
 
-    const ABOUT: About<'_> = About {
+    const ABOUT: KitDetails<'_> = KitDetails {
         location: "/mnt/usb disk/r",
         repository_id: "00ff",
         fingerprint: [0xab; 32],
@@ -281,7 +281,7 @@ mod tests {
             ("s3://bucket/x?endpoint=https://fsn1.your-objectstorage.com", "AWS_SECRET_ACCESS_KEY"),
             ("sftp://u1@u1.your-storagebox.de:23/./drumlin", "DRUMLIN_SSH_PASSWORD"),
         ] {
-            let kit = kit_text(&new_secret().unwrap(), &About { location, ..ABOUT });
+            let kit = kit_text(&new_secret().unwrap(), &KitDetails { location, ..ABOUT });
             assert!(
                 kit.contains(&format!("export {variable}=___"))
                     && !kit.contains("Nothing else is needed"),

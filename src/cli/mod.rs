@@ -1,18 +1,15 @@
 //! The command line: one file per command, put together here.
 
-mod about;
-mod archive;
 mod backup;
 mod candidates;
 mod cat;
 mod check;
-mod chosen;
 mod completions;
 mod context;
 mod cost;
 mod diff;
 mod du;
-mod entries;
+mod entry_view;
 mod failure;
 mod filter;
 mod find;
@@ -21,25 +18,26 @@ mod global;
 mod history;
 mod init;
 mod interrupt;
+mod json_views;
 mod key;
 mod keyfile;
+mod latest;
 mod ls;
 mod man;
 #[cfg(feature = "mount")]
 mod mount;
-mod narrow;
 mod prune;
 mod quickstart;
 mod repair;
 mod requests;
+mod resolve;
 mod restore;
-mod snap;
+mod series_filter;
+mod snapshot_spec;
 mod snapshots;
 mod stats;
-mod thaw;
 mod tilde;
 mod undelete;
-mod views;
 
 use std::process::ExitCode;
 

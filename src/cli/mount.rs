@@ -10,14 +10,14 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::interrupt;
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::{exact, lossy};
+use super::json_views::{exact, lossy};
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
-use crate::mount::{self, Ended, Error, MountOptions, Mounted, Shown};
+use crate::mount::{self, Ended, Error, MountOptions, MountSource, Mounted};
 use crate::os::shell::SECRETS;
 use crate::repo::Reader;
 use crate::settings::values::parse_size;
@@ -46,7 +46,7 @@ pub struct MountArgs {
     snap: Option<SnapArg>,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Let other users in, as far as the files' permissions allow
     #[arg(long)]
@@ -74,8 +74,8 @@ struct MountView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let wanted = match &args.snap {
-        Some(snap) => Some(SnapPath::parse(snap, &here()?)?.among(&args.narrow)),
-        None if !args.narrow.is_empty() => {
+        Some(snap) => Some(SnapshotSpec::parse(snap, &here()?)?.among(&args.series_filter)),
+        None if !args.series_filter.is_empty() => {
             let why = "--host, --app and --tag choose a snapshot, and none is named";
             return Err(Failure::usage(why).hint(
                 "name one: `drumlin mount DIR latest --host NAME`; \
@@ -86,20 +86,20 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     };
     // Nobody should have to type a password only to learn that it was in vain.
     mount::check(&args.dir)?;
-    mount::give_back_what_is_long();
+    mount::set_mmap_threshold();
     let repository = ctx.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
             let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::sparing)?;
             (
-                Shown::One(
+                MountSource::One(
                     Box::new(snapshot),
                     wanted.path.clone().unwrap_or_else(|| b"/".to_vec()),
                 ),
                 reader,
             )
         }
-        None => (Shown::All, Reader::sparing(&repository)?),
+        None => (MountSource::All, Reader::sparing(&repository)?),
     };
     let ui = ctx.ui;
     let options = MountOptions {
@@ -130,10 +130,15 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
 }
 
 /// Says where the mount is and how it ends.
-fn tell(ctx: &Context, mounted: &Mounted, shown: &Shown, location: &str) -> Result<(), Failure> {
+fn tell(
+    ctx: &Context,
+    mounted: &Mounted,
+    shown: &MountSource,
+    location: &str,
+) -> Result<(), Failure> {
     let (snapshot, path) = match shown {
-        Shown::All => (None, None),
-        Shown::One(snapshot, path) => (Some(snapshot), Some(path)),
+        MountSource::All => (None, None),
+        MountSource::One(snapshot, path) => (Some(snapshot), Some(path)),
     };
     let dir = mounted.dir();
     if ctx.ui.json {
@@ -201,10 +206,10 @@ impl From<Error> for Failure {
             Error::OthersNotAllowed => {
                 Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out")
             }
-            Error::Folder { .. } | Error::Look { .. } => {
+            Error::MountPoint { .. } | Error::Inspect { .. } => {
                 Some("make an empty folder for it: `mkdir DIR`")
             }
-            Error::Dead { .. } => Some(
+            Error::Stale { .. } => Some(
                 "take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again",
             ),
             Error::Mount { .. } => Some(
@@ -215,7 +220,7 @@ impl From<Error> for Failure {
             Error::Unmount { .. } => {
                 Some("`fusermount3 -u -z DIR` frees the folder even while files in it are in use")
             }
-            Error::NotAFolder { .. } => {
+            Error::NotADir { .. } => {
                 Some("mount the folder that it is in; `drumlin cat` writes one file")
             }
             Error::Session(_) => None,

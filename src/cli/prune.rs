@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::views::RequestsView;
+use super::json_views::RequestsView;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
@@ -82,7 +82,7 @@ struct PruneView {
     locked_packs: u64,
     locked_until: Option<String>,
     locks: Option<LocksView>,
-    plan: PlanView,
+    plan: PrunePlanView,
     seconds: f64,
     requests: RequestsView,
 }
@@ -103,7 +103,7 @@ struct WaitingView {
 }
 
 #[derive(Serialize)]
-struct PlanView {
+struct PrunePlanView {
     dropped: Vec<String>,
     dead_packs: u64,
     dead_bytes: u64,
@@ -242,7 +242,7 @@ fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> Pru
             extended: locks.extended,
             extended_bytes: locks.extended_bytes,
         }),
-        plan: PlanView {
+        plan: PrunePlanView {
             dropped: ids(&plan.dropped),
             dead_packs: plan.dead.len() as u64,
             dead_bytes: plan.dead_bytes,

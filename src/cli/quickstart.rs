@@ -11,15 +11,15 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::backup::{BackupView, Outcome, carry_out, plan_folder};
+use super::backup::{BackupOutcome, BackupView, carry_out, plan_folder};
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
-use super::keyfile::{self, About, KIT_LABEL};
-use crate::connect::Origin;
+use super::keyfile::{self, KIT_LABEL, KitDetails};
+use crate::connect::SecretSource;
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
-use crate::connect::{Place, Purpose};
+use crate::connect::{Purpose, RepositoryPlace};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -111,14 +111,22 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
 
 /// Decides where the repository is: `--repo`, else the configuration's, else the user's data
 /// folder.
-fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result<Place, Failure> {
+fn choose_place(
+    ctx: &Context,
+    settings: &Settings,
+    config_dir: &Path,
+) -> Result<RepositoryPlace, Failure> {
     let mut place = if ctx.global.repo.is_some() || settings.default_repository().is_some() {
         ctx.place(settings, None)?
     } else {
         let data = ctx.env().data_dir().ok_or_else(|| {
             Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo")
         })?;
-        Place { name: None, location: Location::Local(data.join("repository")), settings: None }
+        RepositoryPlace {
+            name: None,
+            location: Location::Local(data.join("repository")),
+            settings: None,
+        }
     };
     if place.settings.is_none() {
         // A name that depends on nothing but the place, so that running it again finds what was
@@ -137,7 +145,7 @@ fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result
     Ok(place)
 }
 
-fn name_of(place: &Place) -> &str {
+fn name_of(place: &RepositoryPlace) -> &str {
     place.name.as_deref().unwrap_or(FIRST_NAME)
 }
 
@@ -171,12 +179,16 @@ fn name_for(location: &Location) -> String {
     )
 }
 
-fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Repository>, Failure> {
-    let origin = ctx.secret_origin(place)?;
-    if let Origin::KeyFile(path) = &origin {
+fn open_or_make(
+    ctx: &Context,
+    place: &RepositoryPlace,
+    made: &mut Made,
+) -> Result<Arc<Repository>, Failure> {
+    let origin = ctx.secret_source(place)?;
+    if let SecretSource::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
-    let found = match place.folder().is_none_or(Path::is_dir) {
+    let found = match place.local_dir().is_none_or(Path::is_dir) {
         true => {
             checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place))
         }
@@ -246,7 +258,7 @@ fn ensure_kit(
         None => {
             let secret = keyfile::new_secret()?;
             let repository_id = repository.config().repository.to_hex();
-            let about = About {
+            let about = KitDetails {
                 location: repository.location(),
                 repository_id: &repository_id,
                 fingerprint: own,
@@ -276,7 +288,11 @@ fn beside(path: &Path, repository: &Repository) -> PathBuf {
 }
 
 /// Writes the configuration file; an existing one is never touched.
-fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(), Failure> {
+fn write_config(
+    file: &Path,
+    place: &RepositoryPlace,
+    key_file: Option<&Path>,
+) -> Result<(), Failure> {
     let quote = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
         None => Err(Failure::usage(format!(
@@ -287,7 +303,7 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
     let mut text = format!(
         "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
         name_of(place),
-        quote(place.folder().unwrap_or(Path::new(&place.shown())))?
+        quote(place.local_dir().unwrap_or(Path::new(&place.shown())))?
     );
     if let Some(key_file) = key_file {
         text += &format!("key-file = {}\n", quote(key_file)?);
@@ -305,7 +321,12 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
 }
 
 /// Returns the options that later commands need, so that what is printed can be typed.
-fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: &Made) -> String {
+fn options_from_now_on(
+    ctx: &Context,
+    settings: &Settings,
+    place: &RepositoryPlace,
+    made: &Made,
+) -> String {
     let is_explicit = ctx.global.config.is_some() && ctx.env().get("DRUMLIN_CONFIG").is_none();
     let config = match (&ctx.global.config, is_explicit) {
         (Some(file), true) => format!(" --config {}", word(file)),
@@ -323,7 +344,13 @@ fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: 
     }
 }
 
-fn tell(place: &Place, made: &Made, outcome: &Outcome, folder: &Path, options: &str) -> String {
+fn tell(
+    place: &RepositoryPlace,
+    made: &Made,
+    outcome: &BackupOutcome,
+    folder: &Path,
+    options: &str,
+) -> String {
     let mut lines = Vec::new();
     let mut item = |name: &'static str, path: &Path| {
         let verb = if made.now.contains(&name) { "made" } else { "kept" };
@@ -363,7 +390,7 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, folder: &Path, options: &
     if let Some(kit) = &made.kit {
         lines.push(format!("Print {} and keep it away from this machine.", text::path(kit)));
     }
-    if place.folder().is_some_and(|repository| on_one_disk(folder, repository)) {
+    if place.local_dir().is_some_and(|repository| on_one_disk(folder, repository)) {
         lines.push(
             "The repository is on the same disk as what it protects. To have one on another disk:"
                 .to_owned(),

@@ -7,7 +7,7 @@ use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::views::SnapshotView;
+use super::json_views::SnapshotView;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
@@ -17,7 +17,7 @@ use crate::repo::Error;
 use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 use crate::repo::snapshots::{self, Listing};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// List snapshots, oldest first
 #[derive(Args)]
@@ -155,10 +155,10 @@ fn finish<T: Serialize>(
     Ok(exit)
 }
 
-fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> Table {
+fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> TextTable {
     let left = |name| (name, Align::Left);
     let mut table =
-        Table::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
+        TextTable::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
     for (snapshot, tombstone, until) in forgotten {
         let paths: Vec<String> =
             snapshot.sources.iter().map(|path| text::printable(path)).collect();
@@ -175,7 +175,7 @@ fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> Table {
     table
 }
 
-fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> Table {
+fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> TextTable {
     let has_protected = snapshots.iter().any(&is_protected);
     let has_app = snapshots.iter().any(|snapshot| !snapshot.app.is_empty());
     let has_tags = snapshots.iter().any(|snapshot| !snapshot.tags.is_empty());
@@ -189,7 +189,7 @@ fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> Ta
         ("added", Align::Right),
         ("paths", Align::Left),
     ]);
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     for snapshot in snapshots {
         let word = |text: &str| text::printable(text.as_bytes());
         let paths: Vec<String> =

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::SnapshotView;
+use super::json_views::SnapshotView;
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
@@ -27,7 +27,7 @@ pub struct StatsArgs {
     snap: Option<SnapArg>,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
 #[derive(Serialize)]
@@ -46,11 +46,11 @@ struct RepositoryStatsView {
     dedup_ratio: Option<f64>,
     compression_ratio: Option<f64>,
     total_ratio: Option<f64>,
-    usage: Vec<UsageView>,
+    usage: Vec<ClassUsageView>,
 }
 
 #[derive(Serialize)]
-struct UsageView {
+struct ClassUsageView {
     class: &'static str,
     objects: u64,
     bytes: u64,
@@ -66,8 +66,8 @@ struct SnapshotStatsView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
-    let wanted = args.snap.as_ref().map(|text| SnapPath::parse(text, &here()?)).transpose()?;
-    if wanted.is_none() && !args.narrow.is_empty() {
+    let wanted = args.snap.as_ref().map(|text| SnapshotSpec::parse(text, &here()?)).transpose()?;
+    if wanted.is_none() && !args.series_filter.is_empty() {
         let why = "--host, --app and --tag choose a snapshot, and none is named";
         return Err(Failure::usage(why).hint("name one: `drumlin stats latest --host NAME`"));
     }
@@ -75,7 +75,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
         let (snapshot, reader) =
-            wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::looking)?;
+            wanted.among(&args.series_filter).open_with(&ctx.ui, &repository, Reader::looking)?;
         let (figures, _) = ctx
             .run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
@@ -225,7 +225,7 @@ fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
         usage: figures
             .usage
             .iter()
-            .map(|usage| UsageView {
+            .map(|usage| ClassUsageView {
                 class: usage.folder,
                 objects: usage.objects,
                 bytes: usage.bytes,

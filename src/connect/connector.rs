@@ -8,10 +8,10 @@ use super::error::{Error, Result};
 use super::hints;
 use super::host::here;
 use super::operator::Operator;
-use super::origin::{Origin, SecretArgs};
 use super::own_dirs;
-use super::place::{Place, Purpose};
+use super::place::{Purpose, RepositoryPlace};
 use super::requests::Requests;
+use super::secret_source::{SecretArgs, SecretSource};
 use crate::monitor::in_words;
 use crate::repo::checked_open::{self, Entrance};
 use crate::repo::open::witness::{Accept, Witness};
@@ -90,7 +90,7 @@ impl Connector {
     }
 
     /// Returns the repository that `--repo`, `wanted` or the configuration names.
-    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place> {
+    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<RepositoryPlace> {
         let text: OsString = match (&self.options.repo, wanted.or(settings.default_repository())) {
             (Some(text), _) => text.clone(),
             (None, Some(name)) => name.into(),
@@ -102,17 +102,17 @@ impl Connector {
             .and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
             refuse_unknown_name(settings, &text, &here)?;
-            return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
+            return Ok(RepositoryPlace::new(Location::parse(&text, &here)?, None, &self.env));
         };
         let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
         let url = self.env.expand_home(&repository.url);
         let location = Location::parse(url.as_os_str(), base)?;
-        Ok(Place::new(location, Some((name, repository)), &self.env))
+        Ok(RepositoryPlace::new(location, Some((name, repository)), &self.env))
     }
 
     /// Returns the folder of local copies; empty if none is known, and then they live as long as
     /// the process.
-    pub fn cache_dir(&self, place: &Place) -> PathBuf {
+    pub fn cache_dir(&self, place: &RepositoryPlace) -> PathBuf {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
         self.options
             .cache_dir
@@ -124,17 +124,23 @@ impl Connector {
 
     /// Returns the folders that no backup should hold and no restore touch: the repository's own,
     /// those of local copies, and that of what is remembered.
-    pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
+    pub fn own_dirs(&self, place: &RepositoryPlace) -> Vec<PathBuf> {
         // What is remembered changes with every backup, like the local copies.
         let remembered = self.state_dir().map_or_else(Vec::new, |dir| own_dirs::in_state(&dir));
         let copies = own_dirs::in_cache(&self.cache_dir(place));
-        place.folder().map(Path::to_path_buf).into_iter().chain(copies).chain(remembered).collect()
+        place
+            .local_dir()
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(copies)
+            .chain(remembered)
+            .collect()
     }
 
     /// Decides where the repository's secret comes from.
-    pub fn secret_origin(&self, place: &Place) -> Result<Origin> {
+    pub fn secret_source(&self, place: &RepositoryPlace) -> Result<SecretSource> {
         let settings = place.settings.as_ref().and_then(|settings| settings.secret.as_ref());
-        Origin::choose(&self.options.secret, &self.env, settings)
+        SecretSource::choose(&self.options.secret, &self.env, settings)
     }
 
     /// Opens the repository that the options or the configuration name.
@@ -145,20 +151,20 @@ impl Connector {
     }
 
     /// Opens a repository.
-    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>> {
+    pub fn open_place(&self, place: &RepositoryPlace, purpose: Purpose) -> Result<Arc<Repository>> {
         let store = self.store(place, purpose)?;
-        let origin = self.secret_origin(place)?;
+        let origin = self.secret_source(place)?;
         let options = OpenOptions {
             cache_dir: self.cache_dir(place),
             prefer_cached: purpose == Purpose::BackUp,
         };
         let mut entrance = self.entrance(place);
-        if origin == Origin::Prompt {
+        if origin == SecretSource::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
             checked_open::refuse_missing(&*store, &self.witness(place))?;
         }
         let operator = Arc::clone(&self.operator);
-        let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
+        let attempts = if origin == SecretSource::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
             let secret;
@@ -205,7 +211,7 @@ impl Connector {
     }
 
     /// Returns what is known about a repository before it is opened.
-    fn entrance(&self, place: &Place) -> Entrance {
+    fn entrance(&self, place: &RepositoryPlace) -> Entrance {
         let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
         let fingerprint =
             self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
@@ -215,7 +221,7 @@ impl Connector {
         };
         Entrance {
             state_dir: self.state_dir(),
-            folder: place.folder().map(Path::to_path_buf),
+            folder: place.local_dir().map(Path::to_path_buf),
             accept,
             is_dry: self.options.is_dry,
             expected: Expected {
@@ -227,7 +233,7 @@ impl Connector {
     }
 
     /// Returns what this machine remembers of a place. Asks the store nothing.
-    pub fn witness(&self, place: &Place) -> Witness {
+    pub fn witness(&self, place: &RepositoryPlace) -> Witness {
         let (place, called) = place.remembered_as();
         Witness::open_called(self.state_dir().as_deref(), &place, &called, Accept::default(), true)
     }

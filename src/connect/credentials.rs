@@ -11,9 +11,9 @@ use std::process::Stdio;
 
 use zeroize::Zeroizing;
 
-use super::error::{Error, Result, TroubleKind};
+use super::error::{Error, OtherErrorKind, Result};
 use super::operator::Operator;
-use super::origin::{Origin, SecretArgs};
+use super::secret_source::{SecretArgs, SecretSource};
 use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
 use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
@@ -27,7 +27,7 @@ use crate::text;
 /// Longest password or key file that is read, in bytes.
 const SECRET_LEN_MAX_BYTES: u64 = 64 << 10;
 
-impl Origin {
+impl SecretSource {
     /// Decides: the command line, else the environment, else the configuration, else the terminal.
     ///
     /// Fails if the environment names more than one.
@@ -41,12 +41,15 @@ impl Origin {
         }
         let command = env
             .get("DRUMLIN_PASSWORD_COMMAND")
-            .map(|text| Origin::PasswordCommand(text.to_string_lossy().into_owned()));
+            .map(|text| SecretSource::PasswordCommand(text.to_string_lossy().into_owned()));
         let named = [
-            ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| Origin::Environment)),
-            ("DRUMLIN_PASSWORD_FILE", env.path("DRUMLIN_PASSWORD_FILE").map(Origin::PasswordFile)),
+            ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| SecretSource::Environment)),
+            (
+                "DRUMLIN_PASSWORD_FILE",
+                env.path("DRUMLIN_PASSWORD_FILE").map(SecretSource::PasswordFile),
+            ),
             ("DRUMLIN_PASSWORD_COMMAND", command),
-            ("DRUMLIN_KEY_FILE", env.path("DRUMLIN_KEY_FILE").map(Origin::KeyFile)),
+            ("DRUMLIN_KEY_FILE", env.path("DRUMLIN_KEY_FILE").map(SecretSource::KeyFile)),
         ];
         let mut set = named.into_iter().filter_map(|(name, origin)| Some((name, origin?)));
         match (set.next(), set.next()) {
@@ -56,12 +59,14 @@ impl Origin {
             }
             (Some((_, origin)), None) => Ok(origin),
             _ => Ok(match settings {
-                Some(SecretSettings::PasswordFile(path)) => Origin::PasswordFile(path.clone()),
-                Some(SecretSettings::PasswordCommand(command)) => {
-                    Origin::PasswordCommand(command.clone())
+                Some(SecretSettings::PasswordFile(path)) => {
+                    SecretSource::PasswordFile(path.clone())
                 }
-                Some(SecretSettings::KeyFile(path)) => Origin::KeyFile(path.clone()),
-                None => Origin::Prompt,
+                Some(SecretSettings::PasswordCommand(command)) => {
+                    SecretSource::PasswordCommand(command.clone())
+                }
+                Some(SecretSettings::KeyFile(path)) => SecretSource::KeyFile(path.clone()),
+                None => SecretSource::Prompt,
             }),
         }
     }
@@ -97,7 +102,7 @@ impl Origin {
                 if *ask(operator, "the same again")? == *password {
                     return Ok(password);
                 }
-                Err(Error::new(TroubleKind::Failed, "the two passwords differ")
+                Err(Error::new(OtherErrorKind::Failed, "the two passwords differ")
                     .hint("nothing was changed; try again"))
             }
             other => other.read_password(operator, env),
@@ -146,9 +151,9 @@ pub fn read_store_password(
     origin: &SecretSettings,
 ) -> Result<Zeroizing<String>> {
     let origin = match origin {
-        SecretSettings::PasswordFile(path) => Origin::PasswordFile(path.clone()),
-        SecretSettings::PasswordCommand(command) => Origin::PasswordCommand(command.clone()),
-        SecretSettings::KeyFile(path) => Origin::KeyFile(path.clone()),
+        SecretSettings::PasswordFile(path) => SecretSource::PasswordFile(path.clone()),
+        SecretSettings::PasswordCommand(command) => SecretSource::PasswordCommand(command.clone()),
+        SecretSettings::KeyFile(path) => SecretSource::KeyFile(path.clone()),
     };
     origin.read_password(operator, &Environment::default())
 }
@@ -195,7 +200,7 @@ pub fn read_key_file(operator: &dyn Operator, path: &Path) -> Result<KeyFile> {
     let text = String::from_utf8_lossy(without_mark(&bytes));
     let fingerprints = text.lines().filter_map(fingerprint_in).collect();
     let secret = phrase::secret_of_words(&text).map_err(|error| {
-        Error::new(TroubleKind::NoSecret, format!("{} is not a key file", text::path(path)))
+        Error::new(OtherErrorKind::NoSecret, format!("{} is not a key file", text::path(path)))
             .caused_by(error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
     })?;
@@ -259,7 +264,7 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
 
 fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let fail = |error: io::Error| {
-        Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error)
+        Error::new(OtherErrorKind::Failed, "cannot run the password command").caused_by(error)
     };
     // Standard input may be the user's dump, unless it is a terminal.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
@@ -269,7 +274,7 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let status = child.wait().map_err(fail)?;
     if !status.success() {
         return Err(Error::new(
-            TroubleKind::Failed,
+            OtherErrorKind::Failed,
             format!("the password command failed ({status})"),
         ));
     }
@@ -310,17 +315,20 @@ mod tests {
         let env = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p")]);
         let settings = SecretSettings::KeyFile("/k".into());
         let choose = |args: &SecretArgs, env: &Environment, settings| {
-            Origin::choose(args, env, settings).unwrap()
+            SecretSource::choose(args, env, settings).unwrap()
         };
         let (nothing, nowhere) = (SecretArgs::default(), Environment::default());
-        assert_eq!(choose(&args, &env, Some(&settings)), Origin::PasswordCommand("x".into()));
-        assert_eq!(choose(&nothing, &env, Some(&settings)), Origin::PasswordFile("/p".into()));
-        assert_eq!(choose(&nothing, &nowhere, Some(&settings)), Origin::KeyFile("/k".into()));
-        assert_eq!(choose(&nothing, &nowhere, None), Origin::Prompt);
+        assert_eq!(choose(&args, &env, Some(&settings)), SecretSource::PasswordCommand("x".into()));
+        assert_eq!(
+            choose(&nothing, &env, Some(&settings)),
+            SecretSource::PasswordFile("/p".into())
+        );
+        assert_eq!(choose(&nothing, &nowhere, Some(&settings)), SecretSource::KeyFile("/k".into()));
+        assert_eq!(choose(&nothing, &nowhere, None), SecretSource::Prompt);
         let both = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p"), ("DRUMLIN_PASSWORD", "x")]);
         assert_eq!(
-            Origin::choose(&nothing, &both, None).unwrap_err().kind(),
-            Some(TroubleKind::Usage)
+            SecretSource::choose(&nothing, &both, None).unwrap_err().kind(),
+            Some(OtherErrorKind::Usage)
         );
     }
 
@@ -341,20 +349,20 @@ mod tests {
     fn commands_and_the_environment_give_passwords() {
         let env = Environment::of([("DRUMLIN_PASSWORD", "from env")]);
         let read =
-            |origin: Origin| origin.read_password(&Nobody, &env).map(|text| text.to_string());
-        assert_eq!(read(Origin::PasswordCommand("echo secret".into())).unwrap(), "secret");
-        assert_eq!(read(Origin::Environment).unwrap(), "from env");
+            |origin: SecretSource| origin.read_password(&Nobody, &env).map(|text| text.to_string());
+        assert_eq!(read(SecretSource::PasswordCommand("echo secret".into())).unwrap(), "secret");
+        assert_eq!(read(SecretSource::Environment).unwrap(), "from env");
         assert_eq!(
-            read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(),
-            Some(TroubleKind::Failed)
+            read(SecretSource::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Failed)
         );
         assert_eq!(
-            read(Origin::PasswordCommand("true".into())).unwrap_err().kind(),
-            Some(TroubleKind::Usage)
+            read(SecretSource::PasswordCommand("true".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Usage)
         );
         assert_eq!(
-            read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().kind(),
-            Some(TroubleKind::Failed)
+            read(SecretSource::PasswordFile("/nonexistent".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Failed)
         );
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::origin::Origin;
+use super::secret_source::SecretSource;
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
@@ -36,22 +36,22 @@ pub enum Error {
         /// What the repository says.
         source: repo::Error,
         /// Where the secret came from.
-        origin: Origin,
+        origin: SecretSource,
     },
     /// Anything else.
     #[error(transparent)]
-    Other(Box<Trouble>),
+    Other(Box<OtherError>),
 }
 
 impl Error {
     /// Makes a failure of a message.
-    pub fn new(kind: TroubleKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: OtherErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::Other(Box::new(Trouble { kind, hint: None, message, source: None }))
+        Self::Other(Box::new(OtherError { kind, hint: None, message, source: None }))
     }
 
     /// Returns who is to blame for a failure that has words of its own.
-    pub fn kind(&self) -> Option<TroubleKind> {
+    pub fn kind(&self) -> Option<OtherErrorKind> {
         match self {
             Self::Other(trouble) => Some(trouble.kind),
             _ => None,
@@ -60,18 +60,18 @@ impl Error {
 
     /// Makes a failure that the command line, the environment or the configuration is to blame for.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(TroubleKind::Usage, message)
+        Self::new(OtherErrorKind::Usage, message)
     }
 
     /// Makes a failure of a file operation: `cannot read`, and the file.
     pub fn file(action: &str, path: &Path, error: io::Error) -> Self {
-        Self::new(TroubleKind::Failed, format!("cannot {action} {}", text::path(path)))
+        Self::new(OtherErrorKind::Failed, format!("cannot {action} {}", text::path(path)))
             .caused_by(error)
     }
 
     /// Makes the failure of an operation that the user stopped.
     pub fn interrupted() -> Self {
-        Self::new(TroubleKind::Interrupted, "interrupted")
+        Self::new(OtherErrorKind::Interrupted, "interrupted")
     }
 
     /// Adds the cause of a failure that has words of its own.
@@ -91,9 +91,9 @@ impl Error {
     }
 }
 
-/// Who is to blame for a [`Trouble`].
+/// Who is to blame for a [`OtherError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
+pub enum OtherErrorKind {
     /// The command line, the environment or the configuration.
     Usage,
     /// A file or a command of this machine.
@@ -106,22 +106,22 @@ pub enum TroubleKind {
 
 /// A failure with words of its own.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct OtherError {
     /// Who is to blame.
-    pub kind: TroubleKind,
+    pub kind: OtherErrorKind,
     /// What the user can do.
     pub hint: Option<String>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for OtherError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl StdError for Trouble {
+impl StdError for OtherError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }

@@ -9,12 +9,12 @@ mod error;
 pub mod hints;
 pub mod host;
 mod operator;
-mod origin;
 pub mod own_dirs;
 mod place;
 mod requests;
 #[cfg(feature = "s3")]
 mod s3;
+mod secret_source;
 #[cfg(feature = "sftp")]
 mod sftp;
 #[cfg(feature = "sftp")]
@@ -22,8 +22,8 @@ mod ssh;
 mod stack;
 
 pub use connector::{ConnectOptions, Connector};
-pub use error::{Error, Result, Trouble, TroubleKind};
+pub use error::{Error, OtherError, OtherErrorKind, Result};
 pub use operator::Operator;
-pub use origin::{Origin, SecretArgs};
-pub use place::{Place, Purpose};
+pub use place::{Purpose, RepositoryPlace};
 pub use requests::Requests;
+pub use secret_source::{SecretArgs, SecretSource};

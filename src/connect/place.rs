@@ -9,7 +9,7 @@ use crate::store::local;
 use crate::text;
 
 /// A repository that the user named, not yet opened.
-pub struct Place {
+pub struct RepositoryPlace {
     /// Its name in the configuration file, if it has one there.
     pub name: Option<String>,
     /// Where it is.
@@ -33,7 +33,7 @@ pub enum Purpose {
     Make,
 }
 
-impl Place {
+impl RepositoryPlace {
     /// Returns where it is, for people, and for `--repo`.
     pub fn shown(&self) -> String {
         text::harmless(&self.location.to_string())
@@ -41,12 +41,12 @@ impl Place {
 
     /// Returns what its store calls its place and itself, also where it cannot be opened.
     pub fn remembered_as(&self) -> (String, String) {
-        self.folder().map_or_else(|| (self.shown(), self.shown()), local::names_of)
+        self.local_dir().map_or_else(|| (self.shown(), self.shown()), local::names_of)
     }
 
     /// Returns the repository's folder, if it is one of this machine.
-    pub fn folder(&self) -> Option<&Path> {
-        self.location.folder()
+    pub fn local_dir(&self) -> Option<&Path> {
+        self.location.local_dir()
     }
 
     /// Completes a location by what the configuration and the environment say of the server: a

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::store::layers::count::{CountStore, Counts};
+use crate::store::layers::count::{CallCounts, CountStore};
 use crate::sync::lock;
 
 /// The counters of all stores of a run.
@@ -16,9 +16,9 @@ impl Requests {
     }
 
     /// Returns the sum so far; `None` if no store was opened.
-    pub fn counts(&self) -> Option<Counts> {
+    pub fn counts(&self) -> Option<CallCounts> {
         let stores = lock(&self.0);
-        let sum = stores.iter().fold(Counts::default(), |sum, store| sum + store.counts());
+        let sum = stores.iter().fold(CallCounts::default(), |sum, store| sum + store.counts());
         (!stores.is_empty()).then_some(sum)
     }
 }

@@ -12,9 +12,9 @@ use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::layers::lazy::OpenStore;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::store::s3::S3Store;
-use crate::store::s3::options::{Lock, S3Options, Trust};
+use crate::store::s3::options::{Lock, S3Options, ServerTrust};
 
 /// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's
 /// router.
@@ -34,9 +34,9 @@ pub fn options(
     connector: &Connector,
     part: &Bucket,
     settings: RepositorySettings,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
 ) -> Result<S3Options> {
-    let RepositorySettings { line, s3, .. } = settings;
+    let RepositorySettings { connection, s3, .. } = settings;
     let credentials = match (s3.key_id, &s3.secret) {
         (Some(id), Some(origin)) => {
             Some((id, credentials::read_store_password(&*connector.operator, origin)?))
@@ -57,9 +57,13 @@ pub fn options(
         storage_classes: s3.storage_classes,
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
         trust,
-        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
-        timeout: line.timeout.unwrap_or(TIMEOUT),
-        pace,
+        connections: connector
+            .options
+            .connections
+            .or(connection.connections)
+            .unwrap_or(CONNECTIONS),
+        timeout: connection.timeout.unwrap_or(TIMEOUT),
+        rate_limiter,
     })
 }
 
@@ -69,9 +73,9 @@ fn trust(
     connector: &Connector,
     file: Option<PathBuf>,
     pin: Option<[u8; 32]>,
-) -> Result<Option<Trust>> {
+) -> Result<Option<ServerTrust>> {
     if let Some(pin) = pin {
-        return Ok(Some(Trust::Pinned(pin)));
+        return Ok(Some(ServerTrust::Pinned(pin)));
     }
     let what = if file.is_some() { "ca-file" } else { CA_BUNDLE };
     let Some(path) = file.or_else(|| connector.env.path(CA_BUNDLE)) else {
@@ -79,7 +83,7 @@ fn trust(
     };
     let pem = short::read(&path, CA_FILE_LEN_MAX_BYTES)
         .map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
-    Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
+    Ok(Some(ServerTrust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 
 /// Returns what opens the store.

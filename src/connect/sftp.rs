@@ -21,7 +21,7 @@ use crate::settings::repository::{RepositorySettings, SftpSettings};
 use crate::settings::ssh_config::proxy::Destination;
 use crate::settings::ssh_config::{HostConfig, KNOWN_HOSTS, PORT};
 use crate::store::layers::lazy::OpenStore;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::store::sftp::SftpStore;
 use crate::store::sftp::candidates;
 use crate::store::sftp::options::SftpOptions;
@@ -41,9 +41,9 @@ pub fn options(
     remote: &Remote,
     settings: RepositorySettings,
     purpose: Purpose,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
 ) -> Result<SftpOptions> {
-    let RepositorySettings { line, sftp, .. } = settings;
+    let RepositorySettings { connection, sftp, .. } = settings;
     let local_user = host::user_name();
     let ssh_config = sftp.ssh_config.as_deref();
     let host = ssh::read_config(connector, remote, &local_user, ssh_config)?;
@@ -77,11 +77,15 @@ pub fn options(
         key_passphrase,
         agent_socket,
         password,
-        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
-        timeout: line.timeout.unwrap_or(TIMEOUT),
+        connections: connector
+            .options
+            .connections
+            .or(connection.connections)
+            .unwrap_or(CONNECTIONS),
+        timeout: connection.timeout.unwrap_or(TIMEOUT),
         keep_alive: KEEP_ALIVE,
         keeps_files: purpose == Purpose::Look,
-        pace,
+        rate_limiter,
     })
 }
 
@@ -93,7 +97,7 @@ pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
         Ok(Arc::new(if is_made {
             SftpStore::open_or_make(options)?
         } else {
-            SftpStore::take_for_granted(options)
+            SftpStore::open_unchecked(options)
         }))
     })
 }

@@ -16,7 +16,7 @@ use crate::os::shell::SECRETS;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::ssh_config::proxy::{self, Destination, command_line, jump_arguments};
-use crate::settings::ssh_config::{Asker, Files, HostConfig, host_config};
+use crate::settings::ssh_config::{ConfigFiles, ExpansionContext, HostConfig, host_config};
 use crate::store::sftp::proxy::Proxy;
 
 /// Reads what the configuration says about a machine, and warns of what cannot be heeded.
@@ -58,8 +58,9 @@ pub fn read_config_in(
     let file = explicit.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
     let (uid, local_host) = (rustix::process::getuid().as_raw(), host::host_name());
     let (user, port) = (remote.user.as_deref(), remote.port);
-    let asker = Asker { home: &home, env, local_user, uid, local_host: &local_host, user, port };
-    Ok(host_config(&file, &remote.host, asker, &Disk { named: explicit })?)
+    let context =
+        ExpansionContext { home: &home, env, local_user, uid, local_host: &local_host, user, port };
+    Ok(host_config(&file, &remote.host, context, &Disk { named: explicit })?)
 }
 
 /// Returns the program that connections go through, if the configuration names one. `explicit` is
@@ -78,19 +79,19 @@ pub fn proxy_of(
             .hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config")
     };
     match &host.proxy {
-        None | Some(proxy::Proxy::None) => Ok(None),
-        Some(proxy::Proxy::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
+        None | Some(proxy::ProxyRule::None) => Ok(None),
+        Some(proxy::ProxyRule::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
             "a ProxyCommand that hands a connection over (`ProxyUseFdpass yes`) cannot be used; \
                 one that carries bytes can"
                 .to_owned(),
         )),
-        Some(proxy::Proxy::Command(written)) => {
+        Some(proxy::ProxyRule::Command(written)) => {
             let line = command_line(written, to).map_err(refused)?;
             let shell = env.get("SHELL").unwrap_or("/bin/sh".as_ref()).to_owned();
             let arguments = vec!["-c".into(), format!("exec {line}").into()];
             Ok(Some(Proxy { program: shell, arguments, shown: format!("the ProxyCommand `{line}`"), without: &SECRETS }))
         }
-        Some(proxy::Proxy::Jump(written)) => {
+        Some(proxy::ProxyRule::Jump(written)) => {
             let own = || {
                 env.home()
                     .filter(|home| home_of_user().is_none_or(|of_user| of_user != *home))
@@ -126,7 +127,7 @@ impl Disk<'_> {
     }
 }
 
-impl Files for Disk<'_> {
+impl ConfigFiles for Disk<'_> {
     fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::new()];
         for component in pattern.components() {
@@ -201,18 +202,18 @@ mod tests {
     fn proxies_are_programs_with_what_they_need() {
         let host = |proxy| HostConfig { proxy, ..HostConfig::default() };
         let own = home_of_user().unwrap().display().to_string();
-        let command = host(Some(proxy::Proxy::Command("nc %h %p".into())));
+        let command = host(Some(proxy::ProxyRule::Command("nc %h %p".into())));
         assert_eq!(shown(&command, &own, None), "/bin/zsh -c exec nc h 23");
-        let jump = host(Some(proxy::Proxy::Jump("x@gate".into())));
+        let jump = host(Some(proxy::ProxyRule::Jump("x@gate".into())));
         assert_eq!(shown(&jump, &own, None), "ssh -l x -W [h]:23 gate");
         assert_eq!(shown(&jump, &own, Some("/c")), "ssh -l x -F /c -W [h]:23 gate");
         assert_eq!(shown(&jump, "/other", None), "ssh -l x -F /other/.ssh/config -W [h]:23 gate");
         assert_eq!(shown(&host(None), &own, None), "none");
-        assert_eq!(shown(&host(Some(proxy::Proxy::None)), &own, None), "none");
+        assert_eq!(shown(&host(Some(proxy::ProxyRule::None)), &own, None), "none");
         let hands_over = HostConfig { proxy_passes_connection: Some(true), ..command };
         assert!(shown(&hands_over, &own, None).contains("ProxyUseFdpass"));
         assert!(
-            shown(&host(Some(proxy::Proxy::Jump("-x".into()))), &own, None)
+            shown(&host(Some(proxy::ProxyRule::Jump("-x".into()))), &own, None)
                 .contains("no machine to jump to")
         );
     }

@@ -8,7 +8,7 @@ use super::error::Result;
 use super::patterns::Surroundings;
 use crate::backup::{self, BackupOptions, BackupReport, ExcludeOptions, StreamSource};
 use crate::compress::Compression;
-use crate::connect::{self, Connector, Place, TroubleKind, host, own_dirs};
+use crate::connect::{self, Connector, OtherErrorKind, RepositoryPlace, host, own_dirs};
 use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
@@ -74,7 +74,7 @@ impl Job {
         if has_source {
             merged.paths = Vec::new();
             merged.commands = Vec::new();
-        } else if let Some(key) = merged.later.first() {
+        } else if let Some(key) = merged.unsupported_keys.first() {
             let why = format!(
                 "app `{}` has `{key}`, which comes in a later version",
                 app.unwrap_or_default()
@@ -104,7 +104,7 @@ impl Job {
     pub fn run(
         self,
         connector: &Connector,
-        place: &Place,
+        place: &RepositoryPlace,
         repository: &Arc<Repository>,
         monitor: &Arc<Monitor>,
     ) -> Result<BackupReport> {
@@ -115,11 +115,11 @@ impl Job {
     fn options(
         self,
         connector: &Connector,
-        place: &Place,
+        place: &RepositoryPlace,
         repository: &Repository,
         monitor: &Arc<Monitor>,
     ) -> Result<BackupOptions, connect::Error> {
-        let mut own_folders = connector.own_folders(place);
+        let mut own_folders = connector.own_dirs(place);
         own_folders.extend(own_dirs::in_cache_to_leave_out(&connector.cache_dir(place)));
         let anywhere = Surroundings { home: connector.env.home(), ..Surroundings::default() };
         let patterns = self.patterns(&anywhere)?;
@@ -232,7 +232,8 @@ fn open_streams(
         stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
     for CommandSettings { name, run } in commands {
         let fail = |error| {
-            connect::Error::new(TroubleKind::Failed, format!("cannot run `{run}`")).caused_by(error)
+            connect::Error::new(OtherErrorKind::Failed, format!("cannot run `{run}`"))
+                .caused_by(error)
         };
         sources.push(command::command_source(name, run, monitor).map_err(fail)?);
     }

@@ -22,12 +22,12 @@ pub struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
     views: RwLock<Arc<Views>>,
-    looked: Mutex<Looked>,
+    last_listing: Mutex<LastListing>,
     vanished: (Sender<Vanished>, Receiver<Vanished>),
 }
 
 /// The last look at the store.
-struct Looked {
+struct LastListing {
     /// When it will be time to look again.
     next: Instant,
     /// What the store listed, as a hash.
@@ -42,12 +42,12 @@ impl Catalog {
     pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
-        let looked = Mutex::new(Looked { next: Instant::now() + FRESH, listed });
+        let last_listing = Mutex::new(LastListing { next: Instant::now() + FRESH, listed });
         Ok(Self {
             reader: reader.clone(),
             name_of_time,
             views: RwLock::new(views),
-            looked,
+            last_listing,
             vanished: unbounded(),
         })
     }
@@ -56,10 +56,10 @@ impl Catalog {
     ///
     /// While one thread does so, and if it fails, the last list is used.
     pub fn views(&self, report: &Report) -> Arc<Views> {
-        if let Ok(mut looked) = self.looked.try_lock()
-            && Instant::now() >= looked.next
+        if let Ok(mut last_listing) = self.last_listing.try_lock()
+            && Instant::now() >= last_listing.next
         {
-            self.look(&mut looked, report);
+            self.look(&mut last_listing, report);
         }
         sync::read(&self.views).clone()
     }
@@ -67,13 +67,13 @@ impl Catalog {
     /// Returns the views as they are now, however young the last list is; where listing fails, the
     /// last list is used.
     pub fn views_now(&self, report: &Report) -> Arc<Views> {
-        self.look(&mut lock(&self.looked), report);
+        self.look(&mut lock(&self.last_listing), report);
         sync::read(&self.views).clone()
     }
 
-    fn look(&self, looked: &mut Looked, report: &Report) {
-        let refreshed = self.refresh(&mut looked.listed, report);
-        looked.next = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
+    fn look(&self, last_listing: &mut LastListing, report: &Report) {
+        let refreshed = self.refresh(&mut last_listing.listed, report);
+        last_listing.next = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
         if let Err(error) = refreshed {
             report.trouble(b"the list of snapshots", &error);
         }

@@ -22,7 +22,7 @@ pub enum Error {
     OthersNotAllowed,
     /// The folder to mount at cannot be used.
     #[error("cannot mount at {path}: {why}", path = path.display())]
-    Folder {
+    MountPoint {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
@@ -30,7 +30,7 @@ pub enum Error {
     },
     /// The folder to mount at cannot be looked at.
     #[error("cannot look at {path}", path = path.display())]
-    Look {
+    Inspect {
         /// The folder.
         path: PathBuf,
         /// What the system said.
@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// A killed program left its mount.
     #[error("{path} is a mount whose program has ended", path = path.display())]
-    Dead {
+    Stale {
         /// The folder.
         path: PathBuf,
     },
@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// Only folders can be mounted.
     #[error("'{path}' is not a folder")]
-    NotAFolder {
+    NotADir {
         /// The path in the snapshot.
         path: String,
     },

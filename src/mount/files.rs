@@ -11,11 +11,11 @@ use super::attributes::{Owner, of_entry, of_view};
 use super::catalog::{Catalog, Vanished};
 use super::error::Error;
 use super::handles::Handles;
-use super::inodes::{EntryNode, Inodes, Node};
+use super::inodes::{EntryNode, Inodes, MountNode};
 use super::links::Links;
-use super::report::{Report, Tell};
+use super::report::{OnReport, Report};
 use super::siblings::Siblings;
-use super::views::{Item, NameOfTime, Views};
+use super::views::{NameOfTime, ViewItem, Views};
 use crate::browse;
 use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
 use crate::format::node::Totals;
@@ -57,11 +57,11 @@ pub struct MountOptions {
     /// Variables with secrets, which the system's helper does not get when it unmounts.
     pub without: &'static [&'static str],
     /// Is called with what cannot be read.
-    pub tell: Tell,
+    pub tell: OnReport,
 }
 
 /// What to mount.
-pub enum Shown {
+pub enum MountSource {
     /// All snapshots, by id, time, app and host.
     All,
     /// One path of one snapshot.
@@ -69,7 +69,7 @@ pub enum Shown {
 }
 
 /// What a request for something ends in.
-pub type Answer<T> = std::result::Result<T, Errno>;
+pub type FuseResult<T> = std::result::Result<T, Errno>;
 
 /// The file system, without the kernel's words.
 pub struct Files {
@@ -95,17 +95,21 @@ struct OpenFile {
 
 impl Files {
     /// Finds what is to be shown.
-    pub fn new(reader: &Arc<Reader>, shown: &Shown, options: MountOptions) -> Result<Self, Error> {
+    pub fn new(
+        reader: &Arc<Reader>,
+        shown: &MountSource,
+        options: MountOptions,
+    ) -> Result<Self, Error> {
         let cache =
             options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
         let trees = Trees::new(reader.clone());
         let report = Report::new(options.tell);
         let (catalog, top) = match shown {
-            Shown::All => (
+            MountSource::All => (
                 Some(Catalog::open(reader, options.name_of_time, &report)?),
-                Node::Top(String::new()),
+                MountNode::Top(String::new()),
             ),
-            Shown::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
+            MountSource::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
         };
         Ok(Self {
             contents: FileContents::new(reader, cache, AHEAD_THREADS_MIN)?,
@@ -133,7 +137,7 @@ impl Files {
     }
 
     /// Returns what has a number.
-    pub(super) fn node(&self, number: u64) -> Answer<Arc<Node>> {
+    pub(super) fn node(&self, number: u64) -> FuseResult<Arc<MountNode>> {
         self.inodes.get(number).ok_or(Errno::STALE)
     }
 
@@ -141,9 +145,9 @@ impl Files {
     /// will be.
     ///
     /// The kernel knows what was found from now on.
-    pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> FuseResult<Option<(FileAttr, Duration)>> {
         let folder = self.node(parent)?;
-        if let Node::Top(path) = &*folder {
+        if let MountNode::Top(path) = &*folder {
             let item =
                 std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
             let node = top_node(path, name, item.ok_or(Errno::NOENT)?);
@@ -161,7 +165,7 @@ impl Files {
 
     /// Tells the kernel of an entry.
     pub(super) fn enter(&self, entry: &EntryNode) -> u64 {
-        let node = Node::Entry(entry.clone());
+        let node = MountNode::Entry(entry.clone());
         self.inodes.enter(node.number(entry.parent, &entry.name), node)
     }
 
@@ -169,13 +173,15 @@ impl Files {
     pub(super) fn entry_node(
         &self,
         parent: u64,
-        folder: &Node,
+        folder: &MountNode,
         dir: ChunkId,
         found: &Found,
-    ) -> Answer<EntryNode> {
+    ) -> FuseResult<EntryNode> {
         let snapshot = match folder {
-            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => snapshot.clone(),
-            Node::Top(_) | Node::Link(_) => return Err(Errno::NOTDIR),
+            MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) => {
+                snapshot.clone()
+            }
+            MountNode::Top(_) | MountNode::Link(_) => return Err(Errno::NOTDIR),
         };
         Ok(EntryNode {
             snapshot,
@@ -187,9 +193,9 @@ impl Files {
     }
 
     /// Returns the attributes of what has a number, and how long they hold.
-    pub fn attributes_of(&self, number: u64) -> Answer<(FileAttr, Duration)> {
+    pub fn attributes_of(&self, number: u64) -> FuseResult<(FileAttr, Duration)> {
         match &*self.node(number)? {
-            Node::Entry(entry) => {
+            MountNode::Entry(entry) => {
                 Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER))
             }
             node => Ok((self.view(number, node), BRIEFLY)),
@@ -216,12 +222,12 @@ impl Files {
     }
 
     /// Returns the attributes of what is above the snapshots, or of a snapshot's root.
-    pub(super) fn view(&self, number: u64, node: &Node) -> FileAttr {
+    pub(super) fn view(&self, number: u64, node: &MountNode) -> FileAttr {
         match node {
-            Node::Link(target) => {
+            MountNode::Link(target) => {
                 of_view(number, FileType::Symlink, target.len() as u64, self.now, self.owner)
             }
-            Node::Snapshot(snapshot) => {
+            MountNode::Snapshot(snapshot) => {
                 of_view(number, FileType::Directory, 0, snapshot.started, self.owner)
             }
             _ => of_view(number, FileType::Directory, 0, self.now, self.owner),
@@ -229,7 +235,7 @@ impl Files {
     }
 
     /// Returns the entry of a node.
-    fn found(&self, number: u64, entry: &EntryNode) -> Answer<Found> {
+    fn found(&self, number: u64, entry: &EntryNode) -> FuseResult<Found> {
         let found = self
             .contents
             .nodes()
@@ -239,22 +245,22 @@ impl Files {
     }
 
     /// Returns the tree of a folder in a snapshot.
-    pub(super) fn tree_of(&self, number: u64, node: &Node) -> Answer<ChunkId> {
+    pub(super) fn tree_of(&self, number: u64, node: &MountNode) -> FuseResult<ChunkId> {
         match node {
-            Node::Snapshot(snapshot) => Ok(snapshot.root),
-            Node::Entry(entry) => match self.found(number, entry)?.content {
+            MountNode::Snapshot(snapshot) => Ok(snapshot.root),
+            MountNode::Entry(entry) => match self.found(number, entry)?.content {
                 Content::Tree(id) => Ok(id),
                 _ => Err(Errno::NOTDIR),
             },
-            Node::Top(_) | Node::Link(_) => Err(Errno::NOTDIR),
+            MountNode::Top(_) | MountNode::Link(_) => Err(Errno::NOTDIR),
         }
     }
 
     /// Returns the target of a symbolic link.
-    pub fn link_target(&self, number: u64) -> Answer<Vec<u8>> {
+    pub fn link_target(&self, number: u64) -> FuseResult<Vec<u8>> {
         match &*self.node(number)? {
-            Node::Link(target) => Ok(target.clone().into_bytes()),
-            Node::Entry(entry) => match &self.found(number, entry)?.content {
+            MountNode::Link(target) => Ok(target.clone().into_bytes()),
+            MountNode::Entry(entry) => match &self.found(number, entry)?.content {
                 Content::Inline(target) => Ok(target.clone()),
                 _ => Err(Errno::INVAL),
             },
@@ -263,8 +269,8 @@ impl Files {
     }
 
     /// Opens a file and returns its handle.
-    pub fn open(&self, number: u64) -> Answer<u64> {
-        let Node::Entry(entry) = &*self.node(number)? else {
+    pub fn open(&self, number: u64) -> FuseResult<u64> {
+        let MountNode::Entry(entry) = &*self.node(number)? else {
             return Err(Errno::ISDIR);
         };
         let found = self.found(number, entry)?;
@@ -289,7 +295,7 @@ impl Files {
     }
 
     /// Returns bytes of an open file, fewer than wanted only at its end.
-    pub fn read(&self, handle: u64, offset: u64, len: u32) -> Answer<Vec<u8>> {
+    pub fn read(&self, handle: u64, offset: u64, len: u32) -> FuseResult<Vec<u8>> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         let end = offset.saturating_add(len.into()).min(file.map.size());
         if offset >= end {
@@ -301,7 +307,7 @@ impl Files {
 
     /// Returns where the next data, or the next hole, begins at or after an offset of an open
     /// file.
-    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
+    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> FuseResult<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         if offset >= file.map.size() {
             return Err(Errno::NXIO);
@@ -320,19 +326,21 @@ impl Files {
     }
 
     /// Calls `take` with the extended attributes of what has a number.
-    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> Answer<T> {
+    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> FuseResult<T> {
         match &*self.node(number)? {
-            Node::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
+            MountNode::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
             _ => Ok(take(&[])),
         }
     }
 
     /// Returns the sums over a snapshot, or over all of them.
-    pub fn totals(&self, number: u64) -> Answer<Totals> {
+    pub fn totals(&self, number: u64) -> FuseResult<Totals> {
         let of = |snapshot: &Snapshot| snapshot.stats.totals;
         Ok(match &*self.node(number)? {
-            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => of(snapshot),
-            Node::Top(_) | Node::Link(_) => {
+            MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) => {
+                of(snapshot)
+            }
+            MountNode::Top(_) | MountNode::Link(_) => {
                 let mut sum = Totals::default();
                 let views = self.views();
                 views
@@ -350,7 +358,7 @@ impl Files {
         let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
         if is_missing
             && let (Some(node), Some(catalog)) = (self.inodes.get(number), &self.catalog)
-            && let Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) = &*node
+            && let MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) = &*node
             // A list that is some seconds old may still have what is gone.
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
@@ -364,30 +372,32 @@ impl Files {
 }
 
 /// Returns the node of an item of a folder at the top.
-pub(super) fn top_node(path: &str, name: &[u8], item: Item) -> Node {
+pub(super) fn top_node(path: &str, name: &[u8], item: ViewItem) -> MountNode {
     match item {
-        Item::Folder(_) if path.is_empty() => Node::Top(String::from_utf8_lossy(name).into_owned()),
-        Item::Folder(_) => Node::Top(format!("{path}/{}", String::from_utf8_lossy(name))),
-        Item::Link(target) => Node::Link(target),
-        Item::Snapshot(snapshot) => Node::Snapshot(snapshot),
+        ViewItem::Dir(_) if path.is_empty() => {
+            MountNode::Top(String::from_utf8_lossy(name).into_owned())
+        }
+        ViewItem::Dir(_) => MountNode::Top(format!("{path}/{}", String::from_utf8_lossy(name))),
+        ViewItem::Link(target) => MountNode::Link(target),
+        ViewItem::Snapshot(snapshot) => MountNode::Snapshot(snapshot),
     }
 }
 
 /// Returns the top node if one path of a snapshot is mounted.
-fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Node, Error> {
+fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<MountNode, Error> {
     let place = browse::find(trees, snapshot, path)?;
     let shown = || String::from_utf8_lossy(&place.path).into_owned();
     let snapshot = Arc::new(snapshot.clone());
     let Some(found) = &place.entry else {
-        return Ok(Node::Snapshot(snapshot));
+        return Ok(MountNode::Snapshot(snapshot));
     };
     if place.tree.is_none() {
-        return Err(Error::NotAFolder { path: shown() });
+        return Err(Error::NotADir { path: shown() });
     }
     let above = place.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let above = browse::find(trees, &snapshot, &place.path[..above])?;
-    let dir = above.tree.ok_or_else(|| Error::NotAFolder { path: shown() })?;
-    Ok(Node::Entry(EntryNode {
+    let dir = above.tree.ok_or_else(|| Error::NotADir { path: shown() })?;
+    Ok(MountNode::Entry(EntryNode {
         snapshot,
         dir,
         parent: 0,

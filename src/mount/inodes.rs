@@ -21,7 +21,7 @@ const FIRST: u64 = 16;
 
 /// A file, folder or link that the kernel may ask for.
 #[derive(Clone, Debug)]
-pub enum Node {
+pub enum MountNode {
     /// A folder above the snapshots: its path, parts separated by slashes.
     Top(String),
     /// A link above the snapshots, and its target.
@@ -47,7 +47,7 @@ pub struct EntryNode {
     pub group: Option<u64>,
 }
 
-impl Node {
+impl MountNode {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Top(one), Self::Top(other)) => one == other,
@@ -107,41 +107,46 @@ fn hashed(parts: &[&[u8]]) -> u64 {
 
 /// What the kernel knows, by number.
 pub struct Inodes {
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<HashMap<u64, KnownInode>>,
 }
 
-struct Known {
-    node: Arc<Node>,
+struct KnownInode {
+    node: Arc<MountNode>,
     /// How often the kernel was told of it and has not forgotten it since.
     times: u64,
 }
 
 impl Inodes {
     /// Begins with the top only.
-    pub fn new(top: Node) -> Self {
-        Self { known: Mutex::new(HashMap::from([(ROOT, Known { node: Arc::new(top), times: 1 })])) }
+    pub fn new(top: MountNode) -> Self {
+        Self {
+            known: Mutex::new(HashMap::from([(
+                ROOT,
+                KnownInode { node: Arc::new(top), times: 1 },
+            )])),
+        }
     }
 
     /// Returns what has a number, if the kernel was told of it.
-    pub fn get(&self, number: u64) -> Option<Arc<Node>> {
+    pub fn get(&self, number: u64) -> Option<Arc<MountNode>> {
         self.lock().get(&number).map(|known| known.node.clone())
     }
 
     /// Gives a node its number, because the kernel is told of it.
-    pub fn enter(&self, wanted: u64, node: Node) -> u64 {
+    pub fn enter(&self, wanted: u64, node: MountNode) -> u64 {
         let mut known = self.lock();
         let mut number = wanted;
         loop {
             match known.get_mut(&number) {
                 None => {
-                    known.insert(number, Known { node: Arc::new(node), times: 1 });
+                    known.insert(number, KnownInode { node: Arc::new(node), times: 1 });
                     return number;
                 }
                 Some(same) if number != ROOT && same.node.is_same(&node) => {
                     same.times += 1;
                     // Of hard links the name that was seen last is the one whose directory is known
                     // for sure.
-                    if let Node::Entry(EntryNode { group: Some(_), .. }) = node {
+                    if let MountNode::Entry(EntryNode { group: Some(_), .. }) = node {
                         same.node = Arc::new(node);
                     }
                     return number;
@@ -168,17 +173,17 @@ impl Inodes {
     pub fn path(&self, number: u64) -> Vec<u8> {
         let known = self.lock();
         let (mut parts, mut next) = (Vec::new(), number);
-        while let Some(Known { node, .. }) = known.get(&next) {
+        while let Some(KnownInode { node, .. }) = known.get(&next) {
             match &**node {
-                Node::Entry(entry) => {
+                MountNode::Entry(entry) => {
                     parts.push(entry.name.to_vec());
                     next = entry.parent;
                 }
-                Node::Snapshot(snapshot) => {
+                MountNode::Snapshot(snapshot) => {
                     parts.push(format!("snapshot {}:", snapshot.id.short()).into_bytes());
                     break;
                 }
-                Node::Top(path) | Node::Link(path) => {
+                MountNode::Top(path) | MountNode::Link(path) => {
                     parts.push(path.clone().into_bytes());
                     break;
                 }
@@ -188,7 +193,7 @@ impl Inodes {
         parts.join(&b'/')
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, KnownInode>> {
         lock(&self.known)
     }
 }
@@ -197,13 +202,13 @@ impl Inodes {
 mod tests {
     use super::*;
 
-    fn link(target: &str) -> Node {
-        Node::Link(target.to_owned())
+    fn link(target: &str) -> MountNode {
+        MountNode::Link(target.to_owned())
     }
 
     #[test]
     fn two_things_never_share_a_number() {
-        let inodes = Inodes::new(Node::Top(String::new()));
+        let inodes = Inodes::new(MountNode::Top(String::new()));
         let (one, other, last) = (
             inodes.enter(77, link("a")),
             inodes.enter(77, link("b")),

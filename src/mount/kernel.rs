@@ -11,8 +11,8 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::files::{Answer, FOREVER, Files};
-use super::folders::OpenFolder;
+use super::dirs::OpenDir;
+use super::files::{FOREVER, Files, FuseResult};
 use super::handles::Handles;
 
 /// Numbers are never given to another file, so there is one generation.
@@ -40,7 +40,7 @@ const SEEK_HOLE: i32 = 4;
 /// The file system as the kernel sees it.
 pub struct Kernel {
     files: Arc<Files>,
-    folders: Handles<OpenFolder>,
+    folders: Handles<OpenDir>,
 }
 
 impl Kernel {
@@ -49,7 +49,7 @@ impl Kernel {
         Self { files, folders: Handles::default() }
     }
 
-    fn folder(&self, handle: FileHandle) -> Answer<Arc<OpenFolder>> {
+    fn folder(&self, handle: FileHandle) -> FuseResult<Arc<OpenDir>> {
         self.folders.get(handle.0).ok_or(rustix::io::Errno::BADF)
     }
 }
@@ -60,7 +60,7 @@ fn errno(errno: rustix::io::Errno) -> Errno {
 
 /// Answers a request for an extended attribute or their names: with the length, if there is no room
 /// at all.
-fn reply_xattr(answer: Answer<Option<Vec<u8>>>, room: u32, reply: ReplyXattr) {
+fn reply_xattr(answer: FuseResult<Option<Vec<u8>>>, room: u32, reply: ReplyXattr) {
     match answer {
         Ok(Some(bytes)) if room == 0 => reply.size(bytes.len().try_into().unwrap_or(u32::MAX)),
         Ok(Some(bytes)) if bytes.len() <= room as usize => reply.data(&bytes),
@@ -176,7 +176,7 @@ impl Filesystem for Kernel {
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.files.open_folder(number.0) {
+        match self.files.open_dir(number.0) {
             Ok(folder) => {
                 let kept = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
                 let flags = if folder.is_fixed() { kept } else { FopenFlags::empty() };

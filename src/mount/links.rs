@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::browse::Walk;
+use crate::browse::TreeWalk;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::repo::Trees;
@@ -23,12 +23,12 @@ const GROUPS_MAX: usize = 500_000;
 /// whether it is more than one.
 const SEVERAL: u32 = 2;
 
-type Counts = Arc<HashMap<u64, u32>>;
+type LinkCounts = Arc<HashMap<u64, u32>>;
 
 /// Counts the links of a snapshot when the first of them is looked at.
 #[derive(Default)]
 pub struct Links {
-    counted: Mutex<HashMap<SnapshotId, Arc<Mutex<Option<Counts>>>>>,
+    counted: Mutex<HashMap<SnapshotId, Arc<Mutex<Option<LinkCounts>>>>>,
 }
 
 impl Links {
@@ -50,7 +50,7 @@ impl Links {
 }
 
 /// Returns how many groups are kept; those that are being counted are not known yet.
-fn groups_in(counted: &HashMap<SnapshotId, Arc<Mutex<Option<Counts>>>>) -> usize {
+fn groups_in(counted: &HashMap<SnapshotId, Arc<Mutex<Option<LinkCounts>>>>) -> usize {
     counted.values().filter_map(|slot| Some(slot.try_lock().ok()?.as_ref()?.len())).sum()
 }
 
@@ -61,7 +61,7 @@ fn count_all(trees: &Trees, root: &ChunkId) -> Option<HashMap<u64, u32>> {
     // With a counter of its own.
     let trees = Trees::new(trees.reader().clone());
     let (mut counts, mut entries) = (HashMap::new(), 0);
-    let mut walk = Walk::new(&trees, root, b"", true);
+    let mut walk = TreeWalk::new(&trees, root, b"", true);
     while let Some(found) = walk.next_entry() {
         entries += 1;
         if entries > ENTRIES_MAX || trees.nodes_read() > NODES_MAX {

@@ -10,7 +10,7 @@ const RETURNED_LEN_MIN_BYTES: i32 = 256 << 10;
 /// Left alone, glibc's keeps them from the first one on that was freed, in places of several
 /// threads, and so between other things that they lie idle for long: that is several times what is
 /// in use. Other allocators do without.
-pub fn give_back_what_is_long() {
+pub fn set_mmap_threshold() {
     #[cfg(target_env = "gnu")]
     // SAFETY: this sets a number of the allocator's, under the allocator's lock, and touches no
     // memory that is in use.

@@ -7,9 +7,9 @@
 
 mod attributes;
 mod catalog;
+mod dirs;
 mod error;
 mod files;
-mod folders;
 mod handles;
 mod inodes;
 mod kernel;
@@ -22,8 +22,8 @@ mod views;
 
 pub use attributes::Owner;
 pub use error::Error;
-pub use files::{MountOptions, Shown};
-pub use memory::give_back_what_is_long;
-pub use report::Tell;
+pub use files::{MountOptions, MountSource};
+pub use memory::set_mmap_threshold;
+pub use report::OnReport;
 pub use session::{Ended, Mounted, check, mount};
 pub use views::NameOfTime;

@@ -12,18 +12,18 @@ use crate::sync::lock;
 const TOLD_MAX: usize = 10_000;
 
 /// Is called with the path of what could not be read, and why; by any thread.
-pub type Tell = Box<dyn Fn(&[u8], &str) + Send + Sync>;
+pub type OnReport = Box<dyn Fn(&[u8], &str) + Send + Sync>;
 
 /// Tells each trouble once.
 pub struct Report {
-    tell: Tell,
+    tell: OnReport,
     told: Mutex<HashSet<[u8; 32]>>,
     has_met_damage: AtomicBool,
 }
 
 impl Report {
     /// Makes a report that tells by `tell`.
-    pub fn new(tell: Tell) -> Self {
+    pub fn new(tell: OnReport) -> Self {
         Self { tell, told: Mutex::default(), has_met_damage: AtomicBool::new(false) }
     }
 

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::error::Error;
-use super::files::{Files, MountOptions, Shown};
+use super::files::{Files, MountOptions, MountSource};
 use super::kernel::Kernel;
 use crate::repo::Reader;
 
@@ -25,7 +25,7 @@ const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
 /// Requests that are answered at the same time; most threads wait for the store or for nothing.
 const THREADS: usize = 16;
-/// How often it is looked whether the mount has ended.
+/// How often it is checked whether the mount has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the mount is called in the system's list of mounts.
 const NAME: &str = "drumlin";
@@ -59,10 +59,10 @@ pub enum Ended {
 /// mount already.
 pub fn check(dir: &Path) -> Result<PathBuf, Error> {
     let look = |source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOTCONN) => Error::Dead { path: dir.to_owned() },
-        _ => Error::Look { path: dir.to_owned(), source },
+        Some(Errno::NOTCONN) => Error::Stale { path: dir.to_owned() },
+        _ => Error::Inspect { path: dir.to_owned(), source },
     };
-    let refuse = |why| Err(Error::Folder { path: dir.to_owned(), why });
+    let refuse = |why| Err(Error::MountPoint { path: dir.to_owned(), why });
     match dir.metadata() {
         Ok(found) if !found.is_dir() => return refuse("it is not a folder"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -88,7 +88,7 @@ fn check_device() -> Result<(), Error> {
 /// Mounts what is to be shown at the folder `dir`, and returns when it can be used.
 pub fn mount(
     reader: &Arc<Reader>,
-    shown: &Shown,
+    shown: &MountSource,
     dir: &Path,
     options: MountOptions,
 ) -> Result<Mounted, Error> {

@@ -64,7 +64,7 @@ impl Siblings {
     /// Takes note that a file was opened, and returns the chunks of those that are likely to be
     /// next.
     ///
-    /// Files with long chunk lists are left to the reading ahead of their own.
+    /// Files with chunk lists have their own readahead.
     pub fn opened(&self, found: &Found) -> impl Iterator<Item = ChunkId> {
         let (leaf, at) = found.place();
         let entries = found.neighbours();

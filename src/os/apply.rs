@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{self, AtFlags, CWD, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
-use super::attributes::{Subject, read_flags, write_flags};
+use super::attributes::{XattrTarget, read_flags, write_flags};
 use super::dir::{Dir, stat_of};
 use super::special::{change_mode_of, proc_path};
 use super::stat::Stat;
@@ -42,7 +42,7 @@ pub struct Metadata {
 
 /// The known metadata of a file; what is right already is not set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct CurrentMetadata {
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -57,7 +57,7 @@ pub struct Present {
     pub has_xattrs: bool,
 }
 
-impl From<&Stat> for Present {
+impl From<&Stat> for CurrentMetadata {
     fn from(stat: &Stat) -> Self {
         let Stat { uid, gid, mode, mtime, .. } = *stat;
         Self { uid, gid, mode, flags: read_flags(stat), mtime: Some(mtime), has_xattrs: true }
@@ -66,7 +66,7 @@ impl From<&Stat> for Present {
 
 /// Something that metadata is applied to.
 #[derive(Clone, Copy)]
-pub enum Object<'a> {
+pub enum MetadataTarget<'a> {
     /// An open file or folder.
     Open(BorrowedFd<'a>),
     /// A symbolic link or special file, opened only to name it: it is changed no matter what has
@@ -83,7 +83,7 @@ pub enum Object<'a> {
 
 /// One thing that could not be set.
 #[derive(Debug)]
-pub struct Failed {
+pub struct MetadataFailure {
     /// What it is, for people: `owner`, `attribute user.x`.
     pub what: String,
     /// Whether it is not permitted at all, here or to this user: then the same is to be expected of
@@ -107,9 +107,14 @@ pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
 ///
 /// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out
 /// another user's powers.
-pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &mut Vec<Failed>) {
+pub fn apply(
+    object: MetadataTarget<'_>,
+    present: &CurrentMetadata,
+    wanted: &Metadata,
+    failed: &mut Vec<MetadataFailure>,
+) {
     let mut present = *present;
-    if let Object::Open(fd) = object
+    if let MetadataTarget::Open(fd) = object
         && present.flags & LOCKING_FLAGS != 0
         && !is_right(object, &present, wanted)
     {
@@ -141,7 +146,7 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
         note(failed, "time", object.set_mtime(wanted.mtime));
     }
     let flags = wanted.flags & SYSTEM_FLAGS;
-    if let (Object::Open(fd), true) = (object, flags != present.flags) {
+    if let (MetadataTarget::Open(fd), true) = (object, flags != present.flags) {
         note(failed, "flags", write_flags(fd, flags));
     }
 }
@@ -151,7 +156,7 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
 ///
 /// Some set the time only together with that of the last access. Times that are less than
 /// `COARSE_S` away are as near as it gets there.
-pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) {
+pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<MetadataFailure>) {
     let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
     let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());
     let Ok(mut stat) = stat_of(fd) else { return };
@@ -170,12 +175,12 @@ pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) 
 /// By how many seconds times may be off on file systems that count in steps of some seconds.
 const COARSE_S: u64 = 3;
 
-fn is_told(failed: &[Failed], what: &str) -> bool {
+fn is_told(failed: &[MetadataFailure], what: &str) -> bool {
     failed.iter().any(|failed| failed.what == what)
 }
 
 /// Whether all but the flags is as wanted.
-fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
+fn is_right(object: MetadataTarget<'_>, present: &CurrentMetadata, wanted: &Metadata) -> bool {
     let known = (present.uid, present.gid, present.mode, present.mtime);
     known == (wanted.uid, wanted.gid, wanted.mode, Some(wanted.mtime))
         && object.subject().read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
@@ -183,10 +188,10 @@ fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
 
 /// Sets the owner unless it is right; returns whether anything was tried.
 fn apply_owner(
-    object: Object<'_>,
-    present: &mut Present,
+    object: MetadataTarget<'_>,
+    present: &mut CurrentMetadata,
     wanted: &Metadata,
-    failed: &mut Vec<Failed>,
+    failed: &mut Vec<MetadataFailure>,
 ) -> bool {
     if (present.uid, present.gid) == (wanted.uid, wanted.gid) {
         return false;
@@ -205,7 +210,11 @@ fn apply_owner(
 
 /// Makes the extended attributes equal to those wanted; returns whether that may have changed the
 /// mode.
-fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
+fn apply_xattrs(
+    object: MetadataTarget<'_>,
+    wanted: &Metadata,
+    failed: &mut Vec<MetadataFailure>,
+) -> bool {
     let subject = object.subject();
     let present = match subject.read_each() {
         // What cannot be read is neither removed nor known to be right.
@@ -213,7 +222,7 @@ fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>)
         // Links and special files are reached through /proc: where there is none, nothing is lost
         // if nothing was to be set.
         Err(source)
-            if matches!(object, Object::Path { .. })
+            if matches!(object, MetadataTarget::Path { .. })
                 && source.kind() == io::ErrorKind::NotFound =>
         {
             let missing = || io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
@@ -252,11 +261,11 @@ fn is_acl(name: &[u8]) -> bool {
     name.starts_with(b"system.posix_acl_")
 }
 
-impl Object<'_> {
-    fn subject(&self) -> Subject<'_> {
+impl MetadataTarget<'_> {
+    fn subject(&self) -> XattrTarget<'_> {
         match self {
-            Self::Open(fd) => Subject::Open(*fd),
-            Self::Path { fd, .. } => Subject::of_path(*fd),
+            Self::Open(fd) => XattrTarget::Open(*fd),
+            Self::Path { fd, .. } => XattrTarget::of_path(*fd),
         }
     }
 
@@ -312,17 +321,17 @@ fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-fn failure(what: impl Into<String>, is_refused: bool, source: io::Error) -> Failed {
-    Failed { what: what.into(), is_refused, source }
+fn failure(what: impl Into<String>, is_refused: bool, source: io::Error) -> MetadataFailure {
+    MetadataFailure { what: what.into(), is_refused, source }
 }
 
-fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
+fn note(failed: &mut Vec<MetadataFailure>, what: &str, result: io::Result<()>) {
     if let Err(source) = result {
         failed.push(failure(what, what == "flags" && is_refusal(&source), source));
     }
 }
 
-fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
+fn note_xattr(failed: &mut Vec<MetadataFailure>, name: &[u8], result: io::Result<()>) {
     if let Err(source) = result {
         let is_refused = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
         failed.push(failure(
@@ -364,9 +373,9 @@ mod tests {
         let dir = Dir::open(folder.path()).unwrap();
         let file = dir.open_file(b"f").unwrap();
         for _ in 0..2 {
-            let present = Present::from(&dir.stat(b"f").unwrap());
+            let present = CurrentMetadata::from(&dir.stat(b"f").unwrap());
             let mut failed = Vec::new();
-            apply(Object::Open(file.as_fd()), &present, &wanted(0o6751), &mut failed);
+            apply(MetadataTarget::Open(file.as_fd()), &present, &wanted(0o6751), &mut failed);
             assert!(failed.is_empty(), "{failed:?}");
             let stat = dir.stat(b"f").unwrap();
             let is = (stat.uid, stat.gid, stat.mode, stat.mtime, read_flags(&stat));
@@ -382,7 +391,7 @@ mod tests {
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let dir = Dir::open(folder.path()).unwrap();
         let before = dir.stat(b"f").unwrap();
-        let present = Present::from(&dir.stat(b"l").unwrap());
+        let present = CurrentMetadata::from(&dir.stat(b"l").unwrap());
         let metadata = Metadata {
             uid: present.uid,
             gid: present.gid,
@@ -396,8 +405,11 @@ mod tests {
         std::fs::rename(folder.path().join("l"), folder.path().join("m")).unwrap();
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let other = dir.stat(b"l").unwrap();
-        let object =
-            Object::Path { fd: link.as_fd(), kind: EntryKind::Symlink, place: (&dir, b"l") };
+        let object = MetadataTarget::Path {
+            fd: link.as_fd(),
+            kind: EntryKind::Symlink,
+            place: (&dir, b"l"),
+        };
         apply(object, &present, &metadata, &mut failed);
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(dir.stat(b"m").unwrap().mtime, wanted(0).mtime);

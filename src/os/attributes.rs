@@ -17,12 +17,12 @@ use crate::format::entry::{EntryKind, Xattr, entry_flag};
 ///
 /// Empty where the file system has none; an attribute that goes away while being read is left out.
 /// Files that may not be opened (links, sockets, devices, unreadable files) have attributes too, so
-/// this never opens them: see [`Subject`].
+/// this never opens them: see [`XattrTarget`].
 ///
 /// They are reached through /proc. Where that is not mounted, files and folders are opened after
 /// all, and others fail with an error of the kind `Unsupported`.
-pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<Partly> {
-    match Subject::named(dir.as_fd(), name).read_each() {
+pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<PartialXattrs> {
+    match XattrTarget::named(dir.as_fd(), name).read_each() {
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
                 && !std::path::Path::new("/proc/self/fd").exists() =>
@@ -42,8 +42,8 @@ pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<P
 
 /// Returns the extended attributes of an open file or directory, sorted by name; empty where the
 /// file system has none.
-pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Partly> {
-    Subject::Open(fd.as_fd()).read_each()
+pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<PartialXattrs> {
+    XattrTarget::Open(fd.as_fd()).read_each()
 }
 
 /// Returns the [`entry_flag`] bits of a file system's own attributes.
@@ -88,14 +88,14 @@ const XATTR_LEN_MAX_BYTES: usize = 64 << 10;
 const SMALL_LEN_BYTES: usize = 512;
 
 /// The name of an attribute that cannot be read, and why.
-pub type Unread = (Vec<u8>, io::Error);
+pub type UnreadXattr = (Vec<u8>, io::Error);
 
 /// The attributes that could be read, sorted by name, and those that could not: one that cannot
 /// leaves the others alone.
-pub type Partly = (Vec<Xattr>, Vec<Unread>);
+pub type PartialXattrs = (Vec<Xattr>, Vec<UnreadXattr>);
 
 /// Something that has extended attributes.
-pub enum Subject<'a> {
+pub enum XattrTarget<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
     /// A path whose last step is not followed.
@@ -109,7 +109,7 @@ pub enum Subject<'a> {
     Named(String, PhantomData<BorrowedFd<'a>>),
 }
 
-impl<'a> Subject<'a> {
+impl<'a> XattrTarget<'a> {
     /// Names `name` in the open directory `dir` without opening it; `dir` must stay open while this
     /// is used.
     pub fn named(dir: BorrowedFd<'a>, name: &[u8]) -> Self {
@@ -131,7 +131,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Returns the attributes that can be read, sorted by name, and the names of those that cannot.
-    pub fn read_each(&self) -> io::Result<Partly> {
+    pub fn read_each(&self) -> io::Result<PartialXattrs> {
         let mut small = [0; SMALL_LEN_BYTES];
         let mut large = Vec::new();
         let names: &[u8] = match self.list(&mut small) {
@@ -227,11 +227,11 @@ mod tests {
         let wanted =
             [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
         for xattr in wanted.iter().rev() {
-            Subject::named(dir.as_fd(), b"f").write(xattr).unwrap();
+            XattrTarget::named(dir.as_fd(), b"f").write(xattr).unwrap();
         }
         assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, wanted);
         assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0, wanted);
-        Subject::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
+        XattrTarget::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
         assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0.len(), 2);
     }
 
@@ -241,10 +241,10 @@ mod tests {
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let dir = Dir::open(folder.path()).unwrap();
-        Subject::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
+        XattrTarget::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
         assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, []);
         if rustix::process::geteuid().is_root() {
-            Subject::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
+            XattrTarget::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
             assert_eq!(
                 read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0,
                 [xattr(b"trusted.t", b"2")]

@@ -62,13 +62,13 @@ impl Dir {
     }
 
     /// Lists all names but `.` and `..`, sorted by their bytes.
-    pub fn names(&self) -> io::Result<Names> {
+    pub fn names(&self) -> io::Result<DirNames> {
         if self.is_listed.swap(true, Ordering::Relaxed) {
             rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         }
         LISTING.with_borrow_mut(|buffer| {
             buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
-            let mut names = Names::default();
+            let mut names = DirNames::default();
             let mut raw = RawDir::new(self.fd.as_fd(), buffer);
             while let Some(entry) = raw.next() {
                 let entry = entry?;
@@ -176,27 +176,27 @@ fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Res
 
 /// The names of one directory in one block of memory: about 8 bytes more than the names themselves.
 #[derive(Default)]
-pub struct Names {
+pub struct DirNames {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Vec<NameSpan>,
 }
 
 /// Where a name is in the block.
-struct Span {
+struct NameSpan {
     start: u32,
     len: u16,
     /// The listing said that it is a directory.
     is_dir: bool,
 }
 
-impl Names {
+impl DirNames {
     /// Appends a name; `kind` is a hint from the listing.
     pub fn push(&mut self, name: &[u8], kind: FileType) {
         let start = u32::try_from(self.bytes.len())
             .expect("the names of one directory take less than 4 GiB");
         let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
         self.bytes.extend_from_slice(name);
-        self.spans.push(Span { start, len, is_dir: kind == FileType::Directory });
+        self.spans.push(NameSpan { start, len, is_dir: kind == FileType::Directory });
     }
 
     /// Adds names that are not there yet, in their order.
@@ -247,6 +247,6 @@ impl Names {
     }
 }
 
-fn slice<'a>(bytes: &'a [u8], span: &Span) -> &'a [u8] {
+fn slice<'a>(bytes: &'a [u8], span: &NameSpan) -> &'a [u8] {
     &bytes[span.start as usize..span.start as usize + usize::from(span.len)]
 }

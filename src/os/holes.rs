@@ -8,25 +8,29 @@ use rustix::io::Errno;
 
 /// What a file system said that cannot be true, or did not say: the data has to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt;
+pub struct UnreliableHoles;
 
 /// Returns the next data at or after `from` in an open file of `size` bytes, `None` if only a hole
 /// follows.
 ///
 /// Every returned range is after `from` and not empty, so a caller that continues at its end
 /// gets to the end of the file.
-pub fn next_data(file: impl AsFd, from: u64, size: u64) -> Result<Option<Range<u64>>, Doubt> {
+pub fn next_data(
+    file: impl AsFd,
+    from: u64,
+    size: u64,
+) -> Result<Option<Range<u64>>, UnreliableHoles> {
     let start = match seek(&file, SeekFrom::Data(from)) {
         Ok(start) if start >= from => start,
         Err(Errno::NXIO) => return Ok(None),
-        _ => return Err(Doubt),
+        _ => return Err(UnreliableHoles),
     };
     if start >= size {
         return Ok(None);
     }
     match seek(&file, SeekFrom::Hole(start)) {
         Ok(end) if end > start => Ok(Some(start..end.min(size))),
-        _ => Err(Doubt),
+        _ => Err(UnreliableHoles),
     }
 }
 

@@ -15,10 +15,10 @@ use crate::sync;
 /// once per owner, not once per file.
 #[derive(Default)]
 pub struct OwnerNames {
-    users: Kept<u32, Arc<str>>,
-    groups: Kept<u32, Arc<str>>,
-    uids: Kept<Box<str>, u32>,
-    gids: Kept<Box<str>, u32>,
+    users: NameCache<u32, Arc<str>>,
+    groups: NameCache<u32, Arc<str>>,
+    uids: NameCache<Box<str>, u32>,
+    gids: NameCache<Box<str>, u32>,
 }
 
 impl OwnerNames {
@@ -74,15 +74,15 @@ pub fn is_private_group(gid: u32, uid: u32) -> bool {
 /// Most answers of one kind that are kept, so that hostile names cannot fill the memory.
 const KEPT_MAX: usize = 65_536;
 
-struct Kept<K, V>(RwLock<HashMap<K, Option<V>>>);
+struct NameCache<K, V>(RwLock<HashMap<K, Option<V>>>);
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for NameCache<K, V> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Kept<K, V> {
+impl<K: Eq + Hash, V: Clone> NameCache<K, V> {
     fn get_or<Q>(&self, key: &Q, ask: impl FnOnce() -> Option<V>) -> Option<V>
     where
         Q: Eq + Hash + ToOwned + ?Sized,

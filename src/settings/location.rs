@@ -197,7 +197,7 @@ impl Location {
     }
 
     /// Returns the folder, if it is one of this machine.
-    pub fn folder(&self) -> Option<&Path> {
+    pub fn local_dir(&self) -> Option<&Path> {
         match self {
             Self::Local(path) => Some(path),
             Self::S3(_) | Self::Sftp(_) => None,

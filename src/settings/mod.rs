@@ -22,7 +22,7 @@ use environment::Environment;
 pub use error::SettingsError;
 use model::AppSettings;
 use repository::RepositorySettings;
-use section::{Section, Source};
+use section::{Section, SettingsText};
 
 /// The file's name in every place that is searched.
 pub const FILE_NAME: &str = "drumlin.toml";
@@ -80,7 +80,7 @@ impl Settings {
 
     /// Parses the text of `file`, which must be absolute.
     pub fn parse(text: &str, file: PathBuf, env: &Environment) -> Result<Self, SettingsError> {
-        let source = Source { file: file.clone(), text, env };
+        let source = SettingsText { file: file.clone(), text, env };
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             source.error(at, error.message().trim_end_matches('.'))
@@ -108,7 +108,7 @@ impl Settings {
     }
 
     /// Refuses references to repositories that the file does not define.
-    fn check_names(&self, source: &Source<'_>) -> Result<(), SettingsError> {
+    fn check_names(&self, source: &SettingsText<'_>) -> Result<(), SettingsError> {
         let named = |place: String, app: &'_ AppSettings| {
             let unknown =
                 app.repositories.iter().find(|name| !self.repositories.contains_key(*name));

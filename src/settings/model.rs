@@ -73,7 +73,7 @@ pub struct AppSettings {
     pub keep: Option<Policy>,
     /// Keys that are valid but act only in a later version, without which a backup would not be
     /// what was asked for.
-    pub later: Vec<&'static str>,
+    pub unsupported_keys: Vec<&'static str>,
 }
 
 impl AppSettings {
@@ -104,7 +104,7 @@ impl AppSettings {
         own.caches = own.caches.or(other.caches);
         own.one_file_system = own.one_file_system.or(other.one_file_system);
         own.larger_than = own.larger_than.or(other.larger_than);
-        self.later.extend_from_slice(&defaults.later);
+        self.unsupported_keys.extend_from_slice(&defaults.unsupported_keys);
         self
     }
 }
@@ -137,13 +137,13 @@ pub(super) fn read_app(
     };
     for hook in ["before", "after", "failed"] {
         if !section.strings(hook)?.is_empty() {
-            app.later.push(hook);
+            app.unsupported_keys.push(hook);
         }
     }
     if !is_defaults {
         app.paths = section.paths("paths")?;
         read_sources(&mut section, &mut app)?;
-        if app.paths.is_empty() && app.commands.is_empty() && app.later.is_empty() {
+        if app.paths.is_empty() && app.commands.is_empty() && app.unsupported_keys.is_empty() {
             return Err(section.refuse_table("names nothing to back up"));
         }
     }
@@ -175,12 +175,12 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
                 text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number"))
             })?;
             table.finish()?;
-            app.later.push(database);
+            app.unsupported_keys.push(database);
         }
     }
     for key in ["subversion", "subversion-parent"] {
         if !section.paths(key)?.is_empty() {
-            app.later.push(key);
+            app.unsupported_keys.push(key);
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub struct RepositorySettings {
     /// Bytes that its copies of trees may take, if not the usual number.
     pub cache_size: Option<u64>,
     /// How its store is spoken to, wherever it is.
-    pub line: LineSettings,
+    pub connection: ConnectionSettings,
     /// What only a bucket needs.
     pub s3: S3Settings,
     /// What only another machine needs.
@@ -48,7 +48,7 @@ pub enum SecretSettings {
 
 /// Speed, connections and patience.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LineSettings {
+pub struct ConnectionSettings {
     /// Most bytes that are sent in a second.
     pub limit_upload: Option<u64>,
     /// Most bytes that are received in a second.
@@ -145,7 +145,7 @@ pub(super) fn read_repository(
     let fingerprint = section.parsed("fingerprint", parse_fingerprint)?;
     let cache_dir = section.path("cache-dir")?;
     let cache_size = section.parsed("cache-size", parse_size)?;
-    let line = LineSettings {
+    let connection = ConnectionSettings {
         limit_upload: section.parsed("limit-upload", parse_rate)?,
         limit_download: section.parsed("limit-download", parse_rate)?,
         connections: section.parsed("connections", parse_connections)?,
@@ -163,7 +163,7 @@ pub(super) fn read_repository(
         fingerprint,
         cache_dir,
         cache_size,
-        line,
+        connection,
         s3,
         sftp,
     })
@@ -278,7 +278,7 @@ fn read_storage_classes(
     let mut table = section.section(key)?.expect("the key is there");
     let mut classes = BTreeMap::new();
     for class in Class::ALL {
-        let name = table.parsed(class.folder(), |name| match name {
+        let name = table.parsed(class.dir_name(), |name| match name {
             "GLACIER" | "DEEP_ARCHIVE" if class != Class::Data => {
                 Err(format!("`{name}` is for data alone: all else is read by every command"))
             }
@@ -361,8 +361,8 @@ mod tests {
             }
         );
         assert_eq!(
-            read.line,
-            LineSettings {
+            read.connection,
+            ConnectionSettings {
                 limit_upload: Some(2 << 20),
                 limit_download: Some(500 << 10),
                 connections: Some(16),

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::error::SettingsError;
 
 /// The text that a table comes from: for line numbers, for expanding variables, for relative paths.
-pub struct Source<'a> {
+pub struct SettingsText<'a> {
     /// The file.
     pub file: PathBuf,
     /// Its text.
@@ -18,7 +18,7 @@ pub struct Source<'a> {
     pub env: &'a Environment,
 }
 
-impl Source<'_> {
+impl SettingsText<'_> {
     /// Makes an error about the byte at `at`.
     pub fn error(&self, at: usize, message: impl Into<String>) -> SettingsError {
         let line = 1 + self.text.as_bytes()[..at.min(self.text.len())]
@@ -36,7 +36,7 @@ impl Source<'_> {
 
 /// A table that is being read.
 pub struct Section<'a> {
-    source: &'a Source<'a>,
+    source: &'a SettingsText<'a>,
     name: String,
     table: &'a DeTable<'a>,
     asked: Vec<&'static str>,
@@ -44,7 +44,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Begins to read `table`, which people know as `name` (empty for the whole file).
-    pub fn new(source: &'a Source<'a>, name: String, table: &'a DeTable<'a>) -> Self {
+    pub fn new(source: &'a SettingsText<'a>, name: String, table: &'a DeTable<'a>) -> Self {
         Self { source, name, table, asked: Vec::new() }
     }
 

@@ -14,7 +14,7 @@ use crate::sync;
 /// A store in memory; it is gone with the process.
 #[derive(Default)]
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<Key, Object>>,
+    objects: RwLock<BTreeMap<Key, StoredObject>>,
     clock_s: RwLock<Option<i64>>,
     /// Whether `create` replaces objects.
     replaces: AtomicBool,
@@ -23,7 +23,7 @@ pub struct MemoryStore {
 }
 
 #[derive(Clone)]
-struct Object {
+struct StoredObject {
     bytes: Arc<[u8]>,
     modified_s: Option<i64>,
 }
@@ -73,15 +73,15 @@ impl MemoryStore {
     /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of
     /// damage.
     pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
-        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
+        let object = StoredObject { bytes: bytes.into(), modified_s: self.clock_s() };
         self.objects_mut().insert(key.clone(), object);
     }
 
-    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Object>> {
+    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, StoredObject>> {
         sync::read(&self.objects)
     }
 
-    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Object>> {
+    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, StoredObject>> {
         sync::write(&self.objects)
     }
 
@@ -108,7 +108,7 @@ impl Store for MemoryStore {
         let from_here_on = objects.range(Key::new(class, prefix)..);
         let matching =
             from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
-        let listed = |(key, object): (&Key, &Object)| Listed {
+        let listed = |(key, object): (&Key, &StoredObject)| Listed {
             name: key.name.clone(),
             len_bytes: object.bytes.len() as u64,
             modified_s: object.modified_s,
@@ -142,7 +142,7 @@ impl Store for MemoryStore {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
+        let object = StoredObject { bytes: bytes.into(), modified_s: self.clock_s() };
         match self.objects_mut().entry(key.clone()) {
             Entry::Vacant(place) => drop(place.insert(object)),
             Entry::Occupied(mut place) if self.replaces.load(Ordering::Relaxed) => {

@@ -57,7 +57,7 @@ impl Class {
     ];
 
     /// Returns the folder's name.
-    pub fn folder(self) -> &'static str {
+    pub fn dir_name(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Keys => "keys",
@@ -91,7 +91,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.class.folder(), self.name)
+        write!(f, "{}/{}", self.class.dir_name(), self.name)
     }
 }
 

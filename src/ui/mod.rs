@@ -19,7 +19,7 @@ use crate::monitor::{Monitor, ProblemKind};
 use crate::settings::environment::Environment;
 use crate::text;
 use output::{OutputError, write_stderr};
-use progress::{Progress, ProgressKind};
+use progress::{ProgressDisplay, ProgressKind};
 use style::{Role, Style};
 
 /// How the user wants to be spoken to.
@@ -109,8 +109,8 @@ impl Ui {
     }
 
     /// Begins to show the progress of an operation.
-    pub fn progress(&self, verb: &'static str, monitor: &Arc<Monitor>) -> Progress {
-        Progress::start(self.progress, verb, Arc::clone(monitor))
+    pub fn progress(&self, verb: &'static str, monitor: &Arc<Monitor>) -> ProgressDisplay {
+        ProgressDisplay::start(self.progress, verb, Arc::clone(monitor))
     }
 
     /// Prints what was done, unless the user wants silence or JSON.

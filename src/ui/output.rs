@@ -27,11 +27,11 @@ impl OutputError {
 ///
 /// The standard library's own handle writes line by line, which is slow for lists and worse for
 /// files.
-pub struct Output(BufWriter<File>);
+pub struct BufferedStdout(BufWriter<File>);
 
-impl Output {
+impl BufferedStdout {
     /// Opens standard output.
-    pub fn stdout() -> Result<Self, OutputError> {
+    pub fn open() -> Result<Self, OutputError> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self(BufWriter::with_capacity(64 << 10, file)))
     }
@@ -78,7 +78,7 @@ fn unless_unheard(told: Result<(), OutputError>) -> Result<(), OutputError> {
 /// Writes a text, or what is left of it when the reader goes away.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let print = || {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         writeln!(out, "{text}")?;
         out.finish()
     };
@@ -88,7 +88,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
 /// Writes one JSON document to standard output.
 pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
     let print = || {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         out.write_json(document)?;
         out.finish()
     };
@@ -98,14 +98,14 @@ pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
 /// One JSON document with one long list, which is written item by item: a million items are no
 /// reason to hold them all.
 pub struct JsonList {
-    out: Output,
+    out: BufferedStdout,
     count: u64,
 }
 
 impl JsonList {
     /// Begins the document with the fields before the list, and the list's name.
     pub fn begin(fields: &[(&str, Value)], list: &str) -> Result<Self, OutputError> {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         writeln!(out, "{{")?;
         for (name, value) in fields {
             writeln!(out, "  \"{name}\": {},", json::line(value))?;

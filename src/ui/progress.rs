@@ -37,12 +37,12 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 const COLUMNS_DEFAULT: usize = 80;
 
 /// Shows a monitor's counters until it is dropped.
-pub struct Progress {
+pub struct ProgressDisplay {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Progress {
+impl ProgressDisplay {
     /// Begins to show `monitor`; `verb` says what happens: `backing up`.
     pub fn start(kind: ProgressKind, verb: &'static str, monitor: Arc<Monitor>) -> Self {
         if kind == ProgressKind::None {
@@ -71,7 +71,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -82,7 +82,7 @@ impl Drop for Progress {
 
 /// A snapshot of the counters, as in a JSON line.
 #[derive(Clone, Debug, Serialize)]
-struct State {
+struct ProgressSnapshot {
     event: &'static str,
     files_done: u64,
     files_total: Option<u64>,
@@ -109,7 +109,7 @@ impl Meter {
         Self { began, samples: VecDeque::from([(began, 0)]) }
     }
 
-    fn measure(&mut self, monitor: &Monitor) -> State {
+    fn measure(&mut self, monitor: &Monitor) -> ProgressSnapshot {
         let now = Instant::now();
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let known = |total: u64| (total > 0).then_some(total);
@@ -125,7 +125,7 @@ impl Meter {
         let left = bytes_total
             .map(|total| total.saturating_sub(bytes_done) as f64 / rate)
             .filter(|left| left.is_finite());
-        State {
+        ProgressSnapshot {
             event: "progress",
             files_done: load(&monitor.files_done),
             files_total: known(load(&monitor.files_total)),
@@ -142,12 +142,12 @@ impl Meter {
     }
 }
 
-fn write_json(state: &State, wait: Duration) -> Duration {
+fn write_json(state: &ProgressSnapshot, wait: Duration) -> Duration {
     write_stderr(&format!("{}\n", json::line(state)));
     wait
 }
 
-fn draw(state: &State, verb: &str, current: &[u8]) -> Duration {
+fn draw(state: &ProgressSnapshot, verb: &str, current: &[u8]) -> Duration {
     let columns = rustix::termios::tcgetwinsize(io::stderr())
         .map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col));
     let columns = columns.clamp(20, 500) - 1;
@@ -158,7 +158,7 @@ fn draw(state: &State, verb: &str, current: &[u8]) -> Duration {
     TERMINAL_EVERY
 }
 
-fn summary(state: &State, verb: &str) -> String {
+fn summary(state: &ProgressSnapshot, verb: &str) -> String {
     let files = match state.files_total {
         Some(total) => format!(
             "{} of {} files",

@@ -5,7 +5,7 @@ mod outcome;
 mod plan;
 
 pub use args::BackupArgs;
-pub use outcome::{BackupView, Outcome};
+pub use outcome::{BackupOutcome, BackupView};
 pub use plan::{carry_out, plan_folder};
 
 use super::context::Context;

@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::backup::BackupReport;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
-use crate::cli::views::{ProblemView, RequestsView, SnapshotView, StatsView};
+use crate::cli::json_views::{ProblemView, RequestsView, SnapshotView, StatsView};
 use crate::format::snapshot::SnapshotStats;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::text;
 
 /// What came of a backup.
-pub struct Outcome {
+pub struct BackupOutcome {
     /// The operation's report.
     pub report: BackupReport,
     /// What it could not handle.
@@ -25,7 +25,7 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-impl Outcome {
+impl BackupOutcome {
     /// Returns 3 if a source file could not be read.
     pub fn exit(&self) -> Exit {
         if self.unreadable() > 0 { Exit::Unreadable } else { Exit::Done }

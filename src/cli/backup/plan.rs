@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{BackupArgs, ExcludeArgs, SourceArgs};
-use super::outcome::Outcome;
+use super::outcome::BackupOutcome;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::PROGRAM;
-use crate::connect::{Place, host};
+use crate::connect::{RepositoryPlace, host};
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{Additions, Job, lists};
 use crate::repo::Repository;
@@ -35,14 +35,14 @@ pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<
 pub fn carry_out(
     job: Job,
     ctx: &Context,
-    place: &Place,
+    place: &RepositoryPlace,
     repository: &Arc<Repository>,
-) -> Result<Outcome, Failure> {
+) -> Result<BackupOutcome, Failure> {
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
     let (report, monitor) =
         ctx.run("backing up", |monitor| job.run(ctx.connector(), place, repository, monitor))?;
-    Ok(Outcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
+    Ok(BackupOutcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }
 
 fn job_of(

@@ -23,11 +23,11 @@ pub struct Provider {
     /// How all else is stored.
     pub rest: Tier,
     /// How everything together is charged.
-    pub plan: Plan,
+    pub plan: BillingPlan,
     /// Price of a gigabyte that leaves the provider, beyond what is free.
     pub egress: f64,
     /// Gigabytes a month that leave for nothing.
-    pub egress_free: Free,
+    pub egress_free: FreeEgress,
     /// What a sum does not say.
     pub note: &'static str,
 }
@@ -50,7 +50,7 @@ pub struct Tier {
 }
 
 /// What is paid for the whole each month.
-pub enum Plan {
+pub enum BillingPlan {
     /// Nothing but what is used.
     Used,
     /// A price that includes so many gigabytes; more are charged as in the tiers.
@@ -65,7 +65,7 @@ pub enum Plan {
 }
 
 /// What may leave for nothing each month.
-pub enum Free {
+pub enum FreeEgress {
     /// So many gigabytes.
     Gigabytes(f64),
     /// So many times what is stored.
@@ -93,9 +93,9 @@ const fn aws(
         gigabyte: 1 << 30,
         content,
         rest: AWS_STANDARD,
-        plan: Plan::Used,
+        plan: BillingPlan::Used,
         egress: 0.09,
-        egress_free: Free::Gigabytes(100.0),
+        egress_free: FreeEgress::Gigabytes(100.0),
         note,
     }
 }
@@ -153,9 +153,9 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.00499, ..FREE_TIER },
         rest: Tier { storage: 0.00499, ..FREE_TIER },
-        plan: Plan::Base { price: 4.99, included: 1000.0 },
+        plan: BillingPlan::Base { price: 4.99, included: 1000.0 },
         egress: 0.001,
-        egress_free: Free::Gigabytes(1000.0),
+        egress_free: FreeEgress::Gigabytes(1000.0),
         note: "the base price is that of the account, whatever else is stored there",
     },
     Provider {
@@ -167,9 +167,14 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: FREE_TIER,
         rest: FREE_TIER,
-        plan: Plan::Sizes(&[(1000.0, 3.20), (5000.0, 10.90), (10_000.0, 20.80), (20_000.0, 40.60)]),
+        plan: BillingPlan::Sizes(&[
+            (1000.0, 3.20),
+            (5000.0, 10.90),
+            (10_000.0, 20.80),
+            (20_000.0, 40.60),
+        ]),
         egress: 0.0,
-        egress_free: Free::Gigabytes(0.0),
+        egress_free: FreeEgress::Gigabytes(0.0),
         note: "the smallest box that holds it",
     },
     Provider {
@@ -181,9 +186,9 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
         rest: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
-        plan: Plan::Base { price: 0.0, included: 10.0 },
+        plan: BillingPlan::Base { price: 0.0, included: 10.0 },
         egress: 0.01,
-        egress_free: Free::TimesStored(3.0),
+        egress_free: FreeEgress::TimesStored(3.0),
         note: "2,500 requests of each kind a day are free and not counted here",
     },
     Provider {
@@ -195,9 +200,9 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
         rest: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
-        plan: Plan::Base { price: 0.0, included: 10.0 },
+        plan: BillingPlan::Base { price: 0.0, included: 10.0 },
         egress: 0.0,
-        egress_free: Free::Gigabytes(0.0),
+        egress_free: FreeEgress::Gigabytes(0.0),
         note: "a million writes and ten million reads a month are free and not counted here",
     },
 ];

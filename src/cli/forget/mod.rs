@@ -4,16 +4,16 @@
 mod args;
 mod names;
 mod outlook;
+mod report;
 mod view;
-mod words;
 
 pub use args::ForgetArgs;
 
 use jiff::tz::TimeZone;
 
 use self::outlook::show_outlook;
+use self::report::table_of;
 use self::view::ForgetView;
-use self::words::table_of;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
@@ -43,7 +43,8 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     let settings = ctx.settings()?;
     let names = names::parse(args)?;
-    let jobs = if names.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
+    let policies =
+        if names.is_empty() { policies_of(&settings, args, policy)? } else { Vec::new() };
     let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let named =
@@ -57,7 +58,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     let zone = TimeZone::system();
     let mut plan = match names.is_empty() {
-        true => plan_jobs(&listing, args, &jobs, &zone, now.seconds),
+        true => plan_policies(&listing, args, &policies, &zone, now.seconds),
         false => forget::plan_named(&listing, &named.ids(), args.which.group_by, now.seconds),
     };
     if let Some(span_s) = args.simulate {
@@ -69,20 +70,24 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     carry_out(ctx, args.dry_run, &repository, &plan, &note)?;
     if args.dry_run {
-        words::refusals_of(&plan)
+        report::refusals_of(&plan)
             .iter()
             .for_each(|why| ctx.ui.warn(&format!("{why}: only done with --force")));
     } else {
         evidence.note_applied(&plan);
     }
-    words::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
+    report::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
 }
 
 /// An app of the configuration, none for a policy of the command line, and the policy.
-type Job = (Option<String>, Policy);
+type AppPolicy = (Option<String>, Policy);
 
 /// Returns the policies to apply: that of the command line, or those of the configured apps.
-fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec<Job>, Failure> {
+fn policies_of(
+    settings: &Settings,
+    args: &ForgetArgs,
+    policy: Policy,
+) -> Result<Vec<AppPolicy>, Failure> {
     if !policy.is_empty() {
         return Ok(vec![(None, policy)]);
     }
@@ -90,11 +95,11 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
         let app = settings.apps.get(name)?.clone().with_defaults(&settings.defaults);
         Some((Some(name.to_owned()), app.keep?))
     };
-    let jobs: Vec<Job> = match args.which.narrow.app() {
+    let policies: Vec<AppPolicy> = match args.which.series_filter.app() {
         Some(app) => with_defaults(app).into_iter().collect(),
         None => settings.apps.keys().filter_map(|name| with_defaults(name)).collect(),
     };
-    if jobs.is_empty() {
+    if policies.is_empty() {
         return Err(Failure::usage(
             "neither snapshots nor rules were given, and the configuration \
             has none for them",
@@ -104,19 +109,19 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
                 --dry-run shows what would go",
         ));
     }
-    Ok(jobs)
+    Ok(policies)
 }
 
-fn plan_jobs(
+fn plan_policies(
     listing: &Listing,
     args: &ForgetArgs,
-    jobs: &[Job],
+    policies: &[AppPolicy],
     zone: &TimeZone,
     now_s: i64,
 ) -> ForgetPlan {
     let mut plan = ForgetPlan::default();
-    for (app, policy) in jobs {
-        let filter = args.which.narrow.filter(app.as_deref());
+    for (app, policy) in policies {
+        let filter = args.which.series_filter.filter(app.as_deref());
         let scope = Scope { filter, by: args.which.group_by };
         plan.groups.extend(forget::plan_policy(listing, &scope, policy, zone, now_s).groups);
     }
@@ -189,7 +194,7 @@ fn carry_out(
         ctx.ui.say(&format!("{}  cannot be read", id.short()))?;
     }
     let is_all_refused = plan.accepted().next().is_none() && forgotten.is_empty();
-    if is_all_refused && words::failure_of(plan, dry_run).is_some() {
+    if is_all_refused && report::failure_of(plan, dry_run).is_some() {
         // The error says it all.
         return Ok(());
     }
@@ -224,7 +229,7 @@ fn protect_named(
     ctx: &Context,
     args: &ForgetArgs,
     repository: &Repository,
-    named: &names::Named,
+    named: &names::NamedSnapshots,
     note: &ForgetNote,
 ) -> Result<Exit, Failure> {
     repository.confirm_key()?;

@@ -3,8 +3,8 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::view::KeyView;
-use super::words::name_of;
+use super::report::name_of;
+use super::view::SeriesView;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::maintain::forget::ForgetPlan;
@@ -12,7 +12,7 @@ use crate::retention::simulate::{Count, Simulation, simulate};
 use crate::retention::{Policy, span_text};
 use crate::text;
 use crate::ui::style::Role;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 const DAY_S: i64 = 86_400;
 const MONTH_S: i64 = 2_629_800;
@@ -43,7 +43,7 @@ struct OutlookView {
 #[derive(Serialize)]
 struct SimulationView {
     #[serde(flatten)]
-    key: KeyView,
+    key: SeriesView,
     policy: String,
     every_seconds: i64,
     assumed: bool,
@@ -68,7 +68,7 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
     if ctx.ui.json {
         let simulations = told
             .iter()
-            .map(|(group, policy, told)| view_of(KeyView::new(&group.key), policy, told))
+            .map(|(group, policy, told)| view_of(SeriesView::new(&group.key), policy, told))
             .collect();
         ctx.ui.print_json(&OutlookView { simulations })?;
         return Ok(Exit::Done);
@@ -83,7 +83,7 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn view_of(key: KeyView, policy: &Policy, told: &Simulation) -> SimulationView {
+fn view_of(key: SeriesView, policy: &Policy, told: &Simulation) -> SimulationView {
     let count = |count: &Count| CountView {
         after_seconds: count.after_s,
         kept: count.kept,
@@ -112,8 +112,8 @@ fn lines_of(policy: &Policy, told: &Simulation, span_s: i64) -> Vec<String> {
     lines
 }
 
-fn over_time(told: &Simulation, span_s: i64) -> Table {
-    let mut table = Table::new(&[
+fn over_time(told: &Simulation, span_s: i64) -> TextTable {
+    let mut table = TextTable::new(&[
         ("after", Align::Left),
         ("snapshots", Align::Right),
         ("oldest", Align::Right),
@@ -133,9 +133,12 @@ fn over_time(told: &Simulation, span_s: i64) -> Table {
     table
 }
 
-fn by_age(told: &Simulation) -> Table {
-    let mut table =
-        Table::new(&[("age", Align::Left), ("snapshots", Align::Right), ("one in", Align::Right)]);
+fn by_age(told: &Simulation) -> TextTable {
+    let mut table = TextTable::new(&[
+        ("age", Align::Left),
+        ("snapshots", Align::Right),
+        ("one in", Align::Right),
+    ]);
     let mut from_s = 0;
     for to_s in AGES_S.into_iter().chain([i64::MAX]) {
         let within = told.left_s.iter().filter(|age_s| (from_s..to_s).contains(*age_s));

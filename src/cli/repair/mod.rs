@@ -1,8 +1,8 @@
 //! `drumlin repair`: heals what can be healed, and says what cannot.
 
 mod args;
+mod report;
 mod view;
-mod words;
 
 pub use args::RepairArgs;
 
@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::view::{RepairView, ReplacedView, Shown};
-use self::words::tell;
+use self::report::tell;
+use self::view::{RepairSummary, RepairView, ReplacedView};
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use super::global::PROGRAM;
@@ -71,10 +71,10 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
 }
 
 /// What a plan said.
-struct Planned {
+struct RepairPreview {
     level: Level,
     went_back: bool,
-    shown: Shown,
+    shown: RepairSummary,
 }
 
 /// Plans, and does it if that is wanted; plans anew where collectors changed something in between.
@@ -83,15 +83,15 @@ fn plan_and_apply(
     repository: &Arc<Repository>,
     apply: bool,
     options: &RepairOptions,
-) -> Result<(Planned, Option<Outcome>), Failure> {
+) -> Result<(RepairPreview, Option<Outcome>), Failure> {
     let (mut attempts, mut replaced) = (1, Vec::new());
     loop {
         let (plan, _) =
             ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
-        let planned = Planned {
+        let planned = RepairPreview {
             level: plan.found.level,
             went_back: plan.found.went_back,
-            shown: Shown::planned(&plan),
+            shown: RepairSummary::planned(&plan),
         };
         if !apply {
             return Ok((planned, None));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::check::{AffectedView, ProblemView};
+use crate::cli::check::{AffectedView, CheckProblemView};
 use crate::format::run::PackRef;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
 use crate::maintain::repair::{Broken, NewPack, NewRun, Plan, Replaced};
@@ -15,7 +15,7 @@ pub struct RepairView {
     applied: bool,
     sound: bool,
     problem_count: u64,
-    problems: Vec<ProblemView>,
+    problems: Vec<CheckProblemView>,
     beyond_repair: Vec<String>,
     new_packs: Vec<PackView>,
     new_runs: Vec<RunView>,
@@ -64,7 +64,7 @@ pub struct ReplacedView {
 }
 
 /// What there is to show, before or after.
-pub struct Shown {
+pub struct RepairSummary {
     /// What is damaged.
     pub problems: Kept<CheckProblem>,
     /// What of it no repair can heal, in words.
@@ -85,7 +85,7 @@ pub struct Shown {
     pub sound: bool,
 }
 
-impl Shown {
+impl RepairSummary {
     /// Shows what a plan would do.
     pub fn planned(plan: &Plan) -> Self {
         let object = |pack: &PackRef| layout::pack_key(pack.class, &pack.name).to_string();
@@ -137,13 +137,13 @@ impl ReplacedView {
 
 impl RepairView {
     /// Makes the view of what is shown.
-    pub fn new(shown: Shown, applied: bool, level: Level, seconds: f64) -> Self {
+    pub fn new(shown: RepairSummary, applied: bool, level: Level, seconds: f64) -> Self {
         Self {
             level: level.to_string(),
             applied,
             sound: shown.sound,
             problem_count: shown.problems.count,
-            problems: shown.problems.items.iter().map(ProblemView::new).collect(),
+            problems: shown.problems.items.iter().map(CheckProblemView::new).collect(),
             beyond_repair: shown.beyond,
             new_packs: shown.packs,
             new_runs: shown.runs,

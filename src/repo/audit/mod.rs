@@ -311,7 +311,7 @@ pub fn usage(repository: &Repository) -> Result<Vec<Usage>> {
     let of_class = |class: &Class| -> Result<Usage> {
         let listed = repository.store().list(*class, "")?;
         let bytes = listed.iter().map(|object| object.len_bytes).sum();
-        Ok(Usage { folder: class.folder(), objects: listed.len() as u64, bytes })
+        Ok(Usage { folder: class.dir_name(), objects: listed.len() as u64, bytes })
     };
     Class::ALL.iter().map(of_class).collect()
 }

@@ -127,7 +127,7 @@ pub const SIGNS: [Sign; 3] = [
 impl Sign {
     /// Returns the folder's name.
     pub fn folder(&self) -> &'static str {
-        self.class.folder()
+        self.class.dir_name()
     }
 
     /// Returns whether a name in it is that of an object.

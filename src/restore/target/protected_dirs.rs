@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use super::dir::Identity;
 use crate::format::entry::EntryKind;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::stat::Stat;
 use crate::repo::objects::layout::{SIGNS, Sign};
 use crate::sync::lock;
@@ -25,7 +25,7 @@ pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repositor
 /// is reached.
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
-pub fn is_repository(dir: &Dir, names: &Names) -> bool {
+pub fn is_repository(dir: &Dir, names: &DirNames) -> bool {
     let holds = |sign: &&Sign| {
         let folder = sign.folder().as_bytes();
         // What cannot be looked into may hold it.

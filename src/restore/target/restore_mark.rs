@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::format::entry::{Timestamp, Xattr};
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::process;
 use crate::os::stat::Stat;
@@ -61,7 +61,7 @@ impl Found {
 /// Reads the mark of a folder without changing it; `work` is what is going to be restored there.
 pub fn read(dir: &Dir, work: &str) -> Found {
     let boot = process::boot_id();
-    let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
+    let value = XattrTarget::Open(dir.as_fd()).read(NAME).ok().flatten();
     let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot, work));
     // A mark in another user's directory may be forged: nothing is believed because of it.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
@@ -146,7 +146,7 @@ impl Mark {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        Subject::Open(self.dir.as_fd())
+        XattrTarget::Open(self.dir.as_fd())
             .write(&Xattr { name: NAME.to_vec(), value: text.as_bytes().to_vec() })
     }
 
@@ -160,7 +160,7 @@ impl Mark {
 
     /// Removes the mark.
     pub fn clear(&self) -> io::Result<()> {
-        let subject = Subject::Open(self.dir.as_fd());
+        let subject = XattrTarget::Open(self.dir.as_fd());
         match subject.read(NAME) {
             Ok(Some(_)) => subject.remove(NAME),
             Ok(None) => Ok(()),
@@ -176,12 +176,12 @@ impl Mark {
 pub fn mark_way(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
     // Best effort: without it, a folder that was not finished keeps the mode that it was made with.
-    let _ = Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
+    let _ = XattrTarget::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
 }
 
 /// Takes the mark off a folder of which other attributes stay.
 pub fn take_off(dir: &Dir) {
-    let subject = Subject::Open(dir.as_fd());
+    let subject = XattrTarget::Open(dir.as_fd());
     if let Ok(Some(_)) = subject.read(NAME) {
         // Best effort, as it was made.
         let _ = subject.remove(NAME);
@@ -191,7 +191,7 @@ pub fn take_off(dir: &Dir) {
 /// Adds the mark that a folder has to what it is to get: it goes when all is on the disk.
 pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     let mut metadata = metadata.clone();
-    if let Ok(Some(value)) = Subject::Open(dir.as_fd()).read(NAME) {
+    if let Ok(Some(value)) = XattrTarget::Open(dir.as_fd()).read(NAME) {
         metadata.xattrs.retain(|xattr| !is_mark(xattr));
         metadata.xattrs.push(Xattr { name: NAME.to_vec(), value });
         metadata.xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -1,4 +1,4 @@
-//! Names on file systems that do not tell all names apart: upper and lower case, composed and
+//! DirNames on file systems that do not tell all names apart: upper and lower case, composed and
 //! decomposed letters, dots at the end.
 //!
 //! Where two names of a snapshot are one for the target, the second one is an error, in the first
@@ -12,13 +12,13 @@ use std::sync::OnceLock;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::habits::has_exact_names;
 
 /// What is known of the names in a folder that was there before, on a file system that may take two
 /// names for one.
 pub struct Spelling {
-    listed: Names,
+    listed: DirNames,
     /// Keys of the snapshot's names in this folder, sorted; `None` if they cannot be read.
     snapshot: OnceLock<Option<Vec<u64>>>,
 }

@@ -11,7 +11,7 @@ use super::existing;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_flags, write_flags};
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::options::add;
@@ -21,7 +21,7 @@ use crate::restore::target::protected_dirs;
 /// The names of an existing folder, gone through beside the snapshot's entries to find those that
 /// it does not have.
 pub struct Extras {
-    names: Names,
+    names: DirNames,
     at: usize,
 }
 
@@ -289,7 +289,7 @@ struct Level {
     dir: Arc<TargetDir>,
     name: Vec<u8>,
     stat: Stat,
-    names: Names,
+    names: DirNames,
     at: usize,
     /// Whether something in it stays, so that it stays too.
     keeps_some: bool,

@@ -18,7 +18,7 @@ use super::existing::{self, Decision, WantedFile, decide};
 use super::link_group::{Likeness, Wanted, likeness};
 use crate::format::entry::{Entry, EntryKind};
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::special;
 use crate::os::stat::Stat;
@@ -373,7 +373,11 @@ fn is_right(context: &Context, open: &Dir, item: Item, is_linked: bool, stat: &S
             // One with other names is changed in nothing, whatever is believed of its content.
             let may_stay = |file: &File| {
                 decision == Decision::Compare
-                    || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
+                    || existing::may_keep_linked(
+                        &XattrTarget::Open(file.as_fd()),
+                        stat,
+                        &job.metadata,
+                    )
             };
             let is_whole = |file: &File| {
                 stat.size == job.size && holds(context, file, job.size, &content, &mut Vec::new())

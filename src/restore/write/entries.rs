@@ -21,8 +21,8 @@ use super::link_outcomes::vacate;
 use super::make_links::make_link;
 use super::special_files::{Other, make_other};
 use crate::format::entry::{Content, EntryKind, Ref};
-use crate::os::apply::Present;
-use crate::os::attributes::Subject;
+use crate::os::apply::CurrentMetadata;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::os::stat::Stat;
@@ -153,7 +153,7 @@ fn handle_file(
         }
         Decision::Keep | Decision::CompareWhole => {
             if let Some(file) = reopen(&stat, dir.open_file(&job.name))
-                && existing::may_keep_linked(&Subject::Open(file.as_fd()), &stat, &job.metadata)
+                && existing::may_keep_linked(&XattrTarget::Open(file.as_fd()), &stat, &job.metadata)
                 && (decision == Decision::Keep || is_whole(context, job, &file, &stat, &content))
             {
                 keep(context, job, &file, &stat);
@@ -235,7 +235,7 @@ fn create_and_write(
 fn keep(context: &Context, job: &Arc<FileJob>, file: &File, stat: &Stat) {
     count_kept(context, job.size);
     add(&context.counts.files_kept, 1);
-    apply_to_file(context, job, file, &Present::from(stat));
+    apply_to_file(context, job, file, &CurrentMetadata::from(stat));
     finish_kept(context, job, stat);
 }
 
@@ -289,8 +289,8 @@ fn compare(
         file.write_all_at(&bytes, 0)?;
         count_written(context, bytes.len());
     }
-    let now = Present::from(&stat_of(&file)?);
-    let present = if is_same { now } else { Present { mtime: None, ..now } };
+    let now = CurrentMetadata::from(&stat_of(&file)?);
+    let present = if is_same { now } else { CurrentMetadata { mtime: None, ..now } };
     apply_to_file(context, job, &file, &present);
     finish_kept(context, job, &stat);
     Ok(None)

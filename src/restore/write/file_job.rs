@@ -10,7 +10,7 @@ use super::clear_name;
 use super::link_group::{LinkGroup, Name};
 use super::memory_load::Weight;
 use crate::format::entry::Timestamp;
-use crate::os::apply::{Metadata, Present};
+use crate::os::apply::{CurrentMetadata, Metadata};
 use crate::os::attributes::read_flags;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::process::own_ids;
@@ -318,17 +318,24 @@ impl FileJob {
 
     /// Returns what the finished content's file has: known without asking for a file that was made
     /// here.
-    pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
+    pub fn present(&self, file: &File, origin: Origin) -> io::Result<CurrentMetadata> {
         if origin == Origin::Found && !self.has_changed() && !self.is_touched() {
-            return Ok(Present::from(&stat_of(file)?));
+            return Ok(CurrentMetadata::from(&stat_of(file)?));
         }
         let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
         let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?)))
         else {
-            return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
+            return Ok(CurrentMetadata { mtime: None, ..CurrentMetadata::from(&stat_of(file)?) });
         };
         let Newborn { uid, gid, flags, has_xattrs, .. } = *newborn;
-        Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
+        Ok(CurrentMetadata {
+            uid,
+            gid,
+            flags,
+            has_xattrs,
+            mode: self.birth_mode() & mask,
+            mtime: None,
+        })
     }
 
     /// Takes the file out of the job when all its pieces are done; `None` if it was never made.

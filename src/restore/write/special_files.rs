@@ -12,8 +12,8 @@ use super::existing;
 use super::link_group::LinkGroup;
 use super::memory_load::Weight;
 use crate::format::entry::EntryKind;
-use crate::os::apply::{Metadata, Object, Present, apply};
-use crate::os::attributes::Subject;
+use crate::os::apply::{CurrentMetadata, Metadata, MetadataTarget, apply};
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::habits::keeps_owners;
 use crate::os::process::own_ids;
@@ -57,7 +57,7 @@ pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identit
         }
         if other.is_like(&fd, &now) {
             add(&context.counts.files_kept, 1);
-            let present = Present { has_xattrs: true, ..Present::from(&now) };
+            let present = CurrentMetadata { has_xattrs: true, ..CurrentMetadata::from(&now) };
             finish(context, other, &dir, &fd, &present);
             return Ok(Some(Identity::from(&now)));
         }
@@ -74,7 +74,8 @@ pub fn make_anew(context: &Context, other: &Other, dir: &Dir) -> io::Result<Iden
     }
     .map_err(same_name)?;
     let (fd, stat) = newborn(other, dir)?;
-    let present = Present { has_xattrs: other.dir.bequeaths, ..Present::from(&stat) };
+    let present =
+        CurrentMetadata { has_xattrs: other.dir.bequeaths, ..CurrentMetadata::from(&stat) };
     finish(context, other, dir, &fd, &present);
     Ok(Identity::from(&stat))
 }
@@ -93,9 +94,10 @@ fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
 }
 
 /// Gives an open link or special file, of which `present` is known, its metadata.
-fn finish(context: &Context, other: &Other, dir: &Dir, fd: &OwnedFd, present: &Present) {
+fn finish(context: &Context, other: &Other, dir: &Dir, fd: &OwnedFd, present: &CurrentMetadata) {
     let mut failed = Vec::new();
-    let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
+    let object =
+        MetadataTarget::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
     apply(object, present, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
 }
@@ -105,7 +107,7 @@ impl Other {
     /// metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         self.is_same(fd, stat)
-            && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
+            && existing::may_keep_linked(&XattrTarget::of_path(fd.as_fd()), stat, &self.metadata)
     }
 
     fn is_same(&self, fd: &OwnedFd, stat: &Stat) -> bool {

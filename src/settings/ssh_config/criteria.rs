@@ -4,7 +4,7 @@ use crate::store::sftp::pattern::{matches_any, matches_any_exactly};
 
 /// What is known of a connection when a `Match` line is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct MatchTarget<'a> {
     /// The machine as `HostName` has it so far.
     pub host: &'a str,
     /// The machine's name as the user gave it.
@@ -19,7 +19,7 @@ pub struct Target<'a> {
 
 /// Whether a block applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MatchVerdict {
     /// It does.
     Applies,
     /// It does not.
@@ -33,14 +33,14 @@ pub enum Verdict {
 ///
 /// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood.
 /// Others (`exec`, which would run a command, `tagged`, `localnetwork`) make the verdict
-/// [`Verdict::Depends`], unless one that is understood does not hold. Fails if there is no
+/// [`MatchVerdict::Depends`], unless one that is understood does not hold. Fails if there is no
 /// criterion, or no value.
-pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
+pub fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict, String> {
     if words.is_empty() {
         return Err("`Match` has no criterion; `Match all` applies always".to_owned());
     }
     let mut words = words.iter();
-    let mut verdict = Verdict::Applies;
+    let mut verdict = MatchVerdict::Applies;
     while let Some(word) = words.next() {
         let (is_negated, criterion) =
             word.strip_prefix('!').map_or((false, word.as_str()), |criterion| (true, criterion));
@@ -62,8 +62,8 @@ pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
             }
         };
         match holds {
-            Some(holds) if holds == is_negated => verdict = Verdict::Not,
-            None if verdict == Verdict::Applies => verdict = Verdict::Depends(name),
+            Some(holds) if holds == is_negated => verdict = MatchVerdict::Not,
+            None if verdict == MatchVerdict::Applies => verdict = MatchVerdict::Depends(name),
             _ => {}
         }
     }
@@ -71,7 +71,7 @@ pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
 }
 
 /// Returns whether a criterion holds, if that is known.
-fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
+fn holds(name: &str, value: &str, target: MatchTarget<'_>) -> Option<bool> {
     let patterns = value.split(',');
     match name {
         "host" => Some(matches_any(patterns, target.host)),
@@ -86,7 +86,7 @@ fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const TARGET: Target<'_> = Target {
+    const TARGET: MatchTarget<'_> = MatchTarget {
         host: "u1.example.com",
         original_host: "box",
         user: "u1",
@@ -94,7 +94,7 @@ mod tests {
         is_final: false,
     };
 
-    fn verdict(line: &str) -> Result<Verdict, String> {
+    fn verdict(line: &str) -> Result<MatchVerdict, String> {
         decide(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), TARGET)
     }
 
@@ -121,22 +121,28 @@ mod tests {
         ] {
             assert_eq!(
                 verdict(line),
-                Ok(if applies { Verdict::Applies } else { Verdict::Not }),
+                Ok(if applies { MatchVerdict::Applies } else { MatchVerdict::Not }),
                 "{line}"
             );
         }
         assert_eq!(
-            decide(&["final".to_owned()], Target { is_final: true, ..TARGET }),
-            Ok(Verdict::Applies)
+            decide(&["final".to_owned()], MatchTarget { is_final: true, ..TARGET }),
+            Ok(MatchVerdict::Applies)
         );
     }
 
     #[test]
     fn what_cannot_be_found_out_counts_only_if_all_else_holds() {
-        assert_eq!(verdict("exec true host u1*"), Ok(Verdict::Depends("exec".into())));
-        assert_eq!(verdict("host u1* !exec false tagged x"), Ok(Verdict::Depends("exec".into())));
-        assert_eq!(verdict("localnetwork=10.0.0.0/8"), Ok(Verdict::Depends("localnetwork".into())));
-        assert_eq!(verdict("exec true host other"), Ok(Verdict::Not));
+        assert_eq!(verdict("exec true host u1*"), Ok(MatchVerdict::Depends("exec".into())));
+        assert_eq!(
+            verdict("host u1* !exec false tagged x"),
+            Ok(MatchVerdict::Depends("exec".into()))
+        );
+        assert_eq!(
+            verdict("localnetwork=10.0.0.0/8"),
+            Ok(MatchVerdict::Depends("localnetwork".into()))
+        );
+        assert_eq!(verdict("exec true host other"), Ok(MatchVerdict::Not));
         for line in ["", "host", "user u1 exec", "host="] {
             assert!(verdict(line).is_err(), "{line}");
         }

@@ -5,23 +5,23 @@
 //! guess would lead elsewhere than OpenSSH.
 
 mod criteria;
-mod finish;
-mod found;
+mod expansion;
+mod host_config;
+mod lexer;
 pub mod proxy;
-mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::criteria::{Target, Verdict, decide};
-use self::finish::finish;
-use self::found::Found;
-use self::proxy::Proxy;
-use self::words::{command, expand, expand_path, option, words};
+use self::criteria::{MatchTarget, MatchVerdict, decide};
+use self::expansion::expand_config;
+use self::host_config::RawHostConfig;
+use self::lexer::{command, expand, expand_path, option, words};
+use self::proxy::ProxyRule;
 use crate::settings::error::SettingsError;
 use crate::store::sftp::pattern::matches_any_exactly;
 
-pub use self::found::{Asker, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
+pub use self::host_config::{ExpansionContext, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
 
 /// What is heeded, beside `Host` and `Match`.
 const OPTIONS: [&str; 15] = [
@@ -49,7 +49,7 @@ pub const FILES_MAX: usize = 256;
 pub const LEN_MAX_BYTES: u64 = 1 << 20;
 
 /// Where the files come from.
-pub trait Files {
+pub trait ConfigFiles {
     /// Returns the files that an absolute path names whose parts may be patterns, such as
     /// `/home/ada/.ssh/config.d/*`, in order.
     fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
@@ -67,16 +67,16 @@ pub trait Files {
 pub fn host_config(
     file: &Path,
     alias: &str,
-    asker: Asker<'_>,
-    files: &dyn Files,
+    context: ExpansionContext<'_>,
+    files: &dyn ConfigFiles,
 ) -> Result<HostConfig, SettingsError> {
-    let mut reader = Reader::new(alias, asker, files);
+    let mut reader = ConfigReader::new(alias, context, files);
     reader.read(file)?;
     if reader.wants_second_pass {
         let host = in_small_letters(reader.host());
         // From now on it has its name: what the second pass says of it comes too late.
         reader.found.config.host_name = Some(host.replace('%', "%%"));
-        reader = Reader {
+        reader = ConfigReader {
             host_of_blocks: host,
             is_final: true,
             files_left: FILES_MAX,
@@ -85,7 +85,7 @@ pub fn host_config(
         };
         reader.read(file)?;
     }
-    Ok(finish(reader.found, alias, asker))
+    Ok(expand_config(reader.found, alias, context))
 }
 
 /// Returns a name as the second pass has it; addresses stay as they are.
@@ -101,11 +101,11 @@ enum Block {
     Undecided(String),
 }
 
-struct Reader<'a> {
+struct ConfigReader<'a> {
     alias: &'a str,
-    asker: Asker<'a>,
-    files: &'a dyn Files,
-    found: Found,
+    context: ExpansionContext<'a>,
+    files: &'a dyn ConfigFiles,
+    found: RawHostConfig,
     /// The name that `Host` is asked about.
     host_of_blocks: String,
     is_final: bool,
@@ -117,26 +117,26 @@ struct Reader<'a> {
 
 /// A line of a file, for what is said about it.
 #[derive(Clone, Copy)]
-struct At<'a> {
+struct Position<'a> {
     file: &'a Path,
     /// From 1.
     line: usize,
 }
 
-impl At<'_> {
+impl Position<'_> {
     fn refuse(self, message: impl Into<String>, hint: &str) -> SettingsError {
         let (file, hint) = (self.file.to_path_buf(), Some(hint.to_owned()));
         SettingsError::Invalid { file, line: self.line, message: message.into(), hint }
     }
 }
 
-impl<'a> Reader<'a> {
-    fn new(alias: &'a str, asker: Asker<'a>, files: &'a dyn Files) -> Self {
+impl<'a> ConfigReader<'a> {
+    fn new(alias: &'a str, context: ExpansionContext<'a>, files: &'a dyn ConfigFiles) -> Self {
         Self {
             alias,
-            asker,
+            context,
             files,
-            found: Found::default(),
+            found: RawHostConfig::default(),
             host_of_blocks: alias.to_owned(),
             is_final: false,
             wants_second_pass: false,
@@ -147,14 +147,14 @@ impl<'a> Reader<'a> {
 
     /// Reads the first file.
     fn read(&mut self, file: &Path) -> Result<(), SettingsError> {
-        match self.text(file, At { file, line: 1 })? {
+        match self.text(file, Position { file, line: 1 })? {
             Some(text) => self.take(file, &text, 0),
             None => Ok(()),
         }
     }
 
     /// Returns the text of a file, or `None` if it is missing.
-    fn text(&mut self, file: &Path, at: At<'_>) -> Result<Option<String>, SettingsError> {
+    fn text(&mut self, file: &Path, at: Position<'_>) -> Result<Option<String>, SettingsError> {
         if self.files_left == 0 {
             return Err(at.refuse(format!("more than {FILES_MAX} files are included"), TOO_MUCH));
         }
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), SettingsError> {
         let mut block = Block::Ours;
         for (number, line) in text.lines().enumerate() {
-            let at = At { file, line: number + 1 };
+            let at = Position { file, line: number + 1 };
             let Some((option, behind)) = option(line) else { continue };
             let is_heeded = match block {
                 Block::Others => false,
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A key that is revoked must not be taken, so a file of them is not passed over.
-    fn refuse_revoked(&mut self, values: &[String], at: At<'_>) -> Result<(), SettingsError> {
+    fn refuse_revoked(&mut self, values: &[String], at: Position<'_>) -> Result<(), SettingsError> {
         let Some(first) = values.first().filter(|_| !self.found.revokes_nothing) else {
             return Ok(());
         };
@@ -239,22 +239,26 @@ impl<'a> Reader<'a> {
         if is_ours { Block::Ours } else { Block::Others }
     }
 
-    fn match_block(&mut self, criteria: &[String], at: At<'_>) -> Result<Block, SettingsError> {
+    fn match_block(
+        &mut self,
+        criteria: &[String],
+        at: Position<'_>,
+    ) -> Result<Block, SettingsError> {
         self.wants_second_pass |=
             criteria.iter().any(|word| word.trim_start_matches('!').eq_ignore_ascii_case("final"));
         let (host, config) = (self.host(), &self.found.config);
-        let user = self.asker.user.or(config.user.as_deref()).unwrap_or(self.asker.local_user);
-        let target = Target {
+        let user = self.context.user.or(config.user.as_deref()).unwrap_or(self.context.local_user);
+        let target = MatchTarget {
             host: &host,
             original_host: self.alias,
             user,
-            local_user: self.asker.local_user,
+            local_user: self.context.local_user,
             is_final: self.is_final,
         };
         match decide(criteria, target) {
-            Ok(Verdict::Applies) => Ok(Block::Ours),
-            Ok(Verdict::Not) => Ok(Block::Others),
-            Ok(Verdict::Depends(criterion)) => Ok(Block::Undecided(criterion)),
+            Ok(MatchVerdict::Applies) => Ok(Block::Ours),
+            Ok(MatchVerdict::Not) => Ok(Block::Others),
+            Ok(MatchVerdict::Depends(criterion)) => Ok(Block::Undecided(criterion)),
             Err(message) => Err(at.refuse(message, "`man ssh_config` has all that `Match` takes")),
         }
     }
@@ -271,7 +275,7 @@ impl<'a> Reader<'a> {
     fn include(
         &mut self,
         patterns: &[String],
-        at: At<'_>,
+        at: Position<'_>,
         depth: usize,
     ) -> Result<(), SettingsError> {
         if depth == INCLUDE_DEPTH_MAX {
@@ -281,16 +285,17 @@ impl<'a> Reader<'a> {
             ));
         }
         for pattern in patterns {
-            let path =
-                expand_path(pattern, self.asker.home, self.asker.env, &[]).ok_or_else(|| {
+            let path = expand_path(pattern, self.context.home, self.context.env, &[]).ok_or_else(
+                || {
                     let message = format!(
                         "`Include {pattern}` names a file by what stands for something else, \
                         which is not understood"
                     );
                     at.refuse(message, "write the path out; `~/` alone is your home folder")
-                })?;
+                },
+            )?;
             let path =
-                if path.is_absolute() { path } else { self.asker.home.join(".ssh").join(path) };
+                if path.is_absolute() { path } else { self.context.home.join(".ssh").join(path) };
             for file in self.files.matching(&path) {
                 if let Some(text) = self.text(&file, at)? {
                     self.take(&file, &text, depth + 1)?;
@@ -302,7 +307,8 @@ impl<'a> Reader<'a> {
 
     fn set(&mut self, option: &str, values: &[String], behind: &str) {
         let Some(first) = values.first() else { return };
-        let Found { config, identity_files, certificate_files, known_hosts, .. } = &mut self.found;
+        let RawHostConfig { config, identity_files, certificate_files, known_hosts, .. } =
+            &mut self.found;
         let keep = |field: &mut Option<String>| {
             field.get_or_insert_with(|| first.clone());
         };
@@ -329,13 +335,13 @@ impl<'a> Reader<'a> {
                 known_hosts.get_or_insert_with(|| values.to_vec());
             }
             "proxycommand" | "proxyjump" if is_none => {
-                config.proxy.get_or_insert(Proxy::None);
+                config.proxy.get_or_insert(ProxyRule::None);
             }
             "proxycommand" => {
-                config.proxy.get_or_insert_with(|| Proxy::Command(command(behind).to_owned()));
+                config.proxy.get_or_insert_with(|| ProxyRule::Command(command(behind).to_owned()));
             }
             "proxyjump" => {
-                config.proxy.get_or_insert_with(|| Proxy::Jump(first.clone()));
+                config.proxy.get_or_insert_with(|| ProxyRule::Jump(first.clone()));
             }
             _ => {}
         }
@@ -348,7 +354,7 @@ impl<'a> Reader<'a> {
             && match option {
                 "include" => true,
                 "hostname" => config.host_name.is_none(),
-                "user" => config.user.is_none() && self.asker.user.is_none(),
+                "user" => config.user.is_none() && self.context.user.is_none(),
                 "identityagent" => config.identity_agent.is_none(),
                 "hostkeyalias" => config.host_key_alias.is_none(),
                 "port" => config.port.is_none(),

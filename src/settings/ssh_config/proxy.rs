@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::words::expand;
+use super::lexer::expand;
 
 /// What the configuration says about the way to a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proxy {
+pub enum ProxyRule {
     /// None, whatever is said below.
     None,
     /// `ProxyCommand`: a command of the shell, not expanded.

@@ -49,7 +49,7 @@ pub struct Fault {
 /// A planned failure happened.
 #[derive(Debug, thiserror::Error)]
 #[error("a planned fault")]
-struct Planned;
+struct PlannedFault;
 
 /// Fails as planned, and otherwise passes on to the store that it wraps.
 pub struct FaultStore {
@@ -101,7 +101,7 @@ impl FaultStore {
             action: action.name(),
             location,
             object: object.to_string(),
-            source: Box::new(Planned),
+            source: Box::new(PlannedFault),
         }
     }
 
@@ -147,7 +147,7 @@ impl super::Layer for FaultStore {
         let effect = self.next(Action::List, class);
         self.call(
             effect,
-            |kind| self.fail(Action::List, class.folder(), kind),
+            |kind| self.fail(Action::List, class.dir_name(), kind),
             || self.inner.list(class, prefix),
         )
     }

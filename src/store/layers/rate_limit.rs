@@ -7,7 +7,7 @@ use super::clock::{Clock, SystemClock};
 
 use crate::sync::lock;
 
-/// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones
+/// Longest piece in bytes that a store sends or receives between two calls of [`RateLimiter`]: longer ones
 /// would be felt on a slow line.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
 
@@ -17,10 +17,10 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// Limits of both directions, shared by all threads and connections of a store.
 ///
 /// A store moves its objects in pieces of at most [`PIECE_LEN_MAX_BYTES`] and calls
-/// [`Pace::upload`] before it sends each, and [`Pace::download`] after it has received each. What
-/// must not block its thread asks [`Pace::upload_delay`] or [`Pace::download_delay`] for how long
+/// [`RateLimiter::upload`] before it sends each, and [`RateLimiter::download`] after it has received each. What
+/// must not block its thread asks [`RateLimiter::upload_delay`] or [`RateLimiter::download_delay`] for how long
 /// to wait by itself.
-pub struct Pace {
+pub struct RateLimiter {
     clock: Arc<dyn Clock>,
     up: Option<Limit>,
     down: Option<Limit>,
@@ -33,7 +33,7 @@ struct Limit {
     free_at: Mutex<Duration>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Limits each direction to so many bytes per second; `None` does not limit it. Zero is taken
     /// for one.
     pub fn new(
@@ -46,7 +46,7 @@ impl Pace {
         Self { clock, up: up_bytes_per_s.map(limit), down: down_bytes_per_s.map(limit) }
     }
 
-    /// Makes a pace that never waits.
+    /// Makes a limiter that never waits.
     pub fn unlimited() -> Self {
         Self::new(Arc::new(SystemClock::new(|| false)), None, None)
     }
@@ -95,16 +95,16 @@ mod tests {
     use super::*;
     use crate::store::layers::clock::tests::TestClock;
 
-    fn pace(up: Option<u64>, down: Option<u64>) -> (Arc<TestClock>, Pace) {
+    fn rate_limiter(up: Option<u64>, down: Option<u64>) -> (Arc<TestClock>, RateLimiter) {
         let clock = Arc::new(TestClock::default());
-        (clock.clone(), Pace::new(clock, up, down))
+        (clock.clone(), RateLimiter::new(clock, up, down))
     }
 
     #[test]
     fn a_long_transfer_goes_at_the_limit() {
-        let (clock, pace) = pace(Some(1 << 20), None);
+        let (clock, rate_limiter) = rate_limiter(Some(1 << 20), None);
         for _ in 0..28 * 32 {
-            pace.upload(PIECE_LEN_MAX_BYTES);
+            rate_limiter.upload(PIECE_LEN_MAX_BYTES);
         }
         let took = clock.now();
         assert!(took > Duration::from_secs(27) && took <= Duration::from_secs(28), "{took:?}");
@@ -114,26 +114,26 @@ mod tests {
 
     #[test]
     fn directions_do_not_wait_for_each_other_and_rest_earns_little() {
-        let (clock, pace) = pace(Some(1000), Some(1000));
-        pace.upload(5000);
-        pace.download(100);
+        let (clock, rate_limiter) = rate_limiter(Some(1000), Some(1000));
+        rate_limiter.upload(5000);
+        rate_limiter.download(100);
         assert!(clock.now().is_zero(), "nothing was sent before the first piece");
-        pace.upload(1);
+        rate_limiter.upload(1);
         assert!(clock.now() >= Duration::from_millis(4900), "{:?}", clock.now());
         clock.advance(Duration::from_secs(3600));
         let before = clock.now();
-        pace.download(1000);
-        pace.download(1000);
-        pace.download(1);
+        rate_limiter.download(1000);
+        rate_limiter.download(1000);
+        rate_limiter.download(1);
         assert!(clock.now() - before >= Duration::from_millis(1900 - 100));
     }
 
     #[test]
     fn threads_share_one_limit() {
-        let (clock, pace) = pace(None, Some(1000));
+        let (clock, rate_limiter) = rate_limiter(None, Some(1000));
         let delays: Vec<Duration> = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| pace.download_delay(1000))).collect();
+                (0..4).map(|_| scope.spawn(|| rate_limiter.download_delay(1000))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         // The clock stands still: each waits for those that were before it.
@@ -143,19 +143,19 @@ mod tests {
 
     #[test]
     fn without_limits_nobody_waits() {
-        let (clock, pace) = pace(None, None);
-        assert!(pace.is_unlimited() && Pace::unlimited().is_unlimited());
-        pace.upload(1 << 30);
-        pace.download(1 << 30);
+        let (clock, rate_limiter) = rate_limiter(None, None);
+        assert!(rate_limiter.is_unlimited() && RateLimiter::unlimited().is_unlimited());
+        rate_limiter.upload(1 << 30);
+        rate_limiter.download(1 << 30);
         assert!(clock.waits().iter().all(Duration::is_zero));
     }
 
     #[test]
     fn absurd_limits_do_not_overflow() {
-        let (_, pace) = pace(Some(0), Some(u64::MAX));
+        let (_, rate_limiter) = rate_limiter(Some(0), Some(u64::MAX));
         for _ in 0..3 {
-            pace.upload_delay(usize::MAX);
-            pace.download_delay(usize::MAX);
+            rate_limiter.upload_delay(usize::MAX);
+            rate_limiter.download_delay(usize::MAX);
         }
     }
 }

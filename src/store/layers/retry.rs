@@ -18,7 +18,7 @@ use crate::sync::lock;
 
 /// How patient a [`RetryStore`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// How long after the first failure of a call it is still repeated; zero repeats nothing.
     pub total: Duration,
     /// The same until the store has answered for the first time: a wrong address is to be told
@@ -26,16 +26,16 @@ pub struct Patience {
     pub at_first: Duration,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Makes the usual one of a total.
-    pub fn of(total: Duration) -> Self {
+    pub fn of_total(total: Duration) -> Self {
         Self { total, at_first: total.min(AT_FIRST) }
     }
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Self::of(TOTAL)
+        Self::of_total(TOTAL)
     }
 }
 
@@ -53,7 +53,7 @@ const UNREADABLE_MAX: u32 = 1;
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Is told that a call failed, and for how long it will be repeated at most.
-pub type OnTrouble = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
+pub type OnRetry = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
 
 /// Repeats calls to the store that it wraps.
 ///
@@ -62,8 +62,8 @@ pub type OnTrouble = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
 pub struct RetryStore {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    patience: Patience,
-    on_trouble: OnTrouble,
+    policy: RetryPolicy,
+    on_retry: OnRetry,
     has_answered: AtomicBool,
     told_at: Mutex<Option<Duration>>,
 }
@@ -73,14 +73,14 @@ impl RetryStore {
     pub fn new(
         inner: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        patience: Patience,
-        on_trouble: OnTrouble,
+        policy: RetryPolicy,
+        on_retry: OnRetry,
     ) -> Self {
         Self {
             inner,
             clock,
-            patience,
-            on_trouble,
+            policy,
+            on_retry,
             has_answered: AtomicBool::new(false),
             told_at: Mutex::new(None),
         }
@@ -111,7 +111,7 @@ impl RetryStore {
 
     /// Notes that the store has answered, were it only with a refusal.
     fn note<T>(&self, result: &Result<T, StoreError>) {
-        if result.as_ref().map_or_else(|error| !is_trouble(error.kind), |_| true) {
+        if result.as_ref().map_or_else(|error| !is_outage(error.kind), |_| true) {
             self.has_answered.store(true, Ordering::Relaxed);
         }
     }
@@ -122,7 +122,7 @@ impl RetryStore {
         if told_at.is_none_or(|told_at| now.saturating_sub(told_at) >= SILENCE) {
             *told_at = Some(now);
             drop(told_at);
-            (self.on_trouble)(error, limit);
+            (self.on_retry)(error, limit);
         }
     }
 
@@ -132,7 +132,7 @@ impl RetryStore {
     }
 }
 
-fn is_trouble(kind: ErrorKind) -> bool {
+fn is_outage(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Unanswered)
 }
 
@@ -162,7 +162,7 @@ struct Call<'s> {
 impl Call<'_> {
     /// Waits if the call may be made again after this failure; false if it must fail.
     fn may_repeat(&mut self, error: &StoreError) -> bool {
-        let Patience { total, at_first } = self.store.patience;
+        let RetryPolicy { total, at_first } = self.store.policy;
         let limit = if self.store.has_answered.load(Ordering::Relaxed) { total } else { at_first };
         if !is_repeatable(error.kind, self.action, self.class) || limit.is_zero() {
             return false;

@@ -18,7 +18,7 @@ const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Writes files that appear whole or not at all; remembers which way the file system offers.
 #[derive(Default)]
-pub struct Publisher {
+pub struct LocalPublisher {
     /// The file system has no unnamed files, or `/proc` is not there to name them.
     named_only: AtomicBool,
     /// The file system can neither rename without replacing nor link: names were given by looking
@@ -29,7 +29,7 @@ pub struct Publisher {
     counter: AtomicU64,
 }
 
-impl Publisher {
+impl LocalPublisher {
     /// Writes a new file `name` in `folder`, its bytes durable before its name is there.
     ///
     /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is
@@ -187,7 +187,7 @@ fn sweep(folder: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether a name is one that [`Publisher::open_scratch`] gives.
+/// Returns whether a name is one that [`LocalPublisher::open_scratch`] gives.
 fn is_scratch(name: &str) -> bool {
     let numbers = name.strip_prefix(SCRATCH_PREFIX);
     numbers.is_some_and(|numbers| {
@@ -206,7 +206,8 @@ mod tests {
     fn scratch_files_become_objects_or_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = File::open(dir.path()).unwrap();
-        let publisher = Publisher { named_only: AtomicBool::new(true), ..Publisher::default() };
+        let publisher =
+            LocalPublisher { named_only: AtomicBool::new(true), ..LocalPublisher::default() };
         publisher.publish(&folder, "a", b"first").unwrap();
         let error = publisher.publish(&folder, "a", b"second").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::CertificateError as Wrong;
 
-use super::failure::{Failure, one_line};
+use super::failure::{S3Failure, one_line};
 use crate::store::ErrorKind;
 
 /// What to do about a certificate that nobody vouches for.
@@ -13,7 +13,7 @@ const VOUCH: &str = "if it is the right server, name the file of its certificate
     signed it, with `ca-file`";
 
 /// Returns the failure if a connection was not made because of its encryption.
-pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
+pub fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
     let says = match find(error)? {
         rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
         // What the verifier says itself.
@@ -23,7 +23,7 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
         }
         other => format!("no encrypted connection can be made ({})", one_line(&other.to_string())),
     };
-    Some(Failure::new(ErrorKind::Other, says))
+    Some(S3Failure::new(ErrorKind::Other, says))
 }
 
 fn of_certificate(wrong: &Wrong) -> String {

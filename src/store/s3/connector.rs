@@ -42,9 +42,13 @@ pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> 
                 Some(auth) => tunnel.with_auth(auth.clone()),
                 None => tunnel,
             };
-            Connector::shared(&builder(connections).build(HttpsConnector::from((tunnel, config))))
+            UserTrustConnector::shared(
+                &builder(connections).build(HttpsConnector::from((tunnel, config))),
+            )
         }
-        None => Connector::shared(&builder(connections).build(HttpsConnector::from((tcp, config)))),
+        None => UserTrustConnector::shared(
+            &builder(connections).build(HttpsConnector::from((tcp, config))),
+        ),
     };
     http_client_fn(move |_, _| connector.clone())
 }
@@ -61,9 +65,9 @@ fn builder(connections: usize) -> hyper_util::client::legacy::Builder {
 /// Sends a request.
 type Send = dyn Fn(HttpRequest) -> HttpConnectorFuture + std::marker::Send + Sync;
 
-struct Connector(Box<Send>);
+struct UserTrustConnector(Box<Send>);
 
-impl Connector {
+impl UserTrustConnector {
     fn shared<C>(client: &Client<C, SdkBody>) -> SharedHttpConnector
     where
         C: hyper_util::client::legacy::connect::Connect
@@ -90,13 +94,13 @@ impl Connector {
     }
 }
 
-impl fmt::Debug for Connector {
+impl fmt::Debug for UserTrustConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connector")
+        f.write_str("UserTrustConnector")
     }
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for UserTrustConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         (self.0)(request)
     }

@@ -14,9 +14,9 @@ use aws_credential_types::provider::{self, future};
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedHttpClient};
 use tokio::sync::Mutex;
 
-use super::failure::Failure;
+use super::credential_process::Programs;
+use super::failure::S3Failure;
 use super::options::S3Options;
-use super::process::Programs;
 use crate::store::ErrorKind;
 
 /// Longest time that loading credentials may take, without a program that has to be run for them.
@@ -51,25 +51,23 @@ pub async fn region(options: &S3Options) -> Region {
 
 /// Credentials that are kept until they run out, or until the server refuses them: then they are
 /// looked for anew.
-pub struct Renewing {
-    source: Source,
+pub struct RenewingCredentials {
+    source: CredentialSource,
     /// The credentials in use.
-    held: Mutex<Held>,
+    held: Mutex<Option<Credentials>>,
     /// How many there were before.
     number: std::sync::atomic::AtomicU64,
 }
 
-type Held = Option<Credentials>;
-
 /// Where credentials come from.
-enum Source {
+enum CredentialSource {
     /// These are all.
     Given(Credentials),
     /// AWS's chain, or a profile if one is named, read anew each time.
     Aws { http: SharedHttpClient, region: Region, profile: Option<String>, programs: Programs },
 }
 
-impl Renewing {
+impl RenewingCredentials {
     /// Takes the given credentials, or finds some: in AWS's chain, or in the profile that is named.
     ///
     /// Without any this fails within a few seconds, and not at the first request of each thread. A
@@ -78,14 +76,18 @@ impl Renewing {
         options: &S3Options,
         http: &SharedHttpClient,
         region: Region,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, S3Failure> {
         let source = match &options.credentials {
-            Some((id, secret)) => {
-                Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin"))
-            }
+            Some((id, secret)) => CredentialSource::Given(Credentials::new(
+                id.trim(),
+                secret.trim(),
+                None,
+                None,
+                "drumlin",
+            )),
             None => {
                 let programs = Programs::new(options.without);
-                Source::Aws {
+                CredentialSource::Aws {
                     http: http.clone(),
                     region,
                     profile: options.profile.clone(),
@@ -117,7 +119,7 @@ impl Renewing {
         !is_same
     }
 
-    fn hold(&self, held: &mut Held, fresh: Credentials) {
+    fn hold(&self, held: &mut Option<Credentials>, fresh: Credentials) {
         if held.as_ref().is_none_or(|held| !is_same(held, &fresh)) {
             self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
@@ -142,13 +144,13 @@ impl Renewing {
     }
 }
 
-impl fmt::Debug for Renewing {
+impl fmt::Debug for RenewingCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Renewing")
+        f.write_str("RenewingCredentials")
     }
 }
 
-impl ProvideCredentials for Renewing {
+impl ProvideCredentials for RenewingCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -157,7 +159,7 @@ impl ProvideCredentials for Renewing {
     }
 }
 
-impl Source {
+impl CredentialSource {
     async fn load(&self) -> provider::Result {
         let (http, region, profile, programs) = match self {
             Self::Given(credentials) => return Ok(credentials.clone()),
@@ -244,7 +246,7 @@ fn is_same(one: &Credentials, other: &Credentials) -> bool {
 
 const SILENT: &str = "the service that gives out credentials does not answer";
 
-fn not_loaded(error: CredentialsError) -> Failure {
+fn not_loaded(error: CredentialsError) -> S3Failure {
     if let Some(failure) = profile_failure(&error) {
         return failure;
     }
@@ -253,19 +255,19 @@ fn not_loaded(error: CredentialsError) -> Failure {
             let says = "there are no credentials: set `key-id` and `secret-file` of the \
                 repository, or AWS_ACCESS_KEY_ID and \
                         AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials";
-            return Failure::new(ErrorKind::Other, says);
+            return S3Failure::new(ErrorKind::Other, says);
         }
-        CredentialsError::ProviderTimedOut(_) => Failure::new(ErrorKind::Unavailable, SILENT),
+        CredentialsError::ProviderTimedOut(_) => S3Failure::new(ErrorKind::Unavailable, SILENT),
         CredentialsError::InvalidConfiguration(_) => {
-            Failure::new(ErrorKind::Other, "the AWS configuration is wrong")
+            S3Failure::new(ErrorKind::Other, "the AWS configuration is wrong")
         }
-        _ => Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
+        _ => S3Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
     };
     failure.because(error)
 }
 
 /// Returns the failure if it is about a profile; the SDK says which only in words.
-fn profile_failure(error: &CredentialsError) -> Option<Failure> {
+fn profile_failure(error: &CredentialsError) -> Option<S3Failure> {
     let named = |text: &str, after: &str| {
         let (name, rest) = text.split_once("profile `")?.1.split_once('`')?;
         rest.starts_with(after).then(|| name.to_owned())
@@ -280,6 +282,6 @@ fn profile_failure(error: &CredentialsError) -> Option<Failure> {
             ),
             (None, None) => return None,
         };
-        Some(Failure::new(ErrorKind::Other, says))
+        Some(S3Failure::new(ErrorKind::Other, says))
     })
 }

@@ -1,4 +1,4 @@
-//! Interpretation of a server's answer, or its absence: the kind of the failure, and what can be
+//! Interpretation of a server's response, or its absence: the kind of the failure, and what can be
 //! done about it.
 //!
 //! Spec: `format-spec/12-store.md`, section 6.
@@ -10,12 +10,12 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::certificate;
-use super::failure::{Again, Failure, one_line};
+use super::failure::{Again, S3Failure, one_line};
 use crate::store::ErrorKind;
 
 /// A request, as far as its failures are concerned.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct RequestContext<'a> {
     /// The bucket.
     pub bucket: &'a str,
     /// The permission that it needs.
@@ -26,7 +26,7 @@ pub struct Request<'a> {
     pub is_head: bool,
 }
 
-impl Request<'_> {
+impl RequestContext<'_> {
     /// Returns what an answer that never came means.
     pub fn unanswered(&self) -> ErrorKind {
         if self.changes { ErrorKind::Unanswered } else { ErrorKind::Unavailable }
@@ -35,17 +35,17 @@ impl Request<'_> {
     /// Returns what went wrong with the request.
     ///
     /// `was_sent` is whether some of it may have reached the server although no answer came.
-    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> Failure
+    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> S3Failure
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         if let Some(response) = error.raw_response() {
             return self
-                .answered(&Answer::read(response, error.code(), error.message()))
+                .answered(&ErrorResponse::read(response, error.code(), error.message()))
                 .because_of(&error);
         }
         if is_credentials(&error) {
-            return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed")
+            return S3Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed")
                 .because(error);
         }
         if let Some(failure) = certificate::failure(&error) {
@@ -53,15 +53,15 @@ impl Request<'_> {
         }
         let failure = match &error {
             SdkError::ConstructionFailure(_) => {
-                Failure::new(ErrorKind::Other, "the request cannot be made")
+                S3Failure::new(ErrorKind::Other, "the request cannot be made")
             }
             _ if is_connecting(&error) => {
-                Failure::new(ErrorKind::Unavailable, "the server cannot be reached")
+                S3Failure::new(ErrorKind::Unavailable, "the server cannot be reached")
             }
             _ if was_sent => {
-                Failure::new(self.unanswered(), "the connection broke before the server answered")
+                S3Failure::new(self.unanswered(), "the connection broke before the server answered")
             }
-            _ => Failure::new(
+            _ => S3Failure::new(
                 ErrorKind::Unavailable,
                 "the connection broke before anything was sent",
             ),
@@ -69,10 +69,10 @@ impl Request<'_> {
         failure.because(error)
     }
 
-    fn answered(&self, answer: &Answer<'_>) -> Failure {
-        let said = &answer.said;
-        let new = |kind, text: String| Failure::new(kind, text);
-        match (answer.status, answer.code) {
+    fn answered(&self, response: &ErrorResponse<'_>) -> S3Failure {
+        let said = &response.said;
+        let new = |kind, text: String| S3Failure::new(kind, text);
+        match (response.status, response.code) {
             (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
             // In a server's own words; what in between says so knows nothing of the object.
             (416, code) if !code.is_empty() => {
@@ -96,7 +96,7 @@ impl Request<'_> {
             (404, code) if self.is_head || !code.is_empty() => {
                 new(ErrorKind::NotFound, "there is no such object".to_owned())
             }
-            (_, code) if is_full(answer.status, code) => new(
+            (_, code) if is_full(response.status, code) => new(
                 ErrorKind::Full,
                 format!("the bucket or the server is full ({said}): make room or raise the quota"),
             ),
@@ -110,15 +110,15 @@ impl Request<'_> {
                 ErrorKind::Unavailable,
                 format!("other bytes reached the server than were sent ({said})"),
             ),
-            _ => self.credentials(answer).unwrap_or_else(|| self.by_status(answer)),
+            _ => self.credentials(response).unwrap_or_else(|| self.by_status(response)),
         }
     }
 
     /// Returns the failure if it is about who asks, or about clocks and regions, which signatures
     /// depend on.
-    fn credentials(&self, answer: &Answer<'_>) -> Option<Failure> {
-        let new = |text: &str| Failure::new(ErrorKind::Other, text);
-        Some(match (answer.status, answer.code) {
+    fn credentials(&self, response: &ErrorResponse<'_>) -> Option<S3Failure> {
+        let new = |text: &str| S3Failure::new(ErrorKind::Other, text);
+        Some(match (response.status, response.code) {
             (_, "SignatureDoesNotMatch") => {
                 new("the secret key is wrong: the server computes another signature from the one \
                     that it knows")
@@ -135,30 +135,30 @@ impl Request<'_> {
             ) => {
                 let says = format!(
                     "the session that the credentials belong to is over ({}): log in again",
-                    answer.said
+                    response.said
                 );
                 new(&says).again(Again::Renewed)
             }
             // The answer to a HEAD has no words; this is how AWS refuses one with an old session.
             (400, "") if self.is_head => {
-                new(&format!("the server refuses ({})", answer.said)).again(Again::Renewed)
+                new(&format!("the server refuses ({})", response.said)).again(Again::Renewed)
             }
-            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&answer.clocks()),
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&response.clocks()),
             (
                 _,
                 "PermanentRedirect"
                 | "AuthorizationHeaderMalformed"
                 | "IllegalLocationConstraintException",
             )
-            | (301 | 307, _) => new(&answer.region()),
+            | (301 | 307, _) => new(&response.region()),
             _ => return None,
         })
     }
 
-    fn by_status(&self, answer: &Answer<'_>) -> Failure {
-        let said = &answer.said;
-        let new = |kind, text: String| Failure::new(kind, text);
-        match (answer.status, answer.code) {
+    fn by_status(&self, response: &ErrorResponse<'_>) -> S3Failure {
+        let said = &response.said;
+        let new = |kind, text: String| S3Failure::new(kind, text);
+        match (response.status, response.code) {
             (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})"))
                 .again(Again::AFewTimes),
             (505, _) => new(ErrorKind::Other, format!("the server refuses ({said})")),
@@ -183,7 +183,7 @@ impl Request<'_> {
     }
 }
 
-impl Failure {
+impl S3Failure {
     /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is
     /// named.
     fn because_of<E, R>(self, error: &SdkError<E, R>) -> Self
@@ -196,7 +196,7 @@ impl Failure {
 }
 
 /// What a server answered.
-struct Answer<'a> {
+struct ErrorResponse<'a> {
     status: u16,
     code: &'a str,
     /// Status, code and message, for people.
@@ -205,7 +205,7 @@ struct Answer<'a> {
     region: Option<&'a str>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ErrorResponse<'a> {
     fn read(response: &'a HttpResponse, code: Option<&'a str>, message: Option<&str>) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers();

@@ -10,7 +10,7 @@ const TEXT_LEN_MAX: usize = 300;
 
 /// Why something could not be done.
 #[derive(Debug)]
-pub struct Failure {
+pub struct S3Failure {
     /// Its kind.
     pub kind: ErrorKind,
     /// Whether the same request may fare better at once, because the server did nothing.
@@ -31,7 +31,7 @@ pub enum Again {
     Renewed,
 }
 
-impl Failure {
+impl S3Failure {
     /// Makes a failure from what it says.
     pub fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
         Self { kind, again: Again::No, says: says.into(), cause: None }
@@ -51,13 +51,13 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for S3Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.says)
     }
 }
 
-impl Error for Failure {
+impl Error for S3Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }

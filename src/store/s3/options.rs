@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Class;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 
 /// A bucket and how to reach it. The caller has read the configuration and the environment.
 #[derive(Clone)]
@@ -38,18 +38,18 @@ pub struct S3Options {
     pub lock: Option<Lock>,
     /// Which certificates the server may show; `None` for those that an authority has signed which
     /// the system trusts.
-    pub trust: Option<Trust>,
+    pub trust: Option<ServerTrust>,
     /// Transfers at once.
     pub connections: usize,
     /// After how much time without progress a request has failed.
     pub timeout: Duration,
     /// How quickly bytes may go up and come down.
-    pub pace: Arc<Pace>,
+    pub rate_limiter: Arc<RateLimiter>,
 }
 
 /// Which certificates a server may show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum ServerTrust {
     /// Those in a file, and those that one of them has signed.
     File {
         /// What the file holds.

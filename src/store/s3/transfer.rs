@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use crate::store::layers::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
+use crate::store::layers::rate_limit::{PIECE_LEN_MAX_BYTES, RateLimiter};
 use crate::sync::lock;
 
 /// Bytes that are handed to the connection at once: small enough for a slow line to show progress.
@@ -55,9 +55,9 @@ impl Drop for Pass<'_> {
 
 /// When a request last got on, and whether any of its body was sent.
 #[derive(Clone)]
-pub struct Progress(Arc<State>);
+pub struct RequestProgress(Arc<ProgressTimes>);
 
-struct State {
+struct ProgressTimes {
     start: Instant,
     /// Milliseconds after `start`.
     last_ms: AtomicU64,
@@ -67,10 +67,10 @@ struct State {
 /// A request made no progress for too long.
 pub struct Stalled;
 
-impl Progress {
+impl RequestProgress {
     /// Starts to watch a request.
     pub fn new() -> Self {
-        let state = State {
+        let state = ProgressTimes {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
             has_begun: AtomicBool::new(false),
@@ -119,16 +119,17 @@ impl Progress {
 
     /// Returns a body of so many bytes that notes its progress, and the end into which they are to
     /// be fed.
-    pub fn body(&self, len_bytes: usize, pace: &Arc<Pace>) -> (SdkBody, Feeder) {
+    pub fn body(&self, len_bytes: usize, rate_limiter: &Arc<RateLimiter>) -> (SdkBody, Feeder) {
         let (sender, steps) = mpsc::channel(STEPS_AHEAD);
-        let step_len = if pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
-        let (progress, pace) = (self.clone(), pace.clone());
+        let step_len =
+            if rate_limiter.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
+        let (progress, rate_limiter) = (self.clone(), rate_limiter.clone());
         let body = SdkBody::from_body_1_x(Steps {
             steps,
             next: None,
             rest_len: len_bytes as u64,
             progress,
-            pace,
+            rate_limiter,
             wait: None,
         });
         (body, Feeder { steps: sender, step_len })
@@ -169,8 +170,8 @@ struct Steps {
     next: Option<Bytes>,
     /// Bytes that were not handed out.
     rest_len: u64,
-    progress: Progress,
-    pace: Arc<Pace>,
+    progress: RequestProgress,
+    rate_limiter: Arc<RateLimiter>,
     /// Until when the next step waits, where there is a limit.
     wait: Option<Pin<Box<Sleep>>>,
 }
@@ -182,7 +183,7 @@ impl Steps {
             let delay = self
                 .next
                 .as_ref()
-                .map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
+                .map_or(Duration::ZERO, |step| self.rate_limiter.upload_delay(step.len()));
             // Waiting for the limit is no stall.
             self.progress.note_until(delay);
             self.wait =

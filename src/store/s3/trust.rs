@@ -14,19 +14,19 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use super::failure::Failure;
-use super::options::Trust;
+use super::failure::S3Failure;
+use super::options::ServerTrust;
 use crate::id::encode_hex;
 use crate::store::ErrorKind;
 
 /// Returns how a connection is encrypted, and whom it may be to.
-pub fn tls_config(trust: &Trust) -> Result<ClientConfig, Failure> {
+pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Verifier::new(trust, Arc::clone(&provider))?);
+    let verifier = Arc::new(CertificateVerifier::new(trust, Arc::clone(&provider))?);
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| {
-        Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error)
+        S3Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error)
     })?;
     let mut config =
         builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
@@ -52,20 +52,20 @@ pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
 /// times are: people make such certificates as authorities, without names, of version 1. All others
 /// must be signed by one of the file.
 #[derive(Debug)]
-struct Verifier {
+struct CertificateVerifier {
     pin: Option<[u8; 32]>,
     own: Vec<CertificateDer<'static>>,
     signed: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Verifier {
-    fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, Failure> {
+impl CertificateVerifier {
+    fn new(trust: &ServerTrust, provider: Arc<CryptoProvider>) -> Result<Self, S3Failure> {
         let (own, pin) = match trust {
-            Trust::Pinned(pin) => (Vec::new(), Some(*pin)),
-            Trust::File { pem, name } => {
+            ServerTrust::Pinned(pin) => (Vec::new(), Some(*pin)),
+            ServerTrust::File { pem, name } => {
                 let wrong = |why: String| {
-                    Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"))
+                    S3Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"))
                 };
                 (certificates_of(pem).map_err(wrong)?, None)
             }
@@ -80,7 +80,7 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,

@@ -22,12 +22,12 @@ use ssh2::{BlockDirections, DisconnectCode, Session};
 
 use super::dial::{self, Carrier};
 use super::error::SftpError;
-use super::kept::KeptFiles;
-use super::line::{Line, Sent};
+use super::multiplexer::{Multiplexer, Sent};
+use super::open_files::OpenFileCache;
 use super::options::SftpOptions;
-use super::spare::{Spare, SpareSlot};
+use super::preopened::{PreopenedScratch, PreopenedSlot};
 use super::wire::{self, Answer, Attributes, Handle, Request};
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::sync::lock;
 
 /// Longest wait for an answer to the question whether an idle connection still works.
@@ -39,7 +39,7 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
 /// A connection that is logged in. After a failure that is not the server's plain answer it is
 /// broken and of no more use.
 pub struct Connection {
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     /// Something has come, nobody watches the socket any more, or the connection is broken.
     changed: Condvar,
     /// Something has moved, for the one who watches the socket.
@@ -48,13 +48,13 @@ pub struct Connection {
     carrier: Carrier,
     timeout: Duration,
     is_broken: AtomicBool,
-    pace: Arc<Pace>,
-    spare: SpareSlot,
-    kept: Option<KeptFiles>,
+    rate_limiter: Arc<RateLimiter>,
+    preopened: PreopenedSlot,
+    open_files: Option<OpenFileCache>,
 }
 
-struct State {
-    line: Line,
+struct ConnectionState {
+    multiplexer: Multiplexer,
     /// When bytes moved last.
     moved: Instant,
     /// A thread waits for the socket.
@@ -69,8 +69,8 @@ impl Connection {
         let moved = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
             .map_err(|errno| SftpError::Lost(errno.to_string()))?;
         let connection = Self {
-            state: Mutex::new(State {
-                line: Line::new(channel),
+            state: Mutex::new(ConnectionState {
+                multiplexer: Multiplexer::new(channel),
                 moved: Instant::now(),
                 is_watched: false,
             }),
@@ -80,9 +80,9 @@ impl Connection {
             carrier,
             timeout: options.timeout,
             is_broken: AtomicBool::new(false),
-            pace: options.pace.clone(),
-            spare: SpareSlot::default(),
-            kept: options.keeps_files.then(KeptFiles::default),
+            rate_limiter: options.rate_limiter.clone(),
+            preopened: PreopenedSlot::default(),
+            open_files: options.keeps_files.then(OpenFileCache::default),
         };
         match connection.greet() {
             Ok(()) => Ok(connection),
@@ -97,9 +97,9 @@ impl Connection {
     fn greet(&self) -> Result<(), SftpError> {
         let began = Instant::now();
         let mut state = self.state();
-        state.line.greet();
+        state.multiplexer.greet();
         loop {
-            match state.line.version() {
+            match state.multiplexer.version() {
                 Some(wire::VERSION) => return Ok(()),
                 Some(other) => {
                     return Err(self.lost(&format!(
@@ -115,7 +115,7 @@ impl Connection {
     /// Says why no greeting came: because the program that answers does not speak SFTP, which
     /// another try would not change, or because the line broke.
     fn refusal(&self, options: &SftpOptions, error: &SftpError) -> SftpError {
-        match self.state().line.foreign() {
+        match self.state().multiplexer.foreign() {
             Some(came) => SftpError::NotSftp {
                 host: options.host.clone(),
                 user: options.user.clone(),
@@ -127,24 +127,24 @@ impl Connection {
 
     /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename
     /// first and renames then.
-    pub fn is_racy(&self) -> bool {
+    pub fn has_create_race(&self) -> bool {
         self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
     }
 
     /// Returns how quickly bytes may go.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
-    /// Returns the files that stay open, if any may.
-    pub fn kept(&self) -> Option<&KeptFiles> {
-        self.kept.as_ref()
+    /// Returns the cache of open files, if there is one.
+    pub fn open_files(&self) -> Option<&OpenFileCache> {
+        self.open_files.as_ref()
     }
 
     /// Returns where a scratch file is kept that was asked for ahead; it is removed with the
     /// connection if nobody takes it.
-    pub fn spare(&self) -> &SpareSlot {
-        &self.spare
+    pub fn preopened(&self) -> &PreopenedSlot {
+        &self.preopened
     }
 
     /// Returns whether it is of no more use.
@@ -173,7 +173,7 @@ impl Connection {
     /// Puts a request after those that are to be sent. It is on its way when an answer is waited
     /// for, of this one or another.
     pub fn send(&self, request: &Request<'_>) -> Sent {
-        self.state().line.send(request)
+        self.state().multiplexer.send(request)
     }
 
     /// Sends a request whose answer nobody wants, with the next one whose answer is wanted.
@@ -183,7 +183,7 @@ impl Connection {
 
     /// Says that nobody wants the answer.
     pub fn decline(&self, sent: Sent) {
-        self.state().line.decline(&sent);
+        self.state().multiplexer.decline(&sent);
     }
 
     /// Waits for an answer as long as anything moves.
@@ -198,7 +198,7 @@ impl Connection {
         let began = Instant::now();
         let mut state = self.state();
         loop {
-            match state.line.take_answer(sent) {
+            match state.multiplexer.take_answer(sent) {
                 Some(Answer::Status(code)) if code != 0 => return Err(SftpError::status(code)),
                 Some(answer) => return Ok(answer),
                 None => state = self.advance(state, began, wait_max)?,
@@ -215,7 +215,7 @@ impl Connection {
     pub fn done(&self, sent: Sent) -> Result<(), SftpError> {
         match self.answer(sent)? {
             Answer::Status(_) => Ok(()),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
@@ -223,7 +223,7 @@ impl Connection {
     pub fn opened(&self, sent: Sent) -> Result<Handle, SftpError> {
         match self.answer(sent)? {
             Answer::Handle(handle) => Ok(handle),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
@@ -231,32 +231,32 @@ impl Connection {
     pub fn attributes(&self, sent: Sent) -> Result<Attributes, SftpError> {
         match self.answer(sent)? {
             Answer::Attributes(attributes) => Ok(attributes),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
     /// Gives up a server whose answer makes no sense.
-    pub fn misunderstood(&self) -> SftpError {
+    pub fn protocol_error(&self) -> SftpError {
         self.lost("the server's answer makes no sense")
     }
 
     /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if it is
     /// so old that another process can have taken it for a dead one's.
-    pub fn take_spare(&self) -> Option<(String, Result<Handle, SftpError>)> {
-        let spare = self.spare.take()?;
-        if spare.is_old() {
-            self.remove_spare(spare);
+    pub fn take_preopened(&self) -> Option<(String, Result<Handle, SftpError>)> {
+        let preopened = self.preopened.take()?;
+        if preopened.is_old() {
+            self.remove_preopened(preopened);
             return None;
         }
-        Some((spare.below, self.opened(spare.sent)))
+        Some((preopened.below, self.opened(preopened.sent)))
     }
 
-    fn remove_spare(&self, spare: Spare) {
-        if let Ok(handle) = self.opened(spare.sent) {
+    fn remove_preopened(&self, preopened: PreopenedScratch) {
+        if let Ok(handle) = self.opened(preopened.sent) {
             self.tell(&Request::Close(&handle));
             // A client that hangs up before the answer does not know whether the server came to
             // it.
-            let _ = self.ask(&Request::Remove(&spare.path));
+            let _ = self.ask(&Request::Remove(&preopened.path));
         }
     }
 
@@ -264,7 +264,7 @@ impl Connection {
     pub fn push(&self) -> Result<(), SftpError> {
         let began = Instant::now();
         let mut state = self.state();
-        while !state.line.is_sent() {
+        while !state.multiplexer.is_sent() {
             state = self.advance(state, began, self.timeout)?;
         }
         Ok(())
@@ -277,14 +277,14 @@ impl Connection {
     /// Fails when nothing has moved for `wait_max` since the caller `began`.
     fn advance<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, ConnectionState>,
         began: Instant,
         wait_max: Duration,
-    ) -> Result<MutexGuard<'a, State>, SftpError> {
+    ) -> Result<MutexGuard<'a, ConnectionState>, SftpError> {
         if self.is_broken() {
             return Err(SftpError::Lost("it was given up".to_owned()));
         }
-        if self.step(&mut state.line).map_err(|error| self.lost(&error))? {
+        if self.step(&mut state.multiplexer).map_err(|error| self.lost(&error))? {
             self.tell_all(&mut state);
             return Ok(state);
         }
@@ -296,7 +296,7 @@ impl Connection {
         let is_half_sent = self.wants_to_send();
         // Half a packet of SSH needs room in the socket alone; a whole one needs the server's word
         // that there is room.
-        let at_most = if state.line.is_sent() || (is_half_sent && !state.is_watched) {
+        let at_most = if state.multiplexer.is_sent() || (is_half_sent && !state.is_watched) {
             left
         } else {
             left.min(NO_ROOM_WAIT)
@@ -318,7 +318,7 @@ impl Connection {
     }
 
     /// Tells all who wait, at the socket too, that something has moved.
-    fn tell_all(&self, state: &mut State) {
+    fn tell_all(&self, state: &mut ConnectionState) {
         state.moved = Instant::now();
         self.changed.notify_all();
         if state.is_watched {
@@ -331,18 +331,18 @@ impl Connection {
     /// whether we are there, as some servers ask.
     fn take_stray(&self) -> Result<(), String> {
         let mut state = self.state();
-        let taken = state.line.take_some();
+        let taken = state.multiplexer.take_some();
         // Another thread may have begun to wait meanwhile.
         self.tell_all(&mut state);
         taken.map(drop)
     }
 
     /// Moves what can be moved at once; returns whether that was anything.
-    fn step(&self, line: &mut Line) -> Result<bool, String> {
-        let is_sent = line.send_some()?;
+    fn step(&self, multiplexer: &mut Multiplexer) -> Result<bool, String> {
+        let is_sent = multiplexer.send_some()?;
         // While a packet of SSH is half sent nothing else may be done.
-        let may_take = line.is_sent() || !self.wants_to_send();
-        Ok((may_take && line.take_some()?) || is_sent)
+        let may_take = multiplexer.is_sent() || !self.wants_to_send();
+        Ok((may_take && multiplexer.take_some()?) || is_sent)
     }
 
     fn wants_to_send(&self) -> bool {
@@ -363,7 +363,7 @@ impl Connection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         lock(&self.state)
     }
 
@@ -383,8 +383,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let spare = self.spare.take();
-        spare.into_iter().for_each(|spare| self.remove_spare(spare));
+        let preopened = self.preopened.take();
+        preopened.into_iter().for_each(|preopened| self.remove_preopened(preopened));
         if !self.is_broken() {
             let _ = self.session.disconnect(Some(DisconnectCode::ByApplication), "done", None);
         }

@@ -154,10 +154,10 @@ pub enum SftpError {
     },
     /// The repository's folder is missing.
     #[error("there is no folder {0} on the server; drumlin init makes one")]
-    NoSuchFolder(String),
+    NoSuchDir(String),
     /// The repository's path is something else.
     #[error("{0} is not a folder on the server")]
-    NotAFolder(String),
+    NotADir(String),
     /// There is an object of that name.
     #[error("it exists already")]
     Exists,
@@ -224,7 +224,7 @@ impl SftpError {
             Self::Unanswered(_) => ErrorKind::Unanswered,
             Self::Proxy { source, .. } => source.kind(),
             Self::LoginRefused { .. } | Self::ReadOnly => ErrorKind::NotPermitted,
-            Self::NoSuchFolder(_) => ErrorKind::NotFound,
+            Self::NoSuchDir(_) => ErrorKind::NotFound,
             Self::Exists => ErrorKind::Exists,
             Self::Full => ErrorKind::Full,
             Self::Short => ErrorKind::Short,

@@ -20,7 +20,7 @@ const ANY_KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ";
 
 /// The names that lines have a server by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
+pub struct HostNames {
     /// What a line must name: the `HostKeyAlias`, else the host, with its port if that is not the
     /// usual one.
     own: String,
@@ -28,7 +28,7 @@ pub struct Names {
     host: String,
 }
 
-impl Names {
+impl HostNames {
     /// Returns the names of a server. With a `HostKeyAlias` neither host nor port count.
     pub fn new(host: &str, port: u16, alias: Option<&str>) -> Self {
         let host = host.to_ascii_lowercase();
@@ -59,7 +59,7 @@ pub struct KnownKeys {
     revoked: Vec<String>,
     /// An authority vouches for it.
     has_authority: bool,
-    /// Names that the machine is known by elsewhere, at another port, and the keys.
+    /// HostNames that the machine is known by elsewhere, at another port, and the keys.
     elsewhere: Vec<(String, String)>,
 }
 
@@ -85,17 +85,17 @@ impl KnownKeys {
     }
 
     /// Returns what a file of this text says about a server.
-    pub fn of_text(names: &Names, text: &str) -> Result<Self, ssh2::Error> {
+    pub fn of_text(names: &HostNames, text: &str) -> Result<Self, ssh2::Error> {
         let mut known = Self::default();
         known.take_text(&Session::new()?, names, text);
         Ok(known)
     }
 
-    fn take_text(&mut self, session: &Session, names: &Names, text: &str) {
+    fn take_text(&mut self, session: &Session, names: &HostNames, text: &str) {
         text.lines().for_each(|line| self.take_line(session, names, line));
     }
 
-    fn take_line(&mut self, session: &Session, names: &Names, line: &str) {
+    fn take_line(&mut self, session: &Session, names: &HostNames, line: &str) {
         let (marker, entry) = match line.trim().strip_prefix('@') {
             Some(rest) => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
             None => ("", line.trim()),
@@ -201,8 +201,8 @@ fn handshake_error(options: &SftpOptions, message: String) -> SftpError {
     SftpError::Handshake { host: options.host.clone(), port: options.port, message }
 }
 
-fn names(options: &SftpOptions) -> Names {
-    Names::new(&options.host, options.port, options.host_key_alias.as_deref())
+fn names(options: &SftpOptions) -> HostNames {
+    HostNames::new(&options.host, options.port, options.host_key_alias.as_deref())
 }
 
 /// Returns whether a line with these names has the name. Hashed ones are left to libssh2.
@@ -305,7 +305,7 @@ mod tests {
             );
         }
         let text = "[box]:23 ssh-rsa A\n@revoked box ssh-rsa A\n[box]:23 ssh-rsa B\n";
-        let known = KnownKeys::of_text(&Names::new("box", 23, None), text).unwrap();
+        let known = KnownKeys::of_text(&HostNames::new("box", 23, None), text).unwrap();
         assert_eq!(known.trusted().collect::<Vec<_>>(), ["B"]);
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use libssh2_sys as raw;
 use ssh2::{Agent, Error, ErrorCode, KeyboardInteractivePrompt, Prompt, PublicKey, Session};
 
-use super::candidates::{Candidate, Identity, Keys, PrivateKey};
+use super::candidates::{Candidate, KeyFile, Keys, PrivateKey};
 use super::error::SftpError;
 use super::options::SftpOptions;
 use super::public_key::is_certificate;
@@ -29,8 +29,14 @@ pub fn log_in(
     socket: &TcpStream,
     options: &SftpOptions,
 ) -> Result<(), SftpError> {
-    let mut attempt =
-        Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
+    let mut attempt = LoginAttempt {
+        session,
+        socket,
+        options,
+        tried: Vec::new(),
+        is_refused: false,
+        broken: None,
+    };
     // To ask what the server takes costs a round trip, so a client with nothing but keys tries them
     // first.
     let has_tried_keys = options.password.is_none();
@@ -77,7 +83,7 @@ fn handshake_error(options: &SftpOptions, message: &str) -> SftpError {
 }
 
 /// What was tried so far.
-struct Attempt<'a> {
+struct LoginAttempt<'a> {
     session: &'a Session,
     socket: &'a TcpStream,
     options: &'a SftpOptions,
@@ -89,7 +95,7 @@ struct Attempt<'a> {
 }
 
 /// What came of trying a key.
-enum Outcome {
+enum KeyOutcome {
     /// We are in.
     IsIn,
     /// The server does not take the key.
@@ -98,7 +104,7 @@ enum Outcome {
     NotTried,
 }
 
-impl Attempt<'_> {
+impl LoginAttempt<'_> {
     /// Notes what came of one try, and returns whether we are in.
     fn note(&mut self, what: String, result: Result<(), Error>) -> bool {
         let Err(error) = result else { return self.session.authenticated() };
@@ -152,9 +158,9 @@ impl Attempt<'_> {
                 continue;
             }
             match self.try_key(candidate, &keys, agent.as_ref()) {
-                Outcome::IsIn => return true,
-                Outcome::Refused => refused.extend(shown),
-                Outcome::NotTried => {}
+                KeyOutcome::IsIn => return true,
+                KeyOutcome::Refused => refused.extend(shown),
+                KeyOutcome::NotTried => {}
             }
             if self.broken.is_some() {
                 break;
@@ -193,16 +199,16 @@ impl Attempt<'_> {
         candidate: Candidate,
         keys: &Keys,
         agent: Option<&(Agent, Vec<PublicKey>)>,
-    ) -> Outcome {
+    ) -> KeyOutcome {
         match candidate {
-            Candidate::Agent { at, identity } => {
-                let Some((agent, known)) = agent else { return Outcome::NotTried };
+            Candidate::Agent { at, key_file } => {
+                let Some((agent, known)) = agent else { return KeyOutcome::NotTried };
                 let key = &known[at];
                 let kind = if is_certificate(key.blob()) { "certificate" } else { "key" };
-                let what = match identity {
-                    Some(identity) => format!(
+                let what = match key_file {
+                    Some(key_file) => format!(
                         "{kind} of {}, from the agent",
-                        keys.identities[identity].file.display()
+                        keys.key_files[key_file].file.display()
                     ),
                     None => format!("agent {kind} {}", key.comment()),
                 };
@@ -214,10 +220,10 @@ impl Attempt<'_> {
                 let why = "its private key is in no key file that was named, and the agent does \
                     not have both (ssh-add adds them together)";
                 self.tried.push(format!("certificate {file}: {why}"));
-                Outcome::NotTried
+                KeyOutcome::NotTried
             }
-            Candidate::File { identity, certificate } => {
-                let Identity { file, private, .. } = &keys.identities[identity];
+            Candidate::File { key_file, certificate } => {
+                let KeyFile { file, private, .. } = &keys.key_files[key_file];
                 let certificate = certificate.map(|certificate| &keys.certificates[certificate]);
                 match (private, certificate) {
                     (Ok(key), Some(certificate)) => {
@@ -233,14 +239,19 @@ impl Attempt<'_> {
                     }
                     (Err(why), _) => {
                         self.tried.push(format!("key file {}: {why}", file.display()));
-                        Outcome::NotTried
+                        KeyOutcome::NotTried
                     }
                 }
             }
         }
     }
 
-    fn with_file(&mut self, what: String, key: &PrivateKey, certificate: Option<&str>) -> Outcome {
+    fn with_file(
+        &mut self,
+        what: String,
+        key: &PrivateKey,
+        certificate: Option<&str>,
+    ) -> KeyOutcome {
         let passphrase = self
             .options
             .key_passphrase
@@ -265,12 +276,12 @@ impl Attempt<'_> {
             "it is not a private key that is understood"
         };
         self.tried.push(format!("{what}: {why}"));
-        Outcome::NotTried
+        KeyOutcome::NotTried
     }
 
     /// Notes what came of one key. An agent that would not sign, though the server takes the key,
     /// says nothing about the key.
-    fn note_key(&mut self, what: String, result: Result<(), Error>) -> Outcome {
+    fn note_key(&mut self, what: String, result: Result<(), Error>) -> KeyOutcome {
         let code = result.as_ref().err().map(Error::code);
         let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED)
             && !has_ended(self.socket);
@@ -279,14 +290,14 @@ impl Attempt<'_> {
                 "{what}: the server takes it, but it was not signed with (is the agent locked, or \
                     did somebody say no?)"
             ));
-            return Outcome::NotTried;
+            return KeyOutcome::NotTried;
         }
         match self.note(what, result) {
-            true => Outcome::IsIn,
+            true => KeyOutcome::IsIn,
             false if code == Some(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED)) => {
-                Outcome::Refused
+                KeyOutcome::Refused
             }
-            false => Outcome::NotTried,
+            false => KeyOutcome::NotTried,
         }
     }
 
@@ -300,7 +311,7 @@ impl Attempt<'_> {
             return self.note("password".to_owned(), result);
         }
         if has("keyboard-interactive") {
-            let mut answer = Answer(password);
+            let mut answer = PasswordPrompt(password);
             let result =
                 self.session.userauth_keyboard_interactive(&self.options.user, &mut answer);
             return self.note("password".to_owned(), result);
@@ -327,9 +338,9 @@ pub fn has_ended(socket: &TcpStream) -> bool {
 }
 
 /// Answers every question whose answer is not to be seen with the password.
-struct Answer<'a>(&'a str);
+struct PasswordPrompt<'a>(&'a str);
 
-impl KeyboardInteractivePrompt for Answer<'_> {
+impl KeyboardInteractivePrompt for PasswordPrompt<'_> {
     fn prompt<'a>(
         &mut self,
         _user: &str,

@@ -10,19 +10,19 @@ pub mod candidates;
 mod connection;
 mod dial;
 pub mod error;
-mod folder;
 pub mod host_key;
-mod kept;
-mod line;
 mod login;
+mod multiplexer;
+mod open_files;
 pub mod options;
 pub mod pattern;
 mod pool;
+mod preopened;
 pub mod proxy;
 mod public_key;
 mod publish;
 mod read;
-mod spare;
+mod remote_dir;
 pub mod wire;
 
 use std::ops::Range;
@@ -31,10 +31,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use self::error::SftpError;
-use self::folder::{Entry, Folder};
 use self::options::SftpOptions;
-use self::pool::{Lease, Pool, Use};
-use self::publish::{Publisher, SCRATCH_FOLDER};
+use self::pool::{Lease, Pool, Sharing};
+use self::publish::{SCRATCH_DIR, SftpPublisher};
+use self::remote_dir::{RemoteDir, RemoteEntry};
 use super::listing::Room;
 use super::{
     Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties,
@@ -44,16 +44,16 @@ use super::{
 use crate::sync::{self, lock};
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
-const FOLDER_LEVELS_MAX: usize = 2;
+const DIR_LEVELS_MAX: usize = 2;
 /// Folders that are listed at once over one connection: a server holds each of them open.
-const FOLDERS_AT_ONCE: usize = 16;
+const DIRS_AT_ONCE: usize = 16;
 
 /// A store in a directory of a server; concurrent callers share its connections.
 pub struct SftpStore {
     pool: Pool,
-    folder: Folder,
+    folder: RemoteDir,
     location: String,
-    publisher: Publisher,
+    publisher: SftpPublisher,
 }
 
 impl SftpStore {
@@ -63,8 +63,8 @@ impl SftpStore {
     /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder,
     /// and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::take_for_granted(options);
-        store.with(Action::List, Use::Little, "its folder", |connection| {
+        let store = Self::open_unchecked(options);
+        store.with(Action::List, Sharing::Small, "its folder", |connection| {
             store.folder.check(connection)
         })?;
         Ok(store)
@@ -72,13 +72,13 @@ impl SftpStore {
 
     /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is
     /// missing, requests fail like [`open`](Self::open).
-    pub fn take_for_granted(options: SftpOptions) -> Self {
+    pub fn open_unchecked(options: SftpOptions) -> Self {
         let location = options.location();
         Self {
-            folder: Folder::new(&options.path),
+            folder: RemoteDir::new(&options.path),
             pool: Pool::new(options),
             location,
-            publisher: Publisher::default(),
+            publisher: SftpPublisher::default(),
         }
     }
 
@@ -87,11 +87,11 @@ impl SftpStore {
     ///
     /// Dying before the return leaves empty folders at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::take_for_granted(options);
-        store.with(Action::Create, Use::Little, "its folder", |connection| {
+        let store = Self::open_unchecked(options);
+        store.with(Action::Create, Sharing::Small, "its folder", |connection| {
             store.folder.make(connection)?;
             let wanted: Vec<_> =
-                Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
+                Class::ALL.iter().map(|class| class.dir_name()).chain([SCRATCH_DIR]).collect();
             store.folder.make_all_inner(connection, &wanted)
         })?;
         Ok(store)
@@ -101,11 +101,11 @@ impl SftpStore {
     fn with<T>(
         &self,
         action: Action,
-        wanted: Use,
+        sharing: Sharing,
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
-        self.with_one(action, self.pool.lease(wanted), object, act)
+        self.with_one(action, self.pool.lease(sharing), object, act)
     }
 
     fn with_one<T>(
@@ -119,7 +119,7 @@ impl SftpStore {
             // What is missing may be so because all of it is.
             act(&connection).map_err(|error| {
                 match error.is_missing().then(|| self.folder.check(&connection)) {
-                    Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
+                    Some(Err(why @ SftpError::NoSuchDir(_))) => why,
                     _ => error,
                 }
             })
@@ -139,12 +139,12 @@ impl SftpStore {
     }
 
     fn try_list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, SftpError> {
-        let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
+        let mut listing = ClassListing { prefix, found: Vec::new(), dirs: Vec::new() };
         let guessed: Vec<String> =
-            guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
+            guesses(class).iter().map(|below| format!("{}/{below}", class.dir_name())).collect();
         let paths: Vec<&str> =
-            [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
-        let (connection, room) = (self.pool.lease(Use::Little)?, Room::for_class(class));
+            [class.dir_name()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
+        let (connection, room) = (self.pool.lease(Sharing::Small)?, Room::for_class(class));
         let mut listed = self.folder.list_all(&connection, &paths, &room)?.into_iter();
         let entries = match listed.next().flatten() {
             Some(entries) => entries,
@@ -155,39 +155,38 @@ impl SftpStore {
             }
         };
         drop(connection);
-        search.take(entries, "");
+        listing.take(entries, "");
         for (below, entries) in guesses(class).iter().zip(listed) {
-            if let Some(at) = search.folders.iter().position(|folder| folder == below) {
-                search.folders.swap_remove(at);
-                search.take(entries.unwrap_or_default(), &format!("{below}/"));
+            if let Some(at) = listing.dirs.iter().position(|folder| folder == below) {
+                listing.dirs.swap_remove(at);
+                listing.take(entries.unwrap_or_default(), &format!("{below}/"));
             }
         }
-        for _ in 0..FOLDER_LEVELS_MAX {
+        for _ in 0..DIR_LEVELS_MAX {
             for (below, entries) in
-                self.list_folders(class, std::mem::take(&mut search.folders), &room)?
+                self.list_dirs(class, std::mem::take(&mut listing.dirs), &room)?
             {
-                search.take(entries, &format!("{below}/"));
+                listing.take(entries, &format!("{below}/"));
             }
         }
-        Ok(search.found)
+        Ok(listing.found)
     }
 
     /// Lists folders of a class, some at once, over as many connections as there may be.
-    fn list_folders(
+    fn list_dirs(
         &self,
         class: Class,
-        folders: Vec<String>,
+        dirs: Vec<String>,
         room: &Room,
-    ) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
-        let (next, listed) =
-            (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
-        let groups: Vec<&[String]> = folders.chunks(FOLDERS_AT_ONCE).collect();
+    ) -> Result<Vec<(String, Vec<RemoteEntry>)>, SftpError> {
+        let (next, listed) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(dirs.len()))));
+        let groups: Vec<&[String]> = dirs.chunks(DIRS_AT_ONCE).collect();
         let list = |group: &[String]| {
             let paths: Vec<String> =
-                group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
+                group.iter().map(|below| format!("{}/{below}", class.dir_name())).collect();
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             self.pool
-                .lease(Use::Little)
+                .lease(Sharing::Small)
                 .and_then(|connection| self.folder.list_all(&connection, &paths, room))
         };
         let work = || {
@@ -226,21 +225,21 @@ fn guesses(class: Class) -> &'static [&'static str] {
 }
 
 /// A listing in the making.
-struct Search<'a> {
+struct ClassListing<'a> {
     prefix: &'a str,
     found: Vec<Listed>,
     /// Folders, below that of the class, that are still to be listed.
-    folders: Vec<String>,
+    dirs: Vec<String>,
 }
 
-impl Search<'_> {
+impl ClassListing<'_> {
     /// Sorts the entries of one directory into objects and directories.
-    fn take(&mut self, entries: Vec<Entry>, below: &str) {
-        for Entry { name, is_folder, len_bytes, modified_s } in entries {
+    fn take(&mut self, entries: Vec<RemoteEntry>, below: &str) {
+        for RemoteEntry { name, is_dir, len_bytes, modified_s } in entries {
             let name = format!("{below}{name}");
-            if is_folder && (name.starts_with(self.prefix) || self.prefix.starts_with(&name)) {
-                self.folders.push(name);
-            } else if !is_folder && name.starts_with(self.prefix) {
+            if is_dir && (name.starts_with(self.prefix) || self.prefix.starts_with(&name)) {
+                self.dirs.push(name);
+            } else if !is_dir && name.starts_with(self.prefix) {
                 self.found.push(Listed::new(name, len_bytes, modified_s));
             }
         }
@@ -249,11 +248,12 @@ impl Search<'_> {
 
 impl Store for SftpStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.try_list(class, prefix).map_err(|error| self.fail(Action::List, class.folder(), error))
+        self.try_list(class, prefix)
+            .map_err(|error| self.fail(Action::List, class.dir_name(), error))
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.with(Action::Stat, Use::Little, key, |connection| {
+        self.with(Action::Stat, Sharing::Small, key, |connection| {
             self.folder.len_bytes(connection, &checked_path(key)?)
         })
     }
@@ -261,7 +261,7 @@ impl Store for SftpStore {
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let len = range.end.saturating_sub(range.start);
         let path = checked_path(key).map_err(|error| self.fail(Action::Read, key, error))?;
-        let leased = self.pool.lease_for(&self.folder.path(&path), Use::of_len(len));
+        let leased = self.pool.lease_for(&self.folder.path(&path), Sharing::of_len(len));
         self.with_one(Action::Read, leased, key, |connection| {
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
                 // Reading would not find out whether there is such an object, and whether it is so
@@ -278,11 +278,11 @@ impl Store for SftpStore {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        let wanted = match key.class {
-            Class::Data | Class::Meta | Class::Index => Use::Much,
-            _ => Use::Little,
+        let sharing = match key.class {
+            Class::Data | Class::Meta | Class::Index => Sharing::Bulk,
+            _ => Sharing::Small,
         };
-        self.with(Action::Read, wanted, key, |connection| {
+        self.with(Action::Read, sharing, key, |connection| {
             read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
         })?;
         Ok(out)
@@ -290,9 +290,12 @@ impl Store for SftpStore {
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         // Races are held to find out what the server does with two connections.
-        let wanted =
-            if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
-        self.with(Action::Create, wanted, key, |connection| {
+        let sharing = if key.class == Class::Probe {
+            Sharing::Exclusive
+        } else {
+            Sharing::of_len(bytes.len() as u64)
+        };
+        self.with(Action::Create, sharing, key, |connection| {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(SftpError::Refused("longer than any object may be"));
             }
@@ -301,7 +304,7 @@ impl Store for SftpStore {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.with(Action::Remove, Use::Little, key, |connection| {
+        self.with(Action::Remove, Sharing::Small, key, |connection| {
             self.folder.remove(connection, &checked_path(key)?)
         })
     }
@@ -327,13 +330,13 @@ impl Store for SftpStore {
             return;
         }
         // The read itself reports what is wrong.
-        if let Ok(connection) = self.pool.lease(Use::Little) {
+        if let Ok(connection) = self.pool.lease(Sharing::Small) {
             read::open_ahead(&connection, &paths);
         }
     }
 
     fn has_create_race(&self) -> bool {
-        self.pool.is_racy()
+        self.pool.has_create_race()
     }
 }
 

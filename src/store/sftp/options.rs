@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::proxy::Proxy;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 
 /// A directory of another machine and how to reach it. The caller has read the configuration,
 /// `~/.ssh/config` and the environment.
@@ -53,7 +53,7 @@ pub struct SftpOptions {
     /// look. An object that is removed or replaced meanwhile is read as it was.
     pub keeps_files: bool,
     /// How quickly bytes may go up and come down.
-    pub pace: Arc<Pace>,
+    pub rate_limiter: Arc<RateLimiter>,
 }
 
 impl SftpOptions {
@@ -79,7 +79,7 @@ impl SftpOptions {
             timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(30),
             keeps_files: false,
-            pace: Arc::new(Pace::unlimited()),
+            rate_limiter: Arc::new(RateLimiter::unlimited()),
         }
     }
 

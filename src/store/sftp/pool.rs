@@ -17,26 +17,26 @@ use super::options::SftpOptions;
 use crate::sync::{self, lock};
 
 /// More bytes than these are worth waiting for a connection.
-const LITTLE_LEN_MAX_BYTES: u64 = 1 << 20;
+const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
 /// So many who move little have enough of one connection.
-const LITTLE_USERS_MAX: usize = 4;
+const SMALL_USERS_MAX: usize = 4;
 /// For how long no more connections are asked for once a server has taken no more.
 const LIMIT_TIME: Duration = Duration::from_secs(30);
 
 /// The connections to one server.
 pub struct Pool(Arc<Shared>);
 
-/// State that threads share which open connections in the background.
+/// PoolState that threads share which open connections in the background.
 struct Shared {
     options: SftpOptions,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     changed: Condvar,
-    is_racy: AtomicBool,
+    has_create_race: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
-    open: Vec<Place>,
+struct PoolState {
+    open: Vec<PooledConnection>,
     /// Connections that are being opened.
     opening: usize,
     /// How many the server took when it took no more, and when that was.
@@ -49,14 +49,14 @@ struct State {
 }
 
 /// A connection that works, as far as one knows.
-struct Place {
+struct PooledConnection {
     connection: Arc<Connection>,
     users: usize,
     /// When the last user left.
     since: Instant,
 }
 
-impl State {
+impl PoolState {
     fn may_open(&self, connections_max: usize) -> bool {
         let limit = self
             .limit
@@ -69,31 +69,34 @@ impl State {
         self.open.len() + self.opening
     }
 
-    fn place(&mut self, connection: &Arc<Connection>) -> Option<&mut Place> {
-        self.open.iter_mut().find(|place| Arc::ptr_eq(&place.connection, connection))
+    fn pooled(&mut self, connection: &Arc<Connection>) -> Option<&mut PooledConnection> {
+        self.open.iter_mut().find(|pooled| Arc::ptr_eq(&pooled.connection, connection))
     }
 
     fn forget(&mut self, connection: &Arc<Connection>) {
-        self.open.retain(|place| !Arc::ptr_eq(&place.connection, connection));
+        self.open.retain(|pooled| !Arc::ptr_eq(&pooled.connection, connection));
     }
 
     /// Takes the connection that was used last by nobody now, and since when.
     fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
-        let idle =
-            self.open.iter_mut().filter(|place| place.users == 0 && !place.connection.is_broken());
-        let place = idle.max_by_key(|place| place.since)?;
-        place.users = 1;
-        Some((place.connection.clone(), place.since))
+        let idle = self
+            .open
+            .iter_mut()
+            .filter(|pooled| pooled.users == 0 && !pooled.connection.is_broken());
+        let pooled = idle.max_by_key(|pooled| pooled.since)?;
+        pooled.users = 1;
+        Some((pooled.connection.clone(), pooled.since))
     }
 
     /// Joins the users of a connection that has a file open.
     fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
         let has_it = |connection: &Connection| {
-            !connection.is_broken() && connection.kept().is_some_and(|kept| kept.has(path))
+            !connection.is_broken()
+                && connection.open_files().is_some_and(|open_files| open_files.has(path))
         };
-        let place = self.open.iter_mut().find(|place| has_it(&place.connection))?;
-        place.users += 1;
-        Some(place.connection.clone())
+        let pooled = self.open.iter_mut().find(|pooled| has_it(&pooled.connection))?;
+        pooled.users += 1;
+        Some(pooled.connection.clone())
     }
 
     /// Joins the connection with the fewest users, unless another thread waits for them to leave;
@@ -102,18 +105,18 @@ impl State {
         if self.waiting > 0 {
             return None;
         }
-        let place = self
+        let pooled = self
             .open
             .iter_mut()
-            .filter(|place| !place.connection.is_broken())
-            .min_by_key(|place| place.users)?;
-        place.users += 1;
-        Some((place.connection.clone(), place.users))
+            .filter(|pooled| !pooled.connection.is_broken())
+            .min_by_key(|pooled| pooled.users)?;
+        pooled.users += 1;
+        Some((pooled.connection.clone(), pooled.users))
     }
 }
 
 /// What to do for a connection.
-enum Next {
+enum LeaseStep {
     /// Take this one, which nobody has used since then.
     Idle(Arc<Connection>, Instant),
     /// Take this one, which others use too.
@@ -124,26 +127,26 @@ enum Next {
 
 /// Who else may use a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub enum Sharing {
     /// Nobody: what is done at once shall go through connections of its own.
-    Alone,
+    Exclusive,
     /// Others while another connection is opened in the background, up to the maximum:
     /// then one is waited for.
-    Much,
+    Bulk,
     /// Others. If they are many, another connection is opened in the background.
-    Little,
+    Small,
 }
 
-impl Use {
+impl Sharing {
     /// Returns how a connection is used to move so many bytes.
     pub fn of_len(len_bytes: u64) -> Self {
-        if len_bytes > LITTLE_LEN_MAX_BYTES { Self::Much } else { Self::Little }
+        if len_bytes > SMALL_LEN_MAX_BYTES { Self::Bulk } else { Self::Small }
     }
 }
 
 /// How a caller gets a connection.
-struct Attempt {
-    wanted: Use,
+struct LeaseRequest {
+    sharing: Sharing,
     /// If the first connection of all is being made by another thread, it waits for that: once,
     /// because that may fail.
     is_patient: bool,
@@ -160,8 +163,9 @@ pub struct Lease<'a> {
 impl Pool {
     /// Makes a pool without connections.
     pub fn new(options: SftpOptions) -> Self {
-        let (state, changed, is_racy) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self(Arc::new(Shared { options, state, changed, is_racy }))
+        let (state, changed, has_create_race) =
+            (Mutex::default(), Condvar::new(), AtomicBool::new(false));
+        Self(Arc::new(Shared { options, state, changed, has_create_race }))
     }
 
     /// Returns how many connections there may be at once.
@@ -176,85 +180,86 @@ impl Pool {
 
     /// Returns whether the server, as far as it was spoken to, lets several creators succeed now
     /// and then.
-    pub fn is_racy(&self) -> bool {
-        self.0.is_racy.load(Ordering::Relaxed)
+    pub fn has_create_race(&self) -> bool {
+        self.0.has_create_race.load(Ordering::Relaxed)
     }
 
     /// Returns the connection that has a file open, to read little on in it; if there is none, or
     /// for more, one as [`lease`](Self::lease) does.
     ///
     /// A connection with an open file was used a moment ago.
-    pub fn lease_for(&self, path: &Path, wanted: Use) -> Result<Lease<'_>, SftpError> {
+    pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
-        let has_open = (shared.options.keeps_files && wanted == Use::Little)
+        let has_open = (shared.options.keeps_files && sharing == Sharing::Small)
             .then(|| shared.state().join_open(path))
             .flatten();
-        has_open.map_or_else(|| self.lease(wanted), |connection| Ok(Lease { shared, connection }))
+        has_open.map_or_else(|| self.lease(sharing), |connection| Ok(Lease { shared, connection }))
     }
 
-    /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is
+    /// Returns a connection: an idle one, else, as `sharing` allows, one in use while another is
     /// opened behind, else a new one, else the first that is given back.
     ///
     /// Fails if there is none and none can be made. While there is one, a server that takes no more
     /// is no failure.
-    pub fn lease(&self, wanted: Use) -> Result<Lease<'_>, SftpError> {
+    pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
-        let mut attempt = Attempt { wanted, is_patient: wanted != Use::Alone, failed: None };
+        let mut request =
+            LeaseRequest { sharing, is_patient: sharing != Sharing::Exclusive, failed: None };
         loop {
-            match self.next(&mut attempt)? {
-                Next::Idle(connection, since) => {
+            match self.next(&mut request)? {
+                LeaseStep::Idle(connection, since) => {
                     if connection.still_works(since.elapsed(), shared.options.keep_alive) {
                         return lend(connection);
                     }
                     shared.state().forget(&connection);
                     shared.changed.notify_all();
                 }
-                Next::Joined(connection) => return lend(connection),
-                Next::Open => match shared.open(1) {
+                LeaseStep::Joined(connection) => return lend(connection),
+                LeaseStep::Open => match shared.open(1) {
                     Ok(connection) => return lend(connection),
                     Err(error) if error.is_about_the_host_key() => return Err(error),
-                    Err(error) => attempt.failed = Some(error),
+                    Err(error) => request.failed = Some(error),
                 },
             }
         }
     }
 
     /// Waits until there is something to do for a connection.
-    fn next(&self, attempt: &mut Attempt) -> Result<Next, SftpError> {
+    fn next(&self, request: &mut LeaseRequest) -> Result<LeaseStep, SftpError> {
         let mut state = self.0.state();
         loop {
             if let Some(error) = state.wrong_key.take() {
                 return Err(error);
             }
             if let Some((connection, since)) = state.take_idle() {
-                return Ok(Next::Idle(connection, since));
+                return Ok(LeaseStep::Idle(connection, since));
             }
             if state.count() == 0
-                && let Some(error) = attempt.failed.take()
+                && let Some(error) = request.failed.take()
             {
                 return Err(error);
             }
             let may_open = state.may_open(self.connections_max());
-            if attempt.is_patient && state.open.is_empty() && state.opening > 0 {
-                attempt.is_patient = false;
+            if request.is_patient && state.open.is_empty() && state.opening > 0 {
+                request.is_patient = false;
                 state = self.0.wait(state);
                 continue;
             }
-            let may_join = match attempt.wanted {
-                Use::Alone => false,
-                Use::Much => may_open || state.opening > 0,
-                Use::Little => true,
+            let may_join = match request.sharing {
+                Sharing::Exclusive => false,
+                Sharing::Bulk => may_open || state.opening > 0,
+                Sharing::Small => true,
             };
             if let Some((connection, users)) = may_join.then(|| state.join()).flatten() {
-                if may_open && (attempt.wanted == Use::Much || users > LITTLE_USERS_MAX) {
-                    self.open_behind(&mut state);
+                if may_open && (request.sharing == Sharing::Bulk || users > SMALL_USERS_MAX) {
+                    self.open_in_background(&mut state);
                 }
-                return Ok(Next::Joined(connection));
+                return Ok(LeaseStep::Joined(connection));
             }
             if may_open {
                 state.opening += 1;
-                return Ok(Next::Open);
+                return Ok(LeaseStep::Open);
             }
             let for_idle = usize::from(!may_join);
             state.waiting += for_idle;
@@ -264,7 +269,7 @@ impl Pool {
     }
 
     /// Opens one more connection while there are others to go on with.
-    fn open_behind(&self, state: &mut State) {
+    fn open_in_background(&self, state: &mut PoolState) {
         let shared = self.0.clone();
         let open = move || {
             if let Err(error) = shared.open(0)
@@ -303,9 +308,9 @@ impl Shared {
         state.opening -= 1;
         match &opened {
             Ok(connection) => {
-                self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
+                self.has_create_race.fetch_or(connection.has_create_race(), Ordering::Relaxed);
                 if !state.is_closed {
-                    state.open.push(Place {
+                    state.open.push(PooledConnection {
                         connection: connection.clone(),
                         users,
                         since: Instant::now(),
@@ -319,11 +324,11 @@ impl Shared {
         opened
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, PoolState>) -> MutexGuard<'a, PoolState> {
         sync::wait(&self.changed, state)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         lock(&self.state)
     }
 }
@@ -341,9 +346,9 @@ impl Drop for Lease<'_> {
         let mut state = self.shared.state();
         if self.connection.is_broken() {
             state.forget(&self.connection);
-        } else if let Some(place) = state.place(&self.connection) {
-            place.users -= 1;
-            place.since = Instant::now();
+        } else if let Some(pooled) = state.pooled(&self.connection) {
+            pooled.users -= 1;
+            pooled.since = Instant::now();
         }
         self.shared.changed.notify_all();
     }

@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::error::SftpError;
-use super::folder::Folder;
-use super::line::Sent;
-use super::spare::Spare;
+use super::multiplexer::Sent;
+use super::preopened::PreopenedScratch;
+use super::remote_dir::RemoteDir;
 use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 
 use crate::sync::lock;
 
 /// The folder of files that have no object's name yet.
-pub const SCRATCH_FOLDER: &str = "tmp";
+pub const SCRATCH_DIR: &str = "tmp";
 /// Scratch files are removed when they are so much older than one that was just made, in seconds.
 const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
 /// Bytes that are on their way at most. More are of no use: OpenSSH takes 2 MiB before it answers.
@@ -30,7 +30,7 @@ const SCRATCH_ID_LEN_BYTES: usize = 16;
 
 /// Writes files that appear whole or not at all, in one folder.
 #[derive(Default)]
-pub struct Publisher {
+pub struct SftpPublisher {
     /// The server has no `fsync@openssh.com`.
     cannot_sync: AtomicBool,
     /// Leftovers were looked for.
@@ -39,7 +39,7 @@ pub struct Publisher {
     folders: Mutex<HashSet<String>>,
 }
 
-impl Publisher {
+impl SftpPublisher {
     /// Makes a new file with the given bytes; one that exists is never touched.
     ///
     /// Fails with [`SftpError::Exists`] if there is one. Dying at any moment leaves nothing, a
@@ -50,22 +50,22 @@ impl Publisher {
     pub fn publish(
         &self,
         connection: &Connection,
-        folder: &Folder,
+        folder: &RemoteDir,
         name: &str,
         bytes: &[u8],
     ) -> Result<(), SftpError> {
         // First: what is sent ahead goes with what has to wait for an answer anyway.
-        let spare = connection.take_spare();
-        self.make_folder_ahead(connection, folder, name);
-        let scratch = self.write(connection, folder, spare, bytes)?;
+        let preopened = connection.take_preopened();
+        self.make_dir_ahead(connection, folder, name);
+        let scratch = self.write(connection, folder, preopened, bytes)?;
         if is_probe(name) && !self.swept.swap(true, Ordering::Relaxed) {
             // Leftovers cost room only, so failing to remove them is no failure.
             let _ = sweep(connection, folder, &scratch);
         }
         let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
-        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.spare().claim() {
-            let spare = ask_for_scratch(connection, folder);
-            spare.into_iter().for_each(|spare| connection.spare().keep(spare));
+        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.preopened().claim() {
+            let preopened = ask_for_scratch(connection, folder);
+            preopened.into_iter().for_each(|preopened| connection.preopened().keep(preopened));
         }
         let renamed = match connection.done(renamed).map_err(SftpError::when_sent) {
             Err(refused) if refused.is_status() => settle(connection, folder, &scratch, name),
@@ -81,7 +81,7 @@ impl Publisher {
     /// class's and it was not asked for before.
     ///
     /// The answer does not matter: mostly it is there.
-    fn make_folder_ahead(&self, connection: &Connection, folder: &Folder, name: &str) {
+    fn make_dir_ahead(&self, connection: &Connection, folder: &RemoteDir, name: &str) {
         let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/'))
         else {
             return;
@@ -97,11 +97,11 @@ impl Publisher {
     fn write(
         &self,
         connection: &Connection,
-        folder: &Folder,
-        spare: Option<Opened>,
+        folder: &RemoteDir,
+        preopened: Option<Opened>,
         bytes: &[u8],
     ) -> Result<String, SftpError> {
-        let (scratch, handle) = open_scratch(connection, folder, spare)?;
+        let (scratch, handle) = open_scratch(connection, folder, preopened)?;
         let written = self.fill(connection, &handle, bytes);
         let Err(error) = written else { return Ok(scratch) };
         let error = folder.explain(connection, &scratch, bytes.len() as u64, error);
@@ -156,7 +156,7 @@ fn scratch_name() -> Result<String, SftpError> {
     getrandom::fill(&mut id)
         .map_err(|_| SftpError::Refused("the system gives no random numbers"))?;
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{SCRATCH_FOLDER}/{hex}"))
+    Ok(format!("{SCRATCH_DIR}/{hex}"))
 }
 
 fn is_scratch_name(name: &str) -> bool {
@@ -168,42 +168,45 @@ fn is_scratch_name(name: &str) -> bool {
 type Opened = (String, Result<Handle, SftpError>);
 
 /// Asks for a scratch file.
-fn ask_for_scratch(connection: &Connection, folder: &Folder) -> Result<Spare, SftpError> {
+fn ask_for_scratch(
+    connection: &Connection,
+    folder: &RemoteDir,
+) -> Result<PreopenedScratch, SftpError> {
     let below = scratch_name()?;
     let path = folder.path(&below);
     let sent = connection.send(&Request::Open(&path, NEW_FILE));
-    Ok(Spare { below, path, sent, since: Instant::now() })
+    Ok(PreopenedScratch { below, path, sent, since: Instant::now() })
 }
 
 /// Returns an open scratch file, and its name.
 fn open_scratch(
     connection: &Connection,
-    folder: &Folder,
-    spare: Option<Opened>,
+    folder: &RemoteDir,
+    preopened: Option<Opened>,
 ) -> Result<(String, Handle), SftpError> {
     let open = || {
         let asked = ask_for_scratch(connection, folder)?;
         Ok::<_, SftpError>((asked.below, connection.opened(asked.sent)?))
     };
-    match spare.map_or_else(open, |(below, opened)| Ok((below, opened?))) {
+    match preopened.map_or_else(open, |(below, opened)| Ok((below, opened?))) {
         Err(error) if error.is_missing() => {}
         Err(error) => return Err(explain_by_any(connection, folder, error)),
         Ok(opened) => return Ok(opened),
     }
     folder.check(connection)?;
-    let opened = folder.make_all_inner(connection, &[SCRATCH_FOLDER]).and_then(|()| open());
+    let opened = folder.make_all_inner(connection, &[SCRATCH_DIR]).and_then(|()| open());
     opened.map_err(|error| explain_by_any(connection, folder, error))
 }
 
 /// Explains a refusal where no file could be made, by any file that is there: every repository has
 /// a configuration.
-fn explain_by_any(connection: &Connection, folder: &Folder, error: SftpError) -> SftpError {
+fn explain_by_any(connection: &Connection, folder: &RemoteDir, error: SftpError) -> SftpError {
     let entries = if error.is_status() {
         folder.list(connection, "config").ok().flatten().unwrap_or_default()
     } else {
         Vec::new()
     };
-    match entries.iter().find(|entry| !entry.is_folder) {
+    match entries.iter().find(|entry| !entry.is_dir) {
         Some(entry) => folder.explain(connection, &format!("config/{}", entry.name), 0, error),
         None => error,
     }
@@ -223,20 +226,26 @@ fn write_all(
         {
             connection.done(first)?;
         }
-        connection.pace().upload(block.len());
+        connection.rate_limiter().upload(block.len());
         blocks.push_back(connection.send(&Request::Write(
             handle,
             (index * BLOCK_LEN_BYTES) as u64,
             block,
         )));
-        if !connection.pace().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1 {
+        if !connection.rate_limiter().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1
+        {
             connection.push()?;
         }
     }
     Ok(())
 }
 
-fn rename(connection: &Connection, folder: &Folder, from: &str, to: &str) -> Result<(), SftpError> {
+fn rename(
+    connection: &Connection,
+    folder: &RemoteDir,
+    from: &str,
+    to: &str,
+) -> Result<(), SftpError> {
     connection
         .done(connection.send(&Request::Rename(&folder.path(from), &folder.path(to))))
         .map_err(SftpError::when_sent)
@@ -245,7 +254,7 @@ fn rename(connection: &Connection, folder: &Folder, from: &str, to: &str) -> Res
 /// Finds out why a rename was refused: the name is taken, or its folder is missing, which is made.
 fn settle(
     connection: &Connection,
-    folder: &Folder,
+    folder: &RemoteDir,
     scratch: &str,
     name: &str,
 ) -> Result<(), SftpError> {
@@ -265,7 +274,7 @@ fn settle(
     }
 }
 
-fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, SftpError> {
+fn exists(connection: &Connection, folder: &RemoteDir, name: &str) -> Result<bool, SftpError> {
     match connection.ask(&Request::LStat(&folder.path(name))) {
         Ok(_) => Ok(true),
         Err(error) if error.is_status() => Ok(false),
@@ -275,15 +284,15 @@ fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, 
 
 /// Removes scratch files of the dead: those that are much older than our own, by the server's
 /// clock.
-fn sweep(connection: &Connection, folder: &Folder, own: &str) -> Result<(), SftpError> {
-    let entries = folder.list(connection, SCRATCH_FOLDER)?.unwrap_or_default();
-    let path = |name: &str| format!("{SCRATCH_FOLDER}/{name}");
+fn sweep(connection: &Connection, folder: &RemoteDir, own: &str) -> Result<(), SftpError> {
+    let entries = folder.list(connection, SCRATCH_DIR)?.unwrap_or_default();
+    let path = |name: &str| format!("{SCRATCH_DIR}/{name}");
     let Some(now_s) =
         entries.iter().find(|entry| path(&entry.name) == own).and_then(|entry| entry.modified_s)
     else {
         return Ok(());
     };
-    for entry in entries.iter().filter(|entry| !entry.is_folder && is_scratch_name(&entry.name)) {
+    for entry in entries.iter().filter(|entry| !entry.is_dir && is_scratch_name(&entry.name)) {
         if entry.modified_s.is_some_and(|made_s| made_s <= now_s.saturating_sub(SCRATCH_AGE_MIN_S))
         {
             folder.remove(connection, &path(&entry.name))?;

@@ -173,7 +173,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// Returns whether it is a folder.
-    pub fn is_folder(&self) -> bool {
+    pub fn is_dir(&self) -> bool {
         self.mode.is_some_and(|mode| mode & 0o170_000 == 0o040_000)
     }
 
@@ -372,7 +372,7 @@ mod tests {
         };
         let system = FileSystem { room_bytes: 10, files: (6, 8), is_read_only: false };
         assert_eq!(answer.file_system(), Some(system));
-        assert!(is.is_file() && !is.is_folder());
+        assert!(is.is_file() && !is.is_dir());
         // A count of names never takes more memory than the packet has bytes.
         assert_eq!(decode(b"\x68\0\0\0\x07\xff\xff\xff\xff"), None);
         assert_eq!((decode(b""), decode(b"\x03\0\0\0\x07")), (None, None));

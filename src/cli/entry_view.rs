@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::views::{exact, lossy};
+use super::json_views::{exact, lossy};
 use crate::format::entry::{Content, EntryKind, entry_flag};
 use crate::format::node::Totals;
 use crate::repo::DirEntry;

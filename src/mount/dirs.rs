@@ -6,8 +6,8 @@ use fuser::{FileAttr, FileType};
 use rustix::io::Errno;
 
 use super::attributes::file_type;
-use super::files::{Answer, Files, top_node};
-use super::inodes::{EntryNode, Node, ROOT, number_of_group, number_of_name};
+use super::files::{Files, FuseResult, top_node};
+use super::inodes::{EntryNode, MountNode, ROOT, number_of_group, number_of_name};
 use super::views::BY_ID;
 use crate::format::limits;
 use crate::id::ChunkId;
@@ -23,24 +23,24 @@ const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
 const NAME_LEN_MAX_BYTES: usize = 1_024;
 
 /// An open folder.
-pub struct OpenFolder {
+pub struct OpenDir {
     number: u64,
     parent: u64,
-    list: List,
+    list: DirContent,
 }
 
-enum List {
+enum DirContent {
     /// What is above the snapshots changes: an open folder stays as it was when it was opened.
-    Top(Vec<(String, Node)>),
+    Top(Vec<(String, MountNode)>),
     Tree {
-        folder: Arc<Node>,
+        folder: Arc<MountNode>,
         dir: ChunkId,
         leaves: OnceLock<Vec<ChunkId>>,
     },
 }
 
 /// A line of a folder.
-pub struct Line<'a> {
+pub struct ListedEntry<'a> {
     /// The number of what it names.
     pub number: u64,
     /// The offset of the next entry.
@@ -54,21 +54,21 @@ pub struct Line<'a> {
 }
 
 /// Takes a line and returns whether it did not fit.
-pub type Sink<'a> = dyn FnMut(&Line<'_>) -> bool + 'a;
+pub type Sink<'a> = dyn FnMut(&ListedEntry<'_>) -> bool + 'a;
 
-impl OpenFolder {
+impl OpenDir {
     /// Returns whether what it lists can never change.
     pub fn is_fixed(&self) -> bool {
-        matches!(self.list, List::Tree { .. })
+        matches!(self.list, DirContent::Tree { .. })
     }
 }
 
 impl Files {
     /// Opens a folder.
-    pub fn open_folder(&self, number: u64) -> Answer<OpenFolder> {
+    pub fn open_dir(&self, number: u64) -> FuseResult<OpenDir> {
         let folder = self.node(number)?;
         let (parent, list) = match &*folder {
-            Node::Top(path) => {
+            MountNode::Top(path) => {
                 let views = self.views().ok_or(Errno::STALE)?;
                 let items = views.folder(path).ok_or(Errno::NOENT)?;
                 let nodes = items.iter().map(|(name, item)| {
@@ -76,20 +76,20 @@ impl Files {
                 });
                 let above =
                     path.rsplit_once('/').map(|(above, _)| number_of_name(ROOT, above.as_bytes()));
-                (above.unwrap_or(ROOT), List::Top(nodes.collect()))
+                (above.unwrap_or(ROOT), DirContent::Top(nodes.collect()))
             }
-            Node::Link(_) => return Err(Errno::NOTDIR),
+            MountNode::Link(_) => return Err(Errno::NOTDIR),
             node => {
                 let dir = self.tree_of(number, node)?;
                 let parent = match node {
                     _ if number == ROOT => ROOT,
-                    Node::Entry(entry) => entry.parent,
+                    MountNode::Entry(entry) => entry.parent,
                     _ => number_of_name(ROOT, BY_ID.as_bytes()),
                 };
-                (parent, List::Tree { folder, dir, leaves: OnceLock::new() })
+                (parent, DirContent::Tree { folder, dir, leaves: OnceLock::new() })
             }
         };
-        Ok(OpenFolder { number, parent, list })
+        Ok(OpenDir { number, parent, list })
     }
 
     /// Lists an open folder from a place on, until `sink` has enough.
@@ -97,13 +97,13 @@ impl Files {
     /// Fails if nothing can be read at this place; what comes before is listed first.
     pub fn list(
         &self,
-        open: &OpenFolder,
+        open: &OpenDir,
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
-    ) -> Answer<()> {
+    ) -> FuseResult<()> {
         let mut given = 0;
-        let mut sink = |line: &Line<'_>| {
+        let mut sink = |line: &ListedEntry<'_>| {
             let is_full = sink(line);
             given += u64::from(!is_full);
             is_full
@@ -111,8 +111,8 @@ impl Files {
         for (at, number, name) in [(0, open.number, "."), (1, open.parent, "..")] {
             if place <= at {
                 let attributes =
-                    with_attributes.then(|| self.view(number, &Node::Top(String::new())));
-                let line = Line {
+                    with_attributes.then(|| self.view(number, &MountNode::Top(String::new())));
+                let line = ListedEntry {
                     number,
                     next: at + 1,
                     kind: FileType::Directory,
@@ -126,11 +126,11 @@ impl Files {
         }
         let place = place.saturating_sub(DOTS);
         let listed = match &open.list {
-            List::Top(nodes) => {
+            DirContent::Top(nodes) => {
                 self.list_top(open.number, nodes, place, with_attributes, &mut sink);
                 Ok(())
             }
-            List::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
+            DirContent::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
         };
         if given > 0 { Ok(()) } else { listed }
     }
@@ -138,7 +138,7 @@ impl Files {
     fn list_top(
         &self,
         parent: u64,
-        nodes: &[(String, Node)],
+        nodes: &[(String, MountNode)],
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
@@ -149,11 +149,19 @@ impl Files {
             let wanted = node.number(parent, name.as_bytes());
             let number =
                 if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
-            let kind =
-                if matches!(node, Node::Link(_)) { FileType::Symlink } else { FileType::Directory };
+            let kind = if matches!(node, MountNode::Link(_)) {
+                FileType::Symlink
+            } else {
+                FileType::Directory
+            };
             let attributes = with_attributes.then(|| self.view(number, node));
-            if sink(&Line { number, next: DOTS + at + 1, kind, name: name.as_bytes(), attributes })
-            {
+            if sink(&ListedEntry {
+                number,
+                next: DOTS + at + 1,
+                kind,
+                name: name.as_bytes(),
+                attributes,
+            }) {
                 if with_attributes {
                     self.inodes.forget(number, 1);
                 }
@@ -164,12 +172,12 @@ impl Files {
 
     fn list_tree(
         &self,
-        open: &OpenFolder,
+        open: &OpenDir,
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
-    ) -> Answer<()> {
-        let List::Tree { folder, dir, leaves } = &open.list else {
+    ) -> FuseResult<()> {
+        let DirContent::Tree { folder, dir, leaves } = &open.list else {
             return Err(Errno::NOTDIR);
         };
         let failed = |error| self.failed(open.number, &error);
@@ -219,7 +227,7 @@ impl Files {
             let of_group = entry.group.map(|group| number_of_group(&entry.snapshot.id, group));
             (of_group.unwrap_or_else(|| number_of_name(entry.parent, &entry.name)), None)
         };
-        let is_full = sink(&Line {
+        let is_full = sink(&ListedEntry {
             number,
             next,
             kind: file_type(found.kind),

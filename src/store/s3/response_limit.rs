@@ -20,11 +20,11 @@ const LEN_MAX_BYTES: u64 = 16 << 20;
 /// Ends answers that are longer than any server's. Readers of an object's content count for
 /// himself.
 #[derive(Debug)]
-pub struct Short;
+pub struct ResponseLimit;
 
-impl Intercept for Short {
+impl Intercept for ResponseLimit {
     fn name(&self) -> &'static str {
-        "Short"
+        "ResponseLimit"
     }
 
     fn modify_before_deserialization(

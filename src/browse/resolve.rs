@@ -9,7 +9,7 @@ use crate::repo::{DirEntry, Trees};
 
 /// A path in a snapshot, found.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ResolvedPath {
     /// Absolute path without repeated or trailing slashes; empty for the root.
     pub path: Vec<u8>,
     /// Its entry; the root has none.
@@ -23,11 +23,11 @@ pub struct Place {
 /// Finds `path` in a snapshot; an empty path and `/` are the root.
 ///
 /// Reads one path of nodes. Fails with [`Error::NoSuchPath`] if nothing is there.
-pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Error> {
+pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<ResolvedPath, Error> {
     let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let path: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
     if path.is_empty() {
-        return Ok(Place {
+        return Ok(ResolvedPath {
             path,
             entry: None,
             tree: Some(snapshot.root),
@@ -43,5 +43,5 @@ pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Er
         _ => None,
     };
     let totals = found.content_totals();
-    Ok(Place { path, entry: Some(found), tree, totals })
+    Ok(ResolvedPath { path, entry: Some(found), tree, totals })
 }

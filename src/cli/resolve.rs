@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::about::sync_with;
 use super::candidates::Candidates;
 use super::failure::Failure;
-use super::snap::SnapPath;
+use super::latest::sync_with;
+use super::snapshot_spec::SnapshotSpec;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// How a reader is made.
 pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
-impl SnapPath {
+impl SnapshotSpec {
     /// Finds the snapshot in the repository, and says which it is where that was not said by its
     /// id.
     ///

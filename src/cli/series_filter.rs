@@ -10,7 +10,7 @@ pub const HEADING: &str = "Which snapshots";
 
 /// Which snapshots are meant, by what they say of themselves; all, if nothing is said.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Narrow {
+pub struct SeriesFilter {
     /// Only snapshots of this app
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     app: Option<String>,
@@ -32,7 +32,7 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-impl Narrow {
+impl SeriesFilter {
     /// Returns whether a snapshot is meant.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
         self.app.as_ref().is_none_or(|app| snapshot.app == *app)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::Connection;
 use super::error::SftpError;
-use super::line::Sent;
+use super::multiplexer::Sent;
 use super::wire::{Answer, Attributes, Handle, READING, Request};
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES, is_valid_name};
@@ -17,23 +17,23 @@ const NAMES_AHEAD_MAX: usize = 16;
 const ROOM_MIN_BYTES: u64 = 64 << 10;
 
 /// The repository's folder.
-pub struct Folder {
+pub struct RemoteDir {
     path: String,
 }
 
 /// What a folder holds, links followed.
-pub struct Entry {
+pub struct RemoteEntry {
     /// Its name.
     pub name: String,
     /// Whether it is a folder; else it is a regular file.
-    pub is_folder: bool,
+    pub is_dir: bool,
     /// Its length in bytes.
     pub len_bytes: u64,
     /// When it was changed last, by the server's clock, in seconds since 1970.
     pub modified_s: Option<i64>,
 }
 
-impl Folder {
+impl RemoteDir {
     /// Takes the folder's path as it is written in locations; an empty one is where a login begins.
     pub fn new(path: &str) -> Self {
         let trimmed = path.trim_end_matches('/');
@@ -58,9 +58,9 @@ impl Folder {
     /// Fails unless there is such a folder.
     pub fn check(&self, connection: &Connection) -> Result<(), SftpError> {
         match connection.attributes(connection.send(&Request::Stat(self.root()))) {
-            Ok(attributes) if attributes.is_folder() => Ok(()),
-            Ok(_) => Err(SftpError::NotAFolder(self.path.clone())),
-            Err(error) if error.is_missing() => Err(SftpError::NoSuchFolder(self.path.clone())),
+            Ok(attributes) if attributes.is_dir() => Ok(()),
+            Ok(_) => Err(SftpError::NotADir(self.path.clone())),
+            Err(error) if error.is_missing() => Err(SftpError::NoSuchDir(self.path.clone())),
             Err(error) => Err(error),
         }
     }
@@ -68,7 +68,7 @@ impl Folder {
     /// Makes the folder and those above it, for its owner only, unless they are there.
     pub fn make(&self, connection: &Connection) -> Result<(), SftpError> {
         match self.check(connection) {
-            Err(SftpError::NoSuchFolder(_)) => {}
+            Err(SftpError::NoSuchDir(_)) => {}
             other => return other,
         }
         let ends = self
@@ -87,7 +87,7 @@ impl Folder {
             }
         }
         match (self.check(connection), refused) {
-            (Err(SftpError::NoSuchFolder(_)), Some(refused)) => Err(refused),
+            (Err(SftpError::NoSuchDir(_)), Some(refused)) => Err(refused),
             (result, _) => result,
         }
     }
@@ -103,8 +103,7 @@ impl Folder {
         let mut result = Ok(());
         for (made, there) in made.into_iter().zip(there) {
             let made = connection.done(made);
-            let is_there =
-                connection.attributes(there).is_ok_and(|attributes| attributes.is_folder());
+            let is_there = connection.attributes(there).is_ok_and(|attributes| attributes.is_dir());
             if result.is_ok() && !is_there {
                 result = made;
             }
@@ -124,7 +123,7 @@ impl Folder {
         &self,
         connection: &Connection,
         below: &str,
-    ) -> Result<Option<Vec<Entry>>, SftpError> {
+    ) -> Result<Option<Vec<RemoteEntry>>, SftpError> {
         Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
@@ -138,7 +137,7 @@ impl Folder {
         connection: &Connection,
         below: &[&str],
         room: &Room,
-    ) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
+    ) -> Result<Vec<Option<Vec<RemoteEntry>>>, SftpError> {
         let paths: Vec<PathBuf> = below.iter().map(|below| self.path(below)).collect();
         let mut all = Vec::with_capacity(paths.len());
         for (found, path) in read_names(connection, &paths, room)?.into_iter().zip(&paths) {
@@ -197,17 +196,17 @@ impl Folder {
 }
 
 /// A name in a folder, and what is said of it.
-type Named = (String, Attributes);
+type NamedAttributes = (String, Attributes);
 
 /// Sorts out what can be an object or a folder of objects.
 fn to_entries(
     connection: &Connection,
     path: &Path,
-    found: Vec<Named>,
-) -> Result<Vec<Entry>, SftpError> {
+    found: Vec<NamedAttributes>,
+) -> Result<Vec<RemoteEntry>, SftpError> {
     let mut entries = Vec::with_capacity(found.len());
     for (name, mut attributes) in found {
-        if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
+        if !(attributes.is_dir() || attributes.is_file() && attributes.len_bytes.is_some()) {
             // A link, or a server that says little.
             attributes =
                 match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
@@ -215,12 +214,11 @@ fn to_entries(
                     other => other?,
                 };
         }
-        if attributes.is_folder() || attributes.is_file() {
-            let (is_folder, len_bytes) =
-                (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
-            entries.push(Entry {
+        if attributes.is_dir() || attributes.is_file() {
+            let (is_dir, len_bytes) = (attributes.is_dir(), attributes.len_bytes.unwrap_or(0));
+            entries.push(RemoteEntry {
                 name,
-                is_folder,
+                is_dir,
                 len_bytes,
                 modified_s: attributes.modified_s.map(i64::from),
             });
@@ -230,10 +228,10 @@ fn to_entries(
 }
 
 /// A folder whose names are being read.
-struct Open {
+struct DirListing {
     /// `None` if it is missing.
     handle: Option<Handle>,
-    found: Vec<Named>,
+    found: Vec<NamedAttributes>,
     is_read: bool,
 }
 
@@ -244,7 +242,7 @@ fn read_names(
     connection: &Connection,
     paths: &[PathBuf],
     room: &Room,
-) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
+) -> Result<Vec<Option<Vec<NamedAttributes>>>, SftpError> {
     let asked: Vec<Sent> =
         paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
     let mut result = Ok(());
@@ -259,7 +257,7 @@ fn read_names(
                 None
             }
         };
-        folders.push(Open { is_read: handle.is_none(), handle, found: Vec::new() });
+        folders.push(DirListing { is_read: handle.is_none(), handle, found: Vec::new() });
     }
     let mut ahead = NAMES_AHEAD_MIN;
     while result.is_ok() && folders.iter().any(|folder| !folder.is_read) {
@@ -276,7 +274,7 @@ fn read_names(
 /// Asks `ahead` times for more names of each folder that is not read to its end.
 fn read_more(
     connection: &Connection,
-    folders: &mut [Open],
+    folders: &mut [DirListing],
     ahead: usize,
     room: &Room,
 ) -> Result<(), SftpError> {
@@ -300,7 +298,7 @@ fn read_more(
                     );
                 }
             }
-            Ok(_) => result = result.and(Err(connection.misunderstood())),
+            Ok(_) => result = result.and(Err(connection.protocol_error())),
             Err(error) if error.is_end() => folders[at].is_read = true,
             Err(error) => result = result.and(Err(error)),
         }
@@ -309,7 +307,7 @@ fn read_more(
 }
 
 /// Keeps what may be an object, or a folder of objects.
-fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<Named> {
+fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<NamedAttributes> {
     String::from_utf8(name).ok().filter(|name| is_valid_name(name)).map(|name| (name, attributes))
 }
 

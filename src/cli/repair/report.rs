@@ -1,22 +1,22 @@
 //! A repair as people read it: what was found, what heals it, and what stays lost.
 
 use super::args::RepairArgs;
-use super::view::Shown;
+use super::view::RepairSummary;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
 /// Says what was found, and what was or can be done about it.
-pub fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+pub fn tell(ctx: &Context, shown: &RepairSummary, args: &RepairArgs) -> Result<(), Failure> {
     let applied = args.apply;
     let style = ctx.ui.out_style;
     if shown.problems.is_empty() && shown.packs.is_empty() {
         ctx.ui.say(&style.paint(Role::Good, "no damage found: there is nothing to repair"))?;
         return Ok(());
     }
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     if shown.problems.is_empty() {
         writeln!(out, "no damage found, but what is needed would be removed")?;
     } else {
@@ -71,7 +71,11 @@ pub fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failu
     Ok(out.finish()?)
 }
 
-fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+fn tell_replaced(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    applied: bool,
+) -> Result<(), Failure> {
     if shown.replaced.is_empty() {
         return Ok(());
     }
@@ -99,7 +103,11 @@ fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), F
     Ok(())
 }
 
-fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+fn tell_next(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    args: &RepairArgs,
+) -> Result<(), Failure> {
     let is_planned =
         !shown.packs.is_empty() || !shown.runs.is_empty() || !shown.replaced.is_empty();
     if !args.apply && is_planned {
@@ -141,7 +149,11 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
     Ok(())
 }
 
-fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+fn tell_lost(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    applied: bool,
+) -> Result<(), Failure> {
     if shown.lost.is_empty() {
         let which = if applied && !shown.replaced.is_empty() { "any other" } else { "any" };
         writeln!(

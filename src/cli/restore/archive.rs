@@ -10,15 +10,15 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
-use super::failure::{Exit, Failure};
-use super::views::{ProblemView, RequestsView};
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json_views::{ProblemView, RequestsView};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
 use crate::restore::{self, RestoreOptions};
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 
 /// Bytes that are handed to the system at once.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
@@ -59,7 +59,7 @@ struct ArchiveView<'a> {
 }
 
 /// Where an archive is to go.
-pub struct Wanted {
+pub struct ArchiveTarget {
     format: ArchiveFormat,
     /// `None` for standard output.
     file: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct Wanted {
 impl ArchiveArgs {
     /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a
     /// password.
-    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<Wanted>, Failure> {
+    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<ArchiveTarget>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
             (None, Some(file)) => (ArchiveFormat::Zip, file),
@@ -83,7 +83,7 @@ impl ArchiveArgs {
                     failure.hint("existing files are never overwritten: choose another name")
                 );
             }
-            return Ok(Some(Wanted { format, file: Some(place.clone()), began }));
+            return Ok(Some(ArchiveTarget { format, file: Some(place.clone()), began }));
         }
         if format == ArchiveFormat::Zip {
             return Err(Failure::usage("a zip file is not written to standard output")
@@ -97,7 +97,7 @@ impl ArchiveArgs {
             return Err(Failure::usage("an archive is not written to a terminal")
                 .hint("name a file, or send it on: --to-tar - | ssh ..."));
         }
-        Ok(Some(Wanted { format, file: None, began }))
+        Ok(Some(ArchiveTarget { format, file: None, began }))
     }
 }
 
@@ -107,7 +107,7 @@ pub fn run(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    wanted: &Wanted,
+    wanted: &ArchiveTarget,
 ) -> Result<Exit, Failure> {
     let write = |out: &mut dyn Write| {
         ctx.run("archiving", |monitor| {
@@ -123,7 +123,7 @@ pub fn run(
     let (report, monitor) = match &wanted.file {
         Some(file) => into_file(options, file, write)?,
         None => {
-            let mut out = Output::stdout()?;
+            let mut out = BufferedStdout::open()?;
             let written = write(out.writer())?;
             // An archive of which the end is not read is no archive.
             out.finish_whole().map_err(|error| Failure::of(Exit::Error, &error))?;
@@ -213,7 +213,7 @@ fn name_of(format: ArchiveFormat) -> &'static str {
     }
 }
 
-fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport) -> Vec<String> {
+fn lines(snapshot: &Snapshot, wanted: &ArchiveTarget, report: &ArchiveReport) -> Vec<String> {
     let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| text::path(file));
     let mut lines = vec![
         format!(

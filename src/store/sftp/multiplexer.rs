@@ -20,7 +20,7 @@ const FOREIGN_LEN_MAX_BYTES: usize = 1 << 10;
 const FOREIGN_TIME: Duration = Duration::from_millis(200);
 
 /// A channel that carries SFTP. Nothing here waits.
-pub struct Line {
+pub struct Multiplexer {
     channel: Channel,
     /// What is to be sent.
     out: Vec<u8>,
@@ -30,11 +30,11 @@ pub struct Line {
     version: Option<u32>,
     /// The other side does not speak SFTP: what came instead.
     foreign: Option<String>,
-    under_way: HashMap<u32, State>,
+    under_way: HashMap<u32, RequestState>,
 }
 
 /// How far a request is.
-enum State {
+enum RequestState {
     Awaited,
     /// Nobody wants the answer.
     Unwanted,
@@ -46,7 +46,7 @@ enum State {
 #[must_use]
 pub struct Sent(u32);
 
-impl Line {
+impl Multiplexer {
     /// Takes a channel on which SFTP was started.
     pub fn new(channel: Channel) -> Self {
         let under_way = HashMap::new();
@@ -81,13 +81,13 @@ impl Line {
     pub fn send(&mut self, request: &Request<'_>) -> Sent {
         self.last_number = self.last_number.wrapping_add(1);
         request.encode(self.last_number, &mut self.out);
-        self.under_way.insert(self.last_number, State::Awaited);
+        self.under_way.insert(self.last_number, RequestState::Awaited);
         Sent(self.last_number)
     }
 
     /// Says that nobody wants the answer.
     pub fn decline(&mut self, sent: &Sent) {
-        if let Some(State::Come(_)) = self.under_way.insert(sent.0, State::Unwanted) {
+        if let Some(RequestState::Come(_)) = self.under_way.insert(sent.0, RequestState::Unwanted) {
             self.under_way.remove(&sent.0);
         }
     }
@@ -95,7 +95,7 @@ impl Line {
     /// Returns the answer, if it has come.
     pub fn take_answer(&mut self, sent: &Sent) -> Option<Answer> {
         match self.under_way.remove(&sent.0)? {
-            State::Come(answer) => Some(answer),
+            RequestState::Come(answer) => Some(answer),
             other => {
                 self.under_way.insert(sent.0, other);
                 None
@@ -212,10 +212,10 @@ impl Line {
                     self.version = Some(version)
                 }
                 Some(Packet::Answer(number, answer)) => match self.under_way.remove(&number) {
-                    Some(State::Awaited) => {
-                        drop(self.under_way.insert(number, State::Come(answer)))
+                    Some(RequestState::Awaited) => {
+                        drop(self.under_way.insert(number, RequestState::Come(answer)))
                     }
-                    Some(State::Unwanted) => {}
+                    Some(RequestState::Unwanted) => {}
                     _ => return Err("the server answers what was not asked".to_owned()),
                 },
                 _ => return Err("the server's answer makes no sense".to_owned()),

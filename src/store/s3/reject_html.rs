@@ -7,11 +7,11 @@ use aws_sdk_s3::error::BoxError;
 /// Refuses web pages: something in between, such as a portal that wants a login, answers with them,
 /// and with status 200.
 #[derive(Debug)]
-pub struct NoPages;
+pub struct RejectHtml;
 
-impl Intercept for NoPages {
+impl Intercept for RejectHtml {
     fn name(&self) -> &'static str {
-        "NoPages"
+        "RejectHtml"
     }
 
     fn read_before_deserialization(

@@ -6,7 +6,7 @@ use crate::format::node::Totals;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::monitor::{Monitor, Problem};
 use crate::store::Action;
-use crate::store::layers::count::Counts;
+use crate::store::layers::count::CallCounts;
 use crate::text;
 
 /// A snapshot.
@@ -107,7 +107,7 @@ pub struct RequestsView {
 
 impl RequestsView {
     /// Makes the view of counts.
-    pub fn new(counts: &Counts) -> Self {
+    pub fn new(counts: &CallCounts) -> Self {
         let calls = |action| counts.of_action(action).calls;
         Self {
             calls: counts.total().calls,

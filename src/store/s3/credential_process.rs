@@ -44,13 +44,13 @@ struct Printed {
 
 /// What is run for a profile.
 #[derive(Clone, PartialEq, Eq)]
-struct Asked {
+struct CredentialProgram {
     /// Its `credential_process`; `None` for AWS's own program, which knows all ways of logging in.
     program: Option<String>,
     profile: String,
 }
 
-impl Asked {
+impl CredentialProgram {
     fn command(&self) -> Command {
         let mut command = Command::new(if self.program.is_some() { "sh" } else { "aws" });
         match &self.program {
@@ -107,7 +107,7 @@ impl Asked {
 pub struct Programs {
     /// Variables that they shall not have.
     without: &'static [&'static str],
-    running: Mutex<Option<Arc<Run>>>,
+    running: Mutex<Option<Arc<ProgramRun>>>,
 }
 
 impl Programs {
@@ -127,10 +127,10 @@ impl Programs {
         let profile = profiles.selected_profile().to_owned();
         let of_profile =
             profiles.get_profile(&profile).and_then(|profile| profile.get("credential_process"));
-        self.ask(Asked { program: of_profile.map(str::to_owned), profile }).await
+        self.ask(CredentialProgram { program: of_profile.map(str::to_owned), profile }).await
     }
 
-    async fn ask(&self, asked: Asked) -> provider::Result {
+    async fn ask(&self, asked: CredentialProgram) -> provider::Result {
         let run = self.run(&asked)?;
         let ended = run.ended().await;
         lock(&self.running).take_if(|running| Arc::ptr_eq(running, &run));
@@ -138,13 +138,13 @@ impl Programs {
     }
 
     /// Returns the program that runs, or has just ended unheard, or starts it.
-    fn run(&self, asked: &Asked) -> Result<Arc<Run>, CredentialsError> {
+    fn run(&self, asked: &CredentialProgram) -> Result<Arc<ProgramRun>, CredentialsError> {
         let mut running = lock(&self.running);
         if let Some(run) = running.as_ref().filter(|run| run.asked == *asked && !run.is_stale()) {
             return Ok(Arc::clone(run));
         }
-        let run =
-            Run::start(asked.clone(), self.without).map_err(|error| asked.not_started(&error))?;
+        let run = ProgramRun::start(asked.clone(), self.without)
+            .map_err(|error| asked.not_started(&error))?;
         Ok(Arc::clone(running.insert(Arc::new(run))))
     }
 }
@@ -153,14 +153,14 @@ impl Programs {
 type Ended = Option<(Instant, Arc<Result<Output, String>>)>;
 
 /// A program that was started. Dropping this ends it.
-struct Run {
-    asked: Asked,
+struct ProgramRun {
+    asked: CredentialProgram,
     child: Arc<Mutex<Child>>,
     ended: watch::Receiver<Ended>,
 }
 
-impl Run {
-    fn start(asked: Asked, without: &[&str]) -> io::Result<Self> {
+impl ProgramRun {
+    fn start(asked: CredentialProgram, without: &[&str]) -> io::Result<Self> {
         let mut command = asked.command();
         for name in without {
             command.env_remove(name);
@@ -195,7 +195,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for ProgramRun {
     fn drop(&mut self) {
         // It has ended mostly, and then this does nothing.
         let _ = lock(&self.child).kill();
@@ -269,8 +269,8 @@ mod tests {
 
     use super::*;
 
-    fn asked(program: &str) -> Asked {
-        Asked { program: Some(program.to_owned()), profile: "work".to_owned() }
+    fn asked(program: &str) -> CredentialProgram {
+        CredentialProgram { program: Some(program.to_owned()), profile: "work".to_owned() }
     }
 
     fn ask(programs: &Programs, program: &str) -> provider::Result {

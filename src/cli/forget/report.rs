@@ -6,7 +6,7 @@ use crate::maintain::forget::{ForgetPlan, Group, GroupKey, Refusal};
 use crate::retention::{Decision, Doubt, Keep, Miss, Period, Policy, span_text};
 use crate::text;
 use crate::ui::style::{Role, Style};
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// Returns a series by what its snapshots have in common.
 pub fn name_of(key: &GroupKey) -> String {
@@ -100,7 +100,7 @@ pub fn table_of(group: &Group, with_kept: bool, style: Style) -> Vec<String> {
     if let Some(policy) = &group.policy {
         lines.push(format!("keeping {policy}"));
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         ("id", Align::Left),
         ("time", Align::Left),
         ("", Align::Left),

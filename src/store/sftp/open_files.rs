@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::line::Sent;
+use super::multiplexer::Sent;
 use super::wire::Handle;
 
 use crate::sync::lock;
@@ -19,7 +19,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An open file, or one that the server was asked to open.
 #[derive(Debug)]
-pub struct OpenFile {
+pub struct CachedFile {
     /// Its path on the server.
     pub path: PathBuf,
     /// What the server calls it.
@@ -32,12 +32,12 @@ pub struct OpenFile {
 #[derive(Debug)]
 pub enum FileHandle {
     /// It is open.
-    Known(Handle),
+    Open(Handle),
     /// The answer to this will tell.
-    Asked(Sent),
+    Requested(Sent),
 }
 
-impl OpenFile {
+impl CachedFile {
     fn is(&self, path: &Path) -> bool {
         self.path == path && !self.is_old()
     }
@@ -50,34 +50,35 @@ impl OpenFile {
 /// The open files of a connection that nobody uses now. Two who read in one file at once open it
 /// twice.
 #[derive(Default)]
-pub struct KeptFiles(Mutex<VecDeque<OpenFile>>);
+pub struct OpenFileCache(Mutex<VecDeque<CachedFile>>);
 
-impl KeptFiles {
+impl OpenFileCache {
     /// Returns whether a file can be taken.
     pub fn has(&self, path: &Path) -> bool {
         self.files().iter().any(|file| file.is(path))
     }
 
     /// Takes a file, unless it has been open for long; the caller puts it back or closes it.
-    pub fn take(&self, path: &Path) -> Option<OpenFile> {
+    pub fn take(&self, path: &Path) -> Option<CachedFile> {
         let mut files = self.files();
         let at = files.iter().position(|file| file.is(path))?;
         files.remove(at)
     }
 
     /// Keeps a file; returns those that must be closed for it.
-    pub fn put(&self, file: OpenFile) -> Vec<OpenFile> {
+    pub fn put(&self, file: CachedFile) -> Vec<CachedFile> {
         let mut files = self.files();
         files.push_back(file);
         let over = files.len().saturating_sub(FILES_MAX);
-        let mut closed: Vec<OpenFile> = files.drain(..over).collect();
-        let (old, young): (VecDeque<_>, VecDeque<_>) = files.drain(..).partition(OpenFile::is_old);
+        let mut closed: Vec<CachedFile> = files.drain(..over).collect();
+        let (old, young): (VecDeque<_>, VecDeque<_>) =
+            files.drain(..).partition(CachedFile::is_old);
         *files = young;
         closed.extend(old);
         closed
     }
 
-    fn files(&self) -> MutexGuard<'_, VecDeque<OpenFile>> {
+    fn files(&self) -> MutexGuard<'_, VecDeque<CachedFile>> {
         lock(&self.0)
     }
 }
@@ -86,34 +87,34 @@ impl KeptFiles {
 mod tests {
     use super::*;
 
-    fn file(number: usize, age: Duration) -> OpenFile {
+    fn file(number: usize, age: Duration) -> CachedFile {
         let since = Instant::now().checked_sub(age).unwrap();
-        OpenFile {
+        CachedFile {
             path: number.to_string().into(),
-            handle: FileHandle::Known(Handle::default()),
+            handle: FileHandle::Open(Handle::default()),
             since,
         }
     }
 
-    fn names(files: &[OpenFile]) -> Vec<&str> {
+    fn names(files: &[CachedFile]) -> Vec<&str> {
         files.iter().map(|file| file.path.to_str().unwrap()).collect()
     }
 
     #[test]
     fn few_stay_open_and_not_for_long() {
-        let kept = KeptFiles::default();
+        let cache = OpenFileCache::default();
         for number in 0..FILES_MAX {
-            assert!(kept.put(file(number, Duration::ZERO)).is_empty());
+            assert!(cache.put(file(number, Duration::ZERO)).is_empty());
         }
-        assert_eq!(names(&kept.put(file(FILES_MAX, Duration::ZERO))), ["0"]);
-        assert!(kept.take(Path::new("0")).is_none());
-        let taken = kept.take(Path::new("1")).unwrap();
+        assert_eq!(names(&cache.put(file(FILES_MAX, Duration::ZERO))), ["0"]);
+        assert!(cache.take(Path::new("0")).is_none());
+        let taken = cache.take(Path::new("1")).unwrap();
         assert!(
-            !kept.has(Path::new("1")) && kept.take(Path::new("1")).is_none(),
+            !cache.has(Path::new("1")) && cache.take(Path::new("1")).is_none(),
             "somebody has it"
         );
-        assert!(kept.put(taken).is_empty() && kept.has(Path::new("1")));
-        assert_eq!(names(&kept.put(file(99, TIME_MAX))), ["2", "99"]);
-        assert!(kept.take(Path::new("99")).is_none());
+        assert!(cache.put(taken).is_empty() && cache.has(Path::new("1")));
+        assert_eq!(names(&cache.put(file(99, TIME_MAX))), ["2", "99"]);
+        assert!(cache.take(Path::new("99")).is_none());
     }
 }

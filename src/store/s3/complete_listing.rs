@@ -18,11 +18,11 @@ const END: &[u8] = b"</ListBucketResult>";
 
 /// Refuses pages of a listing that do not end as each of them must.
 #[derive(Debug)]
-pub struct WholePages;
+pub struct CompleteListing;
 
-impl Intercept for WholePages {
+impl Intercept for CompleteListing {
     fn name(&self) -> &'static str {
-        "WholePages"
+        "CompleteListing"
     }
 
     fn modify_before_deserialization(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::line::Sent;
+use super::multiplexer::Sent;
 
 use crate::sync::lock;
 
@@ -17,7 +17,7 @@ use crate::sync::lock;
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// A scratch file that was asked for ahead.
-pub struct Spare {
+pub struct PreopenedScratch {
     /// Its name in the repository's folder.
     pub below: String,
     /// Its path on the server.
@@ -28,7 +28,7 @@ pub struct Spare {
     pub since: Instant,
 }
 
-impl Spare {
+impl PreopenedScratch {
     /// Returns whether another process can have taken it for what a dead one left.
     pub fn is_old(&self) -> bool {
         self.since.elapsed() > AGE_MAX
@@ -37,18 +37,18 @@ impl Spare {
 
 /// Room for one scratch file of a connection.
 #[derive(Default)]
-pub struct SpareSlot {
+pub struct PreopenedSlot {
     state: Mutex<SlotState>,
 }
 
 #[derive(Default)]
 struct SlotState {
-    kept: Option<Spare>,
+    kept: Option<PreopenedScratch>,
     /// One is kept, or a caller is about to ask for one.
     is_claimed: bool,
 }
 
-impl SpareSlot {
+impl PreopenedSlot {
     /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else
     /// does, and none is kept.
     pub fn claim(&self) -> bool {
@@ -56,15 +56,15 @@ impl SpareSlot {
     }
 
     /// Keeps a scratch file that was claimed and asked for.
-    pub fn keep(&self, spare: Spare) {
-        lock(&self.state).kept = Some(spare);
+    pub fn keep(&self, preopened: PreopenedScratch) {
+        lock(&self.state).kept = Some(preopened);
     }
 
     /// Takes what is kept, so that the next one can be claimed.
-    pub fn take(&self) -> Option<Spare> {
+    pub fn take(&self) -> Option<PreopenedScratch> {
         let mut state = lock(&self.state);
-        let spare = state.kept.take()?;
+        let preopened = state.kept.take()?;
         state.is_claimed = false;
-        Some(spare)
+        Some(preopened)
     }
 }

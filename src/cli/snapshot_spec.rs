@@ -8,22 +8,22 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::failure::Failure;
-use super::narrow::Narrow;
+use super::series_filter::SeriesFilter;
 use crate::format::entry::Timestamp;
 use crate::os::owners::home_of_user;
 use crate::text::bytes_of_typed;
 
 /// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
 #[derive(Clone, Debug)]
-pub struct SnapPath {
+pub struct SnapshotSpec {
     /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
     pub snapshot: String,
     /// The path after the colon, absolute and without trailing slash (`/` itself excepted).
     pub path: Option<Vec<u8>>,
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
-impl SnapPath {
+impl SnapshotSpec {
     /// Parses what the user typed.
     ///
     /// The path begins at the first `:/`, so that times may hold colons; without one, at the first
@@ -52,17 +52,17 @@ impl SnapPath {
             return Err(Failure::usage("no snapshot is named")
                 .hint("write latest:/path, or an id of `drumlin snapshots`"));
         }
-        Ok(Self { snapshot, path, narrow: Narrow::default() })
+        Ok(Self { snapshot, path, series_filter: SeriesFilter::default() })
     }
 
     /// Chooses only among snapshots that are like this.
-    pub fn among(self, narrow: &Narrow) -> Self {
-        Self { narrow: narrow.clone(), ..self }
+    pub fn among(self, series_filter: &SeriesFilter) -> Self {
+        Self { series_filter: series_filter.clone(), ..self }
     }
 
     /// Returns what snapshots must be to be chosen.
-    pub fn narrow(&self) -> &Narrow {
-        &self.narrow
+    pub fn series_filter(&self) -> &SeriesFilter {
+        &self.series_filter
     }
 
     /// Returns the path if it is not the root, which all snapshots hold.
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> (String, Option<String>) {
-        let parsed = SnapPath::parse(OsStr::new(text), Path::new("/home/ada")).unwrap();
+        let parsed = SnapshotSpec::parse(OsStr::new(text), Path::new("/home/ada")).unwrap();
         (parsed.snapshot, parsed.path.map(|path| String::from_utf8(path).unwrap()))
     }
 
@@ -175,7 +175,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), (snapshot.into(), path.map(str::to_owned)), "{text}");
         }
-        assert!(SnapPath::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
+        assert!(SnapshotSpec::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
     }
 
     #[test]

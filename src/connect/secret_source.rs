@@ -6,7 +6,7 @@ use crate::text;
 
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SecretSource {
     /// A file that holds the password.
     PasswordFile(PathBuf),
     /// A command that prints the password.
@@ -19,7 +19,7 @@ pub enum Origin {
     Prompt,
 }
 
-impl Origin {
+impl SecretSource {
     /// Says where the secret came from, for the hint that follows a wrong one.
     pub fn describe(&self) -> String {
         match self {
@@ -45,9 +45,9 @@ pub struct SecretArgs {
 
 impl SecretArgs {
     /// Returns the origin that they name.
-    pub fn origin(&self) -> Option<Origin> {
-        let file = self.password_file.clone().map(Origin::PasswordFile);
-        file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
-            .or_else(|| self.key_file.clone().map(Origin::KeyFile))
+    pub fn origin(&self) -> Option<SecretSource> {
+        let file = self.password_file.clone().map(SecretSource::PasswordFile);
+        file.or_else(|| self.password_command.clone().map(SecretSource::PasswordCommand))
+            .or_else(|| self.key_file.clone().map(SecretSource::KeyFile))
     }
 }

@@ -1,4 +1,4 @@
-//! Folders of a local store, and the durability of their names.
+//! StoreDirs of a local store, and the durability of their names.
 //!
 //! Every path is taken from the open folder of the store, so an unmounted disk is an error and not
 //! an empty store. A name is durable once the folder that it is in was synced, and each of that
@@ -20,20 +20,20 @@ use crate::store::beneath;
 use crate::sync::lock;
 
 /// The folder of a store, and those below it.
-pub struct Folders {
+pub struct StoreDirs {
     /// The store's own.
     pub root: File,
     /// Those whose own names this process has made durable.
     durable: Mutex<HashSet<String>>,
 }
 
-impl Folders {
+impl StoreDirs {
     /// Takes the open folder of a store.
     pub fn below(root: File) -> Self {
         Self { root, durable: Mutex::default() }
     }
 
-    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the
+    /// Opens a folder, which is made with its parents if it is missing. StoreDirs below those of the
     /// classes are made on demand: making all 512 at `init` saves nothing that a measurement shows,
     /// and makes every listing read 512 folders.
     pub fn open_or_make(&self, path: &str) -> io::Result<File> {
@@ -68,15 +68,15 @@ impl Folders {
 
     /// Makes the names of a folder and its parents durable, once per process: another process may
     /// just have made them.
-    pub fn sync_parents(&self, folder_path: &str) -> io::Result<()> {
-        if lock(&self.durable).contains(folder_path) {
+    pub fn sync_parents(&self, dir_path: &str) -> io::Result<()> {
+        if lock(&self.durable).contains(dir_path) {
             return Ok(());
         }
-        for (end, _) in folder_path.match_indices('/') {
-            sync_names(&self.open(&folder_path[..end])?)?;
+        for (end, _) in dir_path.match_indices('/') {
+            sync_names(&self.open(&dir_path[..end])?)?;
         }
         sync_names(&self.root)?;
-        lock(&self.durable).insert(folder_path.to_owned());
+        lock(&self.durable).insert(dir_path.to_owned());
         Ok(())
     }
 }
@@ -94,12 +94,12 @@ pub fn sync_names(folder: &File) -> io::Result<()> {
 }
 
 /// Makes a folder (for its owner only) with its parents, durably.
-pub fn make_folders(path: &Path) -> io::Result<()> {
+pub fn make_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    make_folders(parent)?;
+    make_dirs(parent)?;
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => sync_names(&File::open(parent)?),

@@ -12,7 +12,7 @@ pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 
 /// What of a path a snapshot was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Coverage {
     /// All of it: the path is a source, or is in one.
     Whole,
     /// Only sources in it, so that everything else in it is missing.
@@ -23,7 +23,7 @@ pub enum Share {
 
 /// A snapshot that was found for a path.
 #[derive(Clone, Copy)]
-pub struct Found<'a> {
+pub struct LatestMatch<'a> {
     /// The snapshot.
     pub snapshot: &'a Snapshot,
     /// How many newer ones do not hold the path.
@@ -32,7 +32,7 @@ pub struct Found<'a> {
     pub newer_parts: usize,
 }
 
-impl<'a> Found<'a> {
+impl<'a> LatestMatch<'a> {
     /// No newer one was passed over.
     pub fn first(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, newer: 0, newer_parts: 0 }
@@ -40,13 +40,13 @@ impl<'a> Found<'a> {
 }
 
 /// Returns what of a path a snapshot was made of.
-pub fn share_of(snapshot: &Snapshot, path: &[u8]) -> Share {
+pub fn coverage_of(snapshot: &Snapshot, path: &[u8]) -> Coverage {
     let wanted = parts(path);
     let sources: Vec<_> = snapshot.sources.iter().map(|source| parts(source)).collect();
     match sources.iter().any(|source| wanted.starts_with(source)) {
-        true => Share::Whole,
-        false if sources.iter().any(|source| source.starts_with(&wanted)) => Share::Part,
-        false => Share::Nothing,
+        true => Coverage::Whole,
+        false if sources.iter().any(|source| source.starts_with(&wanted)) => Coverage::Part,
+        false => Coverage::Nothing,
     }
 }
 
@@ -67,7 +67,8 @@ pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
 
 /// Returns the newest that was made of the whole path, else the newest of all.
 pub fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a Snapshot> {
-    let is_whole = |one: &&&Snapshot| path.is_none_or(|path| share_of(one, path) == Share::Whole);
+    let is_whole =
+        |one: &&&Snapshot| path.is_none_or(|path| coverage_of(one, path) == Coverage::Whole);
     among.iter().rev().find(is_whole).or(among.last()).copied()
 }
 
@@ -81,29 +82,33 @@ pub fn latest_with<'a>(
     among: &[&'a Snapshot],
     path: &[u8],
     trees: &MakeTrees<'_>,
-) -> Result<Found<'a>, Failure> {
+) -> Result<LatestMatch<'a>, Failure> {
     if let [one] = among {
         // The caller finds out whether it is there.
-        return Ok(Found::first(one));
+        return Ok(LatestMatch::first(one));
     }
     let trees = trees()?;
-    let shares: Vec<Share> = among.iter().map(|one| share_of(one, path)).collect();
+    let coverages: Vec<Coverage> = among.iter().map(|one| coverage_of(one, path)).collect();
     let mut others = 0;
-    for share in [Share::Whole, Share::Part] {
-        let is_about = |at: usize| shares[at] == share;
+    for coverage in [Coverage::Whole, Coverage::Part] {
+        let is_about = |at: usize| coverages[at] == coverage;
         let (found, skipped) = newest_among(among, &is_about, &trees, path)?;
         if let Some(at) = found {
             let newer_parts =
-                if share == Share::Whole { count_parts(&shares[at + 1..]) } else { 0 };
-            return Ok(Found { snapshot: among[at], newer: among.len() - 1 - at, newer_parts });
+                if coverage == Coverage::Whole { count_parts(&coverages[at + 1..]) } else { 0 };
+            return Ok(LatestMatch {
+                snapshot: among[at],
+                newer: among.len() - 1 - at,
+                newer_parts,
+            });
         }
         others += skipped;
     }
     Err(nowhere(path, others, among.len()))
 }
 
-fn count_parts(shares: &[Share]) -> usize {
-    shares.iter().filter(|share| **share == Share::Part).count()
+fn count_parts(coverages: &[Coverage]) -> usize {
+    coverages.iter().filter(|coverage| **coverage == Coverage::Part).count()
 }
 
 /// Returns the position of the newest of those that are about the path that holds it, and how many
@@ -174,11 +179,11 @@ pub fn before_latest<'a>(
     path: &[u8],
     back: usize,
 ) -> Result<&'a Snapshot, Failure> {
-    let of = |share| {
-        among.iter().copied().filter(|one| share_of(one, path) == share).collect::<Vec<_>>()
+    let of = |coverage| {
+        among.iter().copied().filter(|one| coverage_of(one, path) == coverage).collect::<Vec<_>>()
     };
-    let whole = of(Share::Whole);
-    let about = if whole.is_empty() { of(Share::Part) } else { whole };
+    let whole = of(Coverage::Whole);
+    let about = if whole.is_empty() { of(Coverage::Part) } else { whole };
     about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
         let (all, about) =
             (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));

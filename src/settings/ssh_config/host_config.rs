@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::proxy::Proxy;
+use super::proxy::ProxyRule;
 use crate::settings::environment::Environment;
 
 /// The port of SSH.
@@ -34,7 +34,7 @@ pub struct HostConfig {
     /// `HostKeyAlias`: the name that files of known machines have for it.
     pub host_key_alias: Option<String>,
     /// `ProxyCommand` or `ProxyJump`, whichever stands first.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<ProxyRule>,
     /// `ProxyUseFdpass`: the command of `ProxyCommand` hands a connection over, and does not carry
     /// bytes.
     pub proxy_passes_connection: Option<bool>,
@@ -55,7 +55,7 @@ pub struct Unexpanded {
 
 /// Who asks, to expand what is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub struct ExpansionContext<'a> {
     /// The home folder: `~` and `%d`.
     pub home: &'a Path,
     /// The environment: `${NAME}` in paths.
@@ -74,7 +74,7 @@ pub struct Asker<'a> {
 
 /// What was found so far, not expanded.
 #[derive(Default)]
-pub struct Found {
+pub struct RawHostConfig {
     /// What needs no expansion, or is expanded by itself.
     pub config: HostConfig,
     /// `IdentityFile`, `none` too.
