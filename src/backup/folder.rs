@@ -22,12 +22,12 @@ use crate::os::dir::{Dir, DirNames};
 use crate::repo::{DirEntry, Error, Result};
 use crate::sync::lock;
 
-/// DirNames that are looked at together.
+/// Names that are looked at together.
 const GROUP_LEN: usize = 256;
 /// Groups of one folder that may wait for children; bounds the memory of a folder with a million
 /// subfolders.
 const OPEN_GROUPS_MAX: usize = 8;
-/// DirNames of a folder that is remembered by its fingerprint; larger ones are always compared with
+/// Names of a folder that is remembered by its fingerprint; larger ones are always compared with
 /// the parent's tree.
 pub const KNOWN_NAMES_MAX: usize = 4096;
 

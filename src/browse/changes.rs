@@ -1,5 +1,4 @@
-//! The differences of two directories, without the content of directories that are on one side
-//! only.
+//! Differences of two directories, without the content of directories that are on one side only.
 
 use super::fields::EntryFields;
 use super::resolve::ResolvedPath;
@@ -12,7 +11,7 @@ use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::read::tree_diff::Merge;
 use crate::repo::{DirEntry, Error, Trees};
 
-/// A path that differs; one of the entries at least is there.
+/// A path that differs; at least one of the entries exists.
 pub(super) struct Difference {
     /// Relative to the compared paths: empty, or a slash and names.
     pub path: Vec<u8>,
@@ -20,13 +19,13 @@ pub(super) struct Difference {
     pub left: Option<DirEntry>,
     /// The entry on the right.
     pub right: Option<DirEntry>,
-    /// In what they differ, if both are there.
+    /// The fields that differ, if both exist.
     pub fields: EntryFields,
 }
 
 impl Difference {
-    /// Returns the directory that is on one side and is none on the other, and whether that
-    /// side is the right one.
+    /// Returns whether the entry is a directory on one side only: whether that is the right side,
+    /// and its tree.
     pub fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
         match (self.left.as_ref().and_then(tree_of), self.right.as_ref().and_then(tree_of)) {
             (Some(tree), None) => Some((false, tree)),
@@ -36,7 +35,7 @@ impl Difference {
     }
 }
 
-/// Yields what differs, depth first in the order of names; a directory before what is in it.
+/// Yields differences, depth first in the order of names; a directory before its content.
 ///
 /// Directories with equal trees are not read, and of others only the nodes that differ. Holds two
 /// leaves per level of directories as far as there is room for them (see [`Stack`]). Where a
@@ -44,19 +43,19 @@ impl Difference {
 pub(super) struct Differences<'a> {
     trees: Trees,
     monitor: &'a Monitor,
-    /// What is compared, until it was.
+    /// The compared paths, until the first step.
     top: Option<[ResolvedPath; 2]>,
     open: Stack<DirPair>,
-    /// Path of what was compared last.
+    /// The path that was compared last.
     path: Vec<u8>,
 }
 
-/// Two directories that are being compared.
+/// A pair of directories that is being compared.
 struct DirPair {
     merge: Merge,
     /// Bytes of their path.
     path_len: usize,
-    /// The name in them that was entered last.
+    /// The name that was entered last.
     entered: Vec<u8>,
 }
 
@@ -74,7 +73,7 @@ impl Holds for DirPair {
 pub(super) type DifferenceResult = Result<Difference, (Vec<u8>, Error)>;
 
 impl<'a> Differences<'a> {
-    /// Compares two places.
+    /// Compares two paths.
     pub fn new(trees: &Trees, places: [&ResolvedPath; 2], monitor: &'a Monitor) -> Self {
         let top = Some(places.map(ResolvedPath::clone));
         Self { trees: trees.clone(), monitor, top, open: Stack::new(), path: Vec::new() }
@@ -98,8 +97,8 @@ impl<'a> Differences<'a> {
         Ok(())
     }
 
-    /// Returns what must be told of two entries at the current path, if anything, and goes into two
-    /// directories.
+    /// Returns the difference of two entries at the current path, if any, and enters them if both
+    /// are directories.
     fn compare(
         &mut self,
         left: Option<DirEntry>,
@@ -123,7 +122,7 @@ impl<'a> Differences<'a> {
     fn first(&mut self) -> Option<DifferenceResult> {
         let [left, right] = self.top.take()?;
         match (left.tree, right.tree) {
-            // One of them may be the root, which has no metadata of its own.
+            // One of them may be the root, which has no metadata.
             (Some(left_tree), Some(right_tree))
                 if left.entry.is_none() || right.entry.is_none() =>
             {

@@ -11,15 +11,15 @@ use crate::repo::{DirEntry, Error, Trees};
 /// One path that changed.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Where it is on the right; for an entry on the left only, where it was.
+    /// Path on the right; for a removed entry, on the left.
     pub path: Vec<u8>,
     /// What happened.
     pub kind: ChangeKind,
-    /// What it was; `None` if it was added.
+    /// The old entry; `None` if it was added.
     pub before: Option<DirEntry>,
-    /// What it is; `None` if it was removed.
+    /// The new entry; `None` if it was removed.
     pub after: Option<DirEntry>,
-    /// In what both differ, if both are there.
+    /// The fields that differ, if both exist.
     pub fields: EntryFields,
 }
 
@@ -32,38 +32,37 @@ pub enum ChangeKind {
     Removed,
     /// Its content differs.
     Modified,
-    /// Something else about it differs.
+    /// Only metadata differs.
     Metadata,
-    /// It is something else now: a file where a directory was.
+    /// Its kind differs: a file where a directory was.
     Type,
-    /// It was moved, with all that is in it; the path where it was.
+    /// It was moved with its content.
     Renamed {
         /// The path on the left.
         from: Vec<u8>,
     },
 }
 
-/// Yields what changed between two places, in the order of paths; of a directory first itself, then
-/// what is in it.
+/// Yields the changes between two paths, in the order of paths; a directory before its content.
 ///
 /// Where a directory cannot be read, its path and the error are yielded and the walk continues
-/// after it. What was moved is found among [`WindowLimits`] at a time; a directory that was moved
-/// is one change. Memory is bounded by that window.
+/// after it. Moves are found within a window of [`WindowLimits`]; a moved directory is one change.
+/// Memory is bounded by that window.
 pub struct Diff<'a> {
     trees: Trees,
-    /// What the paths of the left and of the right begin with.
+    /// Prefixes of the paths on the left and on the right.
     bases: [Vec<u8>; 2],
     limits: WindowLimits,
     differences: Differences<'a>,
     window: Option<RenameWindow>,
-    /// Items of the window still to tell, the next one last.
+    /// Entries of the window still to yield, the next one last.
     to_tell: Vec<usize>,
-    /// A directory of one side that nobody looked into yet.
+    /// A directory on one side whose content is being yielded.
     walk: Option<(bool, TreeWalk)>,
 }
 
 impl<'a> Diff<'a> {
-    /// Compares two places; cancelling `monitor` ends it with [`Error::Cancelled`].
+    /// Compares two paths; cancelling `monitor` ends it with [`Error::Cancelled`].
     pub fn new(
         trees: &Trees,
         places: [&ResolvedPath; 2],
@@ -119,12 +118,12 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// Tells one item of the window; `None` if there is nothing to tell about it.
+    /// Returns the change of one entry of the window, if any.
     fn tell(&mut self, at: usize) -> Option<Result<Change, (Vec<u8>, Error)>> {
         let window = self.window.as_mut()?;
         let moved = window.items[at].moved;
         if moved.is_some() && window.is_source(at) {
-            // It is told where it was moved to.
+            // It is yielded at its new path.
             return None;
         }
         let below = window.items[at].below.take();

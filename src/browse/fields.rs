@@ -1,13 +1,13 @@
-//! The fields in which two entries differ.
+//! Sets of fields in which two entries differ.
 
 use crate::format::entry::{Content, Entry, EntryKind, entry_flag};
 use crate::repo::DirEntry;
 
-/// Something in which two entries of one path can differ.
+/// A field in which two entries of one path can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum EntryField {
-    /// What it is: a file, a directory…
+    /// Kind: file, directory and so on.
     Kind = 1,
     /// The bytes of a file, the target of a symbolic link, the numbers of a device; never of a
     /// directory.
@@ -24,13 +24,13 @@ pub enum EntryField {
     Xattrs = 64,
     /// File-system flags.
     Flags = 128,
-    /// Whether it is one of several names of a file.
+    /// Whether the file has several names.
     Links = 256,
-    /// What a later version of the format knows about it.
+    /// Extensions of later versions of the format.
     Extensions = 512,
 }
 
-/// All of them with their names, which scripts see.
+/// All fields with their names in JSON.
 const FIELDS: [(EntryField, &str); 10] = [
     (EntryField::Kind, "kind"),
     (EntryField::Content, "content"),
@@ -49,12 +49,12 @@ const FIELDS: [(EntryField, &str); 10] = [
 pub struct EntryFields(u16);
 
 impl EntryFields {
-    /// Returns in what two entries differ.
+    /// Returns the fields in which two entries differ.
     ///
-    /// What is in a directory does not count, nor do names, nor what nobody can set or restore: the
-    /// time of the last change of the inode, the time of creation, the numbers of hard-link groups,
-    /// and whether a file changed while it was read. Content is compared by its references: equal
-    /// bytes that were cut otherwise count as different.
+    /// Ignores names, the content of directories, and fields that cannot be restored: change time,
+    /// creation time, numbers of hard-link groups, and whether a file changed while it was read.
+    /// Content is compared by its references: equal bytes that were cut differently count as
+    /// different.
     pub fn between(left: &DirEntry, right: &DirEntry) -> Self {
         let (a, b) = (&left.entry, &right.entry);
         let flags = |entry: &Entry| entry.flags & !entry_flag::CHANGED_WHILE_READ;
@@ -84,8 +84,7 @@ impl EntryFields {
         self.0 & field as u16 != 0
     }
 
-    /// Returns whether this is no more than the time of a directory, which changes when something
-    /// in it does.
+    /// Returns whether only the time of a directory differs, which changes with its content.
     pub fn is_time_of_dir(self, found: Option<&DirEntry>) -> bool {
         self == Self::default().with(EntryField::Mtime)
             && found.is_some_and(|found| found.entry.kind == EntryKind::Dir)
@@ -96,7 +95,7 @@ impl EntryFields {
         self.0 == 0
     }
 
-    /// Returns the fields' names as scripts see them.
+    /// Returns the fields' names in JSON.
     pub fn names(self) -> Vec<&'static str> {
         FIELDS.iter().filter(|(field, _)| self.has(*field)).map(|(_, name)| *name).collect()
     }

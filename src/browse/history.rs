@@ -1,4 +1,4 @@
-//! Every version of one path over many snapshots.
+//! History of one path: its versions in many snapshots.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,63 +21,60 @@ pub struct PathSeries {
     pub host: String,
     /// Name of the app, empty for none.
     pub app: String,
-    /// The versions, oldest first; at least one of them is there.
+    /// The versions, oldest first; in at least one of them the path exists.
     pub versions: Vec<Version>,
 }
 
-/// A path as it was in snapshots that follow each other.
+/// A version of a path, in consecutive snapshots.
 #[derive(Clone, Debug)]
 pub struct Version {
     /// How it differs from the version before.
     pub step: VersionStep,
-    /// In what it differs, if it is there in both.
+    /// The fields that differ, if the path exists in both.
     pub fields: EntryFields,
-    /// What it was; `None` if it was not there.
+    /// The entry; `None` if the path did not exist.
     pub found: Option<Arc<DirEntry>>,
-    /// The first snapshot that holds it (or lacks the path), as a position in what was looked
-    /// through.
+    /// The first snapshot with this version, as a position in the given list.
     pub first: usize,
-    /// The last of them.
+    /// The last snapshot with this version.
     pub last: usize,
-    /// How many of them there are.
+    /// Number of snapshots with this version.
     pub snapshots: u64,
 }
 
 /// How a version differs from the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionStep {
-    /// There was none.
+    /// The path did not exist before.
     Appeared,
-    /// Its content changed; of a directory, something in it.
+    /// The content changed; of a directory, something below it.
     Modified,
-    /// Something else about it changed.
+    /// Only metadata changed.
     Metadata,
-    /// It became something else.
+    /// The kind changed.
     Type,
-    /// It is not there any more.
+    /// The path no longer exists.
     Vanished,
 }
 
-/// What a path's history is, and in which snapshots it could not be told.
+/// The history of a path, and the snapshots where it is unknown.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The series in which the path was ever there, in the order of host and app.
+    /// The series in which the path ever existed, in the order of host and app.
     pub series: Vec<PathSeries>,
-    /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did
-    /// not exist.
+    /// Snapshots (as positions) in which a directory above the path is damaged. They are ignored.
     pub unread: Vec<(usize, Error)>,
-    /// Snapshots in which the content of the path cannot be compared with the version before,
-    /// because one of the two is damaged there: that counts as a change.
+    /// Snapshots whose version cannot be compared with the one before, because one of the two is
+    /// damaged. That counts as a change.
     pub uncompared: Vec<(usize, Error)>,
 }
 
 /// Looks a path up in snapshots, which must be sorted oldest first.
 ///
-/// A snapshot none of whose sources holds the path says nothing about it, unless something in the
-/// path is all that was ever backed up of it on that host and for that app. Each node on the way is
-/// read once, however many snapshots share it; memory is about 100 bytes for each of these nodes.
-/// Fails if the repository cannot be read for another reason than damage, and with
-/// [`Error::Cancelled`].
+/// A snapshot whose sources do not include the path says nothing about it, unless no snapshot of
+/// that host and app includes the whole path. Each node on the way is read once, however many
+/// snapshots share it; memory is about 100 bytes per node. Fails with [`Error::Cancelled`], and if
+/// the repository cannot be read for another reason than damage.
 pub fn history(
     trees: &Trees,
     snapshots: &[Snapshot],
@@ -135,7 +132,7 @@ pub fn history(
     Ok(history)
 }
 
-/// Returns whether a source of the snapshot is the path or holds it.
+/// Returns whether a source of the snapshot is the path or a parent of it.
 fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
     let holds = |source: &Vec<u8>| {
         let parts: Vec<&[u8]> =
@@ -146,7 +143,7 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
 }
 
 impl PathSeries {
-    /// Adds what was found in the snapshot at a position; returns what is damaged below it.
+    /// Adds the entry of the snapshot at a position; returns damage that was met in the comparison.
     fn add(
         &mut self,
         trees: &Trees,
@@ -191,10 +188,10 @@ impl PathSeries {
     }
 }
 
-/// Returns in what two versions differ; of directories their content does where [`super::Diff`]
-/// would tell of something in them that is more than the time of a directory.
+/// Returns the fields in which two versions differ. The content of directories differs if
+/// [`super::Diff`] would yield more below them than times of directories.
 ///
-/// What is damaged counts as a difference, and is returned too.
+/// Damage counts as a difference and is returned, too.
 fn differing(
     trees: &Trees,
     before: &Arc<DirEntry>,
@@ -238,7 +235,7 @@ fn step_of(fields: EntryFields) -> Option<VersionStep> {
     }
 }
 
-/// What a node says about the part of the path that is looked for in it.
+/// Result of looking up a part of the path in a node.
 #[derive(Clone)]
 enum PartLookup {
     Nothing,
@@ -246,11 +243,11 @@ enum PartLookup {
     Entry(Arc<DirEntry>),
 }
 
-/// Looks one path up in many trees.
+/// Lookup of one path in many trees.
 struct Lookup<'a> {
     trees: &'a Trees,
     parts: Vec<&'a [u8]>,
-    /// By node, and by the position of the part that is looked for in it.
+    /// Results by node and by position of the part.
     known: HashMap<(ChunkId, usize), PartLookup>,
 }
 
@@ -267,11 +264,11 @@ impl Lookup<'_> {
         Ok(None)
     }
 
-    /// Looks one name up in a directory, from its top node to a leaf or to a node that is known.
+    /// Looks one name up in a directory, from its top node to a leaf or to a cached result.
     fn step(&mut self, dir: ChunkId, part: usize) -> Result<PartLookup> {
         let name = self.parts[part];
         let (mut promised, mut way) = (Promised::top(dir), Vec::new());
-        // Levels go down by one each time, so that this ends.
+        // Each step descends a level, so the loop ends.
         let known = loop {
             if let Some(known) = self.known.get(&(promised.id, part)) {
                 break known.clone();
@@ -308,7 +305,7 @@ impl Lookup<'_> {
     }
 }
 
-/// Returns the bytes of what was found: of a directory, of all files below it.
+/// Returns the length of an entry in bytes: for a directory, of all files below it.
 pub fn len_bytes(found: &DirEntry) -> u64 {
     found.content_totals().bytes
 }

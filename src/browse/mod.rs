@@ -1,5 +1,5 @@
-//! Looking into snapshots without restoring: finding a path, walking what is below it, streaming a
-//! file, comparing snapshots, following a path through all of them, searching, adding up.
+//! Read access to snapshots without restoring: path lookup, walks, file output, comparison,
+//! history, search, sizes.
 //!
 //! Only `cat` reads file content; everything else reads trees.
 

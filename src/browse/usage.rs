@@ -1,4 +1,4 @@
-//! Sizes of directories, from the sums that their nodes contain.
+//! Sizes of directories, from the totals in their nodes.
 
 use super::changes::tree_of;
 use super::resolve::ResolvedPath;
@@ -6,30 +6,29 @@ use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
 use crate::repo::{Descent, Error, Trees};
 
-/// What an entry takes.
+/// Size of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskUsage {
     /// Absolute path.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Kind of entry.
     pub kind: EntryKind,
-    /// Of a directory, everything below it; else itself.
+    /// Totals of everything below a directory; else of the entry.
     pub totals: Totals,
 }
 
-/// Yields what is below a place with its sums, down to a depth, in the order of names; a directory
-/// before what is in it.
+/// Yields the entries below a path with their sizes, down to a depth, in the order of names; a
+/// directory before its content.
 ///
-/// Reads the directories above the deepest that are told and nothing below: their sums are in the
-/// nodes. Where a directory cannot be read its path and the error are yielded, and the rest goes on
-/// behind it.
+/// Reads no directory below that depth: the totals are in the nodes above. For an unreadable
+/// directory its path and the error are yielded, and the walk continues after it.
 pub struct DiskUsages {
     depth: usize,
     descent: Option<Descent>,
 }
 
 impl DiskUsages {
-    /// Begins at a place, with `depth` levels of directories below it.
+    /// Begins at a path; yields `depth` levels of directories below it.
     pub fn new(trees: &Trees, place: &ResolvedPath, depth: usize) -> Self {
         let tree = place.tree.filter(|_| depth > 0);
         Self { depth, descent: tree.map(|tree| Descent::new(trees, &tree, &place.path)) }

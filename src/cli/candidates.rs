@@ -18,29 +18,28 @@ use crate::repo::{Error, Repository};
 use crate::text;
 use crate::ui::Ui;
 
-/// The snapshots that a name may mean, oldest first.
+/// The snapshots among which a name chooses, oldest first.
 pub struct Candidates {
     good: Vec<Snapshot>,
-    /// Whether any is left out because it is damaged.
+    /// Whether damaged snapshots are left out.
     lacks_any: bool,
-    /// When each was taken, as far as that is sure.
+    /// Time of each snapshot, as far as it is certain.
     moments: HashMap<SnapshotId, Timestamp>,
 }
 
-/// What a name says.
+/// A parsed snapshot name.
 enum SnapshotName<'a> {
-    /// The newest, or so many before it.
+    /// The newest, or this many before it.
     Latest(usize),
-    /// The newest of an app that is not newer than a time.
+    /// The newest of an app up to a time.
     AppAt(&'a str, Timestamp),
     /// The start of an id.
     Id(&'a str),
 }
 
 impl Candidates {
-    /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future,
-    /// and names those that are damaged: the command ends with the exit code for damage where one
-    /// of them may have been meant.
+    /// Lists the snapshots that `wanted` chooses from. Warns of future dates and of damaged
+    /// snapshots; the exit code is that of damage if one of these may have been meant.
     pub fn of_repository(
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -61,7 +60,7 @@ impl Candidates {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) if is_meant(&id) => return Err(error.into()),
-                // It may be the newest one: an older one must not be taken for `latest` in silence.
+                // It may be the newest one: `latest` must not silently mean an older one.
                 Err(error) => {
                     lacks_any = true;
                     let says = format!(
@@ -69,8 +68,8 @@ impl Candidates {
                         id.short(),
                         Failure::from(error).text()
                     );
-                    // Anybody may put garbage there; this was the newest of its host, so an older
-                    // one is taken for it now.
+                    // Others may put garbage there. But this was the newest of its host, so an
+                    // older one is chosen now.
                     if !is_id && heads.contains(&id) { ui.damage(&says) } else { ui.loss(&says) }
                 }
             }
@@ -91,7 +90,7 @@ impl Candidates {
         }
     }
 
-    /// Takes the good ones of a listing, for several names.
+    /// Takes the readable snapshots of a listing, for several names.
     pub fn of_listing(listing: &Listing) -> Self {
         let good: Vec<_> = listing
             .snapshots
@@ -105,10 +104,9 @@ impl Candidates {
         }
     }
 
-    /// Finds the one that is meant, and says which it is unless it was named by its id.
+    /// Finds the named snapshot, and prints which it is unless it was named by its id.
     ///
-    /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them
-    /// may have been meant.
+    /// If none matches and damaged ones are left out, the exit code is that of damage.
     pub fn choose(
         &self,
         ui: &Ui,
@@ -173,13 +171,13 @@ impl Candidates {
         }
     }
 
-    /// Says which snapshot was chosen, where there was a choice, and what of a path it lacks.
+    /// Prints which snapshot was chosen, if there was a choice, and what it lacks of the path.
     fn say(&self, ui: &Ui, wanted: &SnapshotSpec, found: LatestMatch<'_>) -> Snapshot {
         let path = wanted.path_below_root();
         let is_part = path.is_some_and(|path| coverage_of(found.snapshot, path) == Coverage::Part);
         let has_others = self.has_other_sources(wanted);
-        // A document names the snapshot itself, but not what else might have been expected of it;
-        // and less than was asked for is told in any case.
+        // JSON output names the snapshot itself, but not what it lacks: a partial path is always
+        // reported.
         if is_part {
             ui.loss(&words(wanted, found, is_part, has_others));
         } else if !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
@@ -188,8 +186,8 @@ impl Candidates {
         found.snapshot.clone()
     }
 
-    /// Returns whether a name can mean anything but the last snapshot, by date too, of the only
-    /// host and app that there is.
+    /// Returns whether there was a choice: the name is not `latest`, or there are several hosts or
+    /// apps, or dates out of order.
     fn is_choice(&self, wanted: &SnapshotSpec) -> bool {
         let series = |one: &Snapshot| (one.host.clone(), one.app.clone());
         let is_alone = self.good.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
@@ -200,8 +198,7 @@ impl Candidates {
             || !is_in_order
     }
 
-    /// Returns whether a whole snapshot is wanted, and not all were made of the same sources. With
-    /// a path it is enough that the newest snapshot of all of it was taken.
+    /// Returns whether a whole snapshot is wanted, but the snapshots have different sources.
     fn has_other_sources(&self, wanted: &SnapshotSpec) -> bool {
         let mut fitting = self.good.iter().filter(|one| wanted.series_filter().fits(one));
         let first = fitting.next();
@@ -257,7 +254,7 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
     }
 }
 
-/// Tells which snapshot was chosen.
+/// Returns the text about the chosen snapshot.
 fn words(wanted: &SnapshotSpec, found: LatestMatch<'_>, is_part: bool, has_others: bool) -> String {
     let LatestMatch { snapshot, newer, newer_parts } = found;
     let app = if snapshot.app.is_empty() {
@@ -305,11 +302,10 @@ fn paths(all: &[&[u8]]) -> String {
     shown.join(", ")
 }
 
-/// How many sources of a snapshot are told.
+/// Number of sources that are listed.
 const PATHS_SHOWN: usize = 3;
 
-/// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to
-/// be missing.
+/// Warns of wrong dates and of snapshots that are provably missing.
 pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Result<(), Failure> {
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
@@ -325,7 +321,7 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Resu
     Ok(())
 }
 
-/// Fails if a name may mean another snapshot than it did, because one is proven to be missing.
+/// Fails if a name may mean another snapshot than before, because one is provably missing.
 fn refuse_hidden(
     repository: &Repository,
     listing: &Listing,
@@ -340,7 +336,7 @@ fn refuse_hidden(
     hidden.map_or(Ok(()), |after| Err(chains::hidden_before(repository, after).into()))
 }
 
-/// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
+/// Warns of snapshots with dates in the future.
 fn warn_of_dates(ui: &Ui, listing: &Listing) {
     let ahead = listing.dated_ahead(text::now());
     let Some(newest) = ahead.iter().max_by_key(|snapshot| snapshot.started) else {

@@ -1,4 +1,4 @@
-//! `drumlin cat`: a file's content on standard output.
+//! `drumlin cat`: writes a file's content to standard output.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `drumlin check`: is everything whole, and if not, what is lost.
+//! `drumlin check`: verifies the repository and names damaged files.
 
 use std::time::Instant;
 
@@ -40,14 +40,14 @@ struct CheckView {
     requests: RequestsView,
 }
 
-/// Something stored that is damaged or missing.
+/// A damaged or missing object.
 #[derive(Serialize)]
 pub struct CheckProblemView {
     object: String,
     message: String,
 }
 
-/// A path that cannot be restored, or not wholly.
+/// A path that cannot be restored completely.
 #[derive(Serialize)]
 pub struct AffectedView {
     snapshot: String,
@@ -119,8 +119,8 @@ fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failu
     tell_verdict(ctx, report)
 }
 
-/// Returns the exit code of a report: going back in time is worse than damage, which repairs may
-/// mend.
+/// Returns the exit code of a report: a rollback takes precedence over damage, which can be
+/// repaired.
 pub fn exit_of(report: &CheckReport) -> Exit {
     match (report.is_sound(), report.went_back) {
         (true, _) => Exit::Done,
@@ -208,7 +208,7 @@ fn summary(report: &CheckReport, began: Instant) -> Vec<String> {
     lines
 }
 
-/// Says what is wrong, even to those who asked for silence.
+/// Prints the damage, even with `--quiet`.
 fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
     let style = ctx.ui.out_style;
     if report.is_sound() {

@@ -1,5 +1,4 @@
-//! The context of a command: options, settings, the repository, and an operation that can be
-//! stopped.
+//! Context of a command: options, output, and access to the repository.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,17 +20,17 @@ use crate::store::Store;
 use crate::store::layers::count::CallCounts;
 use crate::ui::Ui;
 
-/// The surroundings of a command.
+/// Context of a command.
 pub struct Context {
     /// Global options.
     pub global: Global,
-    /// How to speak to the user.
+    /// Output to the user.
     pub ui: Ui,
     connector: Connector,
 }
 
 impl Context {
-    /// Puts together what the command line and the environment say.
+    /// Makes the context from command line and environment.
     pub fn new(global: Global, env: Environment, ui: Ui, is_dry: bool) -> Self {
         let options = ConnectOptions {
             repo: global.repo.clone(),
@@ -65,12 +64,12 @@ impl Context {
         &self.connector.env
     }
 
-    /// Returns what stores were asked so far; `None` if none was opened.
+    /// Returns the counters of requests so far; `None` if no store was opened.
     pub fn requests(&self) -> Option<CallCounts> {
         self.connector.requests.counts()
     }
 
-    /// Returns the same, for scripts.
+    /// Returns the counters of requests for JSON.
     pub fn requests_view(&self) -> RequestsView {
         RequestsView::new(&self.requests().unwrap_or_default())
     }
@@ -132,8 +131,8 @@ impl Context {
         self.connector.witness(place)
     }
 
-    /// Opens a repository that is to be repaired; one that has lost its config gets it back from
-    /// the local copies, if that is wanted.
+    /// Opens a repository for a repair. With `is_applied`, a lost config is restored from the local
+    /// copies.
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let place = self.place(&self.settings()?, None)?;
         let store = self.store(&place, Purpose::Work)?;
@@ -159,7 +158,7 @@ impl Context {
         self.open_place(&place, Purpose::Work)
     }
 
-    /// Runs an operation that shows progress and that a signal stops.
+    /// Runs an operation with progress output; a signal cancels it.
     pub fn run<T, E>(
         &self,
         verb: &'static str,

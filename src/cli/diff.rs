@@ -1,4 +1,4 @@
-//! `drumlin diff`: what changed between two snapshots.
+//! `drumlin diff`: compares two snapshots.
 
 use clap::Args;
 use serde::Serialize;
@@ -142,10 +142,10 @@ enum DiffOutput {
     Text(BufferedStdout),
 }
 
-/// Folders that cannot be read, and why.
+/// Unreadable directories with their errors.
 type UnreadDirs = Vec<(Vec<u8>, Failure)>;
 
-/// Tells every change; returns the sums, and the folders that cannot be read.
+/// Prints every change; returns the sums and unreadable directories.
 fn tell(
     out: &mut DiffOutput,
     diff: Diff<'_>,

@@ -1,4 +1,4 @@
-//! `drumlin du`: how much is in a folder of a snapshot.
+//! `drumlin du`: shows the sizes of folders of a snapshot.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -76,8 +76,8 @@ impl EntryUsageView {
     }
 }
 
-/// One entry that is to be shown. Its path is that of the entry above and its name: of folders in
-/// folders all paths would take memory with the square of the depth.
+/// A row of the output. It refers to the row of its parent: whole paths of deeply nested
+/// directories would take memory quadratic in the depth.
 struct UsageRow {
     above: Option<usize>,
     name: Box<[u8]>,
@@ -85,16 +85,15 @@ struct UsageRow {
     totals: Totals,
 }
 
-/// The entries to show, each after its directory.
+/// The rows, each after its parent's.
 struct UsageRows {
     lines: Vec<UsageRow>,
-    /// The folders that the walk is in: their places among the lines, and the lengths of their
-    /// paths.
+    /// The current directories of the walk: positions of their rows, and lengths of their paths.
     way: Vec<(usize, usize)>,
 }
 
 impl UsageRows {
-    /// Begins with the place itself.
+    /// Makes the row of the path itself.
     fn new(path: &[u8], kind: EntryKind, totals: Totals) -> Self {
         Self {
             lines: vec![UsageRow { above: None, name: path.into(), kind, totals }],
@@ -132,7 +131,7 @@ impl UsageRows {
         if path.is_empty() { b"/".to_vec() } else { path }
     }
 
-    /// Returns the places of the lines in an order; entries of one size are in the order of the
+    /// Returns the positions of the rows in an order; rows of equal size stay in the order of the
     /// walk.
     fn sorted(&self, order: Order) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.lines.len()).collect();
@@ -170,7 +169,7 @@ pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     Ok(if unread.is_empty() { Exit::Done } else { Exit::Damage })
 }
 
-/// Adds what is to be shown; returns the folders that cannot be read.
+/// Collects the rows; returns unreadable directories.
 fn collect(
     below: DiskUsages,
     with_files: bool,
@@ -192,7 +191,7 @@ fn collect(
     Ok(unread)
 }
 
-/// Prints a table, of which each line is made when it is written: paths can be long.
+/// Prints the table; makes each path only when it is written, since paths can be long.
 fn print(lines: &UsageRows, order: &[usize]) -> Result<(), OutputError> {
     let mut table = TextTable::new(&[
         ("size", Align::Right),

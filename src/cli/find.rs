@@ -1,4 +1,4 @@
-//! `drumlin find`: looks for names in all snapshots.
+//! `drumlin find`: finds names in all snapshots.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -136,7 +136,7 @@ struct FoundView {
 pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let options =
         PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
-    // Regular expressions have their own words for bytes.
+    // Regular expressions have their own syntax for bytes.
     let typed = |pattern: &OsString| {
         if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) }
     };
@@ -177,10 +177,10 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     Ok(if unread.is_empty() { exit } else { Exit::Damage })
 }
 
-/// A snapshot, and the tree and path in it below which is looked.
+/// A snapshot, and the tree and path at which the search starts.
 type Start = (Snapshot, ChunkId, Vec<u8>);
 
-/// Returns where to look, the newest snapshot first.
+/// Returns the starts of the search, the newest snapshot first.
 fn places(
     ctx: &Context,
     args: &FindArgs,
@@ -207,7 +207,7 @@ fn places(
     Ok((vec![(snapshot, tree, place.path)], Exit::Done))
 }
 
-/// Tells what is found in one snapshot; returns the folders that cannot be read.
+/// Prints the matches of one snapshot; returns unreadable directories.
 fn in_one(
     search: &mut Search,
     snapshot: &Snapshot,
@@ -225,7 +225,7 @@ fn in_one(
     Ok(unread)
 }
 
-/// The output, entry by entry, with the number of entries.
+/// Output of matches, entry by entry.
 enum FindOutput {
     Json(JsonList),
     Text { out: BufferedStdout, long: bool, count: u64 },
@@ -259,7 +259,7 @@ impl FindOutput {
         Ok(())
     }
 
-    /// Ends the output; returns how many entries were told as text.
+    /// Ends the output; returns the number of entries in text output.
     fn finish(self) -> Result<u64, Failure> {
         match self {
             Self::Json(list) => {

@@ -144,7 +144,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Says which snapshots are left out because they cannot be read; returns their ids.
+/// Warns of snapshots that cannot be read; returns their ids.
 fn tell_unread(ctx: &Context, snapshots: &[Snapshot], unread: Vec<(usize, Error)>) -> Vec<String> {
     let tell = |(at, error): (usize, Error)| {
         let id = snapshots[at].id;
@@ -158,7 +158,7 @@ fn tell_unread(ctx: &Context, snapshots: &[Snapshot], unread: Vec<(usize, Error)
     unread.into_iter().map(tell).collect()
 }
 
-/// Says in which snapshots the path cannot be compared with the version before; returns their ids.
+/// Warns of snapshots whose version cannot be compared with the one before; returns their ids.
 fn tell_uncompared(
     ctx: &Context,
     snapshots: &[Snapshot],
@@ -182,7 +182,7 @@ fn never_there(path: &[u8], snapshot_count: usize) -> Failure {
         .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders")
 }
 
-/// Shows a table for each series, and how to get a version back.
+/// Prints a table for each series, and how to restore a version.
 fn show(
     ctx: &Context,
     history: &History,
@@ -245,7 +245,7 @@ fn what(version: &Version) -> String {
     }
 }
 
-/// Says how to get back what is most likely wanted: the newest version that is not the present one.
+/// Returns the text about restoring the most likely version: the newest one that is not current.
 fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String> {
     let [series] = &history.series[..] else {
         return None;
@@ -254,7 +254,7 @@ fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String
     let newest = held.next()?;
     let is_gone = series.versions.last().is_some_and(|version| version.found.is_none());
     let wanted = if is_gone { newest } else { held.next().unwrap_or(newest) };
-    // A path that is not UTF-8 cannot be shown as it must be typed.
+    // A path that is not UTF-8 cannot be typed as shown.
     let path =
         std::str::from_utf8(path).ok().filter(|path| text::printable(path.as_bytes()) == *path)?;
     let place = text::shell_word(&format!("{}:{path}", snapshots[wanted.last].id.short()));

@@ -61,7 +61,7 @@ enum Kdf {
     Strong,
 }
 
-/// The repository as JSON shows it.
+/// A repository in JSON.
 #[derive(Serialize)]
 pub struct RepositoryView {
     location: String,
@@ -143,8 +143,8 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Refuses a place that holds a repository or is known to have held one, and a folder with anything
-/// else that is not what a half-finished `init` leaves.
+/// Refuses a place that holds a repository or is known to have held one, and a directory with any
+/// files other than those of an unfinished `init`.
 pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure> {
     let witness = ctx.witness(place);
     let is_known = witness.knows();
@@ -167,7 +167,7 @@ pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure
         }
     }
     if is_known && !ctx.global.accept_new_repository {
-        // The disk that holds it is not mounted, more often than it is gone.
+        // The disk is more likely unmounted than gone.
         return Err(repo::Error::NoRepository { location: place.shown(), is_known }.into());
     }
     let folders = Class::ALL.map(Class::dir_name);
@@ -189,13 +189,13 @@ pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure
     }
 }
 
-/// What opens a repository that is about to be made.
+/// Key of a repository that is about to be made.
 pub struct NewKey {
     identity: NewIdentity,
     secret: Secret,
     kdf: SlotKdf,
     label: &'static str,
-    /// The key file that was made for it.
+    /// The key file, if it was made now.
     pub made: Option<PathBuf>,
 }
 
@@ -247,10 +247,10 @@ impl NewKey {
     }
 }
 
-/// Says in a key file that was made for another repository that it is for this one too; a machine
-/// that knows neither asks that.
+/// Adds the repository to a key file of another repository: a machine that knows neither checks
+/// this.
 ///
-/// The repository comes after it: a line too many does no harm.
+/// This happens before the repository is made, since a superfluous line is harmless.
 fn note_in_key_file(
     ctx: &Context,
     path: &Path,
@@ -270,7 +270,7 @@ fn note_in_key_file(
     }
 }
 
-/// Makes the repository, and finds out what its store can do.
+/// Makes the repository after probing its store.
 pub fn make(
     ctx: &Context,
     place: &RepositoryPlace,
@@ -306,7 +306,7 @@ pub fn make(
 
 /// Adds a key slot for a recovery kit and writes the kit.
 ///
-/// The slot comes first: a kit that opens nothing would be worse than a slot that nobody can use.
+/// The slot first: a kit that opens nothing would be worse than an unused slot.
 pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let secret = keyfile::new_secret()?;
     let made = text::now();
@@ -327,7 +327,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
         made,
     };
     keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
-        // Best effort: a slot whose words nobody has is harmless.
+        // Best effort: an unused slot is harmless.
         let _ = keys::remove(repository, &id.to_hex());
     })
 }
@@ -346,7 +346,7 @@ pub fn describe(repository: &Repository) -> Vec<String> {
     ]
 }
 
-/// Returns the start of a repository's fingerprint in groups that can be read aloud.
+/// Returns the start of a repository's fingerprint, in groups.
 pub fn fingerprint(repository: &Repository) -> String {
     keyfile::grouped(&repository.fingerprint())
 }

@@ -1,4 +1,4 @@
-//! `drumlin ls`: what is in a snapshot.
+//! `drumlin ls`: lists files of a snapshot.
 
 use clap::Args;
 
@@ -65,7 +65,7 @@ pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Writes every entry; returns the folders that cannot be read.
+/// Prints every entry; returns unreadable directories.
 fn list(
     out: &mut LsOutput,
     walk: TreeWalk,
@@ -85,7 +85,7 @@ fn list(
     Ok(unread)
 }
 
-/// The output, entry by entry.
+/// Output, entry by entry.
 enum LsOutput {
     Json(JsonList),
     Text { out: BufferedStdout, long: bool },

@@ -1,4 +1,4 @@
-//! The command line: one file per command, put together here.
+//! Command line: one file per command.
 
 mod backup;
 mod candidates;
@@ -114,10 +114,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
-    // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
+    // A core dump would write keys to the disk. Failure is acceptable.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // It also covers dumps that are piped to a program, and keeps other programs of this user out
-    // of memory and environment.
+    // This also covers dumps that are piped to a program, and denies other programs of this user
+    // access to memory and environment.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
@@ -146,15 +146,15 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// Says what is wrong with the command line, or prints the help that was asked for.
+/// Prints an error of the command line, or the requested help.
 fn refuse(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
-        // Printing can only fail where nobody reads.
+        // A failure to print is ignored.
         let _ = error.print();
         return Exit::Done;
     }
     let plain = error.render().to_string();
-    // The command line was not understood, so the raw arguments are searched.
+    // Parsing failed, so the raw arguments are searched.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         write_stderr(&format!(
@@ -166,7 +166,7 @@ fn refuse(error: &clap::Error) -> Exit {
     }) {
         let _ = error.print();
     } else {
-        // The first part quotes what was typed.
+        // The first part quotes arguments.
         let (message, rest) = plain.split_once("\n\n").unwrap_or((&plain, ""));
         write_stderr(&format!(
             "{}\n\n{}",
@@ -177,7 +177,7 @@ fn refuse(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// Returns the JSON line of a wrong command line: its first line is the message, the rest the hint.
+/// Returns the JSON line of a command line error: the first line is the message, the rest the hint.
 fn usage_error(plain: &str) -> serde_json::Value {
     let mut lines = plain.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("wrong usage");
@@ -191,8 +191,7 @@ fn usage_error(plain: &str) -> serde_json::Value {
 }
 
 impl Command {
-    /// Returns whether it only shows what it would do: then it changes nothing, what this machine
-    /// remembers among it.
+    /// Returns whether it is a dry run, which changes nothing, including this machine's records.
     fn is_dry(&self) -> bool {
         match self {
             Self::Backup(args) => args.dry_run,

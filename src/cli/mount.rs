@@ -23,7 +23,7 @@ use crate::repo::Reader;
 use crate::settings::values::parse_size;
 use crate::text;
 
-/// How long those who use files of the mount are waited for when it ends.
+/// Time to wait for users of the mount when it ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Mount snapshots as a read-only file system
@@ -84,7 +84,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    // Nobody should have to type a password only to learn that it was in vain.
+    // Fail before the password is typed if mounting is impossible.
     mount::check(&args.dir)?;
     mount::set_mmap_threshold();
     let repository = ctx.open(Purpose::Look)?;
@@ -123,13 +123,13 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         .and_then(|()| serve(ctx, &mounted, &monitor));
     drop(guard);
     if served.is_err() {
-        // The error that led here is the one to report.
+        // The first error is the one to report.
         let _ = mounted.unmount();
     }
     served.map(|()| if mounted.has_met_damage() { Exit::Damage } else { Exit::Done })
 }
 
-/// Says where the mount is and how it ends.
+/// Prints where the mount is and how to end it.
 fn tell(
     ctx: &Context,
     mounted: &Mounted,
@@ -164,7 +164,7 @@ fn tell(
     Ok(ctx.ui.say(&lines.join("\n"))?)
 }
 
-/// Waits for the end, from whichever side.
+/// Waits until the mount is ended by a signal or by unmounting.
 fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Failure> {
     if mounted.wait(&|| monitor.is_cancelled()) {
         return Ok(());
@@ -180,7 +180,7 @@ fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Fail
     Ok(())
 }
 
-/// Returns the name of a time: the local one, so that it is what `drumlin snapshots` shows.
+/// Returns the name of a time: local, as `drumlin snapshots` shows it.
 fn name_of_time(time: Timestamp) -> String {
     text::local_time(time).replace(' ', "T")
 }

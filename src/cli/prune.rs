@@ -1,4 +1,4 @@
-//! `drumlin prune`: removes what no snapshot needs any more.
+//! `drumlin prune`: removes data that no snapshot needs.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::repo::open::probe;
 use crate::settings::values::parse_size;
 use crate::text;
 
-/// For how long locks may be extended: what is locked strictly cannot be let go by anybody.
+/// Limits of lock extensions, because a compliance lock cannot be undone.
 const DAY_S: i64 = 24 * 3600;
 const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 
@@ -195,8 +195,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Returns who makes sure that prunes do not contradict each other; on a store that cannot, the
-/// user has to say so.
+/// Returns who excludes concurrent prunes; if the store cannot, the user must confirm it.
 fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, Failure> {
     match (is_exclusive, only_collector) {
         (true, _) => Ok(Exclusion::Store),
@@ -258,7 +257,7 @@ fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> Pru
     }
 }
 
-/// Says what a dry run would do.
+/// Returns the lines of a dry run.
 fn planned(report: &PruneReport) -> Vec<String> {
     let plan = &report.plan;
     let mut lines = vec![
@@ -289,7 +288,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp { seconds, nanos: 0 }
 }
 
-/// Says how much is locked, and until when.
+/// Returns the line about object locks.
 fn locked(locks: &LockReport, what: &str) -> String {
     format!(
         "  locks      {} needed, {}, until {}; {} {what}",
@@ -300,7 +299,7 @@ fn locked(locks: &LockReport, what: &str) -> String {
     )
 }
 
-/// Says what was done.
+/// Returns the lines about what was done.
 fn done(report: &PruneReport, began: Instant) -> Vec<String> {
     let freed = report.freed_bytes();
     let mut lines = vec![
@@ -330,7 +329,7 @@ fn done(report: &PruneReport, began: Instant) -> Vec<String> {
     lines
 }
 
-/// Says what stays for now, and until when.
+/// Returns the lines about what stays for now, and until when.
 fn later(report: &PruneReport) -> Vec<String> {
     let plan = &report.plan;
     let mut lines = Vec::new();

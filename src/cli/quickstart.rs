@@ -1,6 +1,6 @@
-//! `drumlin quickstart`: a first backup with nothing configured and nothing asked.
+//! `drumlin quickstart`: a first backup without configuration or questions.
 //!
-//! Every step looks first whether it has been done: it can be repeated, and it can die anywhere.
+//! Every step first checks whether it is done, so the command can be interrupted and repeated.
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -41,10 +41,10 @@ pub struct QuickstartArgs {
     folder: Option<PathBuf>,
 }
 
-/// The name of the repository in the configuration file that is written.
+/// Name of the repository in the new configuration file.
 const FIRST_NAME: &str = "main";
 
-/// What is there when all is done, and what of it was made now.
+/// The files, and which of them were made now.
 #[derive(Default)]
 struct Made {
     key_file: Option<PathBuf>,
@@ -109,8 +109,8 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     Ok(outcome.exit())
 }
 
-/// Decides where the repository is: `--repo`, else the configuration's, else the user's data
-/// folder.
+/// Chooses the repository: `--repo`, else the configuration's, else one in the user's data
+/// directory.
 fn choose_place(
     ctx: &Context,
     settings: &Settings,
@@ -129,8 +129,7 @@ fn choose_place(
         }
     };
     if place.settings.is_none() {
-        // A name that depends on nothing but the place, so that running it again finds what was
-        // made.
+        // The name depends only on the place, so that another run finds the same files.
         let name =
             if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.location) };
         let key_file = config_dir.join(format!("{name}.key"));
@@ -149,8 +148,7 @@ fn name_of(place: &RepositoryPlace) -> &str {
     place.name.as_deref().unwrap_or(FIRST_NAME)
 }
 
-/// Returns a name for a repository that the configuration does not know: its folder's name and a
-/// few digits.
+/// Returns a name for a repository that is not configured: its directory's name and a few digits.
 fn name_for(location: &Location) -> String {
     let (stem, whole) = match location {
         Location::Local(path) => (
@@ -224,8 +222,8 @@ fn open_or_make(
 
 /// Makes a recovery kit, unless the repository has one.
 ///
-/// The kit may have been printed and deleted, so its key slot tells. The file comes first here: a
-/// run that died between the two is completed by the next one, from the words in the file.
+/// The kit may have been printed and deleted, so its key slot decides. The file is written first:
+/// the next run completes an interrupted one from the words in the file.
 fn ensure_kit(
     ctx: &Context,
     repository: &Repository,
@@ -238,8 +236,7 @@ fn ensure_kit(
     let now = text::now();
     let own = repository.fingerprint();
     let is_own = |kit: &KeyFile| kit.fingerprints.iter().any(|known| own.starts_with(known));
-    // A kit of another repository, which is gone or elsewhere, stays what it is: its page would
-    // lead to that one.
+    // A kit of another repository is never reused: its text describes that one.
     let places = [path.to_path_buf(), beside(path, repository)];
     let mut found = None;
     for place in places.iter().filter(|place| place.exists()) {
@@ -281,7 +278,7 @@ fn ensure_kit(
     Ok(())
 }
 
-/// Returns another name for a file that belongs to a repository.
+/// Returns an alternative name for the kit of a repository.
 fn beside(path: &Path, repository: &Repository) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{stem}-{}.txt", &repository.config().repository.to_hex()[..8]))
@@ -320,7 +317,7 @@ fn write_config(
     Ok(())
 }
 
-/// Returns the options that later commands need, so that what is printed can be typed.
+/// Returns the options that later commands need, for the printed examples.
 fn options_from_now_on(
     ctx: &Context,
     settings: &Settings,
@@ -363,7 +360,7 @@ fn tell(
     lines.push(String::new());
     lines.extend(outcome.lines());
     let source = word(folder);
-    // A snapshot that was not made now need not be the latest one.
+    // If nothing changed, the existing snapshot may not be the latest one.
     let snapshot =
         outcome.report.unchanged_since.map_or_else(|| "latest".to_owned(), |id| id.short());
     let inside = text::shell_word(&format!("{snapshot}:{}", folder.display()));

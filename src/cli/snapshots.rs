@@ -137,13 +137,13 @@ fn list_forgotten(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Resu
     Ok(exit)
 }
 
-/// Prints the document, or tells of damaged snapshots; returns how the command ends.
+/// Prints the JSON document, or warns of damaged snapshots; returns the exit code.
 fn finish<T: Serialize>(
     ctx: &Context,
     damaged: Vec<DamagedView>,
     views: impl FnOnce() -> Vec<T>,
 ) -> Result<Exit, Failure> {
-    // A listing that hides snapshots must not look like a whole one.
+    // An incomplete listing must not look complete.
     let exit = if damaged.is_empty() { Exit::Done } else { Exit::Damage };
     if ctx.ui.json {
         ctx.ui.print_json(&ListView { snapshots: views(), damaged })?;

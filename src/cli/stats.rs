@@ -1,4 +1,4 @@
-//! `drumlin stats`: how much is stored, and how much was saved.
+//! `drumlin stats`: shows stored sizes and savings.
 
 use std::sync::Arc;
 
@@ -91,8 +91,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     tell_repository(ctx, &figures)
 }
 
-/// Returns the snapshots that can be read, and names the others: what is counted is too little
-/// then.
+/// Returns the readable snapshots; warns of the others, which are missing from the figures.
 fn sound_snapshots(ctx: &Context, repository: &Repository) -> Result<Vec<Snapshot>, Failure> {
     let mut sound = Vec::new();
     for (id, snapshot) in snapshots::list_all(repository)? {
@@ -135,7 +134,7 @@ fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// Says how much content is inline in trees, if any is.
+/// Returns the text about content that is inline in trees, if any.
 fn in_trees(inline_bytes: u64) -> String {
     if inline_bytes == 0 {
         String::new()
@@ -149,8 +148,8 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ctx.ui.print_json(&view(figures))?;
         return Ok(Exit::Done);
     }
-    // A repository of one snapshot has next to no repetitions, and of a few files more frame than
-    // content.
+    // Ratios near 1 are left out: one snapshot has few repetitions, and a few files more overhead
+    // than content.
     let times = |ratio: Option<f64>| {
         ratio
             .filter(|ratio| *ratio >= 1.005)

@@ -1,4 +1,4 @@
-//! The connector: from a name to an open store or repository.
+//! Opening of a store or repository by its name.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -22,32 +22,32 @@ use crate::settings::location::Location;
 use crate::settings::values::Fingerprint;
 use crate::text;
 
-/// What decides how repositories are opened, before the configuration does.
+/// Options for opening repositories; they take precedence over the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     /// The repository, by URL or by its name in the configuration.
     pub repo: Option<OsString>,
     /// The configuration file.
     pub config: Option<PathBuf>,
-    /// Where the password or key comes from.
+    /// Source of the password or key.
     pub secret: SecretArgs,
     /// The directory of local copies.
     pub cache_dir: Option<PathBuf>,
-    /// Goes on with a repository that is older than this machine remembers it.
+    /// Accepts a repository that is older than this machine remembers.
     pub accept_rollback: bool,
-    /// Goes on with another repository than the one that this machine remembers.
+    /// Accepts another repository than the one that this machine remembers.
     pub accept_new_repository: bool,
     /// The fingerprint that the repository must have.
     pub fingerprint: Option<Fingerprint>,
-    /// The start of the id of the only key that is tried.
+    /// Start of the id of the only key to try.
     pub key: Option<String>,
     /// Upload limit in bytes per second; `u64::MAX` for none, even if one is configured.
     pub limit_upload: Option<u64>,
     /// Download limit in bytes per second; `u64::MAX` for none.
     pub limit_download: Option<u64>,
-    /// Transfers at once.
+    /// Maximum number of concurrent transfers.
     pub connections: Option<usize>,
-    /// Stores nothing and remembers nothing.
+    /// Dry run: changes neither the repository nor this machine's records.
     pub is_dry: bool,
 }
 
@@ -57,20 +57,20 @@ pub struct Connector {
     pub options: ConnectOptions,
     /// Environment variables.
     pub env: Environment,
-    /// Who is asked and warned.
+    /// Receiver of questions and warnings.
     pub operator: Arc<dyn Operator>,
-    /// Returns whether a signal has asked the running operation to stop; waiting for a store ends
-    /// then.
+    /// Returns whether a signal has asked the running operation to stop, which ends waits for a
+    /// store.
     pub is_stopping: fn() -> bool,
-    /// What stores were asked in this run.
+    /// Counters of requests to stores.
     pub requests: Requests,
 }
 
-/// How often a password may be typed before the program gives up.
+/// Attempts to type a password.
 const PROMPTS_MAX: usize = 3;
 
 impl Connector {
-    /// Makes one that has opened nothing yet.
+    /// Makes a connector.
     pub fn new(
         options: ConnectOptions,
         env: Environment,
@@ -110,8 +110,8 @@ impl Connector {
         Ok(RepositoryPlace::new(location, Some((name, repository)), &self.env))
     }
 
-    /// Returns the folder of local copies; empty if none is known, and then they live as long as
-    /// the process.
+    /// Returns the directory of local copies; if it is empty, copies live only as long as the
+    /// process.
     pub fn cache_dir(&self, place: &RepositoryPlace) -> PathBuf {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
         self.options
@@ -122,10 +122,10 @@ impl Connector {
             .unwrap_or_default()
     }
 
-    /// Returns the folders that no backup should hold and no restore touch: the repository's own,
-    /// those of local copies, and that of what is remembered.
+    /// Returns the directories that backups leave out and restores never touch: the repository's,
+    /// those of local copies, and those of this machine's records.
     pub fn own_dirs(&self, place: &RepositoryPlace) -> Vec<PathBuf> {
-        // What is remembered changes with every backup, like the local copies.
+        // The records change with every backup, like the local copies.
         let remembered = self.state_dir().map_or_else(Vec::new, |dir| own_dirs::in_state(&dir));
         let copies = own_dirs::in_cache(&self.cache_dir(place));
         place
@@ -137,7 +137,7 @@ impl Connector {
             .collect()
     }
 
-    /// Decides where the repository's secret comes from.
+    /// Chooses the source of the repository's secret.
     pub fn secret_source(&self, place: &RepositoryPlace) -> Result<SecretSource> {
         let settings = place.settings.as_ref().and_then(|settings| settings.secret.as_ref());
         SecretSource::choose(&self.options.secret, &self.env, settings)
@@ -160,7 +160,7 @@ impl Connector {
         };
         let mut entrance = self.entrance(place);
         if origin == SecretSource::Prompt {
-            // Nobody should have to type a password only to learn that nothing is there.
+            // Fail before the password is typed if there is no repository.
             checked_open::refuse_missing(&*store, &self.witness(place))?;
         }
         let operator = Arc::clone(&self.operator);
@@ -210,7 +210,7 @@ impl Connector {
         }
     }
 
-    /// Returns what is known about a repository before it is opened.
+    /// Returns the conditions for opening a repository.
     fn entrance(&self, place: &RepositoryPlace) -> Entrance {
         let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
         let fingerprint =
@@ -232,19 +232,19 @@ impl Connector {
         }
     }
 
-    /// Returns what this machine remembers of a place. Asks the store nothing.
+    /// Returns this machine's records of a repository, without a request to the store.
     pub fn witness(&self, place: &RepositoryPlace) -> Witness {
         let (place, called) = place.remembered_as();
         Witness::open_called(self.state_dir().as_deref(), &place, &called, Accept::default(), true)
     }
 
-    /// Returns the folder of what this machine remembers.
+    /// Returns the directory of this machine's records.
     pub fn state_dir(&self) -> Option<PathBuf> {
         self.env.state_dir(rustix::process::geteuid().is_root())
     }
 
-    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept,
-    /// if that is so: both at once, for they mostly have one cause.
+    /// Warns that records cannot be kept (also with `-q`), or that there are no local copies. Both
+    /// in one message, since they usually have one cause.
     pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
         let unnoticed = "so that going back in time may not be noticed";
         let memory = match memory {
@@ -270,7 +270,7 @@ impl Connector {
     }
 }
 
-/// Says that an index run is left out, and what to do.
+/// Returns the warning about an index run that is left out.
 fn left_out(error: &repo::Error) -> String {
     let hint = hints::hint_of(error).map_or_else(String::new, |hint| format!("; {hint}"));
     format!("{}, and is left out{hint}", in_words(error))
@@ -290,8 +290,8 @@ fn no_repository_named(settings: &Settings) -> Error {
     ))
 }
 
-/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that
-/// name here is hardly what is meant.
+/// Refuses a word that is neither a configured repository nor an existing folder: it is more likely
+/// a mistyped name than a new folder.
 fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result<()> {
     let name = text.to_string_lossy();
     let is_word =

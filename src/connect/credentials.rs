@@ -1,5 +1,4 @@
-//! Passwords and keys: choosing their origin, and reading them. Never from the command line
-//! itself.
+//! Passwords and keys: choice of their source, and reading. Never from the command line itself.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -28,7 +27,7 @@ use crate::text;
 const SECRET_LEN_MAX_BYTES: u64 = 64 << 10;
 
 impl SecretSource {
-    /// Decides: the command line, else the environment, else the configuration, else the terminal.
+    /// Chooses the command line, else the environment, else the configuration, else the terminal.
     ///
     /// Fails if the environment names more than one.
     pub fn choose(
@@ -71,7 +70,7 @@ impl SecretSource {
         }
     }
 
-    /// Reads the secret of an existing repository, and the fingerprint that a key file or kit
+    /// Reads the secret of an existing repository, and the fingerprints that a key file or kit
     /// names.
     pub fn read(
         &self,
@@ -90,7 +89,7 @@ impl SecretSource {
         Ok((Secret::Passphrase(password), Vec::new()))
     }
 
-    /// Reads a password that is about to be set: at the terminal it is asked for twice.
+    /// Reads a new password; asks for it twice at the terminal.
     pub fn read_new_password(
         &self,
         operator: &dyn Operator,
@@ -138,13 +137,13 @@ impl SecretSource {
     }
 }
 
-/// Returns the parameters of a password's slot.
+/// Returns the parameters of a password's key slot.
 pub fn passphrase_kdf(strong: bool) -> SlotKdf {
     let (memory_kib, passes, lanes) = if strong { KDF_STRONG } else { KDF_STANDARD };
     SlotKdf::Passphrase { memory_kib, passes, lanes }
 }
 
-/// Reads the password of a store: that of an SSH account, or the secret of an access key.
+/// Reads the secret of a store: the password of an SSH account, or the secret of an access key.
 #[cfg(any(feature = "s3", feature = "sftp"))]
 pub fn read_store_password(
     operator: &dyn Operator,
@@ -177,17 +176,17 @@ pub fn ask_passphrase(operator: &dyn Operator, file: &Path) -> Result<Zeroizing<
     })
 }
 
-/// Returns the fingerprint that a line of a key file or kit names.
+/// Returns the fingerprint in a line of a key file or kit.
 pub fn fingerprint_in(line: &str) -> Option<Vec<u8>> {
     let named = line.trim_start_matches(['#', ' ']).strip_prefix("Fingerprint")?;
     parse_fingerprint(named.trim_start_matches(':').trim()).ok().map(|fingerprint| fingerprint.0)
 }
 
-/// What a key file or recovery kit holds.
+/// Content of a key file or recovery kit.
 pub struct KeyFile {
-    /// What opens the repository.
+    /// The secret that opens the repository.
     pub secret: crate::crypto::kdf::Key,
-    /// The starts of the fingerprints of the repositories that it names.
+    /// Starts of the fingerprints of the repositories that it names.
     pub fingerprints: Vec<Vec<u8>>,
 }
 
@@ -222,7 +221,7 @@ fn warn_if_readable_by_others(operator: &dyn Operator, path: &Path, file: &File)
 }
 
 fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it, so that a growing vector leaves no partial copies in memory.
+    // Full capacity at once, so that growing leaves no partial copies in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX_BYTES as usize + 1));
     reader.take(SECRET_LEN_MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SECRET_LEN_MAX_BYTES {
@@ -231,12 +230,12 @@ fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Returns the bytes without the byte order mark that some editors put before all text.
+/// Returns the bytes without the byte order mark of some editors.
 fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// Returns the one line that a password is.
+/// Returns the password, which must be one line.
 fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>> {
     let line = without_mark(&bytes);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -266,7 +265,7 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let fail = |error: io::Error| {
         Error::new(OtherErrorKind::Failed, "cannot run the password command").caused_by(error)
     };
-    // Standard input may be the user's dump, unless it is a terminal.
+    // If standard input is no terminal, it may be data to back up.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
     let mut child = shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(fail)?;
     let output = child.stdout.take().expect("standard output is piped");

@@ -3,24 +3,24 @@
 use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
-/// What to do with an object of `config/`, `gc/` or `intents/` that nobody may have made.
+/// Hint for a foreign or damaged object of `config/`, `gc/` or `intents/`.
 pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object \
     from the store with the store's own tools; \
                              restores do not need it";
 
-/// Returns whether no key opened a repository because another version of the format made it.
+/// Returns whether a repository does not open because another version of the format made its keys.
 pub fn is_of_another_version(error: &repo::Error) -> bool {
     matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
 }
 
-/// At a place that this machine knows.
+/// Hint where this machine has used a repository.
 const MOUNT: &str = "this machine has used one there: mount the disk that holds it; if it is gone \
     for good, `drumlin init \
                      --accept-new-repository` makes a new one";
-/// At any other.
+/// Hint at any other place.
 const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place";
 
-/// Returns what the user can do about an object that is not obeyed.
+/// Returns the hint for an object without a valid justification.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
         "nothing was removed. Somebody with a key made this object: remove it from the store with \
@@ -40,7 +40,7 @@ fn unjustified_hint(object: &str) -> &'static str {
     }
 }
 
-/// Returns what the user can do about a repository's error.
+/// Returns the hint for a repository's error.
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::Store(error) => store_hint(error),
@@ -52,7 +52,7 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a repository that does not open, or is another one.
+/// Returns the hint if a repository does not open, or is another one.
 fn opening_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NoRepository { is_known, .. } => Some(if *is_known { MOUNT } else { MAKE }),
@@ -98,7 +98,7 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do where the repository does not let something happen.
+/// Returns the hint if the repository refuses an action.
 fn use_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NotForgotten { .. } => {
@@ -129,7 +129,7 @@ fn use_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a snapshot, key or path that was named.
+/// Returns the hint for a name of a snapshot, key or path.
 fn name_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
@@ -142,7 +142,7 @@ fn name_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a damaged object.
+/// Returns the hint for a damaged object.
 fn damage_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::Damaged { object, .. }
@@ -169,7 +169,7 @@ fn damage_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns the like of a store's failure.
+/// Returns the hint for a store's error.
 pub fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error.kind {
         ErrorKind::Full => {

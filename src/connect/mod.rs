@@ -1,4 +1,4 @@
-//! Opening a repository by its name: from a URL, the configuration and a secret to a repository.
+//! Opening of repositories: from a name, the configuration and a secret to a repository.
 //!
 //! The command line, a daemon and library users all come through here. Nothing here prints, prompts
 //! or ends the program: questions and warnings go to an [`Operator`], failures are [`Error`]s.

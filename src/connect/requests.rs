@@ -1,4 +1,4 @@
-//! Counters of what the stores of a run were asked: requests are money and time.
+//! Request counters of a run, because requests cost money and time.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use crate::sync::lock;
 pub struct Requests(Mutex<Vec<Arc<CountStore>>>);
 
 impl Requests {
-    /// Counts what another store is asked, too.
+    /// Adds the counters of another store.
     pub fn add(&self, store: Arc<CountStore>) {
         lock(&self.0).push(store);
     }

@@ -1,4 +1,4 @@
-//! Options of a bucket: from its URL, the configuration, the environment, in this order.
+//! Options of a bucket, from its URL, the configuration and the environment, in this order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,20 +16,19 @@ use crate::store::layers::rate_limit::RateLimiter;
 use crate::store::s3::S3Store;
 use crate::store::s3::options::{Lock, S3Options, ServerTrust};
 
-/// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's
-/// router.
+/// Default number of transfers: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a
+/// home router.
 const CONNECTIONS: usize = 8;
-/// After how much time without progress a request has failed.
+/// Default time-out without progress.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The variable that names a file of certificates for AWS's own tools.
+/// Environment variable of AWS's tools that names a file of certificates.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
-/// Longest file of certificates: all authorities of the world have a quarter of a mebibyte.
+/// Longest file of certificates; those of all public authorities take a quarter of a mebibyte.
 const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
-/// Puts together what is known; reads the secret of the access key if the configuration says where
-/// it is.
+/// Collects the options; reads the secret of the access key if configured.
 pub fn options(
     connector: &Connector,
     part: &Bucket,
@@ -67,8 +66,7 @@ pub fn options(
     })
 }
 
-/// Returns which certificates the server may show: by the configuration, else by the file that
-/// AWS's own tools take.
+/// Returns the accepted certificates: from the configuration, else from the file of AWS's tools.
 fn trust(
     connector: &Connector,
     file: Option<PathBuf>,
@@ -86,7 +84,7 @@ fn trust(
     Ok(Some(ServerTrust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 
-/// Returns what opens the store.
+/// Returns a function that opens the store.
 pub fn opener(options: S3Options) -> OpenStore {
     Box::new(move || Ok(Arc::new(S3Store::open(options.clone())?)))
 }

@@ -1,10 +1,10 @@
-//! Where the password or key of a repository comes from.
+//! Sources of the password or key of a repository.
 
 use std::path::PathBuf;
 
 use crate::text;
 
-/// Where a secret comes from.
+/// Source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// A file that holds the password.
@@ -20,7 +20,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// Says where the secret came from, for the hint that follows a wrong one.
+    /// Describes the source, for the hint about a wrong secret.
     pub fn describe(&self) -> String {
         match self {
             Self::PasswordFile(path) => format!("the password was read from {}", text::path(path)),
@@ -32,7 +32,7 @@ impl SecretSource {
     }
 }
 
-/// What `--password-file`, `--password-command` and `--key-file` said; at most one of them did.
+/// Values of `--password-file`, `--password-command` and `--key-file`; at most one is set.
 #[derive(Clone, Debug, Default)]
 pub struct SecretArgs {
     /// `--password-file`.
@@ -44,7 +44,7 @@ pub struct SecretArgs {
 }
 
 impl SecretArgs {
-    /// Returns the origin that they name.
+    /// Returns the source that is set.
     pub fn origin(&self) -> Option<SecretSource> {
         let file = self.password_file.clone().map(SecretSource::PasswordFile);
         file.or_else(|| self.password_command.clone().map(SecretSource::PasswordCommand))

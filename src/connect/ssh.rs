@@ -1,5 +1,4 @@
-//! The user's SSH configuration as files of this machine, and the programs that it has connections
-//! go through.
+//! The user's SSH configuration on this machine, and its proxy programs.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -19,7 +18,7 @@ use crate::settings::ssh_config::proxy::{self, Destination, command_line, jump_a
 use crate::settings::ssh_config::{ConfigFiles, ExpansionContext, HostConfig, host_config};
 use crate::store::sftp::proxy::Proxy;
 
-/// Reads what the configuration says about a machine, and warns of what cannot be heeded.
+/// Reads the configuration of a machine, and warns about ignored options.
 pub fn read_config(
     connector: &Connector,
     remote: &Remote,
@@ -36,17 +35,17 @@ pub fn read_config(
     Ok(host)
 }
 
-/// Reads what the configuration says about a machine: that of `explicit`, else the user's, which
-/// may be missing.
+/// Reads the configuration of a machine from `explicit`, else from the user's file, which may be
+/// missing.
 ///
-/// Fails if `explicit` is missing, and if either cannot be read or understood.
+/// Fails if `explicit` is missing, or if a file cannot be read or parsed.
 pub fn read_config_in(
     env: &Environment,
     remote: &Remote,
     local_user: &str,
     explicit: Option<&Path>,
 ) -> Result<HostConfig> {
-    // Without a home folder there is no usual file; one that is named is read all the same.
+    // Without a home directory there is no default file; `explicit` is read all the same.
     let Some(home) =
         env.home().or_else(|| explicit.and_then(|_| home_of_user().or_else(|| Some("/".into()))))
     else {
@@ -63,11 +62,11 @@ pub fn read_config_in(
     Ok(host_config(&file, &remote.host, context, &Disk { named: explicit })?)
 }
 
-/// Returns the program that connections go through, if the configuration names one. `explicit` is
-/// the configuration that was named.
+/// Returns the proxy program, if the configuration names one. `explicit` is the file that the user
+/// named.
 ///
-/// `ssh` looks for its configuration in the home folder that the system has for the user: if that
-/// is another one than `HOME`, it is told.
+/// `ssh` finds its configuration by the home directory of the user database. If `HOME` differs, the
+/// file is passed as an argument.
 pub fn proxy_of(
     env: &Environment,
     host: &HostConfig,
@@ -106,7 +105,7 @@ pub fn proxy_of(
     }
 }
 
-/// What is said of a file that says what its reader runs, and that others can write.
+/// Error text for a configuration file that other users can write.
 const FOREIGN: &str = "others decide what it says, and it can name programs that would be run: \
     let it belong to you or to root, and \
                        take the right to write to it from all others (`chmod go-w`), as OpenSSH \
@@ -114,12 +113,12 @@ const FOREIGN: &str = "others decide what it says, and it can name programs that
 
 /// The files of this machine.
 struct Disk<'a> {
-    /// The file that the user named, who answers for it, but not for what it includes.
+    /// The file that the user named, which is trusted, unlike its includes.
     named: Option<&'a Path>,
 }
 
 impl Disk<'_> {
-    /// Returns whether nobody but us and root can have written an open file.
+    /// Returns whether only this user and root can write an open file.
     fn is_trusted(&self, path: &Path, found: &fs::Metadata) -> bool {
         let is_own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
         let others = if is_private_group(found.gid(), found.uid()) { 0o002 } else { 0o022 };
@@ -147,7 +146,7 @@ impl ConfigFiles for Disk<'_> {
     fn read(&self, path: &Path, len_max_bytes: u64) -> io::Result<String> {
         let file = File::open(path)?;
         let found = file.metadata()?;
-        // A pattern may name folders, which say nothing to OpenSSH either.
+        // A pattern may match directories, which OpenSSH ignores, too.
         if found.is_dir() {
             return Ok(String::new());
         }
@@ -160,9 +159,9 @@ impl ConfigFiles for Disk<'_> {
     }
 }
 
-/// Returns what a folder has whose name matches a pattern of the shell, by name.
+/// Returns the entries of a directory that match a shell pattern, sorted by name.
 fn matching_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    // The shell knows no alternatives in these patterns.
+    // Braces are literal in these patterns.
     let Ok(glob) = Glob::new(&pattern.replace('{', "[{]").replace('}', "[}]")) else {
         return Vec::new();
     };

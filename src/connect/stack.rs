@@ -1,5 +1,4 @@
-//! The store of a repository with its layers: limits,
-//! counters, retries.
+//! The layers of a repository's store: rate limit, counters, retries.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,14 +28,13 @@ use crate::store::local::LocalStore;
 use crate::store::{ErrorKind, Store, StoreError, StoreProperties};
 use crate::text;
 
-/// How many transfers run at once, and what opens the store.
+/// Number of transfers, and the function that opens the store.
 type Opener = (usize, OpenStore);
 
 impl Connector {
-    /// Opens the store of a repository. What is not on this machine is connected to with the first
-    /// request.
+    /// Opens the store of a repository. Remote stores connect with the first request.
     ///
-    /// Fails if its folder on this machine is missing, unless it is to be made.
+    /// Fails if its directory on this machine is missing, unless `purpose` is to make it.
     pub fn store(&self, place: &RepositoryPlace, purpose: Purpose) -> Result<Arc<dyn Store>> {
         let clock = Arc::new(SystemClock::new(self.is_stopping));
         let connection = place
@@ -150,7 +148,7 @@ fn open_local(
     }
 }
 
-/// Says why it takes longer.
+/// Returns a callback that warns about retries.
 fn warn_of_trouble(operator: Arc<dyn Operator>) -> OnRetry {
     Box::new(move |error: &StoreError, limit: Duration| {
         operator.warn(&format!(

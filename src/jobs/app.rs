@@ -1,4 +1,4 @@
-//! One backup of an app, or of what the caller names.
+//! A backup of a configured app, or of sources that the caller names.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ use crate::settings::values::Chunker;
 use crate::sources::command;
 use crate::text;
 
-/// What the caller adds to the configuration.
+/// Options of the caller in addition to the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
-    /// Patterns of what to leave out; each should match something.
+    /// Patterns of excluded files; each should match something.
     pub excludes: Vec<Pattern>,
-    /// Patterns of what is read even if it looks unchanged.
+    /// Patterns of files that are read even if they look unchanged.
     pub always_read: Vec<Pattern>,
-    /// Standard input is backed up as a file of this name.
+    /// Name of the file that stores standard input; `None` if it is not read.
     pub stdin: Option<String>,
     /// Reads and counts, but stores nothing.
     pub dry_run: bool,
@@ -38,26 +38,27 @@ pub struct Additions {
     pub read_all: bool,
     /// Trusts times and lengths alone, not inode numbers.
     pub ignore_inode: bool,
-    /// Needs less memory, for some speed.
+    /// Uses less memory, at some cost of speed.
     pub low_memory: bool,
-    /// Threads that work at once.
+    /// Number of threads.
     pub threads: usize,
     /// Program and version, as stored in the snapshot.
     pub program: String,
 }
 
-/// A backup that is about to be made: the configuration and the caller's additions, put together.
+/// A backup to run: the configuration merged with the caller's options.
 pub struct Job {
     /// The app, empty for none.
     pub app: String,
-    /// Its settings, with the defaults and what the caller put in their place.
+    /// Its settings, merged with the defaults and the caller's values.
     pub settings: AppSettings,
-    /// What else the caller wants.
+    /// Further options of the caller.
     pub additions: Additions,
 }
 
 impl Job {
-    /// Returns the settings of an app with the defaults; those of none if the caller names sources.
+    /// Returns the settings of an app, merged with the defaults; without its sources if the caller
+    /// names some.
     ///
     /// Fails if there is nothing to back up.
     pub fn settings_of(
@@ -85,8 +86,7 @@ impl Job {
         Ok(merged)
     }
 
-    /// Returns the name of the repository that the configuration has for it. `is_named`: the caller
-    /// names one.
+    /// Returns the configured repository's name. `is_named`: the caller names one.
     pub fn repository(&self, is_named: bool) -> Result<Option<&str>, connect::Error> {
         match self.settings.repositories.as_slice() {
             [_, _, ..] if !is_named && !self.app.is_empty() => {
@@ -169,8 +169,8 @@ impl Job {
         })
     }
 
-    /// Returns all patterns, those in files too: the configuration's, for which it does not matter
-    /// where the program runs, then the caller's, which are to match something.
+    /// Returns all patterns, including those in files: the configuration's, which do not depend on
+    /// the current directory, then the caller's, which should match something.
     fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
         let configured = &self.settings.excludes;
         let mut patterns =
@@ -204,7 +204,7 @@ fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> connect::Error 
     }
 }
 
-/// Makes streams of the special files among the paths, if these are to be read.
+/// Opens the special files among the paths as streams, if `reads_special`; returns the other paths.
 fn open_special(
     paths: Vec<PathBuf>,
     reads_special: bool,

@@ -1,4 +1,4 @@
-//! Directory listings, piece by piece.
+//! Directory listings, in pieces.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,16 +13,16 @@ use crate::format::limits;
 use crate::id::ChunkId;
 use crate::repo::read::node_cache::Found;
 
-/// Places of `.` and `..` before those of the entries.
+/// Offsets of `.` and `..`, before those of the entries.
 const DOTS: u64 = 2;
-/// Places per leaf: the place of an entry tells its leaf and its position there, so that any place
-/// can be found at once.
+/// Offsets per leaf: the offset of an entry encodes its leaf and its position there, so that a
+/// listing can continue anywhere.
 const PLACES_PER_LEAF: u64 = 1 << 16;
 const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
 /// Longest name that the kernel takes, in bytes.
 const NAME_LEN_MAX_BYTES: usize = 1_024;
 
-/// An open folder.
+/// An open directory.
 pub struct OpenDir {
     number: u64,
     parent: u64,
@@ -30,7 +30,7 @@ pub struct OpenDir {
 }
 
 enum DirContent {
-    /// What is above the snapshots changes: an open folder stays as it was when it was opened.
+    /// Directories above the snapshots change: this is the content at the time of opening.
     Top(Vec<(String, MountNode)>),
     Tree {
         folder: Arc<MountNode>,
@@ -39,32 +39,32 @@ enum DirContent {
     },
 }
 
-/// A line of a folder.
+/// An entry of a listing.
 pub struct ListedEntry<'a> {
-    /// The number of what it names.
+    /// Inode number.
     pub number: u64,
-    /// The offset of the next entry.
+    /// Offset of the next entry.
     pub next: u64,
     /// What it is.
     pub kind: FileType,
     /// Its name.
     pub name: &'a [u8],
-    /// Its attributes, if they are wanted; the kernel then knows what has the number.
+    /// Its attributes, if requested; the kernel then holds a reference to the number.
     pub attributes: Option<FileAttr>,
 }
 
-/// Takes a line and returns whether it did not fit.
+/// Takes an entry; returns true if it did not fit.
 pub type Sink<'a> = dyn FnMut(&ListedEntry<'_>) -> bool + 'a;
 
 impl OpenDir {
-    /// Returns whether what it lists can never change.
+    /// Returns whether its content can never change.
     pub fn is_fixed(&self) -> bool {
         matches!(self.list, DirContent::Tree { .. })
     }
 }
 
 impl Files {
-    /// Opens a folder.
+    /// Opens a directory.
     pub fn open_dir(&self, number: u64) -> FuseResult<OpenDir> {
         let folder = self.node(number)?;
         let (parent, list) = match &*folder {
@@ -92,9 +92,9 @@ impl Files {
         Ok(OpenDir { number, parent, list })
     }
 
-    /// Lists an open folder from a place on, until `sink` has enough.
+    /// Lists an open directory from an offset until `sink` is full.
     ///
-    /// Fails if nothing can be read at this place; what comes before is listed first.
+    /// Fails only if not even the first entry can be read.
     pub fn list(
         &self,
         open: &OpenDir,
@@ -211,7 +211,7 @@ impl Files {
         Ok(())
     }
 
-    /// Gives one entry to the sink and returns whether it did not fit.
+    /// Passes one entry to the sink; returns true if it did not fit.
     fn list_entry(
         &self,
         entry: &EntryNode,

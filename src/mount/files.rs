@@ -27,40 +27,40 @@ use crate::repo::read::node_cache::Found;
 use crate::repo::read::readahead::Reading;
 use crate::repo::{self, Reader, Trees};
 
-/// How long the kernel may believe what it was told of a snapshot's files: they never change.
+/// Cache time of the kernel for files of snapshots: they never change.
 pub const FOREVER: Duration = Duration::from_secs(24 * 3600);
-/// How long it may believe what it was told of the folders above the snapshots.
+/// Cache time of the kernel for the directories above the snapshots.
 pub const BRIEFLY: Duration = Duration::from_secs(1);
 /// Memory of the reader in addition to the caches of a mount, in bytes: decoded segments with
 /// nodes.
 const READER_LEN_BYTES: usize = 24 << 20;
 /// Least memory for nodes and segments together, in bytes.
 const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
-/// Most nodes of a chunk list that are read to find out how much of a file is holes: 2 GiB of a
-/// file without any.
+/// Most nodes of a chunk list that are read to compute the holes of a file: enough for 2 GiB
+/// without holes.
 const LIST_NODES_MAX: usize = 64;
-/// Threads that read ahead, at least.
+/// Minimum number of readahead threads.
 const AHEAD_THREADS_MIN: usize = 4;
 
-/// How to mount.
+/// Options of a mount.
 pub struct MountOptions {
-    /// Memory for what was read and decoded, in bytes.
+    /// Memory for caches in bytes.
     pub cache_len_bytes: usize,
-    /// User and group that the folders above the snapshots belong to.
+    /// Owner of the directories above the snapshots.
     pub owner: Owner,
-    /// Whether other users may look in too, as far as the permissions of files let them.
+    /// Whether other users have access, as far as the permissions of files allow.
     pub allow_other: bool,
-    /// The time of the folders above the snapshots.
+    /// Time of the directories above the snapshots.
     pub now: Timestamp,
-    /// How times are called.
+    /// Formats the time of a snapshot as a name.
     pub name_of_time: NameOfTime,
-    /// Variables with secrets, which the system's helper does not get when it unmounts.
+    /// Environment variables with secrets, which the unmount helper does not get.
     pub without: &'static [&'static str],
-    /// Is called with what cannot be read.
+    /// Called with each path that cannot be read.
     pub tell: OnReport,
 }
 
-/// What to mount.
+/// The part of a repository to mount.
 pub enum MountSource {
     /// All snapshots, by id, time, app and host.
     All,
@@ -68,14 +68,14 @@ pub enum MountSource {
     One(Box<Snapshot>, Vec<u8>),
 }
 
-/// What a request for something ends in.
+/// Result of a FUSE request.
 pub type FuseResult<T> = std::result::Result<T, Errno>;
 
-/// The file system, without the kernel's words.
+/// The file system, independent of FUSE's types.
 pub struct Files {
     pub(super) contents: FileContents,
     siblings: Siblings,
-    /// Nobody takes back what was fetched for files that are not open yet.
+    /// Readahead for files that are not open yet; it is never cancelled.
     of_siblings: Reading,
     links: Links,
     pub(super) inodes: Inodes,
@@ -94,7 +94,7 @@ struct OpenFile {
 }
 
 impl Files {
-    /// Finds what is to be shown.
+    /// Prepares the file system.
     pub fn new(
         reader: &Arc<Reader>,
         shown: &MountSource,
@@ -125,26 +125,25 @@ impl Files {
         })
     }
 
-    /// Returns the folders above the snapshots as they are now; `None` if one snapshot is mounted.
+    /// Returns the directories above the snapshots; `None` if one snapshot is mounted.
     pub(super) fn views(&self) -> Option<Arc<Views>> {
         self.catalog.as_ref().map(|catalog| catalog.views(&self.report))
     }
 
-    /// Returns where the names come that vanish from the folders above the snapshots; `None` if one
-    /// snapshot is mounted.
+    /// Returns a receiver of names that vanish from the directories above the snapshots; `None` if
+    /// one snapshot is mounted.
     pub(super) fn vanished(&self) -> Option<Receiver<Vanished>> {
         self.catalog.as_ref().map(Catalog::vanished)
     }
 
-    /// Returns what has a number.
+    /// Returns the node of an inode number.
     pub(super) fn node(&self, number: u64) -> FuseResult<Arc<MountNode>> {
         self.inodes.get(number).ok_or(Errno::STALE)
     }
 
-    /// Returns the attributes of a name in a folder; `None` if nothing is there and nothing ever
-    /// will be.
+    /// Returns the attributes of a name in a directory; `None` if it is missing and always will be.
     ///
-    /// The kernel knows what was found from now on.
+    /// The kernel holds a reference to the found inode from now on.
     pub fn lookup(&self, parent: u64, name: &[u8]) -> FuseResult<Option<(FileAttr, Duration)>> {
         let folder = self.node(parent)?;
         if let MountNode::Top(path) = &*folder {
@@ -163,13 +162,13 @@ impl Files {
         Ok(Some((self.attributes(number, &entry.snapshot, &found), FOREVER)))
     }
 
-    /// Tells the kernel of an entry.
+    /// Registers an entry for the kernel; returns its number.
     pub(super) fn enter(&self, entry: &EntryNode) -> u64 {
         let node = MountNode::Entry(entry.clone());
         self.inodes.enter(node.number(entry.parent, &entry.name), node)
     }
 
-    /// Makes the node of an entry that was found in a folder.
+    /// Makes the node of an entry of a directory.
     pub(super) fn entry_node(
         &self,
         parent: u64,
@@ -192,7 +191,7 @@ impl Files {
         })
     }
 
-    /// Returns the attributes of what has a number, and how long they hold.
+    /// Returns the attributes of an inode, and their cache time.
     pub fn attributes_of(&self, number: u64) -> FuseResult<(FileAttr, Duration)> {
         match &*self.node(number)? {
             MountNode::Entry(entry) => {
@@ -208,7 +207,7 @@ impl Files {
             .hard_link
             .map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
         let data_len = match found.content {
-            // Damage is reported when the file is read.
+            // Damage is reported by reads.
             Content::List(_) => FileMap::new(found.clone())
                 .data_len(self.contents.nodes(), LIST_NODES_MAX)
                 .ok()
@@ -221,7 +220,7 @@ impl Files {
         of_entry(number, found, links, data_len.unwrap_or(found.size))
     }
 
-    /// Returns the attributes of what is above the snapshots, or of a snapshot's root.
+    /// Returns the attributes of a node above the snapshots, or of a snapshot's root.
     pub(super) fn view(&self, number: u64, node: &MountNode) -> FileAttr {
         match node {
             MountNode::Link(target) => {
@@ -244,7 +243,7 @@ impl Files {
         found.ok_or(Errno::NOENT)
     }
 
-    /// Returns the tree of a folder in a snapshot.
+    /// Returns the tree of a directory in a snapshot.
     pub(super) fn tree_of(&self, number: u64, node: &MountNode) -> FuseResult<ChunkId> {
         match node {
             MountNode::Snapshot(snapshot) => Ok(snapshot.root),
@@ -294,7 +293,7 @@ impl Files {
         }
     }
 
-    /// Returns bytes of an open file, fewer than wanted only at its end.
+    /// Returns bytes of an open file; fewer than requested only at its end.
     pub fn read(&self, handle: u64, offset: u64, len: u32) -> FuseResult<Vec<u8>> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         let end = offset.saturating_add(len.into()).min(file.map.size());
@@ -305,7 +304,7 @@ impl Files {
         read.map_err(|error| self.failed(file.number, &error))
     }
 
-    /// Returns where the next data, or the next hole, begins at or after an offset of an open
+    /// Returns the start of the next data, or of the next hole, at or after an offset of an open
     /// file.
     pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> FuseResult<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
@@ -325,7 +324,7 @@ impl Files {
         if to_data { Err(Errno::NXIO) } else { Ok(file.map.size()) }
     }
 
-    /// Calls `take` with the extended attributes of what has a number.
+    /// Calls `take` with the extended attributes of an inode.
     pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> FuseResult<T> {
         match &*self.node(number)? {
             MountNode::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
@@ -333,7 +332,7 @@ impl Files {
         }
     }
 
-    /// Returns the sums over a snapshot, or over all of them.
+    /// Returns the totals of a snapshot, or of all snapshots.
     pub fn totals(&self, number: u64) -> FuseResult<Totals> {
         let of = |snapshot: &Snapshot| snapshot.stats.totals;
         Ok(match &*self.node(number)? {
@@ -352,14 +351,14 @@ impl Files {
         })
     }
 
-    /// Tells why something could not be read, and returns what the program that wanted it is told.
+    /// Reports a failed read; returns the error for the calling program.
     pub(super) fn failed(&self, number: u64, error: &repo::Error) -> Errno {
         let path = self.inodes.path(number);
         let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
         if is_missing
             && let (Some(node), Some(catalog)) = (self.inodes.get(number), &self.catalog)
             && let MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) = &*node
-            // A list that is some seconds old may still have what is gone.
+            // The current list may be some seconds old.
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
             self.report
@@ -371,7 +370,7 @@ impl Files {
     }
 }
 
-/// Returns the node of an item of a folder at the top.
+/// Returns the node of an item of a directory above the snapshots.
 pub(super) fn top_node(path: &str, name: &[u8], item: ViewItem) -> MountNode {
     match item {
         ViewItem::Dir(_) if path.is_empty() => {

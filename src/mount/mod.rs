@@ -1,9 +1,9 @@
 //! Snapshots as a read-only file system, by FUSE.
 //!
-//! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`,
-//! `views`), from nodes of trees (`nodes`) and from segments of file content (`segments`), which
-//! are read ahead where a file is read in order (`ahead`, `siblings`). Everything that is kept has
-//! a limit in bytes; the content of a snapshot never changes, so the kernel may keep all it learns.
+//! The kernel refers to inodes by numbers (`inodes`). `files` answers its requests from the list of
+//! snapshots (`catalog`, `views`) and, through `repo::read`, from trees and file content, which is
+//! read ahead (`siblings`). Every cache has a limit in bytes. The content of a snapshot never
+//! changes, so the kernel may cache everything.
 
 mod attributes;
 mod catalog;

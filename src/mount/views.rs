@@ -1,4 +1,4 @@
-//! The top of a mount: every snapshot by its id, and links to it by time, app and
+//! Directories above the snapshots: every snapshot by its id, and links to it by time, app and
 //! host.
 
 use std::collections::BTreeMap;
@@ -8,18 +8,18 @@ use super::inodes::{ROOT, number_of_name};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 
-/// The folder of the snapshots themselves; everything else links into it.
+/// Directory of the snapshots themselves; everything else links into it.
 pub const BY_ID: &str = "by-id";
-/// Fewest digits of an id by which a snapshot may be named.
+/// Fewest digits of an abbreviated id.
 const PREFIX_LEN_MIN: usize = 4;
 
 /// Returns the name of a time, without a slash.
 pub type NameOfTime = fn(Timestamp) -> String;
 
-/// Something at the top.
+/// An item above the snapshots.
 #[derive(Clone)]
 pub enum ViewItem {
-    /// A folder.
+    /// A directory.
     Dir(BTreeMap<String, ViewItem>),
     /// A symbolic link and its target.
     Link(String),
@@ -27,7 +27,7 @@ pub enum ViewItem {
     Snapshot(Arc<Snapshot>),
 }
 
-/// The top of a mount at one moment.
+/// The directories above the snapshots at one moment.
 pub struct Views {
     root: BTreeMap<String, ViewItem>,
     snapshots: Vec<Arc<Snapshot>>,
@@ -80,16 +80,15 @@ impl Views {
         &self.snapshots
     }
 
-    /// Returns the names that are no longer there in newer views, each with the number of its
-    /// folder.
+    /// Returns the names that newer views lack, each with the number of its directory.
     pub fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
         let mut names = Vec::new();
         vanished(ROOT, &self.root, &newer.root, &mut names);
         names
     }
 
-    /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if
-    /// there is no such folder.
+    /// Returns the content of the directory at a path, whose parts are separated by slashes; `None`
+    /// if there is none.
     pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, ViewItem>> {
         let mut folder = &self.root;
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -99,8 +98,8 @@ impl Views {
         Some(folder)
     }
 
-    /// Returns what is called `name` in the folder at a path. In `by-id` the start of an id, if it
-    /// is the start of one only, is a link to it, although it is not listed.
+    /// Returns the item `name` of the directory at a path. In `by-id`, an unambiguous start of an
+    /// id is a link to it, although it is not listed.
     pub fn find(&self, path: &str, name: &str) -> Option<ViewItem> {
         let folder = self.folder(path)?;
         if let Some(item) = folder.get(name) {

@@ -1,13 +1,13 @@
-//! Setting owner, attributes, mode, times and flags of a file, directory, link or special file, in
-//! the one order that works.
+//! Applies owner, attributes, mode, times and flags to a file, directory, link or special file, in
+//! the only order that works.
 //!
 //! * The owner comes first: changing it clears setuid and setgid bits and drops capabilities.
 //! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write
 //!   permission could not set them later.
 //! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
 //!
-//! Everything is reached by a descriptor, never by a name: users who may change names in the
-//! directory cannot put anything else into the place of what is being changed.
+//! Everything is accessed by descriptor, never by name: users who may change names in the directory
+//! cannot redirect the change to another file.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -21,7 +21,7 @@ use super::special::{change_mode_of, proc_path};
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Timestamp, Xattr, entry_flag};
 
-/// What a file is to have.
+/// The metadata that a file shall have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Owner by number.
@@ -30,17 +30,17 @@ pub struct Metadata {
     pub gid: u32,
     /// Permission bits (12 bits).
     pub mode: u16,
-    /// Bits of [`entry_flag`]; only those of the file system count.
+    /// Bits of [`entry_flag`]; only file-system flags are used.
     pub flags: u32,
     /// Last modification.
     pub mtime: Timestamp,
     /// Extended attributes, sorted by name.
     pub xattrs: Vec<Xattr>,
-    /// Whether other attributes stay, because not all that there were are known.
+    /// Whether to keep other attributes, because not all wanted ones are known.
     pub keeps_xattrs: bool,
 }
 
-/// The known metadata of a file; what is right already is not set again.
+/// The known current metadata of a file; fields that are right are not set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CurrentMetadata {
     /// Owner.
@@ -53,7 +53,7 @@ pub struct CurrentMetadata {
     pub flags: u32,
     /// Last modification; `None` if it is about to change or unknown.
     pub mtime: Option<Timestamp>,
-    /// Whether it may have extended attributes that must be looked at.
+    /// Whether it may have extended attributes.
     pub has_xattrs: bool,
 }
 
@@ -64,33 +64,33 @@ impl From<&Stat> for CurrentMetadata {
     }
 }
 
-/// Something that metadata is applied to.
+/// The file that metadata is applied to.
 #[derive(Clone, Copy)]
 pub enum MetadataTarget<'a> {
-    /// An open file or folder.
+    /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// A symbolic link or special file, opened only to name it: it is changed no matter what has
-    /// its name by now.
+    /// A symbolic link or special file, opened with `O_PATH`: it is changed even if its name now
+    /// belongs to another file.
     Path {
         /// The descriptor.
         fd: BorrowedFd<'a>,
-        /// What it is.
+        /// Its kind.
         kind: EntryKind,
-        /// The folder and the name by which it was opened.
+        /// The directory and the name by which it was opened.
         place: (&'a Dir, &'a [u8]),
     },
 }
 
-/// One thing that could not be set.
+/// A field that could not be set.
 #[derive(Debug)]
 pub struct MetadataFailure {
-    /// What it is, for people: `owner`, `attribute user.x`.
+    /// Its name for people: `owner`, `attribute user.x`.
     pub what: String,
-    /// Whether it is not permitted at all, here or to this user: then the same is to be expected of
-    /// all other files.
+    /// Whether it is not permitted here or to this user: then all other files are likely to fail,
+    /// too.
     ///
-    /// Ordinary users may not give files away; and even to the superuser some file systems (of
-    /// other systems, or on servers that trust nobody) and some containers refuse this.
+    /// Ordinary users may not change owners; some file systems (foreign ones, or on servers that
+    /// map root) and some containers refuse it to root, too.
     pub is_refused: bool,
     /// What the system said.
     pub source: io::Error,
@@ -102,11 +102,10 @@ pub const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | 
 /// Flags under which nothing else can be changed.
 pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
 
-/// Makes an object's metadata equal to `wanted`, going on after failures, which are added to
-/// `failed`.
+/// Makes the metadata equal to `wanted`; continues after failures, which are added to `failed`.
 ///
-/// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out
-/// another user's powers.
+/// The setuid (setgid) bit is left out if the owner (group) could not be set: it would grant
+/// another user's rights.
 pub fn apply(
     object: MetadataTarget<'_>,
     present: &CurrentMetadata,
@@ -136,7 +135,7 @@ pub fn apply(
     }
     if object.has_mode() && (!mode_is_known || mode != present.mode) {
         let result = object.set_mode(mode);
-        // Nobody is refused this for his own files, unless the file system has no modes.
+        // For the user's own files this is refused only if the file system has no modes.
         let is_own = [0, present.uid].contains(&rustix::process::geteuid().as_raw());
         failed.extend(
             result.err().map(|source| failure("mode", is_own && is_refusal(&source), source)),
@@ -151,11 +150,11 @@ pub fn apply(
     }
 }
 
-/// Looks whether an open file or folder has the mode and the time that it was given, on a file
-/// system that may take them and keep others; adds to `failed` what it does not hold.
+/// Checks that an open file or directory has its mode and time, on a file system that may ignore
+/// them; adds lost ones to `failed`.
 ///
-/// Some set the time only together with that of the last access. Times that are less than
-/// `COARSE_S` away are as near as it gets there.
+/// Some set the time only together with the access time. Times less than `COARSE_S` apart count as
+/// equal.
 pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<MetadataFailure>) {
     let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
     let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());
@@ -166,27 +165,27 @@ pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<MetadataF
         stat = stat_of(fd).unwrap_or(stat);
         failed.extend(is_off(&stat).then(|| lacking("time")));
     }
-    // Setuid and setgid bits are left out on purpose where the owner is another.
+    // Setuid and setgid bits may have been left out on purpose.
     if (stat.mode ^ wanted.mode) & 0o777 != 0 && !is_told(failed, "mode") {
         failed.push(lacking("mode"));
     }
 }
 
-/// By how many seconds times may be off on file systems that count in steps of some seconds.
+/// Accepted difference of times in seconds, for file systems with a coarse resolution.
 const COARSE_S: u64 = 3;
 
 fn is_told(failed: &[MetadataFailure], what: &str) -> bool {
     failed.iter().any(|failed| failed.what == what)
 }
 
-/// Whether all but the flags is as wanted.
+/// Returns whether everything but the flags is as wanted.
 fn is_right(object: MetadataTarget<'_>, present: &CurrentMetadata, wanted: &Metadata) -> bool {
     let known = (present.uid, present.gid, present.mode, present.mtime);
     known == (wanted.uid, wanted.gid, wanted.mode, Some(wanted.mtime))
         && object.subject().read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
 }
 
-/// Sets the owner unless it is right; returns whether anything was tried.
+/// Sets the owner unless it is right; returns whether a change was tried.
 fn apply_owner(
     object: MetadataTarget<'_>,
     present: &mut CurrentMetadata,
@@ -199,7 +198,7 @@ fn apply_owner(
     match object.set_owner(wanted.uid, wanted.gid) {
         Ok(()) => (present.uid, present.gid) = (wanted.uid, wanted.gid),
         Err(source) => {
-            // In a container of its own numbers, there may be no such user.
+            // A container with a user namespace may lack this user.
             let is_unknown = source.kind() == io::ErrorKind::InvalidInput
                 && wanted.uid.max(wanted.gid) != u32::MAX;
             failed.push(failure("owner", is_unknown || is_refusal(&source), source));
@@ -217,10 +216,10 @@ fn apply_xattrs(
 ) -> bool {
     let subject = object.subject();
     let present = match subject.read_each() {
-        // What cannot be read is neither removed nor known to be right.
+        // Unreadable attributes are neither removed nor known to be right.
         Ok((present, _)) => present,
-        // Links and special files are reached through /proc: where there is none, nothing is lost
-        // if nothing was to be set.
+        // Links and special files are accessed through /proc. Without it, nothing is lost if no
+        // attribute was wanted.
         Err(source)
             if matches!(object, MetadataTarget::Path { .. })
                 && source.kind() == io::ErrorKind::NotFound =>
@@ -250,8 +249,8 @@ fn apply_xattrs(
     acl_changed
 }
 
-/// Attributes that the system itself gives to files (labels of security modules) are not removed:
-/// they follow rules of this machine.
+/// Returns whether an attribute may be removed: labels of security modules stay, since they follow
+/// rules of this machine.
 fn is_ours_to_remove(name: &[u8]) -> bool {
     [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix))
         || name == b"security.capability"
@@ -269,13 +268,13 @@ impl MetadataTarget<'_> {
         }
     }
 
-    /// Symbolic links have a mode that means nothing and cannot be set.
+    /// Returns whether it has a mode: that of a symbolic link has no meaning and cannot be set.
     fn has_mode(&self) -> bool {
         !matches!(self, Self::Path { kind: EntryKind::Symlink, .. })
     }
 
     fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
-        // -1 means "leave it": such an owner cannot be given, and rustix refuses to build it.
+        // -1 means "unchanged": it cannot be an owner, and rustix refuses to build it.
         if uid == u32::MAX || gid == u32::MAX {
             return Err(Errno::INVAL.into());
         }
@@ -288,8 +287,7 @@ impl MetadataTarget<'_> {
         }?)
     }
 
-    /// Sets the mode, of a special file by a descriptor that cannot read or write it, so that
-    /// nothing is triggered.
+    /// Sets the mode; of a special file by an `O_PATH` descriptor, so that no device is opened.
     fn set_mode(&self, mode: u16) -> io::Result<()> {
         match self {
             Self::Open(fd) => fs::fchmod(fd, Mode::from_raw_mode(u32::from(mode)))?,
@@ -298,7 +296,7 @@ impl MetadataTarget<'_> {
         Ok(())
     }
 
-    /// Sets the time of the last modification, and no other.
+    /// Sets only the modification time.
     pub fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
         let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let mtime = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };

@@ -1,5 +1,4 @@
-//! The configuration file `drumlin.toml`: found, read, checked. Environment variables and locations
-//! stand beside it.
+//! The configuration file `drumlin.toml`, environment variables and locations.
 
 pub mod environment;
 pub mod error;
@@ -24,14 +23,14 @@ use model::AppSettings;
 use repository::RepositorySettings;
 use section::{Section, SettingsText};
 
-/// The file's name in every place that is searched.
+/// Name of the configuration file.
 pub const FILE_NAME: &str = "drumlin.toml";
-/// Where the file is searched last.
+/// The last directory that is searched.
 const SYSTEM_DIR: &str = "/etc/drumlin";
 /// Longest file that is read.
 const FILE_LEN_MAX_BYTES: u64 = 4 << 20;
 
-/// Everything that a configuration file says.
+/// The content of a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The file, if there is one.
@@ -126,8 +125,7 @@ impl Settings {
         }
     }
 
-    /// Returns the repository that is meant when none is named: the first of `[defaults]`, else the
-    /// only one.
+    /// Returns the default repository: the first of `[defaults]`, else the only one.
     pub fn default_repository(&self) -> Option<&str> {
         match (self.defaults.repositories.first(), self.repositories.len()) {
             (Some(name), _) => Some(name),

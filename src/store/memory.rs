@@ -1,5 +1,4 @@
-//! A store in memory, for tests and simulations: the reference that every other store is compared
-//! with.
+//! Store in memory, for tests and simulations: the reference for every other store.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,14 +10,14 @@ use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 use crate::sync;
 
-/// A store in memory; it is gone with the process.
+/// A store in memory.
 #[derive(Default)]
 pub struct MemoryStore {
     objects: RwLock<BTreeMap<Key, StoredObject>>,
     clock_s: RwLock<Option<i64>>,
     /// Whether `create` replaces objects.
     replaces: AtomicBool,
-    /// What it replaced.
+    /// Keys of replaced objects.
     replaced: RwLock<Vec<Key>>,
 }
 
@@ -28,14 +27,13 @@ struct StoredObject {
     modified_s: Option<i64>,
 }
 
-/// What a `MemoryStore` says about a refused call.
+/// Cause of a refused call.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(&'static str);
 
 impl MemoryStore {
-    /// Returns an independent store with the same objects, as a copy of the disk at this moment
-    /// would be.
+    /// Returns an independent copy of the store, like an image of a disk.
     pub fn image(&self) -> Self {
         Self {
             objects: RwLock::new(self.objects().clone()),
@@ -50,13 +48,13 @@ impl MemoryStore {
         self.replaces.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the objects that a `create` replaced by other bytes since this store was made.
+    /// Returns the objects that a `create` has replaced by other bytes.
     pub fn replaced(&self) -> Vec<Key> {
         sync::read(&self.replaced).clone()
     }
 
-    /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At
-    /// first there is no clock.
+    /// Sets the time of objects that are made from now on, in seconds since 1970. At first they
+    /// have none.
     pub fn set_clock(&self, now_s: i64) {
         *sync::write(&self.clock_s) = Some(now_s);
     }
@@ -70,8 +68,7 @@ impl MemoryStore {
         self.objects().keys().cloned().collect()
     }
 
-    /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of
-    /// damage.
+    /// Replaces an object, existing or not, as a failing medium would. For tests.
     pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
         let object = StoredObject { bytes: bytes.into(), modified_s: self.clock_s() };
         self.objects_mut().insert(key.clone(), object);

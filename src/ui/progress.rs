@@ -16,24 +16,24 @@ use super::table::char_width;
 use crate::monitor::Monitor;
 use crate::text;
 
-/// How progress is shown.
+/// Form of progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressKind {
     /// Not at all.
     None,
-    /// Two lines that are drawn over and over.
+    /// Two lines that are redrawn.
     Terminal,
-    /// One JSON object a second.
+    /// One JSON object per second.
     Json,
 }
 
-/// Nothing is drawn before this time: short operations need no progress.
+/// Delay of the first output: short operations need no progress.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 const TERMINAL_EVERY: Duration = Duration::from_millis(200);
 const JSON_EVERY: Duration = Duration::from_secs(1);
-/// Rates are taken over this much of the past.
+/// Time over which rates are averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
-/// Columns that are used when the terminal does not say how many it has.
+/// Columns if the terminal does not report its width.
 const COLUMNS_DEFAULT: usize = 80;
 
 /// Shows a monitor's counters until it is dropped.
@@ -43,7 +43,7 @@ pub struct ProgressDisplay {
 }
 
 impl ProgressDisplay {
-    /// Begins to show `monitor`; `verb` says what happens: `backing up`.
+    /// Starts to show `monitor`; `verb` names the operation: `backing up`.
     pub fn start(kind: ProgressKind, verb: &'static str, monitor: Arc<Monitor>) -> Self {
         if kind == ProgressKind::None {
             return Self { stop: None, thread: None };
@@ -65,7 +65,7 @@ impl ProgressDisplay {
                 write_stderr("\r\x1b[J");
             }
         };
-        // Without a thread there is no progress, and nothing else is lost.
+        // Without a thread there is only no progress output.
         let thread = std::thread::Builder::new().name("progress".into()).spawn(show).ok();
         Self { stop: Some(stop), thread }
     }
@@ -153,7 +153,7 @@ fn draw(state: &ProgressSnapshot, verb: &str, current: &[u8]) -> Duration {
     let columns = columns.clamp(20, 500) - 1;
     let first = fit_start(&summary(state, verb), columns);
     let second = fit_end(&text::printable(current), columns - 2);
-    // Both lines are drawn, then the cursor goes back to the first one's start.
+    // Draws both lines and moves the cursor back to the start of the first.
     write_stderr(&format!("\r\x1b[J{first}\n  {second}\r\x1b[A"));
     TERMINAL_EVERY
 }

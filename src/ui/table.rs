@@ -1,11 +1,11 @@
-//! Columns of text.
+//! Tables of text.
 
 /// Alignment of a column's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// At the left: names.
+    /// Left, for names.
     Left,
-    /// At the right: numbers.
+    /// Right, for numbers.
     Right,
 }
 

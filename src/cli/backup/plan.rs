@@ -1,4 +1,4 @@
-//! From the command line and the configuration to a job.
+//! Merging of command line and configuration into a job.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,13 +20,13 @@ use crate::settings::Settings;
 use crate::settings::model::CommandSettings;
 use crate::text;
 
-/// Puts the command line and the configuration together; the command line wins, lists are joined.
+/// Merges command line and configuration; the command line takes precedence, lists are joined.
 pub fn plan(ctx: &Context, settings: &Settings, args: BackupArgs) -> Result<Job, Failure> {
     let typed_at = Surroundings { home: ctx.env().home(), here: Some(host::here()?), root: None };
     job_of(settings, args, ctx.global.threads(), typed_at)
 }
 
-/// Returns the job of one folder without any options.
+/// Returns the job for one folder without options.
 pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<Job, Failure> {
     plan(ctx, settings, BackupArgs { paths: vec![folder.to_path_buf()], ..BackupArgs::default() })
 }
@@ -86,7 +86,7 @@ fn job_of(
     Ok(Job { app: args.app.unwrap_or_default(), settings: merged, additions })
 }
 
-/// Returns the patterns that were typed, those in files too.
+/// Returns the patterns of the command line, including those in files.
 fn patterns_of(typed: &ExcludeArgs, typed_at: &Surroundings) -> Result<Vec<Pattern>, Failure> {
     let mut patterns = typed_at.patterns(&typed.patterns, &typed.folded_patterns);
     for file in &typed.files {
@@ -95,8 +95,7 @@ fn patterns_of(typed: &ExcludeArgs, typed_at: &Surroundings) -> Result<Vec<Patte
     Ok(patterns)
 }
 
-/// Returns the path that was typed, or, if there is no such file, the one that is printed like
-/// this.
+/// Returns the typed path, or, if it does not exist, the one that is printed like it.
 fn typed_path(path: PathBuf) -> PathBuf {
     let printed = text::bytes_of_typed(path.as_os_str().as_bytes());
     let printed = PathBuf::from(OsString::from_vec(printed));

@@ -1,8 +1,8 @@
-//! What a repository costs at a provider: pure sums over what is stored and what is asked.
+//! Cost estimate for a provider, from stored bytes and requests. Pure.
 
 use super::prices::{BillingPlan, FreeEgress, Provider, Tier};
 
-/// What a class holds.
+/// Totals of a class of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassTotals {
     /// Objects.
@@ -11,7 +11,7 @@ pub struct ClassTotals {
     pub bytes: u64,
 }
 
-/// The objects of a repository: those with file content, and all others, by their lengths in bytes.
+/// Lengths in bytes of the objects of a repository.
 #[derive(Clone, Debug, Default)]
 pub struct StoredObjects {
     /// Lengths of packs of file content.
@@ -26,7 +26,7 @@ impl StoredObjects {
     }
 }
 
-/// What one run asks of a store.
+/// Requests of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunRequests {
     /// Listings.
@@ -35,9 +35,9 @@ pub struct RunRequests {
     pub read_content: u64,
     /// Other reads.
     pub read_rest: u64,
-    /// Packs of file content that are made.
+    /// Created packs of file content.
     pub create_content: u64,
-    /// Other objects that are made.
+    /// Other created objects.
     pub create_rest: u64,
     /// Bytes of file content that are read.
     pub down_content: u64,
@@ -48,7 +48,7 @@ pub struct RunRequests {
 }
 
 impl RunRequests {
-    /// Returns how many requests these are.
+    /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         self.list + self.read_content + self.read_rest + self.create_content + self.create_rest
     }
@@ -70,14 +70,14 @@ pub fn storage(provider: &Provider, stored: &StoredObjects) -> f64 {
         BillingPlan::Sizes(sizes) => {
             let whole = content + rest;
             let fitting = sizes.iter().find(|(size, _)| *size >= whole);
-            // More than the largest takes several of them.
+            // Beyond the largest size, several of them are needed.
             let largest = sizes.last().map_or(0.0, |(size, price)| (whole / size).ceil() * price);
             fitting.map_or(largest, |(_, price)| *price)
         }
     }
 }
 
-/// Returns the price of what one run asks, in a month in which nothing else leaves.
+/// Returns the price of one run, in a month without other downloads.
 pub fn run(provider: &Provider, asked: &RunRequests, stored: &StoredObjects) -> f64 {
     let gigabytes = |bytes: u64| bytes as f64 / provider.gigabyte as f64;
     let thousands = |requests: u64| requests as f64 / 1000.0;

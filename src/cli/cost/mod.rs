@@ -1,4 +1,4 @@
-//! `drumlin cost`: what a repository asks of its store, and what that costs.
+//! `drumlin cost`: estimates the cost of a repository at providers.
 
 mod estimate;
 mod prices;
@@ -36,12 +36,11 @@ pub struct CostArgs {
     provider: Option<&'static Provider>,
 }
 
-/// Bytes of a full pack of file content at least: they are the smaller the more are on their way at
-/// once.
+/// Least bytes of a full pack of file content; more concurrent uploads make packs smaller.
 const PACK_LEN_BYTES: u64 = 8 << 20;
-/// What a small changed backup with a warm cache asks, without packs of file content: three lists,
-/// whether its key still opens the repository, and the intent, trees, index run and snapshot that
-/// it makes. A test compares this with what happens.
+/// Requests of a small backup with changes and a warm cache, without packs of file content: three
+/// listings, a check of its key, and the creation of intent, trees, index run and snapshot. A test
+/// compares this with a real backup.
 const SMALL_BACKUP: RunRequests = RunRequests {
     list: 3,
     read_rest: 1,
@@ -52,7 +51,7 @@ const SMALL_BACKUP: RunRequests = RunRequests {
     down_rest: 0,
     up: 2048,
 };
-/// So many of the last snapshots say what a backup stores.
+/// Number of recent snapshots for the average of stored bytes.
 const SNAPSHOTS_LOOKED_AT: usize = 30;
 
 #[derive(Serialize)]
@@ -98,7 +97,7 @@ struct ProviderView {
     month_of_daily_backups: f64,
 }
 
-/// What was found out about the repository.
+/// Figures of the repository.
 struct Figures {
     classes: Vec<(Class, ClassTotals)>,
     stored: StoredObjects,
@@ -161,8 +160,7 @@ fn measure(repository: &Repository, listing: Listing) -> Result<Figures, Failure
     let content = held(Class::Data);
     let others =
         [Class::Config, Class::Keys, Class::Meta, Class::Index, Class::Snapshots].map(held);
-    // Everything once, without any local copies: more than one snapshot needs, unless it is the
-    // only one.
+    // Every object once, without local copies: an upper limit, exact for a single snapshot.
     let restore = RunRequests {
         list: 4,
         read_content: content.objects,
@@ -177,10 +175,9 @@ fn measure(repository: &Repository, listing: Listing) -> Result<Figures, Failure
     Ok(Figures { classes, stored, backups_looked_at, changed, restore })
 }
 
-/// Returns what a backup asks that stores as much as the last ones did on average, and how many
-/// were looked at.
+/// Returns the requests of a backup that stores the average of the last ones, and their number.
 ///
-/// First backups, which have no parent, are only looked at if there are no others.
+/// Ignores first backups, which have no parent, unless there are no others.
 fn backup_like(snapshots: &[Snapshot]) -> (RunRequests, usize) {
     let later: Vec<&Snapshot> =
         snapshots.iter().filter(|snapshot| snapshot.parent.is_some()).collect();

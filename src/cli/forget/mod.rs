@@ -1,5 +1,5 @@
-//! `drumlin forget`: puts snapshots into the trash, by name or by policy; shows, simulates,
-//! protects.
+//! `drumlin forget`: moves snapshots to the trash by name or policy; also simulates policies and
+//! protects snapshots.
 
 mod args;
 mod names;
@@ -79,10 +79,10 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     report::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
 }
 
-/// An app of the configuration, none for a policy of the command line, and the policy.
+/// A policy, and its app of the configuration (`None` for the command line's).
 type AppPolicy = (Option<String>, Policy);
 
-/// Returns the policies to apply: that of the command line, or those of the configured apps.
+/// Returns the policy of the command line, else those of the configured apps.
 fn policies_of(
     settings: &Settings,
     args: &ForgetArgs,
@@ -147,13 +147,13 @@ fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
     }
 }
 
-/// Returns an error and its causes in one line.
+/// Returns an error with its causes in one line.
 pub fn in_words(error: &crate::repo::Error) -> String {
     Failure::of(Exit::Error, error).text()
 }
 
 fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
-    // A clock that is behind must not date a tombstone back: its time to live would be shorter.
+    // A slow clock must not backdate a tombstone: the time in the trash would be too short.
     let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
     ForgetNote {
         host: host::host_name(),
@@ -195,10 +195,10 @@ fn carry_out(
     }
     let is_all_refused = plan.accepted().next().is_none() && forgotten.is_empty();
     if is_all_refused && report::failure_of(plan, dry_run).is_some() {
-        // The error says it all.
+        // The error has all information.
         return Ok(());
     }
-    // A dry run tells what --force would do.
+    // A dry run shows what --force would do.
     let (stay, go) = if dry_run { plan.counts_with_refused() } else { plan.counts() };
     let (stay, go) = (text::counted(stay as u64, "snapshot"), go as u64);
     let style = ctx.ui.out_style;

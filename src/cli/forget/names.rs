@@ -14,7 +14,7 @@ use crate::repo::snapshots::Listing;
 use crate::repo::{Error, Reader, Repository, Trees};
 use crate::text;
 
-/// What the user named, each once.
+/// The named snapshots, each once.
 pub struct NamedSnapshots {
     /// Snapshots that can be read.
     pub good: Vec<Snapshot>,
@@ -48,8 +48,8 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapshotSpec>, Failure> {
     args.snaps.iter().map(|text| parse(text)).collect()
 }
 
-/// Finds the snapshots that the user named. What is in the trash is forgotten already, but cannot
-/// be protected.
+/// Finds the named snapshots. One in the trash is skipped, unless it is to be protected, which
+/// fails.
 pub fn resolve_all(
     ctx: &Context,
     repository: &Arc<Repository>,

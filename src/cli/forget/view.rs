@@ -9,7 +9,7 @@ use crate::id::SnapshotId;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey};
 use crate::text;
 
-/// What a series has in common.
+/// Key of a series.
 #[derive(Serialize)]
 pub struct SeriesView {
     host: Option<String>,
@@ -34,7 +34,7 @@ impl SeriesView {
     }
 }
 
-/// What was or would be done.
+/// Result or plan.
 #[derive(Serialize)]
 pub struct ForgetView {
     dry_run: bool,
@@ -72,7 +72,7 @@ struct ReasonView {
 }
 
 impl ForgetView {
-    /// Makes the view of a plan and of what came of it.
+    /// Makes the view of a plan and its result.
     pub fn new(
         plan: &ForgetPlan,
         dry_run: bool,

@@ -1,4 +1,4 @@
-//! What `drumlin repair` can be told.
+//! Options of `drumlin repair`.
 
 use clap::{Args, ValueEnum};
 

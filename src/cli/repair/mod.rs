@@ -1,4 +1,4 @@
-//! `drumlin repair`: heals what can be healed, and says what cannot.
+//! `drumlin repair`: repairs damage as far as possible.
 
 mod args;
 mod report;
@@ -22,7 +22,7 @@ use crate::maintain::repair::{self, Outcome, RepairOptions};
 use crate::repo::{self, Repository};
 use crate::text;
 
-/// How often to plan anew because collectors were at work in between.
+/// Maximum number of plans if concurrent prunes invalidate them.
 const ATTEMPTS_MAX: usize = 4;
 
 /// Runs the command.
@@ -45,11 +45,11 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     if let Some(outcome) = outcome {
         shown.sound = outcome.is_sound();
         went_back = outcome.after.went_back;
-        // What only the look before could see is lost as it said then.
+        // If the check afterwards is less precise, the losses of the first one are kept.
         if !outcome.is_misstated {
             shown.lost = outcome.after.affected;
         }
-        // What they lack was shown with them, and is lacking in the trash only.
+        // Losses of replaced snapshots concern only the trash.
         let old: HashSet<SnapshotId> =
             outcome.replaced.iter().map(|replaced| replaced.old).collect();
         shown.lost.take_out(|lost| old.contains(&lost.snapshot));
@@ -70,14 +70,14 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     ended(exit, tell(ctx, &shown, args))
 }
 
-/// What a plan said.
+/// Summary of a plan.
 struct RepairPreview {
     level: Level,
     went_back: bool,
     shown: RepairSummary,
 }
 
-/// Plans, and does it if that is wanted; plans anew where collectors changed something in between.
+/// Plans, and applies the plan if `apply`; plans again if a concurrent prune changed something.
 fn plan_and_apply(
     ctx: &Context,
     repository: &Arc<Repository>,

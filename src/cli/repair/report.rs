@@ -1,4 +1,4 @@
-//! A repair as people read it: what was found, what heals it, and what stays lost.
+//! Text output of a repair: damage, remedies and remaining losses.
 
 use super::args::RepairArgs;
 use super::view::RepairSummary;
@@ -8,7 +8,7 @@ use crate::text;
 use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
-/// Says what was found, and what was or can be done about it.
+/// Prints the damage and what was or can be done about it.
 pub fn tell(ctx: &Context, shown: &RepairSummary, args: &RepairArgs) -> Result<(), Failure> {
     let applied = args.apply;
     let style = ctx.ui.out_style;

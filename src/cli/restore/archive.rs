@@ -1,4 +1,4 @@
-//! `drumlin restore --to-tar` and `--to-zip`: an archive instead of a folder.
+//! `drumlin restore --to-tar` and `--to-zip`: output as an archive.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -20,7 +20,7 @@ use crate::restore::{self, RestoreOptions};
 use crate::text;
 use crate::ui::output::BufferedStdout;
 
-/// Bytes that are handed to the system at once.
+/// Size of the write buffer in bytes.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
 /// Options about archives.
@@ -58,18 +58,18 @@ struct ArchiveView<'a> {
     requests: RequestsView,
 }
 
-/// Where an archive is to go.
+/// Format and destination of an archive.
 pub struct ArchiveTarget {
     format: ArchiveFormat,
     /// `None` for standard output.
     file: Option<PathBuf>,
-    /// When the command began.
+    /// Start of the command.
     began: Instant,
 }
 
 impl ArchiveArgs {
-    /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a
-    /// password.
+    /// Returns the destination, if an archive is wanted; refuses invalid ones before a password is
+    /// typed.
     pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<ArchiveTarget>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
@@ -125,7 +125,7 @@ pub fn run(
         None => {
             let mut out = BufferedStdout::open()?;
             let written = write(out.writer())?;
-            // An archive of which the end is not read is no archive.
+            // An archive without its end is useless, so a closed pipe is an error.
             out.finish_whole().map_err(|error| Failure::of(Exit::Error, &error))?;
             written
         }
@@ -165,8 +165,7 @@ pub fn run(
     })
 }
 
-/// Makes the file, fills it, and waits for the disk; on any failure the new file goes
-/// again: it would be no archive.
+/// Creates the file, writes the archive and syncs it; removes a new file after any failure.
 fn into_file<T>(
     options: &RestoreOptions,
     path: &Path,
@@ -177,7 +176,7 @@ fn into_file<T>(
     restore::refuse_own(&RestoreOptions { target: folder.to_path_buf(), ..options.clone() })?;
     let is_new = path.symlink_metadata().is_err();
     let failed = |error: &std::io::Error| Failure::file("write", path, error);
-    // For its owner alone: it holds what others may not read. What is there is a device or a pipe.
+    // For its owner alone, since it may hold private files. An existing path is a device or a pipe.
     let file = File::options()
         .write(true)
         .create_new(is_new)
@@ -200,7 +199,7 @@ fn into_file<T>(
     };
     fill().inspect_err(|_| {
         if is_new {
-            // Best effort: the failure is told, and names the file.
+            // Best effort: the error names the file.
             let _ = std::fs::remove_file(path);
         }
     })

@@ -131,7 +131,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         return list(ctx, &repository, &snapshot, &options);
     }
     let restore = |monitor: &Arc<Monitor>| {
-        // What went wrong before it ended, and what it leaves in a state that the user has to know.
+        // Problems before the error, including files that are left in an intermediate state.
         restore::run(&repository, &snapshot, &options, monitor)
             .inspect_err(|_| ctx.ui.list_problems(monitor))
     };
@@ -155,8 +155,8 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     ended(exit_of(&report), told.map_err(Failure::from))
 }
 
-/// Damage in the repository and everything else that went wrong are told apart: one calls for
-/// `check`, the other does not.
+/// Returns the exit code: damage of the repository, which calls for `check`, differs from other
+/// failures.
 fn exit_of(report: &RestoreReport) -> Exit {
     match report {
         RestoreReport { damaged: 1.., .. } => Exit::Damage,
@@ -253,7 +253,7 @@ fn list(
     ended(exit_of(&report), told)
 }
 
-/// The lines of a dry run.
+/// Output of a dry run.
 enum DryRunOutput {
     Json(JsonList),
     Text(BufferedStdout),

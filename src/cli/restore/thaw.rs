@@ -1,5 +1,5 @@
-//! `drumlin restore --plan` and `--thaw`: which packs a restore reads, which of them lie in an
-//! archive class, and ordering these.
+//! `drumlin restore --plan` and `--thaw`: the packs that a restore reads, and thawing of those in
+//! archive classes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +68,7 @@ impl From<Speed> for ThawTier {
     }
 }
 
-/// Packs of one kind.
+/// Number and length of packs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 struct PackSum {
     packs: u64,
@@ -87,15 +87,15 @@ impl PackSum {
     }
 }
 
-/// What one archive class holds of it.
+/// Packs in one archive class.
 #[derive(Debug, Serialize)]
 struct Frozen {
     storage_class: String,
     #[serde(flatten)]
     share: PackSum,
-    /// Hours that thawing takes, at least and at most, if that is known.
+    /// Least and most hours of thawing, if known.
     hours: Option<(f64, f64)>,
-    /// What it costs in USD, if that is known.
+    /// Price in USD, if known.
     price_usd: Option<f64>,
 }
 
@@ -109,7 +109,7 @@ struct PackReadiness {
 #[derive(Serialize)]
 struct ThawPlanView {
     snapshot: String,
-    /// Bytes of packs that are read; the rest of each is not needed.
+    /// Bytes that are read; packs may be longer.
     bytes_read: u64,
     ready: PackSum,
     thawing: PackSum,
@@ -118,7 +118,7 @@ struct ThawPlanView {
     prices_page: &'static str,
 }
 
-/// Shows what a restore needs.
+/// Prints what a restore needs.
 pub fn plan(
     ctx: &Context,
     repository: &Arc<Repository>,
@@ -181,7 +181,7 @@ fn frozen_views(state: &PackReadiness, tier: ThawTier) -> Vec<Frozen> {
     state.frozen.iter().map(view).collect()
 }
 
-/// Orders what is frozen; succeeds only if everything can be read now.
+/// Requests thawing of frozen packs; succeeds only if everything is readable now.
 pub fn thaw(
     ctx: &Context,
     repository: &Arc<Repository>,
@@ -222,8 +222,8 @@ pub fn thaw(
     )))
 }
 
-/// Returns what is needed and in which state it is, and the exit code: 4 if something of it cannot
-/// be found or read.
+/// Returns the needed packs, their readiness, and the exit code: 4 if a pack cannot be found or
+/// read.
 fn check_readiness(
     ctx: &Context,
     repository: &Arc<Repository>,
@@ -249,7 +249,7 @@ fn check_readiness(
     Ok((needed, sync::into_inner(state), exit))
 }
 
-/// Asks something about every pack, several at once; the first failure ends it.
+/// Calls `ask` for every pack, several at once; the first failure ends it.
 fn for_each_pack(
     repository: &Repository,
     packs: &[NeededPack],

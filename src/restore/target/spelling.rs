@@ -1,4 +1,4 @@
-//! DirNames on file systems that do not tell all names apart: upper and lower case, composed and
+//! Names on file systems that do not tell all names apart: upper and lower case, composed and
 //! decomposed letters, dots at the end.
 //!
 //! Where two names of a snapshot are one for the target, the second one is an error, in the first

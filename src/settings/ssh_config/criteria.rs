@@ -1,40 +1,39 @@
-//! What a `Match` line asks, and whether it is so.
+//! Evaluation of `Match` lines.
 
 use crate::store::sftp::pattern::{matches_any, matches_any_exactly};
 
-/// What is known of a connection when a `Match` line is read.
+/// The connection that a `Match` line is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchTarget<'a> {
-    /// The machine as `HostName` has it so far.
+    /// The machine's name after `HostName`, as far as read.
     pub host: &'a str,
-    /// The machine's name as the user gave it.
+    /// The machine's name as the user wrote it.
     pub original_host: &'a str,
-    /// Who logs in, as far as is known.
+    /// The user of the login, as far as known.
     pub user: &'a str,
-    /// Who runs the program.
+    /// The local user.
     pub local_user: &'a str,
-    /// The files are read for the second time, which `final` asks for.
+    /// This is the second pass, which `final` requires.
     pub is_final: bool,
 }
 
-/// Whether a block applies.
+/// Result for a `Match` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MatchVerdict {
-    /// It does.
+    /// The block applies.
     Applies,
-    /// It does not.
+    /// The block does not apply.
     Not,
-    /// It does if this criterion holds, which cannot be found out here.
+    /// The block applies if this criterion holds, which cannot be evaluated here.
     Depends(String),
 }
 
-/// Decides about the criteria of a `Match` line: all of them must hold, each may have a `!` in
-/// front.
+/// Evaluates the criteria of a `Match` line: all must hold; each may be negated by `!`.
 ///
-/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood.
-/// Others (`exec`, which would run a command, `tagged`, `localnetwork`) make the verdict
-/// [`MatchVerdict::Depends`], unless one that is understood does not hold. Fails if there is no
-/// criterion, or no value.
+/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are supported.
+/// Others (`exec`, which would run a command, `tagged`, `localnetwork`) result in
+/// [`MatchVerdict::Depends`], unless a supported one fails. Fails if there is no criterion, or no
+/// value.
 pub fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict, String> {
     if words.is_empty() {
         return Err("`Match` has no criterion; `Match all` applies always".to_owned());
@@ -70,7 +69,7 @@ pub fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict,
     Ok(verdict)
 }
 
-/// Returns whether a criterion holds, if that is known.
+/// Returns whether a criterion holds, if it is supported.
 fn holds(name: &str, value: &str, target: MatchTarget<'_>) -> Option<bool> {
     let patterns = value.split(',');
     match name {

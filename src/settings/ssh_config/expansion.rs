@@ -1,11 +1,11 @@
-//! What was found in the configuration, with all that stands for something else in it expanded.
+//! Expansion of tokens, variables and `~` in the values of a configuration.
 
 use super::host_config::{
     ExpansionContext, HostConfig, KNOWN_HOSTS, PORT, RawHostConfig, Unexpanded,
 };
 use super::lexer::{expand, expand_path};
 
-/// Expands what was found about `alias`.
+/// Expands the values for the machine `alias`.
 pub fn expand_config(
     found: RawHostConfig,
     alias: &str,
@@ -71,7 +71,7 @@ pub fn expand_config(
     }
 }
 
-/// Returns whether this is `$NAME` or `${NAME}` and nothing else.
+/// Returns whether the whole text is `$NAME` or `${NAME}`.
 fn is_variable(written: &str) -> bool {
     let name = written
         .strip_prefix('$')

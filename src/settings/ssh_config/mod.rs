@@ -1,8 +1,7 @@
-//! What `~/.ssh/config` says about a machine, as far as Drumlin can use it.
+//! Parser of `~/.ssh/config`, for the options that Drumlin uses.
 //!
-//! Lines that mean nothing here are passed over. A block of `Match` whose criteria cannot be found
-//! out (`exec`) is an error where it would set something that is used here and not set yet: to
-//! guess would lead elsewhere than OpenSSH.
+//! Other lines are ignored. A `Match` block whose criteria cannot be evaluated (`exec`) is an error
+//! if it would set a used option that is not set yet: a guess could differ from OpenSSH.
 
 mod criteria;
 mod expansion;
@@ -23,7 +22,7 @@ use crate::store::sftp::pattern::matches_any_exactly;
 
 pub use self::host_config::{ExpansionContext, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
 
-/// What is heeded, beside `Host` and `Match`.
+/// Options that are used, in addition to `Host` and `Match`.
 const OPTIONS: [&str; 15] = [
     "canonicalizehostname",
     "certificatefile",
@@ -41,29 +40,29 @@ const OPTIONS: [&str; 15] = [
     "user",
     "userknownhostsfile",
 ];
-/// Files that include each other, at most.
+/// Maximum depth of includes.
 const INCLUDE_DEPTH_MAX: usize = 16;
-/// Files in all, the first one too, at most.
+/// Maximum number of files, including the first one.
 pub const FILES_MAX: usize = 256;
-/// How long all files together may be.
+/// Maximum length of all files together.
 pub const LEN_MAX_BYTES: u64 = 1 << 20;
 
-/// Where the files come from.
+/// Access to configuration files.
 pub trait ConfigFiles {
-    /// Returns the files that an absolute path names whose parts may be patterns, such as
-    /// `/home/ada/.ssh/config.d/*`, in order.
+    /// Returns the files that match an absolute pattern, such as `/home/ada/.ssh/config.d/*`, in
+    /// order.
     fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
 
     /// Returns the text of a file, or its first bytes if it is longer than `len_max_bytes`.
     fn read(&self, file: &Path, len_max_bytes: u64) -> io::Result<String>;
 }
 
-/// Returns what the configuration in `file` says about `alias`, the machine's name as the user gave
-/// it. A missing file says nothing.
+/// Returns the configuration of `alias`, the machine's name as the user wrote it. A missing file
+/// counts as empty.
 ///
 /// Fails if a file cannot be read, if there are more than [`FILES_MAX`] or longer ones than
-/// [`LEN_MAX_BYTES`] together, if they include each other too deeply, and if a `Match` cannot be
-/// decided that matters.
+/// [`LEN_MAX_BYTES`] together, if they include each other too deeply, and if a relevant `Match`
+/// cannot be evaluated.
 pub fn host_config(
     file: &Path,
     alias: &str,
@@ -74,7 +73,7 @@ pub fn host_config(
     reader.read(file)?;
     if reader.wants_second_pass {
         let host = in_small_letters(reader.host());
-        // From now on it has its name: what the second pass says of it comes too late.
+        // The name is fixed now: `HostName` in the second pass has no effect.
         reader.found.config.host_name = Some(host.replace('%', "%%"));
         reader = ConfigReader {
             host_of_blocks: host,
@@ -88,16 +87,16 @@ pub fn host_config(
     Ok(expand_config(reader.found, alias, context))
 }
 
-/// Returns a name as the second pass has it; addresses stay as they are.
+/// Returns a name in lower case for the second pass; addresses stay as they are.
 fn in_small_letters(host: String) -> String {
     if host.contains(':') { host } else { host.to_ascii_lowercase() }
 }
 
-/// Whether the lines that come next are about the machine.
+/// Whether the following lines apply to the machine.
 enum Block {
     Ours,
     Others,
-    /// They are if this criterion of the `Match` holds.
+    /// They apply if this criterion of `Match` holds.
     Undecided(String),
 }
 
@@ -106,16 +105,16 @@ struct ConfigReader<'a> {
     context: ExpansionContext<'a>,
     files: &'a dyn ConfigFiles,
     found: RawHostConfig,
-    /// The name that `Host` is asked about.
+    /// The name that `Host` patterns are compared with.
     host_of_blocks: String,
     is_final: bool,
-    /// A `Match final` was met: all is read once more, when the machine's name is known.
+    /// A `Match final` was read: all files are read again once the machine's name is known.
     wants_second_pass: bool,
     files_left: usize,
     len_left_bytes: u64,
 }
 
-/// A line of a file, for what is said about it.
+/// Position in a file, for errors.
 #[derive(Clone, Copy)]
 struct Position<'a> {
     file: &'a Path,
@@ -176,7 +175,7 @@ impl<'a> ConfigReader<'a> {
         Ok(Some(text))
     }
 
-    /// Takes the lines of one file, which apply from its start.
+    /// Processes the lines of one file.
     fn take(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), SettingsError> {
         let mut block = Block::Ours;
         for (number, line) in text.lines().enumerate() {
@@ -215,7 +214,7 @@ impl<'a> ConfigReader<'a> {
         Ok(())
     }
 
-    /// A key that is revoked must not be taken, so a file of them is not passed over.
+    /// Refuses `RevokedHostKeys`: ignoring it would accept revoked keys.
     fn refuse_revoked(&mut self, values: &[String], at: Position<'_>) -> Result<(), SettingsError> {
         let Some(first) = values.first().filter(|_| !self.found.revokes_nothing) else {
             return Ok(());
@@ -263,7 +262,7 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// Returns the machine's name as far as it is known.
+    /// Returns the machine's name as far as known.
     fn host(&self) -> String {
         self.found
             .config
@@ -347,7 +346,7 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// Returns whether a line would change what is known so far.
+    /// Returns whether a line would change the result so far.
     fn would_set(&self, option: &str, values: &[String]) -> bool {
         let (config, is_given) = (&self.found.config, !values.is_empty());
         is_given
@@ -371,7 +370,7 @@ impl<'a> ConfigReader<'a> {
     }
 }
 
-/// What to do about files without end.
+/// Hint for exceeded limits.
 const TOO_MUCH: &str = "include less, or let `ssh-config` in drumlin.toml name a file with what \
     this machine needs alone";
 

@@ -1,5 +1,4 @@
-//! A decorator that counts what a store is asked: requests are money and time, so tests fix their
-//! number.
+//! Layer that counts calls and bytes: requests cost money and time, so tests fix their number.
 
 use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ pub struct CallCount {
     pub bytes: u64,
 }
 
-/// Counts of all actions on all classes at one moment; the difference of two says what happened
+/// Counts of all actions on all classes at one moment; the difference of two is what happened
 /// between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallCounts([[CallCount; Class::ALL.len()]; Action::ALL.len()]);

@@ -7,35 +7,33 @@ use super::clock::{Clock, SystemClock};
 
 use crate::sync::lock;
 
-/// Longest piece in bytes that a store sends or receives between two calls of [`RateLimiter`]: longer ones
-/// would be felt on a slow line.
+/// Longest piece in bytes that a store sends or receives between two calls of [`RateLimiter`], so
+/// that a slow line is used evenly.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
 
-/// How long a direction that was idle may then go at the line's own speed.
+/// Burst after idle time, as time at the line's own speed.
 const CREDIT: Duration = Duration::from_millis(100);
 
 /// Limits of both directions, shared by all threads and connections of a store.
 ///
 /// A store moves its objects in pieces of at most [`PIECE_LEN_MAX_BYTES`] and calls
-/// [`RateLimiter::upload`] before it sends each, and [`RateLimiter::download`] after it has received each. What
-/// must not block its thread asks [`RateLimiter::upload_delay`] or [`RateLimiter::download_delay`] for how long
-/// to wait by itself.
+/// [`RateLimiter::upload`] before it sends each, and [`RateLimiter::download`] after it has
+/// received each. Code that must not block calls [`RateLimiter::upload_delay`] or
+/// [`RateLimiter::download_delay`] and waits by itself.
 pub struct RateLimiter {
     clock: Arc<dyn Clock>,
     up: Option<Limit>,
     down: Option<Limit>,
 }
 
-/// Bytes per second, and when the line is free again if all that was let through goes at exactly
-/// that speed.
+/// Limit of one direction, and the time at which all admitted bytes have passed at that speed.
 struct Limit {
     bytes_per_s: u64,
     free_at: Mutex<Duration>,
 }
 
 impl RateLimiter {
-    /// Limits each direction to so many bytes per second; `None` does not limit it. Zero is taken
-    /// for one.
+    /// Limits each direction to this many bytes per second; `None` is no limit. Zero counts as one.
     pub fn new(
         clock: Arc<dyn Clock>,
         up_bytes_per_s: Option<u64>,
@@ -56,7 +54,7 @@ impl RateLimiter {
         self.up.is_none() && self.down.is_none()
     }
 
-    /// Waits until a piece may be sent. A cancelled operation does not wait: what it has begun ends
+    /// Waits until a piece may be sent. A cancelled operation does not wait, so that it ends
     /// quickly.
     pub fn upload(&self, len_bytes: usize) {
         self.clock.wait(self.upload_delay(len_bytes));
@@ -67,13 +65,12 @@ impl RateLimiter {
         self.clock.wait(self.download_delay(len_bytes));
     }
 
-    /// Takes room for a piece to be sent, and returns how long to wait before that.
+    /// Admits a piece to be sent; returns how long to wait before.
     pub fn upload_delay(&self, len_bytes: usize) -> Duration {
         self.up.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
 
-    /// Takes room for a piece that was received, and returns how long to wait before the next one
-    /// is asked for.
+    /// Admits a received piece; returns how long to wait before the next one is requested.
     pub fn download_delay(&self, len_bytes: usize) -> Duration {
         self.down.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
@@ -83,7 +80,7 @@ impl Limit {
     fn take(&self, now: Duration, len_bytes: usize) -> Duration {
         let mut free_at = lock(&self.free_at);
         let start = (*free_at).max(now.saturating_sub(CREDIT));
-        // Pieces are short: this is exact to a nanosecond and ends in a year at worst.
+        // Pieces are short, so this is exact to a nanosecond and cannot overflow.
         let nanos = len_bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_s);
         *free_at = start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4));
         start.saturating_sub(now)

@@ -1,8 +1,8 @@
-//! A decorator that keeps to a [`RateLimiter`] where the store itself does not: on disks, which are often
-//! a network's.
+//! Layer that applies a [`RateLimiter`] to stores without their own: directories, which are often
+//! on network disks.
 //!
-//! It moves whole objects, so it waits for all pieces of one before it is stored, and after it was
-//! read.
+//! It moves whole objects, so it waits for all pieces of an object before it stores it, and after
+//! it has read it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::rate_limit::{PIECE_LEN_MAX_BYTES, RateLimiter};
 use crate::store::{Key, Store, StoreError};
 
-/// Lets the bytes of objects through at a limited speed.
+/// Limits the speed of reads and creations.
 pub struct ThrottleStore {
     inner: Arc<dyn Store>,
     rate_limiter: Arc<RateLimiter>,

@@ -1,11 +1,10 @@
-//! A folder of a local (or mounted) file system as a store.
+//! Store in a directory of a local (or mounted) file system.
 //!
-//! An object is a file below the folder of its class. Names that start with a dot are never
-//! objects: they are what a process leaves that dies while writing (see `publish`). Nothing here
-//! is ever opened for writing once it has its name.
+//! An object is a file below the directory of its class. Names that start with a dot are never
+//! objects: they are leftovers of processes that died while writing (see `publish`). A file is
+//! never opened for writing once it has its name.
 //!
-//! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it
-//! is.
+//! Other users may have write access to the directory, so no symbolic link below it is followed.
 
 mod dirs;
 mod failure;
@@ -28,13 +27,13 @@ use super::{
     is_valid_name,
 };
 
-/// StoreDirs below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
+/// Directory levels below a class that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const DIR_LEVELS_MAX: usize = 2;
-/// Longest name of a folder between a class's folder and an object.
+/// Longest name of a directory between a class's directory and an object.
 const DIR_NAME_LEN_MAX: usize = 2;
 
-/// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error
-/// and not an empty store.
+/// A store in a directory. Every path is relative to the open directory, so an unmounted disk is an
+/// error and not an empty store.
 pub struct LocalStore {
     dirs: StoreDirs,
     location: String,
@@ -44,7 +43,7 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens the store in an existing folder; fails with
+    /// Opens the store in an existing directory; fails with
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (place, location) = names_of(path);
@@ -58,14 +57,14 @@ impl LocalStore {
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
-    /// folder for each class.
+    /// Opens the store in a directory, which is made (for its owner only) if it is missing, with a
+    /// directory for each class.
     ///
-    /// Were these made on demand, the time of the store's folder would change under the first
-    /// backups: a backup of a folder that the store lies in would see a change where there is none.
+    /// If these were made on demand, the first backups would change the time of the store's
+    /// directory: a backup that includes this directory would see a change where there is none.
     ///
-    /// Dying before the return leaves empty folders at worst. Each folder made is durable when this
-    /// returns.
+    /// Dying before the return leaves empty directories at worst. The directories are durable when
+    /// this returns.
     pub fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path);
         make_dirs(&path).map_err(|error| {
@@ -127,8 +126,8 @@ impl LocalStore {
         match self.publisher.publish(&folder, name, bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // The process that made it may not have come to the last step yet, and the caller
-                // will rely on it.
+                // The process that made it may not have synced it yet, and the caller will depend
+                // on it.
                 sync_names(&folder)?;
                 self.dirs.sync_parents(dir_path)?;
                 return Err(error);
@@ -136,8 +135,8 @@ impl LocalStore {
             Err(error) => return Err(error),
         }
         sync_names(&folder).and_then(|()| self.dirs.sync_parents(dir_path)).inspect_err(|_| {
-            // The kernel reports a failed write-back once and may have dropped the page: asking
-            // again would lie.
+            // The kernel reports a failed write-back once and may have dropped the page: a second
+            // sync would wrongly succeed.
             let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
         })
     }
@@ -150,8 +149,8 @@ impl LocalStore {
             other => other?,
         };
         match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
-            // Durable removal keeps the caller's order: an index run is gone before the packs that
-            // it names.
+            // Durable removal keeps the caller's order: an index run is removed before the packs
+            // that it names.
             Ok(()) | Err(Errno::NOENT) => sync_names(&folder),
             Err(errno) => Err(errno.into()),
         }
@@ -159,7 +158,7 @@ impl LocalStore {
 
     fn list_dir(&self, path: &str, listing: &mut ClassListing<'_>) -> io::Result<()> {
         let folder = match self.dirs.open(path) {
-            // A class without objects has no folder; but the store itself must be there.
+            // A class without objects may have no directory; but the store itself must exist.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return rustix::fs::fstat(&self.dirs.root).map(drop).map_err(Into::into);
             }
@@ -196,7 +195,7 @@ impl LocalStore {
                         Some(stat.st_mtime),
                     ));
                 }
-                // What it leads to would be missing from the listing, and nobody would know.
+                // Its target would be missing from the listing without notice.
                 FileType::Symlink if listing.has_dirs && part.len() <= DIR_NAME_LEN_MAX => {
                     return Err(Errno::LOOP.into());
                 }
@@ -207,12 +206,12 @@ impl LocalStore {
     }
 }
 
-/// A listing in the making.
+/// The listing of one class while it is collected.
 struct ClassListing<'a> {
     prefix: &'a str,
     /// Bytes of `<class>/` before each name.
     class_len: usize,
-    /// Whether the class has folders.
+    /// Whether the class has directories.
     has_dirs: bool,
     level: usize,
     found: Vec<Listed>,
@@ -275,8 +274,8 @@ impl Store for LocalStore {
     }
 }
 
-/// Returns what the store in a folder calls its place, which is the path without links and `..` if
-/// it is there, and itself.
+/// Returns the place and the location of a store in this directory. The place is the path without
+/// links and `..`, if the directory exists.
 pub fn names_of(path: &Path) -> (String, String) {
     let location = absolute(path).display().to_string();
     (
@@ -285,7 +284,7 @@ pub fn names_of(path: &Path) -> (String, String) {
     )
 }
 
-/// Appends a range of a file to `out`, without zeroing the room first.
+/// Appends a range of a file to `out`, without zeroing the memory first.
 fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<()> {
     let mut missing =
         usize::try_from(range.end.saturating_sub(range.start)).expect("objects fit in memory");

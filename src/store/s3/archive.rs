@@ -1,4 +1,4 @@
-//! Objects in archive classes and under locks: what only a bucket can do.
+//! Archive classes and object locks of a bucket.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
@@ -27,7 +27,7 @@ impl Archive for S3Store {
         self.bucket.lock.map(|lock| lock.days)
     }
 
-    /// Locks are not seen without `s3:GetObjectRetention`.
+    /// Locks are invisible without `s3:GetObjectRetention`.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
         self.run("look at", key, async || {
             Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s))
@@ -95,7 +95,7 @@ impl BucketClient {
             return Ok(false);
         }
         let request = self.request("s3:PutObjectRetention", true);
-        // Nobody can make a strict lock a lenient one.
+        // A compliance lock cannot become a governance lock.
         let is_compliance = lock.is_compliance || held.is_some_and(|held| held.is_compliance);
         let mode = if is_compliance {
             ObjectLockRetentionMode::Compliance
@@ -117,7 +117,7 @@ impl BucketClient {
             Ok(Err(error)) => request.explain(error, true),
             Err(_) => self.stalled(request.unanswered()),
         };
-        // The server refuses to shorten: another process may have extended it further meanwhile.
+        // The server refuses to shorten a lock: another process may have extended it further.
         if failure.kind == ErrorKind::NotPermitted && is_long_enough(self.head(key).await?.lock) {
             return Ok(false);
         }

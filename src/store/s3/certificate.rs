@@ -1,4 +1,4 @@
-//! Errors of certificates, in words that say what to do.
+//! Certificate errors, with what to do about them.
 
 use std::error::Error;
 use std::io;
@@ -8,15 +8,15 @@ use rustls::CertificateError as Wrong;
 use super::failure::{S3Failure, one_line};
 use crate::store::ErrorKind;
 
-/// What to do about a certificate that nobody vouches for.
+/// Hint for an untrusted certificate.
 const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who \
     signed it, with `ca-file`";
 
-/// Returns the failure if a connection was not made because of its encryption.
+/// Returns the failure if TLS was the cause.
 pub fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
     let says = match find(error)? {
         rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
-        // What the verifier says itself.
+        // Written by `CertificateVerifier`.
         rustls::Error::General(says) => one_line(says),
         rustls::Error::InvalidMessage(_) => {
             "the server does not speak TLS at this port: is it the one for `http://`?".to_owned()
@@ -54,7 +54,7 @@ fn of_certificate(wrong: &Wrong) -> String {
     }
 }
 
-/// Finds the error of the encryption among the causes, and inside of those that only wrap another.
+/// Finds the TLS error among the causes, also inside wrappers.
 fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

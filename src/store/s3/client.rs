@@ -27,7 +27,7 @@ use super::response_limit::ResponseLimit;
 use super::trust;
 use crate::store::ErrorKind;
 
-/// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
+/// Runtime threads: encryption takes less than one core per gigabyte a second.
 const WORKERS: usize = 2;
 
 /// Returns the runtime that the SDK needs.
@@ -41,7 +41,7 @@ pub fn runtime() -> Result<Runtime, S3Failure> {
 
 /// Returns a client that sends each request once.
 ///
-/// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for
+/// Must be called in a runtime. Sends no request to the bucket's server, but may ask others for
 /// credentials.
 pub async fn client(options: &S3Options) -> Result<(Client, Arc<RenewingCredentials>), S3Failure> {
     check_names(options)?;
@@ -58,7 +58,7 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<RenewingCredenti
     let http = match &options.trust {
         Some(trust) => {
             let of_aws = || format!("https://{}.s3.{region}.amazonaws.com", options.bucket);
-            // What is on this machine is reached without a proxy.
+            // Servers on this machine are reached without a proxy.
             let address =
                 if is_local { String::new() } else { endpoint.map_or_else(of_aws, str::to_owned) };
             connector::http_client(&address, connections, trust::tls_config(trust)?)
@@ -75,15 +75,15 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<RenewingCredenti
         .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
-        // Time-outs are those of `transfer`, which know how a request and its answer get on.
+        // `transfer` has the time-outs, because it knows the progress of a request.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Otherwise a wrong clock would fail at the first request of each process and at no other.
+        // Otherwise a wrong clock would fail only the first request of each process.
         .disable_clock_skew_correction(true)
-        // Checksums of its own would make bodies that many servers do not understand; everything
-        // stored is authenticated anyway.
+        // Many servers do not understand bodies with the SDK's checksums; everything stored is
+        // authenticated anyway.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // They are kept where they can be dropped before they expire.
+        // `RenewingCredentials` caches them, so that they can be dropped before they expire.
         .identity_cache(IdentityCache::no_cache())
         .interceptor(RejectHtml)
         .interceptor(ResponseLimit)
@@ -111,7 +111,7 @@ fn http_client(connections: usize, is_local: bool) -> SharedHttpClient {
     })
 }
 
-/// Refuses names that the server or something in between would understand as others.
+/// Refuses names that a server or proxy may interpret as other names.
 fn check_names(options: &S3Options) -> Result<(), S3Failure> {
     let bucket = &options.bucket;
     let is_bucket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');

@@ -1,5 +1,4 @@
-//! Connections to a server whose certificates the user vouches for; all others are made by the SDK
-//! itself.
+//! HTTP client for servers whose certificates the user configured; the SDK makes all others itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +19,13 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
-/// After how much time an idle connection is not used again: servers close theirs after a minute or
-/// so, and a request that meets this is lost.
+/// Idle time after which a connection is not reused: servers close idle ones after about a minute,
+/// and a request at that moment is lost.
 pub const IDLE: Duration = Duration::from_secs(10);
-/// Longest time for a connection to be made, with its encryption.
+/// Time-out of connection setup, TLS included.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Returns what makes connections to an endpoint, through the proxy that the environment names for
-/// it.
+/// Returns a client for an endpoint, through the proxy that the environment names for it.
 pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);

@@ -1,5 +1,4 @@
-//! Interpretation of a server's response, or its absence: the kind of the failure, and what can be
-//! done about it.
+//! Failures of requests: kind, cause and remedy, from the server's response or its absence.
 //!
 //! Spec: `format-spec/12-store.md`, section 6.
 
@@ -13,28 +12,28 @@ use super::certificate;
 use super::failure::{Again, S3Failure, one_line};
 use crate::store::ErrorKind;
 
-/// A request, as far as its failures are concerned.
+/// The facts about a request that its failure depends on.
 #[derive(Clone, Copy)]
 pub struct RequestContext<'a> {
     /// The bucket.
     pub bucket: &'a str,
     /// The permission that it needs.
     pub permission: &'static str,
-    /// Whether it changes something, so that it matters if it was carried out.
+    /// Whether it changes something, so that its outcome matters.
     pub changes: bool,
     /// Whether it is a `HEAD`, whose answers have no body.
     pub is_head: bool,
 }
 
 impl RequestContext<'_> {
-    /// Returns what an answer that never came means.
+    /// Returns the failure kind if no response comes.
     pub fn unanswered(&self) -> ErrorKind {
         if self.changes { ErrorKind::Unanswered } else { ErrorKind::Unavailable }
     }
 
-    /// Returns what went wrong with the request.
+    /// Returns the failure of the request.
     ///
-    /// `was_sent` is whether some of it may have reached the server although no answer came.
+    /// `was_sent`: some of it may have reached the server although no response came.
     pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> S3Failure
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -74,7 +73,7 @@ impl RequestContext<'_> {
         let new = |kind, text: String| S3Failure::new(kind, text);
         match (response.status, response.code) {
             (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
-            // In a server's own words; what in between says so knows nothing of the object.
+            // Only with an S3 error code: a proxy in between knows nothing of the object.
             (416, code) if !code.is_empty() => {
                 new(ErrorKind::Short, "the object ends before the range".to_owned())
             }
@@ -86,13 +85,13 @@ impl RequestContext<'_> {
                     "there is no bucket `{}` at this endpoint: create it, or correct its name",
                     self.bucket
                 );
-                // Only who looks for a repository takes it for one that is not there: objects that
-                // are asked for are not lost.
+                // For a listing the repository is missing. For other requests it is a failure:
+                // their objects are not lost.
                 let is_look = self.permission == "s3:ListBucket";
                 new(if is_look { ErrorKind::NotFound } else { ErrorKind::Other }, says)
             }
-            // Without a word it is a proxy's that knows no way to the server; only to a HEAD there
-            // are no words.
+            // A 404 without an error code comes from a proxy that cannot reach the server. Only the
+            // response to a HEAD has never one.
             (404, code) if self.is_head || !code.is_empty() => {
                 new(ErrorKind::NotFound, "there is no such object".to_owned())
             }
@@ -114,8 +113,8 @@ impl RequestContext<'_> {
         }
     }
 
-    /// Returns the failure if it is about who asks, or about clocks and regions, which signatures
-    /// depend on.
+    /// Returns the failure if it is about credentials, or about clocks and regions, which
+    /// signatures depend on.
     fn credentials(&self, response: &ErrorResponse<'_>) -> Option<S3Failure> {
         let new = |text: &str| S3Failure::new(ErrorKind::Other, text);
         Some(match (response.status, response.code) {
@@ -139,7 +138,7 @@ impl RequestContext<'_> {
                 );
                 new(&says).again(Again::Renewed)
             }
-            // The answer to a HEAD has no words; this is how AWS refuses one with an old session.
+            // AWS refuses a HEAD of an expired session like this.
             (400, "") if self.is_head => {
                 new(&format!("the server refuses ({})", response.said)).again(Again::Renewed)
             }
@@ -165,8 +164,7 @@ impl RequestContext<'_> {
             (503, code) if !code.is_empty() => {
                 new(ErrorKind::Unavailable, format!("the server is busy ({said})"))
             }
-            // Also what proxies in front of a server say for themselves (520 to 530), and a refusal
-            // without a word.
+            // Includes responses of proxies (520 to 530), and refusals without an error code.
             (408 | 425 | 500.., _) | (400 | 404 | 416, "") => {
                 new(self.unanswered(), format!("the server failed ({said})"))
             }
@@ -184,8 +182,8 @@ impl RequestContext<'_> {
 }
 
 impl S3Failure {
-    /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is
-    /// named.
+    /// Adds the cause only of an unreadable response: other texts already hold the server's
+    /// message.
     fn because_of<E, R>(self, error: &SdkError<E, R>) -> Self
     where
         E: Error + 'static,
@@ -195,7 +193,7 @@ impl S3Failure {
     }
 }
 
-/// What a server answered.
+/// A response of a server that reports an error.
 struct ErrorResponse<'a> {
     status: u16,
     code: &'a str,
@@ -209,7 +207,7 @@ impl<'a> ErrorResponse<'a> {
     fn read(response: &'a HttpResponse, code: Option<&'a str>, message: Option<&str>) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers();
-        // The SDK makes up a code for a 404 without a body.
+        // The SDK invents a code for a 404 without a body.
         let has_words = response.body().bytes().is_none_or(|body| !body.is_empty());
         let code = code.filter(|_| has_words).unwrap_or_default();
         let mut said = format!("{status} {code}").trim_end().to_owned();
@@ -253,7 +251,7 @@ impl<'a> ErrorResponse<'a> {
     }
 }
 
-/// Quotas and full disks, as Ceph, MinIO and others call them.
+/// Quotas and full disks, in the codes of Ceph, MinIO and others.
 fn is_full(status: u16, code: &str) -> bool {
     status == 507
         || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"]
@@ -261,7 +259,7 @@ fn is_full(status: u16, code: &str) -> bool {
             .any(|full| code.contains(full))
 }
 
-/// "Not now", as servers of several makers call it, with any status.
+/// Overload, in the codes of several servers, with any status.
 fn is_busy(code: &str) -> bool {
     let parts = [
         "SlowDown",

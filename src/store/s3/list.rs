@@ -1,7 +1,6 @@
-//! Listing a bucket: whole pages, as many as there are. Spec: `format-spec/12-store.md`, section 6.
+//! Listing of a bucket, page by page. Spec: `format-spec/12-store.md`, section 6.
 //!
-//! An object that is missing from a listing is taken for removed, so half a page must never be
-//! taken for one.
+//! An object that a listing lacks counts as removed, so a truncated page must never be accepted.
 
 use std::collections::HashSet;
 
@@ -15,13 +14,13 @@ use super::transfer::RequestProgress;
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{Class, ErrorKind, Listed, is_valid_name};
 
-/// Pages of a listing in a row on which there may be nothing.
+/// Maximum number of empty pages in a row.
 const EMPTY_PAGES_MAX: usize = 1000;
-/// Names on a page of a listing.
+/// Names per page.
 const PAGE_NAMES: i32 = 1000;
 
 impl BucketClient {
-    /// Lists objects by the beginning of their names.
+    /// Lists the objects whose names begin with `prefix`.
     pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, S3Failure> {
         let folder = self.path_of(&format!("{}/", class.dir_name()));
         let request = self.request("s3:ListBucket", false);
@@ -75,8 +74,8 @@ impl BucketClient {
     }
 }
 
-/// Returns whether a page is the last one; fails if it does not say so, or has not as many entries
-/// as it says.
+/// Returns whether a page is the last one; fails if the page does not say so, or has another number
+/// of entries than it says.
 fn is_last(page: &ListObjectsV2Output) -> Result<bool, S3Failure> {
     let entries = page.contents().len() + page.common_prefixes().len();
     let is_whole = page

@@ -1,6 +1,6 @@
-//! A bucket of an S3 server as a store. Spec: `format-spec/12-store.md`, section 6.
+//! Store in a bucket of an S3 server. Spec: `format-spec/12-store.md`, section 6.
 //!
-//! The SDK is asynchronous; its runtime is an island in here, and nothing of it leaves.
+//! The SDK is asynchronous; its runtime is private to this module.
 
 mod archive;
 mod certificate;
@@ -39,25 +39,25 @@ use super::{
     StoreProperties,
 };
 
-/// How often a request is sent again that the server says it cannot do, and the pause before.
+/// Repetitions of a request that the server says it cannot do, and the pause between them.
 const REFUSALS_MAX: u32 = 2;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
-/// How often the credentials are renewed for one request: some programs give others each time, and
-/// a server may take none of them.
+/// Renewals of credentials for one request: some programs return new ones each time, and a server
+/// may accept none of them.
 const RENEWALS_MAX: u32 = 3;
 
-/// A store in a bucket. Each request is sent once, but for a few that the server refused and that
-/// may fare better at once: callers add more retries around it.
+/// A store in a bucket. Each request is sent once, except a few that the server refused and that
+/// may succeed at once; a retry layer adds the rest.
 pub struct S3Store {
     bucket: BucketClient,
     location: String,
     gate: Gate,
     transfers: usize,
-    /// There until the store is dropped.
+    /// `Some` until the store is dropped.
     runtime: Option<Runtime>,
 }
 
-/// A bucket and how it is spoken to.
+/// A bucket and its client.
 struct BucketClient {
     client: Client,
     credentials: Arc<RenewingCredentials>,
@@ -166,8 +166,7 @@ impl S3Store {
 
 impl Drop for S3Store {
     fn drop(&mut self) {
-        // Not waiting: looking up a host's name can take longer than anybody wants to wait, and
-        // cannot be stopped.
+        // Without waiting: a host name lookup can take long and cannot be stopped.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -210,7 +209,8 @@ impl Store for S3Store {
             self.bucket.put(key, bytes).await
         };
         match key.class {
-            // Those of a probe race each other: one after the other they would prove nothing.
+            // A probe's requests must race each other: one after the other they would prove
+            // nothing.
             Class::Probe => self.run_at_once(Action::Create.name(), key, put),
             _ => self.run(Action::Create.name(), key, put),
         }
@@ -229,7 +229,7 @@ impl Store for S3Store {
     }
 
     fn properties(&self) -> StoreProperties {
-        // A bucket may have a quota, and there is no asking for it.
+        // A bucket may have a quota, which no request reveals.
         StoreProperties { parallelism: self.transfers, is_local: false, can_run_full: true }
     }
 }

@@ -1,4 +1,4 @@
-//! The requests, each sent once. Spec: `format-spec/12-store.md`, section 6.
+//! Requests to a bucket, each sent once. Spec: `format-spec/12-store.md`, section 6.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -20,12 +20,12 @@ use super::transfer::RequestProgress;
 use crate::store::layers::rate_limit::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
-/// How often a `create` is sent again that the server says it did not carry out because of a
-/// conflict, and the first pause before it.
+/// Attempts of a `create` that the server refused because of a conflict, and the first pause
+/// between them.
 const CONFLICTS_MAX: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
-/// How often a server must say that it does not know conditions to be believed: one of many behind
-/// an address may say so by mistake.
+/// Refusals of conditional requests before the server is believed: one of several servers of an
+/// address may refuse by mistake.
 const REFUSALS_MIN: u32 = 2;
 
 impl BucketClient {
@@ -36,8 +36,8 @@ impl BucketClient {
         for _ in 0..CONFLICTS_MAX {
             let is_conditional =
                 !self.knows_no_conditions.load(Ordering::Relaxed) && refusals < REFUSALS_MIN;
-            // In all cases but the first the server did nothing, so this is no repetition, not even
-            // in `snapshots/`.
+            // Unless it returns `Done`, the server did nothing. So sending again repeats nothing,
+            // which matters in `snapshots/`.
             match self.put_once(key, bytes, is_conditional).await? {
                 PutResult::Done => {
                     self.knows_no_conditions.fetch_or(!is_conditional, Ordering::Relaxed);
@@ -76,19 +76,18 @@ impl BucketClient {
         if let Some(lock) = self.lock.filter(|_| is_locked(key.class)) {
             put =
                 put.object_lock_mode(lock_mode(lock)).object_lock_retain_until_date(lock_end(lock));
-            // AWS takes nothing that is locked without a checksum, and this is the one that all
-            // servers know.
+            // AWS demands a checksum for locked objects, and all servers know this one.
             put = put.content_md5(BASE64_STANDARD.encode(Md5::digest(bytes)));
         }
         let put = put.customize();
-        // Encryption on the way protects the body already; without it the server compares its hash.
+        // TLS protects the body already; without TLS the server compares its hash.
         let put = if self.is_encrypted {
             put.disable_payload_signing()
         } else {
             put.interceptor(SignedHash::of(bytes))
         };
         let sent = feeder.feed_while(bytes, put.send());
-        // An empty body is not asked for.
+        // An empty body makes no progress, so it counts as sent.
         let was_sent = || bytes.is_empty() || progress.has_begun();
         match progress.watch(self.timeout, sent).await {
             Ok(Ok(done)) if has_tag(done.e_tag()) => {
@@ -127,7 +126,7 @@ impl BucketClient {
                     Err(short())
                 };
             }
-            // No object is longer than this; some servers fail at larger numbers.
+            // No object is longer; some servers fail on larger numbers.
             let last = (range.end - 1).min(range.start.saturating_add(OBJECT_LEN_MAX_BYTES));
             get = get.range(format!("bytes={}-{last}", range.start));
         }
@@ -207,15 +206,15 @@ impl BucketClient {
 
     /// Returns what a `HeadObject` says.
     ///
-    /// Its answer has no body, so that an object is missing is a word that anything in between can
-    /// say: it is believed when a `GetObject` is answered so in the server's own words.
+    /// Its response has no body, so a 404 may come from a proxy. It is believed only if a
+    /// `GetObject` confirms it with an S3 error code.
     pub async fn head(&self, key: &Key) -> Result<ObjectHead, S3Failure> {
         let failure = match self.head_once(key).await {
             Err(failure) if failure.kind == ErrorKind::NotFound => failure,
             head => return head,
         };
         match Box::pin(self.get(key, Some(0..1), &mut Vec::new())).await {
-            // An empty one is there, too.
+            // An empty object exists, too.
             Ok(()) | Err(S3Failure { kind: ErrorKind::Short, .. }) => {
                 let says =
                     "one answer says that there is no such object, and the next one that there is";
@@ -256,19 +255,19 @@ impl BucketClient {
         let delete = self.client.delete_object().bucket(&self.name).key(self.path(key)?);
         match RequestProgress::new().watch(self.timeout, delete.send()).await {
             Ok(Ok(_)) => Ok(()),
-            // Some servers answer so where there is nothing to remove.
+            // Some servers answer like this if there is nothing to remove.
             Ok(Err(error)) if error.code() == Some("NoSuchKey") => Ok(()),
             Ok(Err(error)) => Err(request.explain(error, true)),
             Err(_) => Err(self.stalled(request.unanswered())),
         }
     }
 
-    /// Describes a request for the case that it fails.
+    /// Describes a request, for the text of its failure.
     pub fn request(&self, permission: &'static str, changes: bool) -> RequestContext<'_> {
         RequestContext { bucket: &self.name, permission, changes, is_head: false }
     }
 
-    /// Returns the failure of a request that got nowhere.
+    /// Returns the failure of a request without progress.
     pub fn stalled(&self, kind: ErrorKind) -> S3Failure {
         S3Failure::new(
             kind,
@@ -276,7 +275,7 @@ impl BucketClient {
         )
     }
 
-    /// Returns the name of an object in the bucket.
+    /// Returns the key of an object in the bucket.
     pub fn path(&self, key: &Key) -> Result<String, S3Failure> {
         if key.name.split('/').all(is_valid_name) {
             Ok(self.path_of(&key.to_string()))
@@ -285,13 +284,13 @@ impl BucketClient {
         }
     }
 
-    /// Returns what the names of objects in the bucket begin with, or one of them.
+    /// Returns a name with the bucket's prefix.
     pub fn path_of(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
 }
 
-/// Returns whether an answer has what every S3 server sends with an object.
+/// Returns whether a response has an ETag, which every S3 server sends with an object.
 fn has_tag(tag: Option<&str>) -> bool {
     tag.is_some_and(|tag| !tag.is_empty())
 }
@@ -303,43 +302,42 @@ fn no_tag(kind: ErrorKind) -> S3Failure {
     )
 }
 
-/// What came of a `PutObject`.
+/// Result of a `PutObject`.
 enum PutResult {
     Done,
-    /// Another client did something with the name at the same time.
+    /// Another client changed the same name at the same time.
     Conflict,
-    /// The server does not know conditions.
+    /// The server does not support conditional requests.
     NoConditions,
 }
 
-/// What is known of an object without reading it.
+/// Metadata of an object.
 pub struct ObjectHead {
-    /// Its length.
+    /// Length in bytes.
     pub len_bytes: u64,
-    /// Its storage class, unless it is the server's usual one.
+    /// Storage class, unless it is the server's default.
     pub storage_class: Option<String>,
-    /// How far it is thawed, in the server's words.
+    /// State of its thawing, as the server writes it.
     pub restore: Option<String>,
-    /// How it is locked, if it is and the credential may know.
+    /// Object lock, if there is one and the credential may see it.
     pub lock: Option<ObjectLockState>,
 }
 
 /// An object's lock.
 #[derive(Clone, Copy)]
 pub struct ObjectLockState {
-    /// Whether nobody at all can shorten it.
+    /// Whether it is a compliance lock, which nobody can shorten.
     pub is_compliance: bool,
     /// When it ends, in seconds since 1970.
     pub until_s: i64,
 }
 
-/// Returns whether objects of a class are worth a lock: others are removed soon and mean nothing
-/// afterwards.
+/// Returns whether objects of a class are locked: the others are short-lived.
 pub fn is_locked(class: Class) -> bool {
     !matches!(class, Class::Intents | Class::Collector | Class::Probe)
 }
 
-/// Returns a lock's mode in the SDK's words.
+/// Returns a lock's mode as the SDK's type.
 pub fn lock_mode(lock: Lock) -> ObjectLockMode {
     if lock.is_compliance { ObjectLockMode::Compliance } else { ObjectLockMode::Governance }
 }

@@ -1,5 +1,5 @@
-//! Certificates that the user trusts a server with: an authority, the server's own, or
-//! one by its fingerprint.
+//! Certificate verification against the user's configuration: an authority, the server's own
+//! certificate, or a fingerprint.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::options::ServerTrust;
 use crate::id::encode_hex;
 use crate::store::ErrorKind;
 
-/// Returns how a connection is encrypted, and whom it may be to.
+/// Returns the TLS configuration with this verification.
 pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(CertificateVerifier::new(trust, Arc::clone(&provider))?);
@@ -34,7 +34,7 @@ pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
     Ok(config)
 }
 
-/// Returns the certificates of a file of them.
+/// Parses the certificates of a PEM file.
 pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -46,11 +46,11 @@ pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
     }
 }
 
-/// Lets through what the user vouches for.
+/// Accepts certificates that the user configured.
 ///
-/// A certificate that is in the user's own file is taken as it is, whatever its names, uses and
-/// times are: people make such certificates as authorities, without names, of version 1. All others
-/// must be signed by one of the file.
+/// A certificate that is in the user's file is accepted whatever its names, uses and times are:
+/// people make such certificates as authorities, without names, of version 1. All others must be
+/// signed by one of the file.
 #[derive(Debug)]
 struct CertificateVerifier {
     pin: Option<[u8; 32]>,
@@ -129,8 +129,7 @@ impl ServerCertVerifier for CertificateVerifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let known = &self.provider.signature_verification_algorithms;
         match (verify_tls13_signature(message, shown, signature, known), key_of(shown)) {
-            // Of a certificate of version 1 nothing but its key is understood, and nothing else is
-            // needed of it.
+            // rustls supports only the key of a version 1 certificate, and nothing else is needed.
             (Err(Error::InvalidCertificate(_)), Some(key)) => verify_tls13_signature_with_raw_key(
                 message,
                 &SubjectPublicKeyInfoDer::from(key),

@@ -1,7 +1,7 @@
-//! The keys to try, in order: servers hang up after a few that they do not accept.
+//! Order of the keys to try: servers hang up after a few refused ones.
 //!
-//! Keys that the user named come first, each with its certificates before it, from the agent if
-//! that has it; then the agent's other keys. Files that are merely the usual ones come last.
+//! Keys that the user named come first, each after its certificates, from the agent if it holds
+//! them; then the agent's other keys. Default key files come last.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,28 +12,28 @@ use zeroize::Zeroizing;
 use super::options::SftpOptions;
 use super::public_key::{certified, is_certificate, of_private_file, of_public_file};
 
-/// How an unprotected key begins in OpenSSH's own format: its magic, and `none` for the cipher.
+/// Start of an unprotected key in OpenSSH's format: magic, and `none` as cipher.
 const OPENSSH_UNPROTECTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 
-/// The private half of a key, as its file has it.
+/// Text of a private key file.
 pub struct PrivateKey {
     /// The file's text.
     pub text: Zeroizing<String>,
-    /// A passphrase opens it.
+    /// Whether a passphrase protects it.
     pub is_protected: bool,
 }
 
-/// A key file that is to be tried.
+/// A key file to try.
 pub struct KeyFile {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// The public half, if it is known.
+    /// The public half, if known.
     pub public: Option<Vec<u8>>,
-    /// The private half; or why the file cannot be used.
+    /// The private key, or why the file cannot be used.
     pub private: Result<PrivateKey, String>,
 }
 
-/// How a key is identified.
+/// A certificate and the key that it certifies.
 pub struct Certificate {
     /// Its file.
     pub file: PathBuf,
@@ -41,40 +41,40 @@ pub struct Certificate {
     pub text: String,
     /// The certificate.
     pub key: Vec<u8>,
-    /// The key that it is about.
+    /// The certified key.
     pub of: Vec<u8>,
 }
 
-/// One try.
+/// One attempt to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidate {
-    /// A key, or a certificate, that the agent has; and the key file that it belongs to.
+    /// A key or certificate of the agent.
     Agent {
-        /// Which of the agent's.
+        /// Position among the agent's keys.
         at: usize,
         /// Which of the key files.
         key_file: Option<usize>,
     },
-    /// The private key of a file, and a certificate.
+    /// A private key file, perhaps with a certificate.
     File {
         /// Which of the key files.
         key_file: usize,
         /// Which of the certificates.
         certificate: Option<usize>,
     },
-    /// A certificate whose private key is nowhere.
+    /// A certificate whose private key was not found.
     Lonely {
         /// Which of the certificates.
         certificate: usize,
     },
 }
 
-/// Everything that keys are made of.
+/// All key files and certificates.
 #[derive(Default)]
 pub struct Keys {
     /// The key files that were named.
     pub key_files: Vec<KeyFile>,
-    /// Certificates, those beside key files too.
+    /// The certificates: named ones, and those next to key files.
     pub certificates: Vec<Certificate>,
     /// Why certificates that were named cannot be used.
     pub complaints: Vec<String>,
@@ -98,7 +98,7 @@ impl Keys {
             } else {
                 file.clone()
             };
-            // One that does not lie there was not promised.
+            // These are optional.
             let _ = keys.read_certificate(with_end(&private, "-cert.pub"));
         }
         keys
@@ -116,8 +116,8 @@ impl Keys {
         Ok(())
     }
 
-    /// Returns what to try, in order. `agent` has the public halves of the agent's keys; with
-    /// `only`, those that belong to no file are left out; with `usual`, nobody has named the files.
+    /// Returns the attempts in order. `agent` holds the public halves of the agent's keys; `only`
+    /// leaves out those that belong to no file; `usual` says that the files are the default ones.
     pub fn in_order(&self, agent: &[&[u8]], only: bool, usual: bool) -> Vec<Candidate> {
         let mut named = Vec::new();
         for certificate in 0..self.certificates.len() {
@@ -157,7 +157,7 @@ impl Keys {
         }
     }
 
-    /// Returns the public key, or certificate, that a try shows; `None` if it is not known before.
+    /// Returns the public key or certificate that an attempt presents, if known.
     pub fn shown<'a>(&'a self, candidate: Candidate, agent: &[&'a [u8]]) -> Option<&'a [u8]> {
         match candidate {
             Candidate::Agent { at, .. } => Some(agent[at]),
@@ -172,7 +172,7 @@ impl Keys {
     }
 }
 
-/// Reads a key file: a private key, or a public one whose private half an agent may have.
+/// Reads a key file: a private key, or a public key whose private half an agent may hold.
 fn read_key_file(file: &Path, has_passphrase: bool) -> KeyFile {
     let beside =
         || fs::read_to_string(with_end(file, ".pub")).ok().and_then(|text| of_public_file(&text));

@@ -13,17 +13,17 @@ use super::error::SftpError;
 use super::options::SftpOptions;
 use super::public_key::is_certificate;
 
-/// What the library says when the server takes a key, and the agent does not sign with it.
+/// libssh2's message when the server accepts a key and the agent does not sign with it.
 const NOT_SIGNED: &str = "Callback returned error";
 
-/// Room for a socket's path, and a zero after it, in the system's addresses.
+/// Length of a socket's path in a system address, with its final zero.
 const SOCKET_PATH_LEN_BYTES: usize = 108;
 
-/// Logs in. The session must have checked the server's key.
+/// Logs in. The host key must have been checked.
 ///
 /// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with
 /// [`SftpError::Handshake`] if the connection broke or went silent before anything was refused:
-/// that says nothing about keys, and may end soon.
+/// that says nothing about keys, and a retry may succeed.
 pub fn log_in(
     session: &Session,
     socket: &TcpStream,
@@ -37,17 +37,17 @@ pub fn log_in(
         is_refused: false,
         broken: None,
     };
-    // To ask what the server takes costs a round trip, so a client with nothing but keys tries them
-    // first.
+    // Asking for the accepted methods costs a round trip, so a client with nothing but keys tries
+    // them first.
     let has_tried_keys = options.password.is_none();
     if has_tried_keys && attempt.with_keys() {
         return Ok(());
     }
     let methods = match session.auth_methods(&options.user) {
         Ok(methods) => methods.to_owned(),
-        // A server that lets everybody in says so in this way.
+        // A server that needs no authentication fails this request.
         Err(_) if session.authenticated() => return Ok(()),
-        // It hung up because of what was tried: that is told below.
+        // It hung up after refused attempts, which are reported below.
         Err(_) if attempt.is_refused || attempt.broken.is_some() => "it did not say".to_owned(),
         Err(error) => return Err(handshake_error(options, error.message())),
     };
@@ -82,30 +82,30 @@ fn handshake_error(options: &SftpOptions, message: &str) -> SftpError {
     }
 }
 
-/// What was tried so far.
+/// State of a login: what was tried so far.
 struct LoginAttempt<'a> {
     session: &'a Session,
     socket: &'a TcpStream,
     options: &'a SftpOptions,
     tried: Vec<String>,
-    /// The server has refused something.
+    /// Whether the server refused a key or password.
     is_refused: bool,
-    /// Why there is no connection any more.
+    /// Why the connection broke.
     broken: Option<String>,
 }
 
-/// What came of trying a key.
+/// Result of trying a key.
 enum KeyOutcome {
-    /// We are in.
+    /// The login succeeded.
     IsIn,
     /// The server does not take the key.
     Refused,
-    /// The key could not be used, or the line broke.
+    /// The key could not be used, or the connection broke.
     NotTried,
 }
 
 impl LoginAttempt<'_> {
-    /// Notes what came of one try, and returns whether we are in.
+    /// Records the result of one attempt; returns whether the login succeeded.
     fn note(&mut self, what: String, result: Result<(), Error>) -> bool {
         let Err(error) = result else { return self.session.authenticated() };
         let refused = [
@@ -114,8 +114,8 @@ impl LoginAttempt<'_> {
             raw::LIBSSH2_ERROR_FILE,
             raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED,
         ];
-        // A line that breaks while the answer is awaited has the code of a refusal, so the socket
-        // is asked first.
+        // libssh2 reports a connection that breaks here as a refusal, so the socket is checked
+        // first.
         let why = match error.code() {
             ErrorCode::Session(raw::LIBSSH2_ERROR_TIMEOUT) => {
                 self.break_off("the server was silent during the login")
@@ -139,7 +139,7 @@ impl LoginAttempt<'_> {
         why.to_owned()
     }
 
-    /// Tries keys, of files and of the agent, in their order.
+    /// Tries the keys of files and of the agent, in order.
     fn with_keys(&mut self) -> bool {
         let keys = Keys::read(self.options);
         let agent = self.ask_agent();
@@ -153,7 +153,7 @@ impl LoginAttempt<'_> {
             self.options.identity_files_are_usual,
         ) {
             let shown = keys.shown(candidate, &known);
-            // What the server does not take from the agent it does not take from a file.
+            // A key that was refused from the agent would be refused from its file, too.
             if shown.is_some_and(|shown| refused.contains(&shown)) {
                 continue;
             }
@@ -169,7 +169,7 @@ impl LoginAttempt<'_> {
         false
     }
 
-    /// Returns the agent and its keys; or notes why there are none.
+    /// Returns the agent and its keys, or records why there are none.
     fn ask_agent(&mut self) -> Option<(Agent, Vec<PublicKey>)> {
         let socket = self.options.agent_socket.as_ref()?;
         if let Err(why) = find_agent(socket) {
@@ -258,7 +258,7 @@ impl LoginAttempt<'_> {
             .as_ref()
             .filter(|_| key.is_protected)
             .map(|phrase| phrase.as_str());
-        // The library takes one line.
+        // libssh2 expects one line.
         let certificate = certificate.map(str::trim);
         let result = self.session.userauth_pubkey_memory(
             &self.options.user,
@@ -279,8 +279,8 @@ impl LoginAttempt<'_> {
         KeyOutcome::NotTried
     }
 
-    /// Notes what came of one key. An agent that would not sign, though the server takes the key,
-    /// says nothing about the key.
+    /// Records the result of one key. If the agent did not sign with an accepted key, the key
+    /// itself was not refused.
     fn note_key(&mut self, what: String, result: Result<(), Error>) -> KeyOutcome {
         let code = result.as_ref().err().map(Error::code);
         let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED)
@@ -321,10 +321,10 @@ impl LoginAttempt<'_> {
     }
 }
 
-/// Makes sure that the library can connect to an agent.
+/// Checks that libssh2 can connect to an agent.
 ///
-/// Where it cannot it closes its socket twice, and the second time that may be another file's
-/// file. It also cuts a long path off.
+/// Otherwise libssh2 closes its socket twice, and the second time the descriptor may belong to
+/// another file. It also truncates a long path.
 fn find_agent(socket: &Path) -> Result<(), String> {
     if socket.as_os_str().len() >= SOCKET_PATH_LEN_BYTES {
         return Err(format!("a socket's path has less than {SOCKET_PATH_LEN_BYTES} bytes"));
@@ -332,12 +332,12 @@ fn find_agent(socket: &Path) -> Result<(), String> {
     UnixStream::connect(socket).map(drop).map_err(|error| error.to_string())
 }
 
-/// Returns whether the other end of a connection has ended it, or the network has.
+/// Returns whether the peer or the network has ended the connection.
 pub fn has_ended(socket: &TcpStream) -> bool {
     socket.peek(&mut [0]).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |len| len == 0)
 }
 
-/// Answers every question whose answer is not to be seen with the password.
+/// Answers every hidden prompt with the password.
 struct PasswordPrompt<'a>(&'a str);
 
 impl KeyboardInteractivePrompt for PasswordPrompt<'_> {

@@ -1,9 +1,9 @@
-//! A folder of another machine, reached by SFTP, as a store. Spec: `format-spec/12-store.md`,
+//! Store in a directory of another machine, reached by SFTP. Spec: `format-spec/12-store.md`,
 //! section 5.
 //!
-//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server
-//! has them; never a command of a shell. What does not depend on an answer is asked without waiting
-//! for it: a distant server would be waited for otherwise.
+//! Uses only requests of SFTP version 3, and OpenSSH's `fsync` and `fstatvfs` where a server has
+//! them; never a shell command. Requests that do not depend on each other are sent without waiting
+//! for replies, because each round trip to a remote server takes long.
 
 mod base64;
 pub mod candidates;
@@ -43,9 +43,9 @@ use super::{
 
 use crate::sync::{self, lock};
 
-/// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
+/// Directory levels below a class that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const DIR_LEVELS_MAX: usize = 2;
-/// Folders that are listed at once over one connection: a server holds each of them open.
+/// Directories listed at once over one connection: the server holds each of them open.
 const DIRS_AT_ONCE: usize = 16;
 
 /// A store in a directory of a server; concurrent callers share its connections.
@@ -57,10 +57,10 @@ pub struct SftpStore {
 }
 
 impl SftpStore {
-    /// Opens the store in an existing folder, which proves that the server can be reached, is the
-    /// right one and lets us in.
+    /// Opens the store in an existing directory. Success proves that the server can be reached, is
+    /// the right one and accepts the login.
     ///
-    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder,
+    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if the directory is missing,
     /// and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::open_unchecked(options);
@@ -70,8 +70,8 @@ impl SftpStore {
         Ok(store)
     }
 
-    /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is
-    /// missing, requests fail like [`open`](Self::open).
+    /// Opens the store without asking the server anything. If the directory is missing, requests
+    /// fail like [`open`](Self::open).
     pub fn open_unchecked(options: SftpOptions) -> Self {
         let location = options.location();
         Self {
@@ -82,10 +82,10 @@ impl SftpStore {
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
-    /// folder for each class.
+    /// Opens the store in a directory, which is made (for its owner only) if it is missing, with a
+    /// directory for each class.
     ///
-    /// Dying before the return leaves empty folders at worst.
+    /// Dying before the return leaves empty directories at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::open_unchecked(options);
         store.with(Action::Create, Sharing::Small, "its folder", |connection| {
@@ -97,7 +97,7 @@ impl SftpStore {
         Ok(store)
     }
 
-    /// Acts with a connection, and says what could not be done if that fails.
+    /// Runs `act` with a connection, and adds the action and the object to its error.
     fn with<T>(
         &self,
         action: Action,
@@ -116,7 +116,7 @@ impl SftpStore {
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
         let result = leased.and_then(|connection| {
-            // What is missing may be so because all of it is.
+            // An object may be missing because the whole repository is.
             act(&connection).map_err(|error| {
                 match error.is_missing().then(|| self.folder.check(&connection)) {
                     Some(Err(why @ SftpError::NoSuchDir(_))) => why,
@@ -149,7 +149,7 @@ impl SftpStore {
         let entries = match listed.next().flatten() {
             Some(entries) => entries,
             None => {
-                // A class without objects may have no folder; but the store itself must be there.
+                // A class without objects may have no directory; but the store itself must exist.
                 self.folder.check(&connection)?;
                 Vec::new()
             }
@@ -172,7 +172,7 @@ impl SftpStore {
         Ok(listing.found)
     }
 
-    /// Lists folders of a class, some at once, over as many connections as there may be.
+    /// Lists directories of a class, several at once, over as many connections as allowed.
     fn list_dirs(
         &self,
         class: Class,
@@ -218,17 +218,17 @@ impl SftpStore {
     }
 }
 
-/// Returns folders of a class that mostly are there, so that they are listed without waiting for
-/// the listing that shows them.
+/// Returns directories of a class that usually exist, so that they are listed without waiting for
+/// the listing that names them.
 fn guesses(class: Class) -> &'static [&'static str] {
     if matches!(class, Class::Index) { &["0", "1"] } else { &[] }
 }
 
-/// A listing in the making.
+/// The listing of one class while it is collected.
 struct ClassListing<'a> {
     prefix: &'a str,
     found: Vec<Listed>,
-    /// Folders, below that of the class, that are still to be listed.
+    /// Directories below that of the class that are still to be listed.
     dirs: Vec<String>,
 }
 
@@ -264,8 +264,7 @@ impl Store for SftpStore {
         let leased = self.pool.lease_for(&self.folder.path(&path), Sharing::of_len(len));
         self.with_one(Action::Read, leased, key, |connection| {
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
-                // Reading would not find out whether there is such an object, and whether it is so
-                // long.
+                // Reading would not check that the object exists and is long enough.
                 return match self.folder.len_bytes(connection, &path)? {
                     object_len if range.end > object_len => Err(SftpError::Short),
                     _ if len == 0 => Ok(()),
@@ -289,7 +288,7 @@ impl Store for SftpStore {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        // Races are held to find out what the server does with two connections.
+        // A probe tests what the server does when two connections create one name.
         let sharing = if key.class == Class::Probe {
             Sharing::Exclusive
         } else {

@@ -1,5 +1,4 @@
-//! Cache of open files: reading on in a file of a distant server saves a round
-//! trip to open one.
+//! Cache of open files: the next read of the same file saves the round trip that opens it.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -11,29 +10,29 @@ use super::wire::Handle;
 
 use crate::sync::lock;
 
-/// As many as the runs of an index and the packs with trees that a path leads through, usually.
-/// Servers hold each of them open.
+/// Usually enough for the index runs and the tree packs of one lookup. The server holds each of
+/// them open.
 const FILES_MAX: usize = 32;
-/// For how long a file that another process removed or replaced is still read.
+/// Maximum time for which a file that another process removed or replaced is still read.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// An open file, or one that the server was asked to open.
+/// An open file, or the pending request to open it.
 #[derive(Debug)]
 pub struct CachedFile {
     /// Its path on the server.
     pub path: PathBuf,
-    /// What the server calls it.
+    /// The server's handle.
     pub handle: FileHandle,
     /// When the server was asked to open it.
     pub since: Instant,
 }
 
-/// What a server calls a file, or will call it.
+/// A handle, or the pending request for it.
 #[derive(Debug)]
 pub enum FileHandle {
-    /// It is open.
+    /// The file is open.
     Open(Handle),
-    /// The answer to this will tell.
+    /// The reply to this request holds the handle.
     Requested(Sent),
 }
 
@@ -47,25 +46,25 @@ impl CachedFile {
     }
 }
 
-/// The open files of a connection that nobody uses now. Two who read in one file at once open it
+/// Files of a connection that are open and not in use. Two concurrent reads of one file open it
 /// twice.
 #[derive(Default)]
 pub struct OpenFileCache(Mutex<VecDeque<CachedFile>>);
 
 impl OpenFileCache {
-    /// Returns whether a file can be taken.
+    /// Returns whether the file is cached and fresh.
     pub fn has(&self, path: &Path) -> bool {
         self.files().iter().any(|file| file.is(path))
     }
 
-    /// Takes a file, unless it has been open for long; the caller puts it back or closes it.
+    /// Takes a fresh file out; the caller puts it back or closes it.
     pub fn take(&self, path: &Path) -> Option<CachedFile> {
         let mut files = self.files();
         let at = files.iter().position(|file| file.is(path))?;
         files.remove(at)
     }
 
-    /// Keeps a file; returns those that must be closed for it.
+    /// Adds a file; returns those that the caller must close: evicted and expired ones.
     pub fn put(&self, file: CachedFile) -> Vec<CachedFile> {
         let mut files = self.files();
         files.push_back(file);

@@ -1,7 +1,8 @@
-//! A pool of connections to one server.
+//! Connection pool of one server.
 //!
-//! A caller gets an idle connection, else it shares a used one, while another one is opened in the
-//! background: a login takes nine round trips, and many small questions fit through one connection.
+//! A caller gets an idle connection. If there is none, it shares one that is in use, while another
+//! is opened in the background: a login takes nine round trips, and one connection serves many
+//! small requests.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -16,17 +17,17 @@ use super::options::SftpOptions;
 
 use crate::sync::{self, lock};
 
-/// More bytes than these are worth waiting for a connection.
+/// Transfers of more bytes are [`Sharing::Bulk`].
 const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
-/// So many who move little have enough of one connection.
+/// Users with [`Sharing::Small`] per connection before another one is opened.
 const SMALL_USERS_MAX: usize = 4;
-/// For how long no more connections are asked for once a server has taken no more.
+/// Time without new attempts after the server refused a further connection.
 const LIMIT_TIME: Duration = Duration::from_secs(30);
 
 /// The connections to one server.
 pub struct Pool(Arc<Shared>);
 
-/// PoolState that threads share which open connections in the background.
+/// Shared with the threads that open connections in the background.
 struct Shared {
     options: SftpOptions,
     state: Mutex<PoolState>,
@@ -39,16 +40,16 @@ struct PoolState {
     open: Vec<PooledConnection>,
     /// Connections that are being opened.
     opening: usize,
-    /// How many the server took when it took no more, and when that was.
+    /// Connections that the server had accepted when it refused one more, and when it did.
     limit: Option<(usize, Instant)>,
-    /// How many wait for a connection that nobody uses.
+    /// Callers that wait for an idle connection.
     waiting: usize,
     /// The server showed another key to a connection that was opened in the background.
     wrong_key: Option<SftpError>,
     is_closed: bool,
 }
 
-/// A connection that works, as far as one knows.
+/// A connection of the pool, and its users.
 struct PooledConnection {
     connection: Arc<Connection>,
     users: usize,
@@ -77,7 +78,7 @@ impl PoolState {
         self.open.retain(|pooled| !Arc::ptr_eq(&pooled.connection, connection));
     }
 
-    /// Takes the connection that was used last by nobody now, and since when.
+    /// Takes the idle connection that was used last; returns when its last user left, too.
     fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
         let idle = self
             .open
@@ -88,7 +89,7 @@ impl PoolState {
         Some((pooled.connection.clone(), pooled.since))
     }
 
-    /// Joins the users of a connection that has a file open.
+    /// Joins a connection that has the file open.
     fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
         let has_it = |connection: &Connection| {
             !connection.is_broken()
@@ -99,8 +100,8 @@ impl PoolState {
         Some(pooled.connection.clone())
     }
 
-    /// Joins the connection with the fewest users, unless another thread waits for them to leave;
-    /// returns how many they are now, too.
+    /// Joins the connection with the fewest users, unless a caller waits for an idle one; returns
+    /// its number of users, too.
     fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
         if self.waiting > 0 {
             return None;
@@ -115,79 +116,79 @@ impl PoolState {
     }
 }
 
-/// What to do for a connection.
+/// Next step on the way to a lease.
 enum LeaseStep {
-    /// Take this one, which nobody has used since then.
+    /// Use this connection, idle since then, if it still works.
     Idle(Arc<Connection>, Instant),
-    /// Take this one, which others use too.
+    /// Use this connection, together with others.
     Joined(Arc<Connection>),
-    /// Make one, which is counted already.
+    /// Open a connection; it is already counted in `opening`.
     Open,
 }
 
-/// Who else may use a connection.
+/// How a caller shares a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Nobody: what is done at once shall go through connections of its own.
+    /// Not at all. For races, which must run over several connections.
     Exclusive,
-    /// Others while another connection is opened in the background, up to the maximum:
-    /// then one is waited for.
+    /// With others while a further connection is opened in the background. At the maximum the
+    /// caller waits for an idle one.
     Bulk,
-    /// Others. If they are many, another connection is opened in the background.
+    /// With others. If they are many, another connection is opened in the background.
     Small,
 }
 
 impl Sharing {
-    /// Returns how a connection is used to move so many bytes.
+    /// Returns the sharing for a transfer of this length.
     pub fn of_len(len_bytes: u64) -> Self {
         if len_bytes > SMALL_LEN_MAX_BYTES { Self::Bulk } else { Self::Small }
     }
 }
 
-/// How a caller gets a connection.
+/// State of one call of [`Pool::lease`].
 struct LeaseRequest {
     sharing: Sharing,
-    /// If the first connection of all is being made by another thread, it waits for that: once,
-    /// because that may fail.
+    /// Wait for the first connection if another thread is opening it. Only once, since that may
+    /// fail.
     is_patient: bool,
-    /// Why it could not make one. While there are others that is no failure.
+    /// Why this call could not open a connection. It matters only if there is no other one.
     failed: Option<SftpError>,
 }
 
-/// A connection in use; dropping it gives it back.
+/// A connection in use; dropping the lease returns it to the pool.
 pub struct Lease<'a> {
     shared: &'a Shared,
     connection: Arc<Connection>,
 }
 
 impl Pool {
-    /// Makes a pool without connections.
+    /// Makes an empty pool.
     pub fn new(options: SftpOptions) -> Self {
         let (state, changed, has_create_race) =
             (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         Self(Arc::new(Shared { options, state, changed, has_create_race }))
     }
 
-    /// Returns how many connections there may be at once.
+    /// Returns the maximum number of connections.
     pub fn connections_max(&self) -> usize {
         self.0.connections_max()
     }
 
-    /// Returns whether files may stay open.
+    /// Returns whether connections cache open files.
     pub fn keeps_files(&self) -> bool {
         self.0.options.keeps_files
     }
 
-    /// Returns whether the server, as far as it was spoken to, lets several creators succeed now
-    /// and then.
+    /// Returns whether a server that was connected to is known to let several creators of one name
+    /// succeed.
     pub fn has_create_race(&self) -> bool {
         self.0.has_create_race.load(Ordering::Relaxed)
     }
 
-    /// Returns the connection that has a file open, to read little on in it; if there is none, or
-    /// for more, one as [`lease`](Self::lease) does.
+    /// Returns the connection that has this file open, for a small read; else one as
+    /// [`lease`](Self::lease) does.
     ///
-    /// A connection with an open file was used a moment ago.
+    /// It is not checked first: a connection with an open file was used a moment ago.
     pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
         let has_open = (shared.options.keeps_files && sharing == Sharing::Small)
@@ -196,11 +197,11 @@ impl Pool {
         has_open.map_or_else(|| self.lease(sharing), |connection| Ok(Lease { shared, connection }))
     }
 
-    /// Returns a connection: an idle one, else, as `sharing` allows, one in use while another is
-    /// opened behind, else a new one, else the first that is given back.
+    /// Returns, in this order: an idle connection; one in use, if `sharing` allows it; a new one;
+    /// the first that becomes idle.
     ///
-    /// Fails if there is none and none can be made. While there is one, a server that takes no more
-    /// is no failure.
+    /// Fails only if there is no connection at all and none can be opened. A server that refuses a
+    /// further connection is no failure.
     pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
@@ -225,7 +226,7 @@ impl Pool {
         }
     }
 
-    /// Waits until there is something to do for a connection.
+    /// Waits until the caller can take a step.
     fn next(&self, request: &mut LeaseRequest) -> Result<LeaseStep, SftpError> {
         let mut state = self.0.state();
         loop {
@@ -268,7 +269,7 @@ impl Pool {
         }
     }
 
-    /// Opens one more connection while there are others to go on with.
+    /// Opens one more connection in a thread of its own.
     fn open_in_background(&self, state: &mut PoolState) {
         let shared = self.0.clone();
         let open = move || {
@@ -288,8 +289,8 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.is_closed = true;
-        // Who opens one behind keeps the rest alive, and a connection says goodbye when it is
-        // dropped.
+        // Threads that still open a connection keep `Shared` alive. The others are dropped here,
+        // which logs them out.
         let open = std::mem::take(&mut state.open);
         drop(state);
         drop(open);
@@ -301,7 +302,7 @@ impl Shared {
         self.options.connections.max(1)
     }
 
-    /// Opens a connection that is counted already, for so many users.
+    /// Opens a connection that `opening` already counts, with this number of users.
     fn open(&self, users: usize) -> Result<Arc<Connection>, SftpError> {
         let opened = Connection::open(&self.options).map(Arc::new);
         let mut state = self.state();

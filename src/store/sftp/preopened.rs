@@ -1,7 +1,7 @@
-//! Scratch file that is asked for ahead.
+//! A scratch file opened ahead, for the next object.
 //!
-//! A server needs a round trip to open the file that the next object is written to. It is asked for
-//! with the last request of the object before, and kept until there is a next one.
+//! Opening a file costs a round trip. So the request to open the next scratch file is sent together
+//! with the last request of the object before it.
 //!
 //! Spec: `format-spec/12-store.md`, section 5.
 
@@ -13,29 +13,29 @@ use super::multiplexer::Sent;
 
 use crate::sync::lock;
 
-/// How long it may be used: after a day, other processes remove it.
+/// Maximum age at use. After a day, other processes remove it.
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// A scratch file that was asked for ahead.
+/// A scratch file that the server was asked to open.
 pub struct PreopenedScratch {
-    /// Its name in the repository's folder.
+    /// Path below the repository's directory.
     pub below: String,
     /// Its path on the server.
     pub path: PathBuf,
     /// The request that opens it.
     pub sent: Sent,
-    /// When that was.
+    /// When the request was sent.
     pub since: Instant,
 }
 
 impl PreopenedScratch {
-    /// Returns whether another process can have taken it for what a dead one left.
+    /// Returns whether it is so old that another process may remove it as a leftover.
     pub fn is_old(&self) -> bool {
         self.since.elapsed() > AGE_MAX
     }
 }
 
-/// Room for one scratch file of a connection.
+/// Holds at most one preopened file of a connection.
 #[derive(Default)]
 pub struct PreopenedSlot {
     state: Mutex<SlotState>,
@@ -44,23 +44,23 @@ pub struct PreopenedSlot {
 #[derive(Default)]
 struct SlotState {
     kept: Option<PreopenedScratch>,
-    /// One is kept, or a caller is about to ask for one.
+    /// A file is held, or a caller is about to request one.
     is_claimed: bool,
 }
 
 impl PreopenedSlot {
-    /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else
-    /// does, and none is kept.
+    /// Returns true if the caller must request a scratch file and [`keep`](Self::keep) it here:
+    /// none is held, and no other caller has claimed the slot.
     pub fn claim(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).is_claimed, true)
     }
 
-    /// Keeps a scratch file that was claimed and asked for.
+    /// Stores the file that the caller claimed and requested.
     pub fn keep(&self, preopened: PreopenedScratch) {
         lock(&self.state).kept = Some(preopened);
     }
 
-    /// Takes what is kept, so that the next one can be claimed.
+    /// Takes the file out, so that the next one can be claimed.
     pub fn take(&self) -> Option<PreopenedScratch> {
         let mut state = lock(&self.state);
         let preopened = state.kept.take()?;

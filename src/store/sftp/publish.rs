@@ -14,28 +14,28 @@ use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 
 use crate::sync::lock;
 
-/// The folder of files that have no object's name yet.
+/// The directory of files that have no object's name yet.
 pub const SCRATCH_DIR: &str = "tmp";
-/// Scratch files are removed when they are so much older than one that was just made, in seconds.
+/// Scratch files are removed if they are this much older than a new one, in seconds.
 const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
-/// Bytes that are on their way at most. More are of no use: OpenSSH takes 2 MiB before it answers.
+/// Maximum bytes in flight. OpenSSH accepts 2 MiB before it replies, so more would not help.
 const WINDOW_LEN_BYTES: usize = 4 << 20;
-/// Blocks that are handed to a connection at once.
+/// Blocks that are queued before they are sent.
 const BLOCKS_AT_ONCE: usize = 8;
-/// After an object that is no longer than this the next one's scratch file is asked for ahead:
-/// the cost of small ones is round trips, not bytes.
+/// Maximum length of an object after which the next scratch file is opened ahead: the cost of small
+/// objects is round trips, not bytes.
 const SMALL_LEN_BYTES: usize = 64 << 10;
 /// Bytes of the random part of a scratch file's name.
 const SCRATCH_ID_LEN_BYTES: usize = 16;
 
-/// Writes files that appear whole or not at all, in one folder.
+/// Writes files of one directory that appear whole or not at all.
 #[derive(Default)]
 pub struct SftpPublisher {
     /// The server has no `fsync@openssh.com`.
     cannot_sync: AtomicBool,
-    /// Leftovers were looked for.
+    /// Leftovers were removed once.
     swept: AtomicBool,
-    /// Folders that were asked for.
+    /// Directories that the server was asked to make.
     folders: Mutex<HashSet<String>>,
 }
 
@@ -54,12 +54,13 @@ impl SftpPublisher {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), SftpError> {
-        // First: what is sent ahead goes with what has to wait for an answer anyway.
+        // Requests without a needed reply come first, so that they travel with one whose reply is
+        // awaited.
         let preopened = connection.take_preopened();
         self.make_dir_ahead(connection, folder, name);
         let scratch = self.write(connection, folder, preopened, bytes)?;
         if is_probe(name) && !self.swept.swap(true, Ordering::Relaxed) {
-            // Leftovers cost room only, so failing to remove them is no failure.
+            // Leftovers only take space, so failing to remove them is no failure.
             let _ = sweep(connection, folder, &scratch);
         }
         let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
@@ -77,10 +78,9 @@ impl SftpPublisher {
         renamed
     }
 
-    /// Asks for a name's folder to be made, if objects of its class lie in folders below the
-    /// class's and it was not asked for before.
+    /// Asks for the object's directory once, if its class has directories below its own.
     ///
-    /// The answer does not matter: mostly it is there.
+    /// The reply does not matter: the directory usually exists.
     fn make_dir_ahead(&self, connection: &Connection, folder: &RemoteDir, name: &str) {
         let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/'))
         else {
@@ -88,12 +88,12 @@ impl SftpPublisher {
         };
         let mut asked_for = lock(&self.folders);
         if asked_for.insert(inner.to_owned()) {
-            connection.tell(&Request::MakeDir(&folder.path(inner), 0o755));
+            connection.send_ignoring_reply(&Request::MakeDir(&folder.path(inner), 0o755));
         }
     }
 
-    /// Writes a scratch file, on the server's disk when this returns if the server can say so;
-    /// nothing is left of it after a failure unless the connection is broken.
+    /// Writes a scratch file. It is on the server's disk when this returns, if the server supports
+    /// `fsync`. After a failure it is removed, unless the connection is broken.
     fn write(
         &self,
         connection: &Connection,
@@ -112,7 +112,7 @@ impl SftpPublisher {
     }
 
     /// Writes all bytes to an open file, syncs and closes it. A failed sync means that the bytes
-    /// are not there; it is never repeated, because systems report it once only.
+    /// are lost; it is never repeated, because systems report it only once.
     fn fill(
         &self,
         connection: &Connection,
@@ -140,13 +140,13 @@ impl SftpPublisher {
     }
 }
 
-/// Returns whether only those make such an object who also remove some: who makes a repository, and
-/// collectors.
+/// Returns whether it is a probe: only `init` and collectors make those, and they may also remove
+/// objects.
 fn is_probe(name: &str) -> bool {
     name.starts_with("probe/")
 }
 
-/// Returns whether mostly no object is made after such a one.
+/// Returns whether it is usually the last object that a process makes.
 fn is_last(name: &str) -> bool {
     name.starts_with("snapshots/") || is_probe(name)
 }
@@ -178,7 +178,8 @@ fn ask_for_scratch(
     Ok(PreopenedScratch { below, path, sent, since: Instant::now() })
 }
 
-/// Returns an open scratch file, and its name.
+/// Returns the name and handle of an open scratch file; makes the scratch directory if it is
+/// missing.
 fn open_scratch(
     connection: &Connection,
     folder: &RemoteDir,
@@ -198,8 +199,8 @@ fn open_scratch(
     opened.map_err(|error| explain_by_any(connection, folder, error))
 }
 
-/// Explains a refusal where no file could be made, by any file that is there: every repository has
-/// a configuration.
+/// Explains why no file could be made, by means of a file that exists: every repository has a
+/// configuration.
 fn explain_by_any(connection: &Connection, folder: &RemoteDir, error: SftpError) -> SftpError {
     let entries = if error.is_status() {
         folder.list(connection, "config").ok().flatten().unwrap_or_default()
@@ -212,8 +213,8 @@ fn explain_by_any(connection: &Connection, folder: &RemoteDir, error: SftpError)
     }
 }
 
-/// Sends all bytes with as many on their way as the window holds; `blocks` are those whose answers
-/// have not been taken at the end.
+/// Sends all bytes, with at most a window of them in flight; `blocks` holds the requests whose
+/// replies are still to be read.
 fn write_all(
     connection: &Connection,
     handle: &Handle,
@@ -234,7 +235,7 @@ fn write_all(
         )));
         if !connection.rate_limiter().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1
         {
-            connection.push()?;
+            connection.flush()?;
         }
     }
     Ok(())
@@ -251,7 +252,8 @@ fn rename(
         .map_err(SftpError::when_sent)
 }
 
-/// Finds out why a rename was refused: the name is taken, or its folder is missing, which is made.
+/// Handles a refused rename: fails if the name is taken; else makes the missing directory and
+/// renames again.
 fn settle(
     connection: &Connection,
     folder: &RemoteDir,
@@ -282,8 +284,7 @@ fn exists(connection: &Connection, folder: &RemoteDir, name: &str) -> Result<boo
     }
 }
 
-/// Removes scratch files of the dead: those that are much older than our own, by the server's
-/// clock.
+/// Removes scratch files of dead processes: those much older than our own, by the server's clock.
 fn sweep(connection: &Connection, folder: &RemoteDir, own: &str) -> Result<(), SftpError> {
     let entries = folder.list(connection, SCRATCH_DIR)?.unwrap_or_default();
     let path = |name: &str| format!("{SCRATCH_DIR}/{name}");

@@ -12,7 +12,7 @@ use super::open_files::{CachedFile, FileHandle};
 use super::remote_dir::regular_len_bytes;
 use super::wire::{Answer, BLOCK_LEN_BYTES, Handle, READING, Request};
 
-/// Blocks that are asked for at once, and how many where the line must not be filled.
+/// Blocks requested at once, without and with a rate limit.
 const BLOCKS_AHEAD: usize = 128;
 const BLOCKS_AHEAD_LIMITED: usize = 8;
 
@@ -48,14 +48,14 @@ pub fn read(
             CachedFile { path: path.to_owned(), handle: FileHandle::Open(handle), since },
         );
     } else {
-        // What was read has been read.
-        connection.tell(&Request::Close(&handle));
+        // The result of the close does not matter: the bytes are here.
+        connection.send_ignoring_reply(&Request::Close(&handle));
     }
     result
 }
 
-/// Reads in a file that is open already, or is being opened; `None` if there is none, or if it is
-/// of no use any more.
+/// Reads through the cache of open files; `None` if the file is not in it, or if its handle no
+/// longer works.
 fn read_in_open(
     connection: &Connection,
     path: &Path,
@@ -67,12 +67,12 @@ fn read_in_open(
         let read = read_range(connection, &handle, range, out);
         match &read {
             Ok(()) => leave(connection, CachedFile { handle: FileHandle::Open(handle), ..file }),
-            Err(_) => connection.tell(&Request::Close(&handle)),
+            Err(_) => connection.send_ignoring_reply(&Request::Close(&handle)),
         }
         read
     });
     match read {
-        // The server may have lost it, or has another one there by now.
+        // The server may have lost the handle, or another file may have taken the name.
         Err(error)
             if error.is_status()
                 || matches!(error, SftpError::Short | SftpError::Unreadable(_)) =>
@@ -84,7 +84,7 @@ fn read_in_open(
     }
 }
 
-/// Asks the server to open files for those who will read in them, and does not wait for it.
+/// Asks the server to open files that will be read soon; does not wait.
 pub fn open_ahead(connection: &Connection, paths: &[PathBuf]) {
     let Some(open_files) = connection.open_files() else { return };
     for path in paths.iter().filter(|path| !open_files.has(path)) {
@@ -100,18 +100,18 @@ fn handle_of(connection: &Connection, handle: FileHandle) -> Result<Handle, Sftp
     }
 }
 
-/// Leaves a file open for the next one who reads in it, or closes it if none may stay open.
+/// Puts a file into the cache for the next read, or closes it if there is no cache.
 fn leave(connection: &Connection, file: CachedFile) {
     let closed = match connection.open_files() {
         Some(open_files) => open_files.put(file),
         None => vec![file],
     };
     for handle in closed.into_iter().filter_map(|file| handle_of(connection, file.handle).ok()) {
-        connection.tell(&Request::Close(&handle));
+        connection.send_ignoring_reply(&Request::Close(&handle));
     }
 }
 
-/// A part of the range that was asked for: its place in the range, and its length.
+/// Offset in the requested range, and length.
 type Block = (usize, usize);
 
 fn read_range(
@@ -144,7 +144,7 @@ fn read_range(
         };
         target[at..at + bytes.len()].copy_from_slice(&bytes);
         connection.rate_limiter().download(bytes.len());
-        // Servers may give less than was asked for.
+        // Servers may return less than was requested.
         let rest = (at + bytes.len(), len - bytes.len());
         let next = if rest.1 > 0 { Some(rest) } else { blocks.next() };
         asked.extend(next.map(ask));

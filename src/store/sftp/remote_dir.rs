@@ -9,32 +9,30 @@ use super::wire::{Answer, Attributes, Handle, READING, Request};
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
-/// How often more names are asked for at once: small folders are known after the first answer,
-/// which the second says; twice as often each time.
+/// `READDIR` requests in flight per directory; doubled each round. Two suffice for a small
+/// directory: the second reply is its end.
 const NAMES_AHEAD_MIN: usize = 2;
 const NAMES_AHEAD_MAX: usize = 16;
-/// Room for a file system that says it is full before it is.
+/// Free bytes below which a file system counts as full.
 const ROOM_MIN_BYTES: u64 = 64 << 10;
 
-/// The repository's folder.
+/// The repository's directory on the server.
 pub struct RemoteDir {
     path: String,
 }
 
-/// What a folder holds, links followed.
+/// An entry of a directory, links followed.
 pub struct RemoteEntry {
-    /// Its name.
     pub name: String,
-    /// Whether it is a folder; else it is a regular file.
+    /// A directory, else a regular file.
     pub is_dir: bool,
-    /// Its length in bytes.
     pub len_bytes: u64,
-    /// When it was changed last, by the server's clock, in seconds since 1970.
+    /// Last change by the server's clock, in seconds since 1970.
     pub modified_s: Option<i64>,
 }
 
 impl RemoteDir {
-    /// Takes the folder's path as it is written in locations; an empty one is where a login begins.
+    /// Takes the path as locations write it; an empty one is the directory where a login begins.
     pub fn new(path: &str) -> Self {
         let trimmed = path.trim_end_matches('/');
         let path = match (trimmed, path) {
@@ -45,17 +43,17 @@ impl RemoteDir {
         Self { path: path.to_owned() }
     }
 
-    /// Returns the folder's own path on the server.
+    /// Returns the directory's path on the server.
     pub fn root(&self) -> &Path {
         Path::new(&self.path)
     }
 
-    /// Returns the path on the server of a file in it.
+    /// Returns the server's path of a file below it.
     pub fn path(&self, below: &str) -> PathBuf {
         self.root().join(below)
     }
 
-    /// Fails unless there is such a folder.
+    /// Fails unless the directory exists.
     pub fn check(&self, connection: &Connection) -> Result<(), SftpError> {
         match connection.attributes(connection.send(&Request::Stat(self.root()))) {
             Ok(attributes) if attributes.is_dir() => Ok(()),
@@ -65,7 +63,7 @@ impl RemoteDir {
         }
     }
 
-    /// Makes the folder and those above it, for its owner only, unless they are there.
+    /// Makes the directory and missing parents, for the owner only.
     pub fn make(&self, connection: &Connection) -> Result<(), SftpError> {
         match self.check(connection) {
             Err(SftpError::NoSuchDir(_)) => {}
@@ -79,7 +77,7 @@ impl RemoteDir {
             .chain([self.path.len()]);
         let mut refused = None;
         for end in ends {
-            // One that exists fails in different ways; whether the last one is there is what
+            // Servers fail in different ways if one exists. Only the existence of the last one
             // counts.
             match connection.ask(&Request::MakeDir(Path::new(&self.path[..end]), 0o700)) {
                 Err(error) if error.is_status() => refused = Some(error),
@@ -92,13 +90,13 @@ impl RemoteDir {
         }
     }
 
-    /// Makes folders in it, those above others first, unless they are there.
+    /// Makes missing directories below it; `below` lists parents first.
     pub fn make_all_inner(&self, connection: &Connection, below: &[&str]) -> Result<(), SftpError> {
         let all = |ask: &dyn Fn(&Path) -> Sent| -> Vec<Sent> {
             below.iter().map(|below| ask(&self.path(below))).collect()
         };
         let made = all(&|path| connection.send(&Request::MakeDir(path, 0o755)));
-        // One that exists fails in different ways, so only this tells.
+        // Servers fail in different ways if one exists, so its attributes decide.
         let there = all(&|path| connection.send(&Request::Stat(path)));
         let mut result = Ok(());
         for (made, there) in made.into_iter().zip(there) {
@@ -111,14 +109,14 @@ impl RemoteDir {
         result
     }
 
-    /// Returns the length of a file in it; anything but a regular file is refused.
+    /// Returns the length of a regular file below it; fails for anything else.
     pub fn len_bytes(&self, connection: &Connection, below: &str) -> Result<u64, SftpError> {
         regular_len_bytes(
             &connection.attributes(connection.send(&Request::Stat(&self.path(below))))?,
         )
     }
 
-    /// Returns the entries of a directory in it; `None` if it is missing.
+    /// Returns the entries of a directory below it; `None` if the directory is missing.
     pub fn list(
         &self,
         connection: &Connection,
@@ -127,11 +125,11 @@ impl RemoteDir {
         Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
-    /// Returns the entries of each of these directories in it, asking about all at once; `None` for
-    /// those that are missing.
+    /// Returns the entries of several directories below it, listed concurrently; `None` for missing
+    /// ones.
     ///
-    /// What is not named as an object or its folder can be is left out. Fails if there is no room
-    /// left for a name.
+    /// Leaves out names that no object and no directory of objects can have. Fails when `room` is
+    /// used up.
     pub fn list_all(
         &self,
         connection: &Connection,
@@ -146,7 +144,7 @@ impl RemoteDir {
         Ok(all)
     }
 
-    /// Removes a file in it; a missing one is no failure.
+    /// Removes a file below it; a missing one is no failure.
     pub fn remove(&self, connection: &Connection, below: &str) -> Result<(), SftpError> {
         let path = self.path(below);
         match connection
@@ -162,10 +160,10 @@ impl RemoteDir {
         }
     }
 
-    /// Makes a plain refusal one that says why, if a file of the same file system tells: it is
-    /// full, or takes no changes.
+    /// Replaces a plain refusal by its cause, if the file system is full or read-only. `below` is a
+    /// file of that file system.
     ///
-    /// OpenSSH says no more than "failure" then.
+    /// OpenSSH itself reports only "failure".
     pub fn explain(
         &self,
         connection: &Connection,
@@ -179,7 +177,7 @@ impl RemoteDir {
         let opened = connection.opened(connection.send(&Request::Open(&self.path(below), READING)));
         let Ok(handle) = opened else { return error };
         let answer = connection.ask(&Request::StatFileSystem(&handle));
-        connection.tell(&Request::Close(&handle));
+        connection.send_ignoring_reply(&Request::Close(&handle));
         match answer.ok().and_then(|answer| answer.file_system()) {
             Some(system) if system.is_read_only => SftpError::ReadOnly,
             Some(system) => {
@@ -195,10 +193,10 @@ impl RemoteDir {
     }
 }
 
-/// A name in a folder, and what is said of it.
+/// A name and its attributes.
 type NamedAttributes = (String, Attributes);
 
-/// Sorts out what can be an object or a folder of objects.
+/// Keeps regular files and directories, links followed.
 fn to_entries(
     connection: &Connection,
     path: &Path,
@@ -207,7 +205,7 @@ fn to_entries(
     let mut entries = Vec::with_capacity(found.len());
     for (name, mut attributes) in found {
         if !(attributes.is_dir() || attributes.is_file() && attributes.len_bytes.is_some()) {
-            // A link, or a server that says little.
+            // A link, or a server that sends few attributes.
             attributes =
                 match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
                     Err(error) if error.is_status() => continue,
@@ -227,17 +225,17 @@ fn to_entries(
     Ok(entries)
 }
 
-/// A folder whose names are being read.
+/// A directory that is being listed.
 struct DirListing {
-    /// `None` if it is missing.
+    /// `None` if the directory is missing.
     handle: Option<Handle>,
     found: Vec<NamedAttributes>,
     is_read: bool,
 }
 
-/// Returns the names in each of some folders; `None` for those that are missing.
+/// Returns the names in each directory; `None` for missing ones.
 ///
-/// All answers are read, even if the first ones are errors.
+/// All replies are read, even if the first ones are errors.
 fn read_names(
     connection: &Connection,
     paths: &[PathBuf],
@@ -267,11 +265,11 @@ fn read_names(
     folders
         .iter()
         .filter_map(|folder| folder.handle.as_ref())
-        .for_each(|handle| connection.tell(&Request::Close(handle)));
+        .for_each(|handle| connection.send_ignoring_reply(&Request::Close(handle)));
     result.map(|()| folders.into_iter().map(|folder| folder.handle.map(|_| folder.found)).collect())
 }
 
-/// Asks `ahead` times for more names of each folder that is not read to its end.
+/// Sends `ahead` requests for more names of each directory that is not at its end.
 fn read_more(
     connection: &Connection,
     folders: &mut [DirListing],
@@ -306,12 +304,13 @@ fn read_more(
     result
 }
 
-/// Keeps what may be an object, or a folder of objects.
+/// Keeps names that an object, or a directory of objects, can have.
 fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<NamedAttributes> {
     String::from_utf8(name).ok().filter(|name| is_valid_name(name)).map(|name| (name, attributes))
 }
 
-/// Returns the length of a regular file, which every object is.
+/// Returns the length of a regular file; fails for anything else, and for files longer than an
+/// object may be.
 pub fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
     match attributes.len_bytes {
         Some(len) if attributes.is_file() && len <= OBJECT_LEN_MAX_BYTES => Ok(len),
