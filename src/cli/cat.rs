@@ -32,7 +32,7 @@ pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("no file is named")
             .hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, path)?;
     let mut out = BufferedStdout::open()?;

@@ -103,7 +103,7 @@ impl AffectedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let options =
         CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;

@@ -97,7 +97,7 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let parse =
         |text| Ok::<_, Failure>(SnapshotSpec::parse(text, &here)?.among(&args.series_filter));
     let wanted = [parse(&args.left)?, parse(&args.right)?];
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let mut ids = Vec::new();
     let mut places = Vec::new();

@@ -145,7 +145,7 @@ impl UsageRows {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let kind = place.entry.as_ref().map_or(EntryKind::Dir, |found| found.entry.kind);

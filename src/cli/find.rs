@@ -149,7 +149,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
         newer_than: args.newer_than,
         older_than: args.older_than,
     };
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let (places, exit) = places(ctx, args, &repository, &trees)?;
     let mut out = FindOutput::begin(ctx, args.long)?;

@@ -107,7 +107,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("the root has no history of its own")
             .hint("`drumlin diff` compares whole snapshots"));
     }
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let looked =

@@ -94,8 +94,8 @@ struct InitView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
     refuse_used(ctx, &place)?;
     if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
         return Err(Failure::usage(format!("{} exists", text::path(kit)))
@@ -110,7 +110,7 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         ))
         .hint("make it first"));
     }
-    let origin = ctx.secret_source(&place)?;
+    let origin = ctx.connector.secret_source(&place)?;
     if args.kdf == Kdf::Strong && matches!(origin, SecretSource::KeyFile(_)) {
         return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed")
             .hint("leave --kdf out"));
@@ -146,7 +146,7 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
 /// Refuses a place that holds a repository or is known to have held one, and a directory with any
 /// files other than those of an unfinished `init`.
 pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure> {
-    let witness = ctx.witness(place);
+    let witness = ctx.connector.witness(place);
     let is_known = witness.knows();
     let entries = match place.local_dir().map(std::fs::read_dir) {
         Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -160,7 +160,7 @@ pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure
         entries => Some(entries.and_then(Result::ok)),
     };
     if entries.is_some() {
-        match checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &witness) {
+        match checked_open::refuse_missing(&*ctx.connector.store(place, Purpose::Work)?, &witness) {
             Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
             Err(repo::Error::NoRepository { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -209,7 +209,7 @@ impl NewKey {
     ) -> Result<Self, Failure> {
         let identity = NewIdentity::random()?;
         let SecretSource::KeyFile(path) = origin else {
-            let password = origin.read_new_password(&ctx.ui, ctx.env())?;
+            let password = origin.read_new_password(&ctx.ui, &ctx.connector.env)?;
             let secret = Secret::Passphrase(password);
             return Ok(Self {
                 identity,
@@ -284,13 +284,13 @@ pub fn make(
         label: key.label.to_owned(),
         now: text::now(),
         program: PROGRAM.to_owned(),
-        cache_dir: ctx.cache_dir(place),
+        cache_dir: ctx.connector.cache_dir(place),
     };
-    let store = ctx.store(place, Purpose::Make)?;
+    let store = ctx.connector.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.connector().tell_trouble(
-        checked_open::remember(&repository, ctx.connector().state_dir().as_deref()),
+    ctx.connector.tell_trouble(
+        checked_open::remember(&repository, ctx.connector.state_dir().as_deref()),
         repository.cache_trouble(),
     );
     reserve::keep(&repository)?;

@@ -107,7 +107,7 @@ impl KeyView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     // These commands list no stored data, so this is the only check for a rollback.
     checked_open::look_back(&repository)?;
     match args.command {
@@ -197,7 +197,8 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
         })?;
         return done(ctx, "added", &id.to_hex(), Some(path.clone()));
     }
-    let password = new_password_origin(&args.password).read_new_password(&ctx.ui, ctx.env())?;
+    let password =
+        new_password_origin(&args.password).read_new_password(&ctx.ui, &ctx.connector.env)?;
     let info = SlotInfo { label: label("password"), created: now };
     let id = keys::add(
         repository,
@@ -223,7 +224,7 @@ fn change_password(
         return Err(Failure::usage(why)
             .hint("open it with the password to change; `drumlin key add` adds a password"));
     }
-    let password = new_password_origin(args).read_new_password(&ctx.ui, ctx.env())?;
+    let password = new_password_origin(args).read_new_password(&ctx.ui, &ctx.connector.env)?;
     let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
     let info = SlotInfo { label, created: text::now() };
     let strong = args.strong || old.kdf == Some(passphrase_kdf(true));

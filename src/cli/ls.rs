@@ -43,7 +43,7 @@ pub struct LsArgs {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let mut out = LsOutput::begin(ctx, args, &snapshot)?;

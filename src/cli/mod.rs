@@ -129,8 +129,9 @@ pub fn main() -> ExitCode {
     }
     let is_dry = cli.command.is_dry();
     let ctx = Context::new(cli.global.complete(&env), env, ui, is_dry);
-    let result = tilde::refuse_in_variables(ctx.env()).and_then(|()| run(&ctx, cli.command));
-    requests::tell(&ui, ctx.requests());
+    let result =
+        tilde::refuse_in_variables(&ctx.connector.env).and_then(|()| run(&ctx, cli.command));
+    requests::tell(&ui, ctx.connector.requests.counts());
     match result {
         Ok(Exit::Done | Exit::Unreadable | Exit::Error) if ui.has_told_damage() => Exit::Damage,
         Err(failure) if failure.silent && ui.has_told_damage() => Exit::Damage,

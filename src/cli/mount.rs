@@ -87,7 +87,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     // Fail before the password is typed if mounting is impossible.
     mount::check(&args.dir)?;
     mount::set_mmap_threshold();
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
             let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::sparing)?;

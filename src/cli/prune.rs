@@ -154,7 +154,7 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,

@@ -68,8 +68,8 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from("."));
     let folder =
         folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
-    let settings = ctx.settings()?;
-    let config_dir = ctx.env().config_dir().ok_or_else(|| {
+    let settings = ctx.connector.settings()?;
+    let config_dir = ctx.connector.env.config_dir().ok_or_else(|| {
         Failure::usage("no folder for the key and configuration is known").hint("set HOME")
     })?;
     let place = choose_place(ctx, &settings, &config_dir)?;
@@ -87,7 +87,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     if settings.file.is_none() {
         let file = config_dir.join(FILE_NAME);
         write_config(&file, &place, made.key_file.as_deref())?;
-        defaults = Settings::load(Some(&file), ctx.env())?;
+        defaults = Settings::load(Some(&file), &ctx.connector.env)?;
         made.config = Some(file);
         made.now.push("configuration");
     }
@@ -117,9 +117,9 @@ fn choose_place(
     config_dir: &Path,
 ) -> Result<RepositoryPlace, Failure> {
     let mut place = if ctx.global.repo.is_some() || settings.default_repository().is_some() {
-        ctx.place(settings, None)?
+        ctx.connector.place(settings, None)?
     } else {
-        let data = ctx.env().data_dir().ok_or_else(|| {
+        let data = ctx.connector.env.data_dir().ok_or_else(|| {
             Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo")
         })?;
         RepositoryPlace {
@@ -182,14 +182,15 @@ fn open_or_make(
     place: &RepositoryPlace,
     made: &mut Made,
 ) -> Result<Arc<Repository>, Failure> {
-    let origin = ctx.secret_source(place)?;
+    let origin = ctx.connector.secret_source(place)?;
     if let SecretSource::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
     let found = match place.local_dir().is_none_or(Path::is_dir) {
-        true => {
-            checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place))
-        }
+        true => checked_open::refuse_missing(
+            &*ctx.connector.store(place, Purpose::Work)?,
+            &ctx.connector.witness(place),
+        ),
         false => Err(Error::NoRepository { location: place.shown(), is_known: false }),
     };
     if !matches!(found, Err(Error::NoRepository { .. })) {
@@ -208,7 +209,7 @@ fn open_or_make(
                     another place for a new repository: --repo FOLDER",
             ));
         }
-        return ctx.open_place(place, Purpose::BackUp);
+        return Ok(ctx.connector.open_place(place, Purpose::BackUp)?);
     }
     init::refuse_used(ctx, place)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;
@@ -324,7 +325,8 @@ fn options_from_now_on(
     place: &RepositoryPlace,
     made: &Made,
 ) -> String {
-    let is_explicit = ctx.global.config.is_some() && ctx.env().get("DRUMLIN_CONFIG").is_none();
+    let is_explicit =
+        ctx.global.config.is_some() && ctx.connector.env.get("DRUMLIN_CONFIG").is_none();
     let config = match (&ctx.global.config, is_explicit) {
         (Some(file), true) => format!(" --config {}", word(file)),
         _ => String::new(),

@@ -69,7 +69,7 @@ impl DamagedView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let mut listing = if args.forgotten {
         snapshots::listing(&repository)?
     } else {

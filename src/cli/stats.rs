@@ -71,7 +71,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
         let why = "--host, --app and --tag choose a snapshot, and none is named";
         return Err(Failure::usage(why).hint("name one: `drumlin stats latest --host NAME`"));
     }
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
         let (snapshot, reader) =

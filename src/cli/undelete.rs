@@ -33,7 +33,7 @@ struct UndeleteView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let listing = snapshots::listing_to_bring_back(&repository)?;
     let now = text::now();
     let mut ids: Vec<SnapshotId> =

@@ -22,7 +22,8 @@ use crate::text;
 
 /// Merges command line and configuration; the command line takes precedence, lists are joined.
 pub fn plan(ctx: &Context, settings: &Settings, args: BackupArgs) -> Result<Job, Failure> {
-    let typed_at = Surroundings { home: ctx.env().home(), here: Some(host::here()?), root: None };
+    let typed_at =
+        Surroundings { home: ctx.connector.env.home(), here: Some(host::here()?), root: None };
     job_of(settings, args, ctx.global.threads(), typed_at)
 }
 
@@ -41,7 +42,7 @@ pub fn carry_out(
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
     let (report, monitor) =
-        ctx.run("backing up", |monitor| job.run(ctx.connector(), place, repository, monitor))?;
+        ctx.run("backing up", |monitor| job.run(&ctx.connector, place, repository, monitor))?;
     Ok(BackupOutcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }
 

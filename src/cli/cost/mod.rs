@@ -108,9 +108,9 @@ struct Figures {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, Purpose::Work)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Work)?;
     let listing = snapshots::overview(&repository)?;
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let figures = measure(&repository, listing)?;

@@ -41,11 +41,12 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
             "snapshots are forgotten by name or by rules, not by both at once",
         ));
     }
-    let settings = ctx.settings()?;
+    let settings = ctx.connector.settings()?;
     let names = names::parse(args)?;
     let policies =
         if names.is_empty() { policies_of(&settings, args, policy)? } else { Vec::new() };
-    let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
+    let repository =
+        ctx.connector.open_place(&ctx.connector.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let named =
         names::resolve_all(ctx, &repository, &listing, &names, args.protect || args.unprotect)?;

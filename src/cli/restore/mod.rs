@@ -93,16 +93,16 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let archive = args.archive.wanted(ctx, began)?;
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, Purpose::Look)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Look)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let root = wanted.path.as_deref().map(|path| OsStr::from_bytes(path).into());
-    let typed_at = Surroundings { here: Some(here()?), home: ctx.env().home(), root };
+    let typed_at = Surroundings { here: Some(here()?), home: ctx.connector.env.home(), root };
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target.unwrap_or_default(),
-        own_folders: ctx.own_dirs(&place),
+        own_folders: ctx.connector.own_dirs(&place),
         includes: typed_at.patterns(&args.includes, &args.folded_includes),
         excludes: typed_at.patterns(&args.excludes, &args.folded_excludes),
         dry_run: args.dry_run,
