@@ -30,9 +30,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use self::connection::Connection;
 use self::error::SftpError;
 use self::options::SftpOptions;
-use self::pool::{Lease, Pool, Sharing};
+use self::pool::{Lease, Pool, PoolOptions, Sharing};
 use self::publish::{SCRATCH_DIR, SftpPublisher};
 use self::remote_dir::{RemoteDir, RemoteEntry};
 use super::listing::Room;
@@ -76,7 +77,7 @@ impl SftpStore {
         let location = options.location();
         Self {
             folder: RemoteDir::new(&options.path),
-            pool: Pool::new(options),
+            pool: Pool::new(PoolOptions::from(&options), move || Connection::open(&options)),
             location,
             publisher: SftpPublisher::default(),
         }

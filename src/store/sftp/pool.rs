@@ -4,6 +4,8 @@
 //! is opened in the background: a login takes nine round trips, and one connection serves many
 //! small requests.
 
+mod state;
+
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use self::state::Pooled;
+use self::state::{PoolState, PooledConnection};
 use super::connection::Connection;
 use super::error::SftpError;
 use super::options::SftpOptions;
@@ -21,107 +25,49 @@ use crate::sync::{self, lock};
 const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
 /// Users with [`Sharing::Small`] per connection before another one is opened.
 const SMALL_USERS_MAX: usize = 4;
-/// Time without new attempts after the server refused a further connection.
-const LIMIT_TIME: Duration = Duration::from_secs(30);
+
+/// Options of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Maximum number of connections, at least one.
+    pub connections_max: usize,
+    /// Idle time after which a connection is checked before its next use.
+    pub keep_alive: Duration,
+    /// Whether connections cache open files.
+    pub keeps_files: bool,
+}
+
+impl From<&SftpOptions> for PoolOptions {
+    fn from(options: &SftpOptions) -> Self {
+        Self {
+            connections_max: options.connections.max(1),
+            keep_alive: options.keep_alive,
+            keeps_files: options.keeps_files,
+        }
+    }
+}
+
+/// Opens a connection.
+type OpenConnection<C> = Box<dyn Fn() -> Result<C, SftpError> + Send + Sync>;
 
 /// The connections to one server.
-pub struct Pool(Arc<Shared>);
+pub struct Pool<C: Pooled = Connection>(Arc<Shared<C>>);
 
 /// Shared with the threads that open connections in the background.
-struct Shared {
-    options: SftpOptions,
-    state: Mutex<PoolState>,
+struct Shared<C> {
+    options: PoolOptions,
+    open: OpenConnection<C>,
+    state: Mutex<PoolState<C>>,
     changed: Condvar,
     has_create_race: AtomicBool,
 }
 
-#[derive(Default)]
-struct PoolState {
-    open: Vec<PooledConnection>,
-    /// Connections that are being opened.
-    opening: usize,
-    /// Connections that the server had accepted when it refused one more, and when it did.
-    limit: Option<(usize, Instant)>,
-    /// Callers that wait for an idle connection.
-    waiting: usize,
-    /// The server showed another key to a connection that was opened in the background.
-    wrong_key: Option<SftpError>,
-    is_closed: bool,
-}
-
-/// A connection of the pool, and its users.
-struct PooledConnection {
-    connection: Arc<Connection>,
-    users: usize,
-    /// When the last user left.
-    since: Instant,
-}
-
-impl PoolState {
-    fn may_open(&self, connections_max: usize) -> bool {
-        let limit = self
-            .limit
-            .filter(|(_, since)| since.elapsed() < LIMIT_TIME)
-            .map_or(usize::MAX, |(limit, _)| limit);
-        self.count() < limit.min(connections_max).max(1)
-    }
-
-    fn count(&self) -> usize {
-        self.open.len() + self.opening
-    }
-
-    fn pooled(&mut self, connection: &Arc<Connection>) -> Option<&mut PooledConnection> {
-        self.open.iter_mut().find(|pooled| Arc::ptr_eq(&pooled.connection, connection))
-    }
-
-    fn forget(&mut self, connection: &Arc<Connection>) {
-        self.open.retain(|pooled| !Arc::ptr_eq(&pooled.connection, connection));
-    }
-
-    /// Takes the idle connection that was used last; returns when its last user left, too.
-    fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
-        let idle = self
-            .open
-            .iter_mut()
-            .filter(|pooled| pooled.users == 0 && !pooled.connection.is_broken());
-        let pooled = idle.max_by_key(|pooled| pooled.since)?;
-        pooled.users = 1;
-        Some((pooled.connection.clone(), pooled.since))
-    }
-
-    /// Joins a connection that has the file open.
-    fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
-        let has_it = |connection: &Connection| {
-            !connection.is_broken()
-                && connection.open_files().is_some_and(|open_files| open_files.has(path))
-        };
-        let pooled = self.open.iter_mut().find(|pooled| has_it(&pooled.connection))?;
-        pooled.users += 1;
-        Some(pooled.connection.clone())
-    }
-
-    /// Joins the connection with the fewest users, unless a caller waits for an idle one; returns
-    /// its number of users, too.
-    fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
-        if self.waiting > 0 {
-            return None;
-        }
-        let pooled = self
-            .open
-            .iter_mut()
-            .filter(|pooled| !pooled.connection.is_broken())
-            .min_by_key(|pooled| pooled.users)?;
-        pooled.users += 1;
-        Some((pooled.connection.clone(), pooled.users))
-    }
-}
-
 /// Next step on the way to a lease.
-enum LeaseStep {
+enum LeaseStep<C> {
     /// Use this connection, idle since then, if it still works.
-    Idle(Arc<Connection>, Instant),
+    Idle(Arc<C>, Instant),
     /// Use this connection, together with others.
-    Joined(Arc<Connection>),
+    Joined(Arc<C>),
     /// Open a connection; it is already counted in `opening`.
     Open,
 }
@@ -156,22 +102,29 @@ struct LeaseRequest {
 }
 
 /// A connection in use; dropping the lease returns it to the pool.
-pub struct Lease<'a> {
-    shared: &'a Shared,
-    connection: Arc<Connection>,
+pub struct Lease<'a, C: Pooled = Connection> {
+    shared: &'a Shared<C>,
+    connection: Arc<C>,
 }
 
-impl Pool {
-    /// Makes an empty pool.
-    pub fn new(options: SftpOptions) -> Self {
-        let (state, changed, has_create_race) =
-            (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self(Arc::new(Shared { options, state, changed, has_create_race }))
+impl<C: Pooled> Pool<C> {
+    /// Makes an empty pool, whose connections `open` opens.
+    pub fn new(
+        options: PoolOptions,
+        open: impl Fn() -> Result<C, SftpError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            options,
+            open: Box::new(open),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            has_create_race: AtomicBool::new(false),
+        }))
     }
 
     /// Returns the maximum number of connections.
     pub fn connections_max(&self) -> usize {
-        self.0.connections_max()
+        self.0.options.connections_max
     }
 
     /// Returns whether connections cache open files.
@@ -189,7 +142,7 @@ impl Pool {
     /// [`lease`](Self::lease) does.
     ///
     /// It is not checked first: a connection with an open file was used a moment ago.
-    pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
+    pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
         let has_open = (shared.options.keeps_files && sharing == Sharing::Small)
             .then(|| shared.state().join_open(path))
@@ -202,7 +155,7 @@ impl Pool {
     ///
     /// Fails only if there is no connection at all and none can be opened. A server that refuses a
     /// further connection is no failure.
-    pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_>, SftpError> {
+    pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
         let mut request =
@@ -227,7 +180,7 @@ impl Pool {
     }
 
     /// Waits until the caller can take a step.
-    fn next(&self, request: &mut LeaseRequest) -> Result<LeaseStep, SftpError> {
+    fn next(&self, request: &mut LeaseRequest) -> Result<LeaseStep<C>, SftpError> {
         let mut state = self.0.state();
         loop {
             if let Some(error) = state.wrong_key.take() {
@@ -270,7 +223,7 @@ impl Pool {
     }
 
     /// Opens one more connection in a thread of its own.
-    fn open_in_background(&self, state: &mut PoolState) {
+    fn open_in_background(&self, state: &mut PoolState<C>) {
         let shared = self.0.clone();
         let open = move || {
             if let Err(error) = shared.open(0)
@@ -285,7 +238,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<C: Pooled> Drop for Pool<C> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.is_closed = true;
@@ -297,14 +250,10 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
-    fn connections_max(&self) -> usize {
-        self.options.connections.max(1)
-    }
-
+impl<C: Pooled> Shared<C> {
     /// Opens a connection that `opening` already counts, with this number of users.
-    fn open(&self, users: usize) -> Result<Arc<Connection>, SftpError> {
-        let opened = Connection::open(&self.options).map(Arc::new);
+    fn open(&self, users: usize) -> Result<Arc<C>, SftpError> {
+        let opened = (self.open)().map(Arc::new);
         let mut state = self.state();
         state.opening -= 1;
         match &opened {
@@ -319,30 +268,30 @@ impl Shared {
                 }
             }
             Err(error) if error.is_about_the_host_key() => {}
-            Err(_) => state.limit = Some((state.count(), Instant::now())),
+            Err(_) => state.note_refusal(),
         }
         self.changed.notify_all();
         opened
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, PoolState>) -> MutexGuard<'a, PoolState> {
+    fn wait<'a>(&self, state: MutexGuard<'a, PoolState<C>>) -> MutexGuard<'a, PoolState<C>> {
         sync::wait(&self.changed, state)
     }
 
-    fn state(&self) -> MutexGuard<'_, PoolState> {
+    fn state(&self) -> MutexGuard<'_, PoolState<C>> {
         lock(&self.state)
     }
 }
 
-impl Deref for Lease<'_> {
-    type Target = Connection;
+impl<C: Pooled> Deref for Lease<'_, C> {
+    type Target = C;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &C {
         &self.connection
     }
 }
 
-impl Drop for Lease<'_> {
+impl<C: Pooled> Drop for Lease<'_, C> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         if self.connection.is_broken() {
@@ -354,3 +303,6 @@ impl Drop for Lease<'_> {
         self.shared.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;
