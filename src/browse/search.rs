@@ -109,7 +109,7 @@ fn refused(pattern: &[u8], source: Cause) -> Error {
 /// Checks a regular expression alone, so that the error names this one.
 fn regex_of(pattern: &[u8]) -> Result<String, Cause> {
     let text = std::str::from_utf8(pattern)
-        .map_err(|_| "a regular expression is text; a byte that is not is (?-u:\\xe9) there")?;
+        .map_err(|_| "a regular expression must be UTF-8; write another byte as (?-u:\\xe9)")?;
     RegexSetBuilder::new([text]).build()?;
     Ok(text.to_owned())
 }

@@ -310,9 +310,8 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Resu
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
         ui.loss(&format!(
-            "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides \
-                it, or it is lost; \
-             `drumlin check` tells more",
+            "the snapshot of {} before {} of {} is missing, and nobody forgot it: it is hidden or \
+                lost; `drumlin check` tells more",
             shown(&after.host),
             after.id.short(),
             text::local_time(after.started)

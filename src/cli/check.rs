@@ -234,7 +234,7 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     for affected in &report.affected.items {
         let what =
-            if affected.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+            if affected.is_folder { " (folder: not everything in it can be read)" } else { "" };
         writeln!(out, "  {}:{}{what}", affected.snapshot.short(), text::printable(&affected.path))?;
     }
     let hidden = report.affected.count - report.affected.items.len() as u64;

@@ -168,7 +168,7 @@ fn tell_uncompared(
         let id = snapshots[at].id;
         let why = Failure::from(error).text();
         ctx.ui.loss(&format!(
-            "what is there in snapshot {} cannot be compared with the version before: {why}",
+            "the version in snapshot {} cannot be compared with the one before: {why}",
             id.short()
         ));
         id.to_hex()

@@ -181,7 +181,7 @@ pub fn refuse_used(ctx: &Context, place: &RepositoryPlace) -> Result<(), Failure
         Some(entry) => {
             Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown()))
                 .hint(format!(
-                    "it holds {}; a repository wants a folder of its own",
+                    "it contains {}; a repository needs a folder of its own",
                     text::printable(entry.file_name().as_encoded_bytes())
                 )))
         }

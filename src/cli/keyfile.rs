@@ -71,7 +71,7 @@ const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
 pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io::Result<()> {
     let found = path.metadata()?;
     if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
-        return Err(io::Error::other("it is no file of usual length"));
+        return Err(io::Error::other("it is too long for a key file, or not a regular file"));
     }
     let mut file = File::options().append(true).open(path)?;
     let location = text::printable(location.as_bytes());

@@ -171,8 +171,8 @@ fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Fail
     }
     if mounted.unmount()? == Ended::StillUsed {
         ctx.ui.warn(&format!(
-            "{} is still in use and was taken away from under its users: what they have open \
-                there fails from now on",
+            "{} was unmounted while still in use: programs that have files open there get errors \
+                from now on",
             text::path(mounted.dir())
         ));
     }
@@ -209,9 +209,9 @@ impl From<Error> for Failure {
             Error::MountPoint { .. } | Error::Inspect { .. } => {
                 Some("make an empty folder for it: `mkdir DIR`")
             }
-            Error::Stale { .. } => Some(
-                "take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again",
-            ),
+            Error::Stale { .. } => {
+                Some("unmount it with `fusermount3 -u DIR` (root: `umount DIR`), then mount again")
+            }
             Error::Mount { .. } => Some(
                 "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not \
                     root must own the folder and needs \

@@ -165,8 +165,8 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     };
     if exclusion == Exclusion::User {
         ctx.ui.note(
-            "this store replaces objects: what backups that died have stored stays, in \
-            case they go on",
+            "this store replaces objects: data of interrupted backups stays, since they may still \
+                be running",
         );
     }
     let options = PruneOptions {
@@ -189,7 +189,10 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     } else {
         ctx.ui.say(&done(&report, began).join("\n"))?;
         if report.outrun {
-            ctx.ui.note("other prunes were quicker each time: what is left is theirs");
+            ctx.ui.note(
+                "stopped: other prunes of this repository were at work each time; \
+                they remove what is left",
+            );
         }
     }
     Ok(Exit::Done)
@@ -206,8 +209,8 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
                 "this store replaces objects, so two prunes would not notice each other",
             );
             Err(failure.hint(
-                "see that no other prune runs, nor was killed just now, then repeat \
-                this with --only-collector",
+                "make sure that no other prune runs or was killed just now, then repeat this with \
+                    --only-collector",
             ))
         }
     }

@@ -294,7 +294,7 @@ fn write_config(
     let quote = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
         None => Err(Failure::usage(format!(
-            "{} is not UTF-8 and cannot stand in a configuration file",
+            "{} is not UTF-8 and cannot be written into a configuration file",
             text::path(path)
         ))),
     };

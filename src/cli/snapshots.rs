@@ -78,7 +78,8 @@ pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
     for (id, error) in std::mem::take(&mut listing.faults) {
         let why = Failure::from(error).text();
         ctx.ui.loss(&format!(
-            "snapshot {} is not forgotten, because its tombstone does not hold: {why}",
+            "snapshot {} counts as not forgotten, because its tombstone is damaged or not \
+                genuine: {why}",
             id.short()
         ));
     }

@@ -197,8 +197,8 @@ impl Connector {
                             format!(" (and {} more)", more.len())
                         };
                         self.operator.warn(&format!(
-                            "{object}{also} counts for nothing: nobody with a key of the \
-                                repository made it, or it is damaged; {}",
+                            "{object}{also} is ignored: it is damaged, or was not made with a key \
+                                of the repository; {}",
                             hints::REMOVE_IT
                         ));
                     }
@@ -246,15 +246,15 @@ impl Connector {
     /// Warns that records cannot be kept (also with `-q`), or that there are no local copies. Both
     /// in one message, since they usually have one cause.
     pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
-        let unnoticed = "so that going back in time may not be noticed";
+        let unnoticed = "so a rollback of the repository may go unnoticed";
         let memory = match memory {
             Some((file, error)) => Some(format!(
                 "cannot remember the repository in {}, {unnoticed}: {error}",
                 file.display()
             )),
             None if self.state_dir().is_none() => Some(format!(
-                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME \
-                    is not set (DRUMLIN_STATE_DIR names one)"
+                "cannot remember the repository, {unnoticed}: HOME is not set, nor is \
+                    DRUMLIN_STATE_DIR"
             )),
             None => None,
         };

@@ -4,9 +4,8 @@ use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
 /// Hint for a foreign or damaged object of `config/`, `gc/` or `intents/`.
-pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object \
-    from the store with the store's own tools; \
-                             restores do not need it";
+pub const REMOVE_IT: &str = "unless a person with a key of the repository made it, remove this \
+    object with the store's own tools; restores do not need it";
 
 /// Returns whether a repository does not open because another version of the format made its keys.
 pub fn is_of_another_version(error: &repo::Error) -> bool {
@@ -23,20 +22,18 @@ const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place
 /// Returns the hint for an object without a valid justification.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
-        "nothing was removed. Somebody with a key made this object: remove it from the store with \
-            the store's own tools, and what it \
-         hides counts again; then run `drumlin check --level full`"
+        "nothing was removed. Somebody with a key made this object, and it hides others: remove it with \
+            the store's own tools, then run `drumlin check --level full`"
     } else if object.starts_with("snapshots/") {
-        "something has put back an old mark: `drumlin undelete` takes it back once more; if you \
-            put the repository back to that \
-         state yourself, `--accept-rollback` goes on with it"
+        "an old mark of a forgotten snapshot has come back: `drumlin undelete` removes it again; \
+            if you restored that older state of the repository yourself, `--accept-rollback` goes \
+            on with it"
     } else {
         "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is \
-            needed of it. If somebody forgot \
-         or brought back that snapshot just now, forget it again, or wait until its time in the \
-         trash is over; else the record \
-         comes from a copy of the repository, or from a key in wrong hands: look at \
-         docs/repair.md before you remove it from gc/"
+            needed of it. If somebody forgot or brought back that snapshot just now, forget it \
+            again, or wait until its time in the trash is over. Otherwise the record comes from a \
+            copy of the repository, or from somebody who has stolen a key: read docs/repair.md \
+            before you delete it from gc/"
     }
 }
 
@@ -61,10 +58,10 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
                 repository; make no new one there",
         ),
         repo::Error::KeysLost { .. } => Some(
-            "no password opens anything without them: bring `keys/` back from a copy of the \
-                repository; a machine that has used it has the key \
-             that it used in its local copies (`--cache-dir`), below `open/`, under its name in \
-             `keys/`",
+            "without them no password opens anything: copy `keys/` back from a copy of the \
+                repository. A machine that has used the repository has the one key that it used \
+                in its cache folder (`--cache-dir`), below `open/`, under the same name as in \
+                `keys/`",
         ),
         repo::Error::AnotherRepository { .. } => Some(
             "if you made a new repository there, or know why another one answers, \
@@ -83,15 +80,15 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
                 --key-file",
         ),
         repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository is in its place, or something hides what is missing; \
-                if you put it there yourself, \
-             `--accept-rollback` goes on with it and remembers it",
+            "this is an older copy of the repository, or what is missing was deleted or is \
+                hidden; if you put the older copy there yourself, `--accept-rollback` goes on \
+                with it and remembers it",
         ),
         repo::Error::Cache { .. } => {
             Some("`--cache-dir` names another folder; the cache may be deleted at any time")
         }
         repo::Error::ForeignCache { .. } => Some(
-            "take the rights of others away (`chmod go-w`), or name a folder of your own with \
+            "do not let others write to it (`chmod go-w`), or name a folder of your own with \
                 `--cache-dir`",
         ),
         _ => None,
@@ -115,7 +112,7 @@ fn use_hint(error: &repo::Error) -> Option<&'static str> {
                 must have object lock",
         ),
         repo::Error::UnusableStore { .. } => {
-            Some("nothing was written there but what found this out; use another place")
+            Some("nothing but test objects was written there; use another place")
         }
         repo::Error::Collected { .. } => {
             Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when")
@@ -153,9 +150,8 @@ fn damage_hint(error: &repo::Error) -> Option<&'static str> {
             Some(REMOVE_IT)
         }
         error if error.is_of_index() => Some(
-            "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also \
-                be removed with the store's own tools: \
-             no byte of it can be used",
+            "`drumlin repair --apply` rebuilds it from the packs; it may also be removed with the \
+                store's own tools: nothing in it can be used",
         ),
         error if is_of_another_version(error) => Some(
             "use the version of Drumlin that made the repository; if it was this one, the key is \
@@ -176,21 +172,21 @@ pub fn store_hint(error: &StoreError) -> Option<&'static str> {
             Some("make room where the repository is; what is stored so far is used by the next run")
         }
         ErrorKind::Unreadable => Some(
-            "see what the system says of that disk; `drumlin check --level full` says which files \
-                it concerns, `drumlin repair` what can \
-             be done; if the disk is failing, copy the whole repository to another one first",
+            "look for errors of that disk in the system's log; `drumlin check --level full` says \
+                which files it concerns, `drumlin repair` what can be done; if the disk is \
+                failing, copy the whole repository to another one first",
         ),
         ErrorKind::NotPermitted => Some(
-            "whoever runs this, or its credential, must be allowed to use the repository's folder \
-                or bucket",
+            "the user who runs this, or the credential, must be allowed to read and write the \
+                repository's folder or bucket",
         ),
         ErrorKind::Unavailable => Some(
-            "nothing was changed by this request; look at the network and the address, then run \
-                it again",
+            "nothing was changed by this request; check the network and the address, then run it \
+                again",
         ),
         ErrorKind::Unanswered => Some(
-            "look at the network, then run it again: what is stored so far is used, and nothing \
-                can be half",
+            "check the network, then run it again: what is stored so far is used, and nothing is \
+                half written",
         ),
         _ => None,
     }

@@ -112,13 +112,13 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
     };
     let Some(odd) = host.unexpanded.iter().find(|odd| is_used(odd.option)) else { return Ok(()) };
     let says = format!(
-        "`{} {}` of the SSH configuration has something in it that is not understood",
+        "`{} {}` of the SSH configuration has a `%` token or variable that is not supported",
         odd.option, odd.written
     );
     Err(Error::usage(says).hint(
         "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set \
-            are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
-         name the file",
+            are supported; write the path out, or let `known-hosts` or `identity-file` in \
+            drumlin.toml name the file",
     ))
 }
 

@@ -28,8 +28,8 @@ pub fn read_config(
     let host = read_config_in(&connector.env, remote, local_user, explicit)?;
     if host.canonicalizes == Some(true) {
         connector.operator.warn(
-            "`CanonicalizeHostname` of the SSH configuration is passed over: the machine is \
-                looked for by its name as it stands",
+            "`CanonicalizeHostname` of the SSH configuration is ignored: the host name is used as \
+                it is written",
         );
     }
     Ok(host)
@@ -80,8 +80,8 @@ pub fn proxy_of(
     match &host.proxy {
         None | Some(proxy::ProxyRule::None) => Ok(None),
         Some(proxy::ProxyRule::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
-            "a ProxyCommand that hands a connection over (`ProxyUseFdpass yes`) cannot be used; \
-                one that carries bytes can"
+            "a ProxyCommand with `ProxyUseFdpass yes` cannot be used; use one that copies data \
+                between its standard input and output"
                 .to_owned(),
         )),
         Some(proxy::ProxyRule::Command(written)) => {
@@ -106,10 +106,8 @@ pub fn proxy_of(
 }
 
 /// Error text for a configuration file that other users can write.
-const FOREIGN: &str = "others decide what it says, and it can name programs that would be run: \
-    let it belong to you or to root, and \
-                       take the right to write to it from all others (`chmod go-w`), as OpenSSH \
-                       demands it too";
+const FOREIGN: &str = "others can change it, and it can name programs to run: it must belong to \
+    you or to root, and nobody else may write to it (`chmod go-w`); OpenSSH demands that, too";
 
 /// The files of this machine.
 struct Disk<'a> {

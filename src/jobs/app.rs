@@ -77,7 +77,7 @@ impl Job {
             merged.commands = Vec::new();
         } else if let Some(key) = merged.unsupported_keys.first() {
             let why = format!(
-                "app `{}` has `{key}`, which comes in a later version",
+                "app `{}` has `{key}`, which this version does not support yet",
                 app.unwrap_or_default()
             );
             let hint = "a backup without it would not be what the configuration asks for";
@@ -91,7 +91,7 @@ impl Job {
         match self.settings.repositories.as_slice() {
             [_, _, ..] if !is_named && !self.app.is_empty() => {
                 let why = format!(
-                    "app `{}` has several repositories, which comes in a later version",
+                    "app `{}` has several repositories, which this version does not support yet",
                     self.app
                 );
                 Err(connect::Error::usage(why).hint("give --repo NAME for one of them"))

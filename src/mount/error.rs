@@ -15,7 +15,7 @@ pub enum Error {
     #[error("/dev/fuse cannot be opened")]
     ClosedDevice(#[source] io::Error),
     /// Users other than root need a helper program.
-    #[error("the program fusermount3 is not there")]
+    #[error("the program fusermount3 is missing")]
     NoHelper,
     /// The system's configuration forbids access of other users.
     #[error("only root may let other users in: /etc/fuse.conf has no `user_allow_other`")]
@@ -29,7 +29,7 @@ pub enum Error {
         why: &'static str,
     },
     /// The mount point cannot be inspected.
-    #[error("cannot look at {path}", path = path.display())]
+    #[error("cannot access {path}", path = path.display())]
     Inspect {
         /// The mount point.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The mount point holds the mount of a killed program.
-    #[error("{path} is a mount whose program has ended", path = path.display())]
+    #[error("{path} is still mounted, but the program that served it has ended", path = path.display())]
     Stale {
         /// The mount point.
         path: PathBuf,

@@ -362,7 +362,7 @@ impl Files {
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
             self.report
-                .say(&path, "its snapshot was forgotten, and a prune has removed what it held");
+                .say(&path, "its snapshot was forgotten, and a prune has removed its content");
             return Errno::STALE;
         }
         self.report.trouble(&path, error);

@@ -90,7 +90,7 @@ pub enum Error {
         text: String,
     },
     /// The store no longer holds what this machine saw there.
-    #[error("the repository at {location} went back in time: {what} is gone")]
+    #[error("repository rollback detected at {location}: {what} is missing")]
     RolledBack {
         /// Where it is.
         location: String,
@@ -103,8 +103,8 @@ pub enum Error {
     /// None of the packs can be read, although the store answers: what failed is the disk, or what
     /// is in front of it.
     #[error(
-        "none of the packs at {location} can be read: the disk or the server has failed, and \
-            nothing is concluded from that"
+        "none of the packs at {location} can be read: the disk or the server has failed, so \
+            nothing is treated as lost"
     )]
     NothingReadable {
         /// Where it is.

@@ -49,7 +49,7 @@ pub enum LocationError {
     #[error("the repository's location is empty")]
     Empty,
     /// An unknown scheme.
-    #[error("`{0}` is no kind of location that Drumlin knows")]
+    #[error("Drumlin does not support repositories at `{0}`")]
     UnknownScheme(String),
     /// `file://` with a host, or with a relative path.
     #[error("a file URL looks like file:///absolute/path, not `{0}`")]
@@ -58,10 +58,7 @@ pub enum LocationError {
     #[error("`{0}` looks like a path on another machine")]
     LooksRemote(String),
     /// `rclone:remote:path`, `b2:bucket`: locations of other programs.
-    #[error(
-        "`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin \
-            does not"
-    )]
+    #[error("`{location}` looks like a location of `{scheme}`, which Drumlin does not support")]
     OtherProgram {
         /// The location.
         location: String,

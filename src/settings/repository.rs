@@ -279,7 +279,7 @@ fn read_storage_classes(
     for class in Class::ALL {
         let name = table.parsed(class.dir_name(), |name| match name {
             "GLACIER" | "DEEP_ARCHIVE" if class != Class::Data => {
-                Err(format!("`{name}` is for data alone: all else is read by every command"))
+                Err(format!("`{name}` is possible for `data` only: every command reads the others"))
             }
             name => Ok(name.to_owned()),
         })?;
@@ -435,7 +435,7 @@ mod tests {
             (s3, "secret-command = \"pass\"\nprofile = \"x\"\nkey-id = \"A\"", "has both"),
             (sftp, "ssh-password-command = \"pass\"\nssh-password-file = \"x\"", "has both"),
             (s3, "storage-class = { dta = \"x\" }", "unknown key `dta`"),
-            (s3, "storage-class = { meta = \"GLACIER\" }", "is for data alone"),
+            (s3, "storage-class = { meta = \"GLACIER\" }", "is possible for `data` only"),
             (s3, "lock = { mode = \"strict\", days = 3 }", "is not one of compliance"),
             (s3, "lock = { mode = \"compliance\", days = 0 }", "is not a number of days"),
             (s3, "lock = { mode = \"compliance\" }", "needs `mode` and `days`"),
@@ -446,7 +446,7 @@ mod tests {
             (s3, "connections = 0", "from 1 to 256"),
             (s3, "timeout = \"0s\"", "at least a second"),
             (s3, "retry = \"soon\"", "is not a time such as"),
-            (s3, "limit-upload = 0", "more than nothing"),
+            (s3, "limit-upload = 0", "more than 0"),
         ] {
             let message = read(&format!("{url}\n{line}")).expect_err(line);
             assert!(message.contains(part), "{line}: {message}");

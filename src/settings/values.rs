@@ -75,7 +75,7 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
     }
     match parse_size(text.strip_suffix("/s").unwrap_or(text))? {
         0 => Err(format!(
-            "`{text}` lets nothing through: it must be more than nothing, or `none` for no limit"
+            "`{text}` would stop all transfers: it must be more than 0, or `none` for no limit"
         )),
         rate => Ok(rate),
     }

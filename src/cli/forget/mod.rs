@@ -141,7 +141,8 @@ fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
     }
     for (id, error) in &listing.faults {
         ctx.ui.loss(&format!(
-            "snapshot {} is not forgotten, because its tombstone does not hold: {}",
+            "snapshot {} counts as not forgotten, because its tombstone is damaged or not \
+                genuine: {}",
             id.short(),
             in_words(error)
         ));

@@ -32,7 +32,7 @@ pub fn name_of(key: &GroupKey) -> String {
 pub fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
     let unreadable = plan.unreadable.iter().filter(|_| plan.unreadable_refused);
     let unreadable = unreadable.map(|id| {
-        format!("snapshot {} cannot be read: this would forget nobody knows what", id.short())
+        format!("snapshot {} cannot be read, so nobody can tell what this would forget", id.short())
     });
     unreadable
         .chain(
@@ -83,7 +83,7 @@ pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
     let refused = if dry_run { Vec::new() } else { refusals_of(plan) };
     let hint = match refused.is_empty() {
         true => "`drumlin forget --unprotect` ends the protection",
-        false => "`--dry-run` shows what would go; `--force` does it all the same",
+        false => "`--dry-run` shows what would go; `--force` forgets it anyway",
     };
     let texts = [refused, protected].concat();
     if texts.is_empty() {

@@ -125,7 +125,7 @@ fn tell_next(
     if shown.is_untold {
         let once =
             "run `drumlin backup --read-all` once on each other machine that backs up to here";
-        writeln!(out, "other machines cannot be told of this by the repository itself: {once}")?;
+        writeln!(out, "other machines do not learn of this from the repository: {once}")?;
     }
     if shown.lost.is_empty() || !args.apply && is_planned {
         return Ok(());
@@ -136,7 +136,7 @@ fn tell_next(
             "back up the same sources again: what they still hold is stored again, and is back in \
                 every snapshot"
         )?;
-        let rest = "what stays lost even then: `drumlin repair --snapshots` replaces the \
+        let rest = "if something stays lost even then, `drumlin repair --snapshots` replaces the \
             snapshots that lack it by new ones without it";
         writeln!(out, "{rest}")?;
     } else {
@@ -165,8 +165,7 @@ fn tell_lost(
         writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
     }
     for lost in &shown.lost.items {
-        let what =
-            if lost.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        let what = if lost.is_folder { " (folder: not everything in it can be read)" } else { "" };
         writeln!(out, "  {}:{}{what}", lost.snapshot.short(), text::printable(&lost.path))?;
     }
     let hidden = shown.lost.count - shown.lost.items.len() as u64;

@@ -13,9 +13,8 @@ use crate::store::beneath;
 use crate::store::{Action, ErrorKind, StoreError};
 
 /// Text about a symbolic link in the path.
-const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what \
-    it leads to in its place, \
-                    or mount it there";
+const LINK: &str = "a symbolic link is in the way; links inside a repository are not followed: put \
+    the folder or file that it leads to in its place, or mount it there";
 /// Text about an object that the file system cannot read.
 const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 

@@ -9,8 +9,8 @@ use super::failure::{S3Failure, one_line};
 use crate::store::ErrorKind;
 
 /// Hint for an untrusted certificate.
-const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who \
-    signed it, with `ca-file`";
+const VOUCH: &str = "if it is the right server, set `ca-file` to a file with its certificate, or \
+    with that of the authority that signed it";
 
 /// Returns the failure if TLS was the cause.
 pub fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
@@ -34,20 +34,20 @@ fn of_certificate(wrong: &Wrong) -> String {
                 .to_owned()
         }
         Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet: look at this machine's clock".to_owned()
+            "the server's certificate is not valid yet: check this machine's clock".to_owned()
         }
         Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
             let what = one_line(&wrong.to_string());
             format!("the server's certificate is for another name than that of `endpoint` ({what})")
         }
         Wrong::UnknownIssuer => format!(
-            "nobody whom this machine trusts has signed the server's \
-            certificate: {VOUCH}"
+            "the server's certificate is signed by an authority that this machine does not trust: \
+                {VOUCH}"
         ),
         Wrong::Revoked => "the server's certificate was revoked".to_owned(),
         other => match one_line(&other.to_string()) {
             text if text.contains("CaUsedAsEndEntity") => {
-                format!("the server's certificate is one that it signed itself: {VOUCH}")
+                format!("the server's certificate is self-signed: {VOUCH}")
             }
             text => format!("the server's certificate cannot be used ({text}): {VOUCH}"),
         },

@@ -77,7 +77,7 @@ impl Body for Ending {
             None if self.last == END => None,
             None => Some(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "the listing does not end as one does",
+                "the listing is incomplete: its end is missing",
             )
             .into())),
         })

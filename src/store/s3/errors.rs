@@ -78,7 +78,7 @@ impl RequestContext<'_> {
                 new(ErrorKind::Short, "the object ends before the range".to_owned())
             }
             (409, "ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification") => {
-                new(ErrorKind::Unavailable, format!("others are busy with the object ({said})"))
+                new(ErrorKind::Unavailable, format!("another request changes the object ({said})"))
             }
             (_, "NoSuchBucket") => {
                 let says = format!(
@@ -107,7 +107,7 @@ impl RequestContext<'_> {
             }
             (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => new(
                 ErrorKind::Unavailable,
-                format!("other bytes reached the server than were sent ({said})"),
+                format!("the data was corrupted on its way to the server ({said})"),
             ),
             _ => self.credentials(response).unwrap_or_else(|| self.by_status(response)),
         }
@@ -119,9 +119,8 @@ impl RequestContext<'_> {
         let new = |text: &str| S3Failure::new(ErrorKind::Other, text);
         Some(match (response.status, response.code) {
             (_, "SignatureDoesNotMatch") => {
-                new("the secret key is wrong: the server computes another signature from the one \
-                    that it knows")
-                .again(Again::Renewed)
+                new("the secret key is wrong: the signature of the request does not match")
+                    .again(Again::Renewed)
             }
             (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException") => {
                 new("the server does not know the key id: it is mistyped, deleted, or of another \
@@ -133,7 +132,7 @@ impl RequestContext<'_> {
                 "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken",
             ) => {
                 let says = format!(
-                    "the session that the credentials belong to is over ({}): log in again",
+                    "the session of these credentials has expired ({}): log in again",
                     response.said
                 );
                 new(&says).again(Again::Renewed)
@@ -174,7 +173,7 @@ impl RequestContext<'_> {
             ),
             (200..=299, _) => new(
                 self.unanswered(),
-                "the answer broke off, or is none of an S3 server".to_owned(),
+                "the answer is incomplete, or does not come from an S3 server".to_owned(),
             ),
             _ => new(ErrorKind::Other, format!("the server refuses ({said})")),
         }

@@ -58,7 +58,7 @@ impl BucketClient {
             let Some(next) = &token else {
                 return Err(S3Failure::new(
                     ErrorKind::Other,
-                    "the server says that there is more, and not where it goes on",
+                    "the server says that the listing goes on, but not where",
                 ));
             };
             if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
@@ -90,5 +90,8 @@ fn parts_of(object: &Object) -> Option<(&str, u64)> {
 }
 
 fn half() -> S3Failure {
-    S3Failure::new(ErrorKind::Unavailable, "the listing broke off, or is none of an S3 server")
+    S3Failure::new(
+        ErrorKind::Unavailable,
+        "the listing is incomplete, or does not come from an S3 server",
+    )
 }

@@ -50,7 +50,7 @@ impl BucketClient {
             pause *= 2;
         }
         let says = format!(
-            "others were busy with the object {CONFLICTS_MAX} times (409 \
+            "other requests were changing the object {CONFLICTS_MAX} times (409 \
                 ConditionalRequestConflict)"
         );
         Err(S3Failure::new(ErrorKind::Unavailable, says))
@@ -298,7 +298,8 @@ fn has_tag(tag: Option<&str>) -> bool {
 fn no_tag(kind: ErrorKind) -> S3Failure {
     S3Failure::new(
         kind,
-        "the answer has no ETag, so it is none of an S3 server: something in between has answered",
+        "the answer has no ETag, so it does not come from an S3 server: something in between has \
+            answered",
     )
 }
 
@@ -351,8 +352,8 @@ fn archived(error: Option<&GetObjectError>) -> Option<S3Failure> {
     let GetObjectError::InvalidObjectState(state) = error? else { return None };
     let class = state.storage_class().map_or("an archive class", StorageClass::as_str);
     let says = format!(
-        "the object is in the storage class {class}, which cannot be read at once: order it to be \
-            thawed, and wait"
+        "the object is in the storage class {class}, which cannot be read at once: it must be \
+            thawed first (`drumlin restore --thaw`)"
     );
     Some(S3Failure::new(ErrorKind::Other, says))
 }

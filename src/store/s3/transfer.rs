@@ -214,10 +214,7 @@ impl Body for Steps {
                 self.rest_len = self.rest_len.saturating_sub(step.len() as u64);
                 Ok(Frame::data(step))
             }
-            None => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "nobody waits for the request any more",
-            )),
+            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the request was cancelled")),
         }))
     }
 

@@ -147,7 +147,7 @@ impl ServerCertVerifier for CertificateVerifier {
 
 fn another(fingerprint: &[u8]) -> String {
     format!(
-        "the server shows another certificate than the one that is expected: sha256:{}",
+        "the server's certificate is not the one that `certificate` expects: it is sha256:{}",
         encode_hex(fingerprint)
     )
 }

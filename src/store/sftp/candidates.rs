@@ -109,7 +109,7 @@ impl Keys {
         let key = of_public_file(&text)
             .filter(|key| is_certificate(key))
             .ok_or("it is no certificate of OpenSSH")?;
-        let of = certified(&key).ok_or("it is about a kind of key that is not understood")?;
+        let of = certified(&key).ok_or("it is for an unsupported kind of key")?;
         if !self.certificates.iter().any(|known| known.key == key) {
             self.certificates.push(Certificate { file, text, key, of });
         }

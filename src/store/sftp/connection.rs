@@ -236,7 +236,7 @@ impl Connection {
 
     /// Breaks the connection because the server violated the protocol.
     pub fn protocol_error(&self) -> SftpError {
-        self.lost("the server's answer makes no sense")
+        self.lost("the server's answer breaks the protocol")
     }
 
     /// Takes the preopened scratch file and waits until it is open; removes it instead if it is too
@@ -279,7 +279,7 @@ impl Connection {
         wait_max: Duration,
     ) -> Result<MutexGuard<'a, ConnectionState>, SftpError> {
         if self.is_broken() {
-            return Err(SftpError::Lost("it was given up".to_owned()));
+            return Err(SftpError::Lost("it was closed after an earlier error".to_owned()));
         }
         if self.step(&mut state.multiplexer).map_err(|error| self.lost(&error))? {
             self.wake_all(&mut state);

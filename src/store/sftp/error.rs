@@ -31,7 +31,7 @@ pub enum SftpError {
     },
     /// The server answers, but there is no SSH connection: another protocol, or a limit of
     /// connections.
-    #[error("no SSH connection to {host} port {port} came about: {message}")]
+    #[error("cannot make an SSH connection to {host} port {port}: {message}")]
     Handshake {
         /// The machine.
         host: String,
@@ -62,11 +62,10 @@ pub enum SftpError {
     },
     /// A known_hosts file has another key for the machine, or has this one as revoked.
     #[error(
-        "{host} does not show the key that it is known by: either it was installed anew, or \
-            somebody is between it and you. \
-         It shows the {key_type} key {fingerprint}, which {file} does not have for it. \
-         Nothing was sent. Ask its operator; only if the new key is right, replace the old line \
-         (ssh-keygen -R '{name}')"
+        "the host key of {host} has changed: either it was installed anew, or somebody intercepts \
+            the connection. It shows the {key_type} key {fingerprint}, which {file} does not have \
+            for it. Nothing was sent. Ask its operator; only if the new key is right, replace the \
+            old line (ssh-keygen -R '{name}')"
     )]
     HostChanged {
         /// The machine.
@@ -81,7 +80,7 @@ pub enum SftpError {
         file: String,
     },
     /// No key or password was accepted.
-    #[error("{host} does not let {user} in; {tried}; the server takes: {methods}")]
+    #[error("{host} does not let {user} in; {tried}; the server accepts: {methods}")]
     LoginRefused {
         /// The machine.
         host: String,
@@ -124,7 +123,7 @@ pub enum SftpError {
         why: String,
     },
     /// The program that carries the connection printed an error, or ended, before there was one.
-    #[error("no connection came about through {shown}: {why}")]
+    #[error("cannot connect through {shown}: {why}")]
     Proxy {
         /// The option that names it, and the program.
         shown: String,

@@ -273,7 +273,7 @@ impl LoginAttempt<'_> {
         let why = if key.is_protected {
             "the passphrase does not open it"
         } else {
-            "it is not a private key that is understood"
+            "it is no private key of a supported kind"
         };
         self.tried.push(format!("{what}: {why}"));
         KeyOutcome::NotTried
@@ -287,8 +287,8 @@ impl LoginAttempt<'_> {
             && !has_ended(self.socket);
         if is_unsigned {
             self.tried.push(format!(
-                "{what}: the server takes it, but it was not signed with (is the agent locked, or \
-                    did somebody say no?)"
+                "{what}: the server accepts it, but the agent did not sign with it (is the agent \
+                    locked, or was its question refused?)"
             ));
             return KeyOutcome::NotTried;
         }

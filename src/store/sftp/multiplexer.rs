@@ -213,9 +213,9 @@ impl Multiplexer {
                         drop(self.under_way.insert(number, RequestState::Come(answer)))
                     }
                     Some(RequestState::Unwanted) => {}
-                    _ => return Err("the server answers what was not asked".to_owned()),
+                    _ => return Err("the server answers a request that was not made".to_owned()),
                 },
-                _ => return Err("the server's answer makes no sense".to_owned()),
+                _ => return Err("the server's answer breaks the protocol".to_owned()),
             }
             taken += 4 + len;
         }

@@ -122,7 +122,7 @@ impl RunningProxy {
     pub fn explain_break(&self, why: &str) -> String {
         match self.last_words().1 {
             words if words.is_empty() => why.to_owned(),
-            words => format!("{why}; {} carried it: {words}", self.shown),
+            words => format!("{why}; {} reports: {words}", self.shown),
         }
     }
 

@@ -122,7 +122,7 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
     };
     // Signed by an authority of the user's own.
     made.ask("leaf", Some(made.trust(&["ca"])), &BOTH).unwrap();
-    refused("leaf", Some(made.trust(&["own"])), "nobody whom this machine trusts");
+    refused("leaf", Some(made.trust(&["own"])), "an authority that this machine does not trust");
     refused("leaf", None, "`ca-file`");
     refused("elsewhere", Some(made.trust(&["ca"])), "for another name");
     refused("expired", Some(made.trust(&["ca"])), "has expired");
@@ -134,7 +134,7 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
         refused(
             own,
             Some(ServerTrust::Pinned(made.fingerprint("ca"))),
-            "another certificate than the one that is expected: sha256:",
+            "not the one that `certificate` expects: it is sha256:",
         );
         refused(own, None, "certificate");
     }

@@ -87,7 +87,7 @@ fn why_there_is_no_connection_is_what_the_program_says() {
     );
     let (kind, said) = refused(through("sh", &["-c", "echo 'the gate\n is closed' >&2; exit 3"]));
     assert_eq!(kind, ErrorKind::Unavailable, "{said}");
-    let wanted = "no connection came about through the relay `sh`: it ended with status 3; it says: the gate / is closed";
+    let wanted = "cannot connect through the relay `sh`: it ended with status 3; it says: the gate / is closed";
     assert!(said.contains(wanted), "{said}");
     let (kind, said) = refused(through("sh", &["-c", "kill -KILL $$"]));
     assert!(kind == ErrorKind::Unavailable && said.contains("it was killed"), "{said}");
