@@ -38,7 +38,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The mount point holds the mount of a killed program.
-    #[error("{path} is still mounted, but the program that served it has ended", path = path.display())]
+    #[error(
+        "{path} is still mounted, but the program that served it has ended",
+        path = path.display()
+    )]
     Stale {
         /// The mount point.
         path: PathBuf,

@@ -13,9 +13,10 @@ use super::error::Error;
 use super::handles::Handles;
 use super::inodes::{EntryNode, Inodes, MountNode};
 use super::links::Links;
-use super::report::{OnReport, Report};
+use super::options::{MountOptions, MountSource};
+use super::report::Report;
 use super::siblings::Siblings;
-use super::views::{NameOfTime, ViewItem, Views};
+use super::views::{ViewItem, Views};
 use crate::browse;
 use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
 use crate::format::node::Totals;
@@ -41,32 +42,6 @@ const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
 const LIST_NODES_MAX: usize = 64;
 /// Minimum number of readahead threads.
 const AHEAD_THREADS_MIN: usize = 4;
-
-/// Options of a mount.
-pub struct MountOptions {
-    /// Memory for caches in bytes.
-    pub cache_len_bytes: usize,
-    /// Owner of the directories above the snapshots.
-    pub owner: Owner,
-    /// Whether other users have access, as far as the permissions of files allow.
-    pub allow_other: bool,
-    /// Time of the directories above the snapshots.
-    pub now: Timestamp,
-    /// Formats the time of a snapshot as a name.
-    pub name_of_time: NameOfTime,
-    /// Environment variables with secrets, which the unmount helper does not get.
-    pub without: &'static [&'static str],
-    /// Called with each path that cannot be read.
-    pub tell: OnReport,
-}
-
-/// The part of a repository to mount.
-pub enum MountSource {
-    /// All snapshots, by id, time, app and host.
-    All,
-    /// One path of one snapshot.
-    One(Box<Snapshot>, Vec<u8>),
-}
 
 /// Result of a FUSE request.
 pub type FuseResult<T> = std::result::Result<T, Errno>;
@@ -357,7 +332,8 @@ impl Files {
         let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
         if is_missing
             && let (Some(node), Some(catalog)) = (self.inodes.get(number), &self.catalog)
-            && let MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) = &*node
+            && let MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) =
+                &*node
             // The current list may be some seconds old.
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {

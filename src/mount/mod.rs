@@ -15,6 +15,7 @@ mod inodes;
 mod kernel;
 mod links;
 mod memory;
+mod options;
 mod report;
 mod session;
 mod siblings;
@@ -22,8 +23,8 @@ mod views;
 
 pub use attributes::Owner;
 pub use error::Error;
-pub use files::{MountOptions, MountSource};
 pub use memory::set_mmap_threshold;
+pub use options::{MountOptions, MountSource};
 pub use report::OnReport;
 pub use session::{Ended, Mounted, check, mount};
 pub use views::NameOfTime;

@@ -15,8 +15,9 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::error::Error;
-use super::files::{Files, MountOptions, MountSource};
+use super::files::Files;
 use super::kernel::Kernel;
+use super::options::{MountOptions, MountSource};
 use crate::repo::Reader;
 
 /// FUSE device of the kernel.

@@ -147,8 +147,10 @@ fn measure(repository: &Repository, listing: Listing) -> Result<Figures, Failure
         let lens = if class == Class::Data { &mut stored.content } else { &mut stored.rest };
         let before = lens.len();
         lens.extend(repository.object_lens(class)?);
-        let held =
-            ClassTotals { objects: (lens.len() - before) as u64, bytes: lens[before..].iter().sum() };
+        let held = ClassTotals {
+            objects: (lens.len() - before) as u64,
+            bytes: lens[before..].iter().sum(),
+        };
         classes.push((class, held));
     }
     let held = |class: Class| {
