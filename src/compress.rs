@@ -1,5 +1,5 @@
-//! zstd with reused contexts, a probe that skips what will not shrink, and a hard limit on what
-//! comes out.
+//! zstd compression of segments: reused contexts, a probe that skips incompressible data, and a
+//! hard limit of the output.
 //!
 //! Spec: `format-spec/04-container.md`, section "Segments". The level is not part of the format.
 
@@ -33,11 +33,11 @@ const GAIN_MIN_PERMILLE: usize = 30;
 const PROBE_LEN_BYTES: usize = 8 << 10;
 /// zstd level of the probe. It finds repeats and codes no literals, so that bytes are counted too.
 const PROBE_LEVEL: i32 = -5;
-/// How many windows are counted, and the bytes of each.
+/// Number of counted windows, and the bytes of each.
 const WINDOWS: usize = 16;
 const WINDOW_LEN_BYTES: usize = 2 << 10;
-/// Two bytes of a window that look alike so much more often (in 1/10) than among random ones let it
-/// shrink: by about a 30th at least.
+/// Excess of equal pairs of bytes over random data (in 1/10) from which a window shrinks by about a
+/// 30th or more.
 const ALIKE_MIN_TENTHS: usize = 14;
 
 /// Compresses segments on one thread.
@@ -70,16 +70,15 @@ impl SegmentCompressor {
         }
     }
 
-    /// Makes one that compresses every input and accepts any gain: for callers that put segments
-    /// together anew, which must not take more room than before.
+    /// Makes a compressor without probe that accepts any gain: for callers that rewrite segments,
+    /// which must not grow.
     pub fn thorough(compression: Compression) -> Self {
         Self { is_thorough: true, ..Self::new(compression) }
     }
 
     /// Returns the compressed segment, or `None` if it is to be stored raw.
     ///
-    /// The answer depends on nothing but `raw` and the level; the buffer is reused by the next
-    /// call.
+    /// The result depends only on `raw` and the level; the next call reuses the buffer.
     pub fn compress<'a>(&'a mut self, raw: &[u8]) -> Option<&'a [u8]> {
         self.level?;
         if !self.is_thorough && !self.looks_compressible(raw) {
@@ -95,8 +94,8 @@ impl SegmentCompressor {
         (len < worth).then(|| &self.scratch[..len])
     }
 
-    /// Tries three small samples at the quickest level, and counts the bytes of more: only if
-    /// nothing promises a gain is the whole left raw.
+    /// Compresses three small samples at a fast level, and counts bytes of further windows. Returns
+    /// false only if nothing promises a gain.
     fn looks_compressible(&mut self, raw: &[u8]) -> bool {
         if raw.len() <= 8 * PROBE_LEN_BYTES {
             return true;
@@ -115,7 +114,7 @@ impl SegmentCompressor {
     }
 }
 
-/// Returns windows of what is longer than all of them, spread over it.
+/// Returns windows spread over the data, which must be longer than all of them.
 fn windows(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last = raw.len() - WINDOW_LEN_BYTES;
     (0..WINDOWS)
@@ -123,13 +122,13 @@ fn windows(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|start| &raw[start..start + WINDOW_LEN_BYTES])
 }
 
-/// Returns whether some bytes of a window are so much more frequent than others that it shrinks by
-/// that alone, as hexadecimal digits and base64 do, in which nothing repeats itself.
+/// Returns whether byte frequencies alone let a window shrink, as in hexadecimal digits and base64
+/// without repetitions.
 fn is_uneven(window: &[u8]) -> bool {
     let mut counts = [0u32; 256];
     window.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
     let alike: usize = counts.iter().map(|count| (count * count) as usize).sum();
-    // Each byte is alike itself.
+    // Pairs of a byte with itself do not count.
     (alike - window.len()) * 256 * 10 > window.len() * window.len() * ALIKE_MIN_TENTHS
 }
 

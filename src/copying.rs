@@ -1,17 +1,16 @@
-//! Alignment of read buffers: where in memory the kernel copies fast.
+//! Alignment of read buffers for fast copies by the kernel.
 //!
-//! It copies with one instruction of the processor (`rep movsb`), which takes two to four times as
-//! long where the target begins a few bytes after the source, counted within pages. Files are read
-//! from the beginning of a page, and large allocations begin 16 bytes after one: the usual case is
-//! the slow one.
+//! The kernel copies with one instruction (`rep movsb`), which takes two to four times as long if
+//! the target's offset in its page is a few bytes larger than the source's. Files are read from the
+//! beginning of a page, and large allocations begin 16 bytes after one, so the usual case is slow.
 
 /// Bytes of a page.
 const PAGE_LEN_BYTES: usize = 4096;
-/// Copies are fast from this offset in a page on.
+/// Smallest page offset of the target with fast copies.
 const QUICK_FROM_BYTES: usize = 64;
 
-/// Returns how many bytes at the start of some memory are best left unused, if whole pages of a
-/// file are read into it.
+/// Returns the bytes to leave unused at the start of a buffer into which whole pages of a file are
+/// read.
 pub fn slow_start(memory: *const u8) -> usize {
     QUICK_FROM_BYTES.saturating_sub(memory.addr() % PAGE_LEN_BYTES)
 }

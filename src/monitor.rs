@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::sync::lock;
 
-/// Something in the source (or target) that could not be handled; the operation goes on.
+/// A problem with one path of the source or target; the operation continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Raw bytes of the path it is about.
+    /// Raw bytes of the path.
     pub path: Vec<u8>,
-    /// What happened.
+    /// The kind.
     pub kind: ProblemKind,
     /// The cause, for people.
     pub message: String,
@@ -21,11 +21,11 @@ pub struct Problem {
 /// The kinds of [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// It could not be read, so it is not (or not wholly) in the snapshot.
+    /// It could not be read, so the snapshot lacks it or a part of it.
     Unreadable,
-    /// It went away between listing and reading.
+    /// It vanished between listing and reading.
     Vanished,
-    /// It changed while being read: what is stored may mix two states.
+    /// It changed while it was read: the stored content may mix two states.
     Changed,
     /// Part of it (an attribute, an owner) could not be restored.
     NotRestored,
@@ -38,7 +38,7 @@ pub enum ProblemKind {
 impl ProblemKind {
     const COUNT: usize = 6;
 
-    /// Returns whether something is not where the user wants it.
+    /// Returns whether data is missing from the snapshot or the target.
     pub fn is_loss(self) -> bool {
         matches!(self, Self::Unreadable | Self::NotRestored | Self::Damaged)
     }
@@ -67,11 +67,11 @@ impl fmt::Display for ProblemKind {
 /// Nothing here prints: the shell reads it on a timer.
 #[derive(Default)]
 pub struct Monitor {
-    /// Files (of any kind but folders) finished so far.
+    /// Finished files of any kind except directories.
     pub files_done: AtomicU64,
-    /// Folders finished so far.
+    /// Finished directories.
     pub dirs_done: AtomicU64,
-    /// Bytes of file content finished so far.
+    /// Finished bytes of file content.
     pub bytes_done: AtomicU64,
     /// Expected files, 0 while unknown.
     pub files_total: AtomicU64,
@@ -86,28 +86,28 @@ pub struct Monitor {
     counts: [AtomicU64; ProblemKind::COUNT],
 }
 
-/// The problems that are kept, each with its place among all.
+/// The recorded problems, each with its position among all.
 #[derive(Default)]
 struct Problems {
     next: u64,
-    /// Of whole sources.
-    sources: Kept,
-    losses: Kept,
-    others: Kept,
+    /// Problems of whole sources.
+    sources: ProblemList,
+    losses: ProblemList,
+    others: ProblemList,
 }
 
 #[derive(Default)]
-struct Kept {
+struct ProblemList {
     problems: Vec<(u64, Problem)>,
     len_bytes: usize,
 }
 
-/// Most bytes of the path that is shown while it is worked on.
+/// Longest path that is shown as the current one, in bytes.
 const SHOWN_PATH_MAX_BYTES: usize = 4 << 10;
 
-/// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the
-/// rest are only counted. What is a loss has this room for itself: however much else there is to
-/// tell, it is named. So has what is about whole sources.
+/// Limits of recorded problems: their number, and the bytes of their paths and messages. Further
+/// ones are only counted. Losses, problems of whole sources, and all others have separate limits,
+/// so that losses are always recorded.
 pub const PROBLEMS_KEPT_MAX: usize = 10_000;
 const PROBLEMS_KEPT_MAX_BYTES: usize = 16 << 20;
 
@@ -117,7 +117,7 @@ impl Monitor {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Forgets what was counted and found, because the operation begins again.
+    /// Resets counters and problems, because the operation starts again.
     pub fn begin_again(&self) {
         let counters = [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored];
         counters
@@ -132,36 +132,35 @@ impl Monitor {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Notes the path that is being worked on; cheap, and skipped when another thread is doing so.
+    /// Sets the current path; skipped while another thread does so.
     pub fn working_on(&self, path: &[u8]) {
         if let Ok(mut current) = self.current.try_lock() {
             current.clear();
-            // Of a long path the end says more, and this is called for every file.
+            // Only the end of a long path, because this is called for every file.
             current.extend_from_slice(&path[path.len().saturating_sub(SHOWN_PATH_MAX_BYTES)..]);
         }
     }
 
-    /// Returns the path that was being worked on last.
+    /// Returns the current path.
     pub fn current_path(&self) -> Vec<u8> {
         lock(&self.current).clone()
     }
 
-    /// Records something worth knowing that holds for much more than the path where it was met
-    /// first.
+    /// Records a notice once, at the first path that it applies to.
     pub fn notice_once(&self, path: &[u8], message: &'static str) {
         if lock(&self.said).insert(message) {
             self.problem(ProblemKind::Notice, path, message);
         }
     }
 
-    /// Records a problem; the operation's caller decides about the exit code.
+    /// Records a problem.
     pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
         self.keep(kind, path, message.into(), |problems| {
             if kind.is_loss() { &mut problems.losses } else { &mut problems.others }
         });
     }
 
-    /// Records a problem of a whole source: it comes before all others, however many these are.
+    /// Records a problem of a whole source, which is listed before all others.
     pub fn source_problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
         self.keep(kind, path, message.into(), |problems| &mut problems.sources);
     }
@@ -171,7 +170,7 @@ impl Monitor {
         kind: ProblemKind,
         path: &[u8],
         message: String,
-        room: impl FnOnce(&mut Problems) -> &mut Kept,
+        room: impl FnOnce(&mut Problems) -> &mut ProblemList,
     ) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
         let mut problems = lock(&self.problems);
@@ -185,9 +184,7 @@ impl Monitor {
         }
     }
 
-    /// Returns the problems so far, those of whole sources first, then the others in their order:
-    /// of sources, of losses and of others at most [`PROBLEMS_KEPT_MAX`] each, and fewer if their
-    /// paths are long.
+    /// Returns the recorded problems: those of whole sources first, then the others in their order.
     pub fn problems(&self) -> Vec<Problem> {
         let problems = lock(&self.problems);
         let mut all: Vec<_> =
@@ -196,25 +193,24 @@ impl Monitor {
         problems.sources.problems.iter().chain(all).map(|(_, problem)| problem.clone()).collect()
     }
 
-    /// Returns how many problems there were, kept in words or not.
+    /// Returns the number of all problems, recorded or only counted.
     pub fn problem_count(&self) -> u64 {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// Returns how many losses there were, kept in words or not.
+    /// Returns the number of all losses, recorded or only counted.
     pub fn loss_count(&self) -> u64 {
         let kinds = [ProblemKind::Unreadable, ProblemKind::NotRestored, ProblemKind::Damaged];
         kinds.into_iter().map(|kind| self.count_of(kind)).sum()
     }
 
-    /// Returns how many problems there were of one kind, kept in words or not.
+    /// Returns the number of all problems of a kind, recorded or only counted.
     pub fn count_of(&self, kind: ProblemKind) -> u64 {
         self.counts[kind as usize].load(Ordering::Relaxed)
     }
 }
 
-/// Joins an error and its causes into one line; what a transparent wrapper would say twice is said
-/// once.
+/// Joins an error and its causes into one line; skips repetitions by transparent wrappers.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::format::entry::Timestamp;
 
-/// Returns a number of bytes with a binary unit and three digits, fewer where they say all: `0 B`,
+/// Returns a number of bytes with a binary unit and three digits, fewer if it is exact: `0 B`,
 /// `1.50 KiB`, `32 KiB`, `12.3 GiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -95,8 +95,8 @@ pub fn now() -> Timestamp {
     }
 }
 
-/// Returns the bytes of a name so that a terminal shows them and nothing more: control characters
-/// and bytes that are not UTF-8 become `\x1b`, a backslash becomes two.
+/// Returns a name in a form that is safe to print: control characters and bytes that are not UTF-8
+/// become `\x1b`, a backslash becomes two.
 pub fn printable(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for part in name.utf8_chunks() {
@@ -113,15 +113,14 @@ pub fn printable(name: &[u8]) -> String {
     out
 }
 
-/// Returns a text that may contain names, printable or not, so that a terminal shows it in one
-/// line and does nothing else.
+/// Returns a text that may contain names as one line that is safe to print.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push_harmless(&mut out, c));
     out
 }
 
-/// Returns the like of several lines.
+/// Returns several lines in a form that is safe to print.
 pub fn harmless_lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
@@ -143,8 +142,8 @@ fn push_harmless(out: &mut String, c: char) {
     }
 }
 
-/// Returns whether a terminal does anything about a character but showing it: direction marks can
-/// make it show a name back to front.
+/// Returns whether a terminal interprets a character instead of showing it. Includes direction
+/// marks, which can reverse a name.
 pub fn is_loud(c: char) -> bool {
     let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control()
@@ -152,8 +151,8 @@ pub fn is_loud(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the bytes of a name as it was typed, which is as [`printable`] shows it: `\\xe9`, and
-/// two backslashes for one.
+/// Returns the bytes of a name that was typed as [`printable`] shows it: `\\xe9`, and two
+/// backslashes for one.
 ///
 /// Other backslashes stay: they are part of the name.
 pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {

@@ -2,12 +2,12 @@
 //! name and port, and is not revoked.
 #![no_main]
 
-use drumlin::store::sftp::host_key::{KnownKeys, Names};
+use drumlin::store::sftp::host_key::{HostNames, KnownKeys};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     for (port, alias) in [(22, None), (2222, None), (2222, Some("strongbox"))] {
-        let names = Names::new("vault", port, alias);
+        let names = HostNames::new("vault", port, alias);
         let known = KnownKeys::of_text(&names, text).unwrap();
         let named = match (port, alias) {
             (_, Some(alias)) => alias,

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let parse = |text: &str| Location::parse(text.as_ref(), Path::new("/base"));
     if let Ok(location) = parse(text)
-        && location.folder().is_none()
+        && location.local_dir().is_none()
     {
         assert_eq!(parse(&location.to_string()), Ok(location));
     }

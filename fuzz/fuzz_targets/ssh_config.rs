@@ -6,14 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use drumlin::settings::environment::Environment;
-use drumlin::settings::ssh_config::proxy::{Destination, Proxy, command_line, jump_arguments};
-use drumlin::settings::ssh_config::{Asker, Files, host_config};
+use drumlin::settings::ssh_config::proxy::{Destination, ProxyRule, command_line, jump_arguments};
+use drumlin::settings::ssh_config::{ConfigFiles, ExpansionContext, host_config};
 use libfuzzer_sys::fuzz_target;
 
 /// The first half of the bytes is the user's file, and the second half is every other one.
 struct Halves<'a>(&'a str, &'a str);
 
-impl Files for Halves<'_> {
+impl ConfigFiles for Halves<'_> {
     fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
         vec![pattern.to_path_buf(); 2]
     }
@@ -26,7 +26,7 @@ impl Files for Halves<'_> {
 
 fuzz_target!(|text: &str| {
     let env = Environment::of([("HOME", "/home/ada")]);
-    let asker = Asker {
+    let context = ExpansionContext {
         home: Path::new("/home/ada"),
         env: &env,
         local_user: "ada",
@@ -36,7 +36,7 @@ fuzz_target!(|text: &str| {
         port: None,
     };
     let (first, included) = text.split_at(text.floor_char_boundary(text.len() / 2));
-    let Ok(config) = host_config(Path::new("/c"), "vault", asker, &Halves(first, included)) else {
+    let Ok(config) = host_config(Path::new("/c"), "vault", context, &Halves(first, included)) else {
         return;
     };
     let to = Destination {
@@ -46,14 +46,14 @@ fuzz_target!(|text: &str| {
         user: "ada",
     };
     match &config.proxy {
-        Some(Proxy::Command(written)) => drop(command_line(written, to)),
-        Some(Proxy::Jump(written)) => {
+        Some(ProxyRule::Command(written)) => drop(command_line(written, to)),
+        Some(ProxyRule::Jump(written)) => {
             if let Ok(arguments) = jump_arguments(written, to, None) {
                 assert!(
                     arguments.last().is_some_and(|host| !host.to_string_lossy().starts_with('-'))
                 );
             }
         }
-        Some(Proxy::None) | None => {}
+        Some(ProxyRule::None) | None => {}
     }
 });

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::connect::hints::{hint_of, store_hint};
-use crate::connect::{self, TroubleKind};
+use crate::connect::{self, OtherErrorKind};
 use crate::store::{self, StoreError};
 use crate::{backup, browse, repo, restore};
 
@@ -143,15 +143,15 @@ impl From<connect::Error> for Error {
                 let hint = error.hint();
                 Self::of(ErrorKind::InvalidInput, error).hint_is(Some(hint))
             }
-            connect::Error::Other(trouble) => {
-                let kind = match trouble.kind {
-                    TroubleKind::Usage => ErrorKind::InvalidInput,
-                    TroubleKind::NoSecret => ErrorKind::WrongSecret,
-                    TroubleKind::Interrupted => ErrorKind::Cancelled,
-                    TroubleKind::Failed => ErrorKind::Other,
+            connect::Error::Other(error) => {
+                let kind = match error.kind {
+                    OtherErrorKind::Usage => ErrorKind::InvalidInput,
+                    OtherErrorKind::NoSecret => ErrorKind::WrongSecret,
+                    OtherErrorKind::Interrupted => ErrorKind::Cancelled,
+                    OtherErrorKind::Failed => ErrorKind::Other,
                 };
-                let hint = trouble.hint.clone();
-                Self::of(kind, *trouble).hint_is(hint)
+                let hint = error.hint.clone();
+                Self::of(kind, *error).hint_is(hint)
             }
         }
     }

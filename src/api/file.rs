@@ -70,11 +70,11 @@ impl WalkEntry {
 ///
 /// A directory that cannot be read is an error, and the walk goes on after it.
 pub struct Walk {
-    inner: browse::Walk,
+    inner: browse::TreeWalk,
 }
 
 impl Walk {
-    pub(super) fn new(inner: browse::Walk) -> Self {
+    pub(super) fn new(inner: browse::TreeWalk) -> Self {
         Self { inner }
     }
 }

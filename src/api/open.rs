@@ -12,7 +12,9 @@ use super::error::{Error, ErrorKind, Result};
 use super::repository::Repository;
 use crate::connect::GivenPassword;
 use crate::connect::credentials::{passphrase_kdf, read_key_file};
-use crate::connect::{ConnectOptions, Connector, Operator, Origin, Place, Purpose, SecretArgs};
+use crate::connect::{
+    ConnectOptions, Connector, Operator, Purpose, RepositoryPlace, SecretArgs, SecretSource,
+};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::SlotKdf;
@@ -121,10 +123,10 @@ impl OpenOptions {
     }
 }
 
-fn init_options(connector: &Connector, place: &Place) -> Result<InitOptions> {
-    let origin = connector.secret_origin(place)?;
+fn init_options(connector: &Connector, place: &RepositoryPlace) -> Result<InitOptions> {
+    let origin = connector.secret_source(place)?;
     let (secret, kdf, label) = match &origin {
-        Origin::KeyFile(path) => {
+        SecretSource::KeyFile(path) => {
             let secret = read_key_file(&*connector.operator, path)?.secret;
             (Secret::KeyFile(secret), SlotKdf::KeyFile, "key file")
         }

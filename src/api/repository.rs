@@ -14,7 +14,7 @@ use super::open::{OpenOptions, Warnings};
 use super::prune::Prune;
 use super::restore::Restore;
 use super::snapshot::Snapshot;
-use crate::connect::{Connector, Place};
+use crate::connect::{Connector, RepositoryPlace};
 use crate::id::encode_hex;
 use crate::repo::{self, snapshots};
 
@@ -32,7 +32,7 @@ use crate::repo::{self, snapshots};
 pub struct Repository {
     pub(super) inner: Arc<repo::Repository>,
     pub(super) connector: Connector,
-    pub(super) place: Place,
+    pub(super) place: RepositoryPlace,
     warnings: Arc<Warnings>,
 }
 
@@ -50,7 +50,7 @@ impl Repository {
     pub(super) fn new(
         inner: Arc<repo::Repository>,
         connector: Connector,
-        place: Place,
+        place: RepositoryPlace,
         warnings: Arc<Warnings>,
     ) -> Self {
         Self { inner, connector, place, warnings }

@@ -51,7 +51,7 @@ pub struct RestoreReport {
 
 impl<'a> Restore<'a> {
     pub(super) fn new(repository: &'a Repository, snapshot: &Snapshot, target: PathBuf) -> Self {
-        let own_dirs = repository.connector.own_folders(&repository.place);
+        let own_dirs = repository.connector.own_dirs(&repository.place);
         let options =
             RestoreOptions { target, own_dirs, threads: threads(), ..RestoreOptions::default() };
         Self {

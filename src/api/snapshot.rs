@@ -90,7 +90,7 @@ impl Snapshot {
             let why = format!("{} is no directory", path.as_ref().display());
             return Err(Error::new(ErrorKind::InvalidInput, why));
         };
-        Ok(Walk::new(browse::Walk::new(&trees, &tree, &place.path, true)))
+        Ok(Walk::new(browse::TreeWalk::new(&trees, &tree, &place.path, true)))
     }
 
     /// Opens a file, for reading at any offset.

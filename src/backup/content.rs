@@ -204,7 +204,7 @@ impl FileReader<'_> {
     }
 
     /// Returns start and end of the next data, which may include short holes.
-    fn next_extent(&self, size: u64) -> Result<(u64, u64), holes::Doubt> {
+    fn next_extent(&self, size: u64) -> Result<(u64, u64), holes::UnreliableHoles> {
         let Some(first) = next_data(self.file, self.position, size)? else {
             return Ok((size, size));
         };

@@ -5,7 +5,7 @@ use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::{Monitor, ProblemKind};
-use crate::os::attributes::{Partly, read_flags};
+use crate::os::attributes::{PartialXattrs, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -92,7 +92,7 @@ pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted:
 }
 
 /// Returns whether the parent's entry has all extended attributes of the file.
-pub fn has_xattrs(before: &Entry, read: std::io::Result<Partly>) -> bool {
+pub fn has_xattrs(before: &Entry, read: std::io::Result<PartialXattrs>) -> bool {
     read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
 }
 
@@ -125,7 +125,7 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 pub fn xattrs_or_problem(
     monitor: &Monitor,
     path: &[u8],
-    read: std::io::Result<Partly>,
+    read: std::io::Result<PartialXattrs>,
 ) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         if error.kind() == std::io::ErrorKind::Unsupported {

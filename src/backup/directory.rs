@@ -26,11 +26,11 @@ use super::worker::Worker;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::repo::{DirEntry, Error, Result};
 use crate::sync::lock;
 
-/// Names that are visited together.
+/// DirNames that are visited together.
 const BATCH_LEN: usize = 256;
 /// Batches of one directory that may wait for children. Bounds the memory of a directory with a
 /// million subdirectories.
@@ -320,7 +320,7 @@ impl Scan {
     fn finish(&mut self) -> Vec<u8> {
         self.has_more = self.parent_entries.has_more();
         self.parent_entries = ParentEntries::none();
-        (self.names, self.named) = (Names::default(), SourceFilter::default());
+        (self.names, self.named) = (DirNames::default(), SourceFilter::default());
         self.new_fingerprint = self
             .hasher
             .take()

@@ -24,7 +24,7 @@ use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind, Timestamp};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::process::own_ids;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
@@ -242,7 +242,7 @@ fn inspect(
     let (mut chain, mut marker) = (None, None);
     let names = match &dir {
         _ if only_named => names_of(&new.scope.named),
-        None => Names::default(),
+        None => DirNames::default(),
         Some(dir) => {
             let mut names = dir.names().unwrap_or_else(|error| {
                 let around = above.filter(|_| !new.scope.follows).and_then(|above| above.dir());
@@ -251,7 +251,7 @@ fn inspect(
                     None => error,
                 };
                 let _ = report(walk.source.monitor, &path, &error);
-                Names::default()
+                DirNames::default()
             });
             names.add(new.scope.named.keys().map(Vec::as_slice));
             let mut report = |name: &[u8], kind, what: String| {
@@ -375,8 +375,8 @@ fn placeholder_stat(now: Timestamp) -> Stat {
     }
 }
 
-fn names_of(named: &SourceFilter) -> Names {
-    let mut names = Names::default();
+fn names_of(named: &SourceFilter) -> DirNames {
+    let mut names = DirNames::default();
     names.add(named.keys().map(Vec::as_slice));
     names
 }

@@ -9,7 +9,7 @@ use rustix::fs::fstatfs;
 use super::ignore_file::{self, LINES_MAX};
 use super::options::{Error, ExcludeOptions};
 use crate::monitor::ProblemKind;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::filesystem::is_trusted;
 use crate::os::stat::Stat;
 use crate::rules::{Patterns, Rules};
@@ -167,7 +167,7 @@ impl Excludes {
         &self,
         dir: &Dir,
         path: &[u8],
-        names: &Names,
+        names: &DirNames,
         above: Option<&Arc<IgnoreChain>>,
         report: &mut dyn FnMut(&[u8], ProblemKind, String),
     ) -> Option<Arc<IgnoreChain>> {
@@ -188,7 +188,7 @@ impl Excludes {
     }
 
     /// Returns the marker of a directory whose content is left out; the marker itself is stored.
-    pub fn marker_of<'a>(&'a self, dir: &Dir, names: &Names) -> Option<&'a [u8]> {
+    pub fn marker_of<'a>(&'a self, dir: &Dir, names: &DirNames) -> Option<&'a [u8]> {
         let present = self.options.if_present.iter().find(|name| names.contains(name.as_bytes()));
         if let Some(name) = present {
             return Some(name.as_bytes());

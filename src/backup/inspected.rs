@@ -10,7 +10,7 @@ use super::trust::EntryTrust;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -108,7 +108,7 @@ pub struct InspectedDirectory {
     /// The one name to store of a directory whose content is left out.
     pub marker: Option<Vec<u8>>,
     /// Its names.
-    pub names: Names,
+    pub names: DirNames,
     /// Whether only the sources below are wanted.
     pub only_named: bool,
     /// Its identity, and what that proves.

@@ -15,7 +15,7 @@ use super::trust::NameTags;
 use crate::format::entry::Timestamp;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::repo::DirEntry;
 use crate::sync::lock;
 
@@ -127,7 +127,7 @@ pub struct Directory {
 pub(super) struct Scan {
     /// Path and names; empty after the scan.
     pub(super) path: Vec<u8>,
-    pub(super) names: Names,
+    pub(super) names: DirNames,
     pub(super) next: usize,
     pub(super) batch: usize,
     pub(super) parent_entries: ParentEntries,

@@ -1,9 +1,9 @@
-//! Writing the content of one file.
+//! Output of the content of one file.
 
 use std::io::Write;
 
 use super::error::Error;
-use super::place::Place;
+use super::resolve::ResolvedPath;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::Monitor;
 use crate::repo::Trees;
@@ -12,12 +12,12 @@ use crate::repo::read::file_stream::{StreamError, stream_file};
 /// Writes the content of a file (or the target of a symbolic link) to `out` and returns its length
 /// in bytes.
 ///
-/// Every chunk is verified before any byte of it is written; what was written before a failure is
-/// the file's beginning. Holes are written as zeros. Takes at most about 100 MiB, mostly the
-/// reader's cache, for a file of any size.
+/// Every chunk is verified before any byte of it is written; after a failure, the output is the
+/// file's beginning. Holes are written as zeros. Takes at most about 100 MiB, mostly the reader's
+/// cache, for a file of any size.
 pub fn cat(
     trees: &Trees,
-    place: &Place,
+    place: &ResolvedPath,
     out: &mut dyn Write,
     monitor: &Monitor,
 ) -> Result<u64, Error> {
@@ -35,7 +35,7 @@ pub fn cat(
     }
 }
 
-/// Returns what people call a kind of entry.
+/// Returns the name of a kind of entry for people.
 fn kind_name(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::File => "file",

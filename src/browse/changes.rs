@@ -1,8 +1,7 @@
-//! The differences of two directories, without the content of directories that are on one side
-//! only.
+//! Differences of two directories, without the content of directories that are on one side only.
 
-use super::fields::Fields;
-use super::place::Place;
+use super::fields::EntryFields;
+use super::resolve::ResolvedPath;
 use crate::format::codec::DecodeError;
 use crate::format::entry::Content;
 use crate::format::limits::PATH_LEN_MAX_BYTES;
@@ -12,7 +11,7 @@ use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::read::tree_diff::TreeDiff;
 use crate::repo::{DirEntry, Error, Trees};
 
-/// A path that differs; one of the entries at least is there.
+/// A path that differs; at least one of the entries exists.
 pub(super) struct Difference {
     /// Relative to the compared paths: empty, or a slash and names.
     pub path: Vec<u8>,
@@ -20,13 +19,13 @@ pub(super) struct Difference {
     pub left: Option<DirEntry>,
     /// The entry on the right.
     pub right: Option<DirEntry>,
-    /// In what they differ, if both are there.
-    pub fields: Fields,
+    /// The fields that differ, if both exist.
+    pub fields: EntryFields,
 }
 
 impl Difference {
-    /// Returns the directory that is on one side and is none on the other, and whether that
-    /// side is the right one.
+    /// Returns whether the entry is a directory on one side only: whether that is the right side,
+    /// and its tree.
     pub fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
         match (self.left.as_ref().and_then(tree_of), self.right.as_ref().and_then(tree_of)) {
             (Some(tree), None) => Some((false, tree)),
@@ -36,7 +35,7 @@ impl Difference {
     }
 }
 
-/// Yields what differs, depth first in the order of names; a directory before what is in it.
+/// Yields differences, depth first in the order of names; a directory before its content.
 ///
 /// Directories with equal trees are not read, and of others only the nodes that differ. Holds two
 /// leaves per level of directories as far as there is room for them (see [`Stack`]). Where a
@@ -44,23 +43,23 @@ impl Difference {
 pub(super) struct Differences<'a> {
     trees: Trees,
     monitor: &'a Monitor,
-    /// What is compared, until it was.
-    top: Option<[Place; 2]>,
-    open: Stack<Level>,
-    /// Path of what was compared last.
+    /// The compared paths, until the first step.
+    top: Option<[ResolvedPath; 2]>,
+    open: Stack<DirPair>,
+    /// The path that was compared last.
     path: Vec<u8>,
 }
 
-/// Two directories that are being compared.
-struct Level {
+/// A pair of directories that is being compared.
+struct DirPair {
     merge: TreeDiff,
     /// Bytes of their path.
     path_len: usize,
-    /// The name in them that was entered last.
+    /// The name that was entered last.
     entered: Vec<u8>,
 }
 
-impl Holds for Level {
+impl Holds for DirPair {
     fn held_bytes(&self) -> usize {
         self.merge.held_bytes()
     }
@@ -71,12 +70,12 @@ impl Holds for Level {
 }
 
 /// A difference, or why the directory of this path cannot be compared.
-pub(super) type Step = Result<Difference, (Vec<u8>, Error)>;
+pub(super) type DifferenceResult = Result<Difference, (Vec<u8>, Error)>;
 
 impl<'a> Differences<'a> {
-    /// Compares two places.
-    pub fn new(trees: &Trees, places: [&Place; 2], monitor: &'a Monitor) -> Self {
-        let top = Some(places.map(Place::clone));
+    /// Compares two paths.
+    pub fn new(trees: &Trees, places: [&ResolvedPath; 2], monitor: &'a Monitor) -> Self {
+        let top = Some(places.map(ResolvedPath::clone));
         Self { trees: trees.clone(), monitor, top, open: Stack::new(), path: Vec::new() }
     }
 
@@ -94,16 +93,20 @@ impl<'a> Differences<'a> {
         let path = &self.path;
         self.open.with_last(|level| level.entered = path[level.path_len + 1..].to_vec());
         let merge = TreeDiff::new(&self.trees, left, right);
-        self.open.push(Level { merge, path_len: self.path.len(), entered: Vec::new() });
+        self.open.push(DirPair { merge, path_len: self.path.len(), entered: Vec::new() });
         Ok(())
     }
 
-    /// Returns what must be told of two entries at the current path, if anything, and goes into two
-    /// directories.
-    fn compare(&mut self, left: Option<DirEntry>, right: Option<DirEntry>) -> Option<Step> {
-        let mut fields = Fields::default();
+    /// Returns the difference of two entries at the current path, if any, and enters them if both
+    /// are directories.
+    fn compare(
+        &mut self,
+        left: Option<DirEntry>,
+        right: Option<DirEntry>,
+    ) -> Option<DifferenceResult> {
+        let mut fields = EntryFields::default();
         if let (Some(left), Some(right)) = (&left, &right) {
-            fields = Fields::between(left, right);
+            fields = EntryFields::between(left, right);
             if let (Some(left), Some(right)) = (tree_of(left), tree_of(right))
                 && let Err(error) = self.enter(&left, &right)
             {
@@ -116,10 +119,10 @@ impl<'a> Differences<'a> {
         Some(Ok(Difference { path: self.path.clone(), left, right, fields }))
     }
 
-    fn first(&mut self) -> Option<Step> {
+    fn first(&mut self) -> Option<DifferenceResult> {
         let [left, right] = self.top.take()?;
         match (left.tree, right.tree) {
-            // One of them may be the root, which has no metadata of its own.
+            // One of them may be the root, which has no metadata.
             (Some(left_tree), Some(right_tree))
                 if left.entry.is_none() || right.entry.is_none() =>
             {
@@ -131,9 +134,9 @@ impl<'a> Differences<'a> {
 }
 
 impl Iterator for Differences<'_> {
-    type Item = Step;
+    type Item = DifferenceResult;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<DifferenceResult> {
         if let Some(first) = self.first() {
             return Some(first);
         }

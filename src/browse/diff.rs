@@ -1,26 +1,26 @@
 //! The changes between two paths of snapshots.
 
-use super::changes::{Difference, Differences, Step};
-use super::fields::{Field, Fields};
-use super::place::Place;
-use super::walk::Walk;
-use super::window::{Window, WindowLimits};
+use super::changes::{Difference, DifferenceResult, Differences};
+use super::fields::{EntryField, EntryFields};
+use super::resolve::ResolvedPath;
+use super::walk::TreeWalk;
+use super::window::{RenameWindow, WindowLimits};
 use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Error, Trees};
 
 /// One path that changed.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Where it is on the right; for an entry on the left only, where it was.
+    /// Path on the right; for a removed entry, on the left.
     pub path: Vec<u8>,
     /// What happened.
     pub kind: ChangeKind,
-    /// What it was; `None` if it was added.
+    /// The old entry; `None` if it was added.
     pub before: Option<DirEntry>,
-    /// What it is; `None` if it was removed.
+    /// The new entry; `None` if it was removed.
     pub after: Option<DirEntry>,
-    /// In what both differ, if both are there.
-    pub fields: Fields,
+    /// The fields that differ, if both exist.
+    pub fields: EntryFields,
 }
 
 /// What happened to a path.
@@ -32,41 +32,40 @@ pub enum ChangeKind {
     Removed,
     /// Its content differs.
     Modified,
-    /// Something else about it differs.
+    /// Only metadata differs.
     Metadata,
-    /// It is something else now: a file where a directory was.
+    /// Its kind differs: a file where a directory was.
     Type,
-    /// It was moved, with all that is in it; the path where it was.
+    /// It was moved with its content.
     Renamed {
         /// The path on the left.
         from: Vec<u8>,
     },
 }
 
-/// Yields what changed between two places, in the order of paths; of a directory first itself, then
-/// what is in it.
+/// Yields the changes between two paths, in the order of paths; a directory before its content.
 ///
 /// Where a directory cannot be read, its path and the error are yielded and the walk continues
-/// after it. What was moved is found among [`WindowLimits`] at a time; a directory that was moved
-/// is one change. Memory is bounded by that window.
+/// after it. Moves are found within a window of [`WindowLimits`]; a moved directory is one change.
+/// Memory is bounded by that window.
 pub struct Diff<'a> {
     trees: Trees,
-    /// What the paths of the left and of the right begin with.
+    /// Prefixes of the paths on the left and on the right.
     bases: [Vec<u8>; 2],
     limits: WindowLimits,
     differences: Differences<'a>,
-    window: Option<Window>,
-    /// Items of the window still to tell, the next one last.
+    window: Option<RenameWindow>,
+    /// Entries of the window still to yield, the next one last.
     to_tell: Vec<usize>,
-    /// A directory of one side that nobody looked into yet.
-    walk: Option<(bool, Walk)>,
+    /// A directory on one side whose content is being yielded.
+    walk: Option<(bool, TreeWalk)>,
 }
 
 impl<'a> Diff<'a> {
-    /// Compares two places; cancelling `monitor` ends it with [`Error::Cancelled`].
+    /// Compares two paths; cancelling `monitor` ends it with [`Error::Cancelled`].
     pub fn new(
         trees: &Trees,
-        places: [&Place; 2],
+        places: [&ResolvedPath; 2],
         limits: WindowLimits,
         monitor: &'a Monitor,
     ) -> Self {
@@ -92,8 +91,8 @@ impl<'a> Diff<'a> {
         let kind = match (&left, &right) {
             (None, _) => ChangeKind::Added,
             (_, None) => ChangeKind::Removed,
-            _ if fields.has(Field::Kind) => ChangeKind::Type,
-            _ if fields.has(Field::Content) => ChangeKind::Modified,
+            _ if fields.has(EntryField::Kind) => ChangeKind::Type,
+            _ if fields.has(EntryField::Content) => ChangeKind::Modified,
             _ => ChangeKind::Metadata,
         };
         Change {
@@ -107,8 +106,8 @@ impl<'a> Diff<'a> {
 
     fn renamed(&self, from: Difference, to: Difference) -> Change {
         let fields = match (&from.left, &to.right) {
-            (Some(before), Some(after)) => Fields::between(before, after),
-            _ => Fields::default(),
+            (Some(before), Some(after)) => EntryFields::between(before, after),
+            _ => EntryFields::default(),
         };
         Change {
             path: self.path_of(true, &to.path),
@@ -119,12 +118,12 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// Tells one item of the window; `None` if there is nothing to tell about it.
+    /// Returns the change of one entry of the window, if any.
     fn tell(&mut self, at: usize) -> Option<Result<Change, (Vec<u8>, Error)>> {
         let window = self.window.as_mut()?;
         let moved = window.items[at].moved;
         if moved.is_some() && window.is_source(at) {
-            // It is told where it was moved to.
+            // It is yielded at its new path.
             return None;
         }
         let below = window.items[at].below.take();
@@ -132,7 +131,8 @@ impl<'a> Diff<'a> {
             Ok(one) => one,
             Err((path, error)) => return Some(Err((self.path_of(true, &path), error))),
         };
-        if let Some(from) = moved.and_then(|from| window.items[from].step.take()).and_then(Step::ok)
+        if let Some(from) =
+            moved.and_then(|from| window.items[from].step.take()).and_then(DifferenceResult::ok)
         {
             return Some(Ok(self.renamed(from, one)));
         }
@@ -141,7 +141,7 @@ impl<'a> Diff<'a> {
             (None, Some((is_right, tree))) => {
                 self.walk = Some((
                     is_right,
-                    Walk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true),
+                    TreeWalk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true),
                 ));
             }
             (None, None) => {}
@@ -170,7 +170,7 @@ impl Iterator for Diff<'_> {
                     return Some(told);
                 }
             }
-            let window = Window::fill(&self.trees, self.limits, &mut self.differences);
+            let window = RenameWindow::fill(&self.trees, self.limits, &mut self.differences);
             if window.tops.is_empty() {
                 return None;
             }
@@ -186,5 +186,5 @@ fn one_sided(path: Vec<u8>, found: DirEntry, is_right: bool) -> Change {
     } else {
         (ChangeKind::Removed, Some(found), None)
     };
-    Change { path, kind, before, after, fields: Fields::default() }
+    Change { path, kind, before, after, fields: EntryFields::default() }
 }

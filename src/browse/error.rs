@@ -8,20 +8,20 @@ pub enum Error {
     /// The snapshot has no such path.
     #[error("there is no '{path}' in snapshot {snapshot}")]
     NoSuchPath {
-        /// The path, as well as it can be shown.
+        /// The path, lossy.
         path: String,
-        /// The snapshot, shortened.
+        /// The short id of the snapshot.
         snapshot: String,
     },
-    /// Only the content of regular files (and targets of symbolic links) can be streamed.
+    /// Only regular files and symbolic links have content to write.
     #[error("'{path}' is a {kind}, not a file")]
     NotAFile {
-        /// The path, as well as it can be shown.
+        /// The path, lossy.
         path: String,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
-    /// A pattern is not understood.
+    /// A pattern is invalid.
     #[error("the pattern '{pattern}' is not understood")]
     Pattern {
         /// The pattern.
@@ -32,10 +32,10 @@ pub enum Error {
     /// The repository failed.
     #[error(transparent)]
     Repository(#[from] repo::Error),
-    /// The receiver of the bytes failed.
+    /// The output failed.
     #[error("cannot write the content of '{path}'")]
     Output {
-        /// The path, as well as it can be shown.
+        /// The path, lossy.
         path: String,
         /// What the system said.
         #[source]

@@ -1,11 +1,11 @@
-//! Every version of one path over many snapshots.
+//! History of one path: its versions in many snapshots.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::changes::{Differences, Step, tree_of};
-use super::fields::{Field, Fields};
-use super::place::Place;
+use super::changes::{DifferenceResult, Differences, tree_of};
+use super::fields::{EntryField, EntryFields};
+use super::resolve::ResolvedPath;
 use crate::format::node::{Totals, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
@@ -16,68 +16,65 @@ use crate::repo::{DirEntry, Error, Result, Trees};
 
 /// The versions of a path in the snapshots of one host and app.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct PathSeries {
     /// Name of the host.
     pub host: String,
     /// Name of the app, empty for none.
     pub app: String,
-    /// The versions, oldest first; at least one of them is there.
+    /// The versions, oldest first; in at least one of them the path exists.
     pub versions: Vec<Version>,
 }
 
-/// A path as it was in snapshots that follow each other.
+/// A version of a path, in consecutive snapshots.
 #[derive(Clone, Debug)]
 pub struct Version {
     /// How it differs from the version before.
     pub step: VersionStep,
-    /// In what it differs, if it is there in both.
-    pub fields: Fields,
-    /// What it was; `None` if it was not there.
+    /// The fields that differ, if the path exists in both.
+    pub fields: EntryFields,
+    /// The entry; `None` if the path did not exist.
     pub found: Option<Arc<DirEntry>>,
-    /// The first snapshot that holds it (or lacks the path), as a position in what was looked
-    /// through.
+    /// The first snapshot with this version, as a position in the given list.
     pub first: usize,
-    /// The last of them.
+    /// The last snapshot with this version.
     pub last: usize,
-    /// How many of them there are.
+    /// Number of snapshots with this version.
     pub snapshots: u64,
 }
 
 /// How a version differs from the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionStep {
-    /// There was none.
+    /// The path did not exist before.
     Appeared,
-    /// Its content changed; of a directory, something in it.
+    /// The content changed; of a directory, something below it.
     Modified,
-    /// Something else about it changed.
+    /// Only metadata changed.
     Metadata,
-    /// It became something else.
+    /// The kind changed.
     Type,
-    /// It is not there any more.
+    /// The path no longer exists.
     Vanished,
 }
 
-/// What a path's history is, and in which snapshots it could not be told.
+/// The history of a path, and the snapshots where it is unknown.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The series in which the path was ever there, in the order of host and app.
-    pub series: Vec<Series>,
-    /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did
-    /// not exist.
+    /// The series in which the path ever existed, in the order of host and app.
+    pub series: Vec<PathSeries>,
+    /// Snapshots (as positions) in which a directory above the path is damaged. They are ignored.
     pub unread: Vec<(usize, Error)>,
-    /// Snapshots in which the content of the path cannot be compared with the version before,
-    /// because one of the two is damaged there: that counts as a change.
+    /// Snapshots whose version cannot be compared with the one before, because one of the two is
+    /// damaged. That counts as a change.
     pub uncompared: Vec<(usize, Error)>,
 }
 
 /// Looks a path up in snapshots, which must be sorted oldest first.
 ///
-/// A snapshot none of whose sources holds the path says nothing about it, unless something in the
-/// path is all that was ever backed up of it on that host and for that app. Each node on the way is
-/// read once, however many snapshots share it; memory is about 100 bytes for each of these nodes.
-/// Fails if the repository cannot be read for another reason than damage, and with
-/// [`Error::Cancelled`].
+/// A snapshot whose sources do not include the path says nothing about it, unless no snapshot of
+/// that host and app includes the whole path. Each node on the way is read once, however many
+/// snapshots share it; memory is about 100 bytes per node. Fails with [`Error::Cancelled`], and if
+/// the repository cannot be read for another reason than damage.
 pub fn history(
     trees: &Trees,
     snapshots: &[Snapshot],
@@ -88,7 +85,7 @@ pub fn history(
         path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let mut lookup = Lookup { trees, parts, known: HashMap::new() };
     let mut history = History::default();
-    let mut series: Vec<Series> = Vec::new();
+    let mut series: Vec<PathSeries> = Vec::new();
     let series_of = |snapshot: &Snapshot| (snapshot.host.clone(), snapshot.app.clone());
     let of_all: HashSet<_> =
         snapshots.iter().filter(|one| covers(one, &lookup.parts)).map(series_of).collect();
@@ -111,13 +108,13 @@ pub fn history(
         if found.is_none() && !is_covered {
             continue;
         }
-        let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
+        let is_its = |one: &&mut PathSeries| one.host == snapshot.host && one.app == snapshot.app;
         match series.iter_mut().find(is_its) {
             Some(own) => history
                 .uncompared
                 .extend(own.add(trees, at, found, monitor)?.map(|error| (at, error))),
             None => {
-                let mut own = Series {
+                let mut own = PathSeries {
                     host: snapshot.host.clone(),
                     app: snapshot.app.clone(),
                     versions: Vec::new(),
@@ -135,7 +132,7 @@ pub fn history(
     Ok(history)
 }
 
-/// Returns whether a source of the snapshot is the path or holds it.
+/// Returns whether a source of the snapshot is the path or a parent of it.
 fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
     let holds = |source: &Vec<u8>| {
         let parts: Vec<&[u8]> =
@@ -145,8 +142,8 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
     snapshot.sources.iter().any(holds)
 }
 
-impl Series {
-    /// Adds what was found in the snapshot at a position; returns what is damaged below it.
+impl PathSeries {
+    /// Adds the entry of the snapshot at a position; returns damage that was met in the comparison.
     fn add(
         &mut self,
         trees: &Trees,
@@ -158,12 +155,12 @@ impl Series {
         let (step, fields) = match (self.versions.last(), &found) {
             (None, None) => return Ok(None),
             (None | Some(Version { found: None, .. }), Some(_)) => {
-                (Some(VersionStep::Appeared), Fields::default())
+                (Some(VersionStep::Appeared), EntryFields::default())
             }
             (Some(Version { found: Some(_), .. }), None) => {
-                (Some(VersionStep::Vanished), Fields::default())
+                (Some(VersionStep::Vanished), EntryFields::default())
             }
-            (Some(Version { found: None, .. }), None) => (None, Fields::default()),
+            (Some(Version { found: None, .. }), None) => (None, EntryFields::default()),
             (Some(Version { found: Some(before), .. }), Some(after)) => {
                 let fields;
                 (fields, damage) = differing(trees, before, after, monitor)?;
@@ -191,63 +188,67 @@ impl Series {
     }
 }
 
-/// Returns in what two versions differ; of directories their content does where [`super::Diff`]
-/// would tell of something in them that is more than the time of a directory.
+/// Returns the fields in which two versions differ. The content of directories differs if
+/// [`super::Diff`] would yield more below them than times of directories.
 ///
-/// What is damaged counts as a difference, and is returned too.
+/// Damage counts as a difference and is returned, too.
 fn differing(
     trees: &Trees,
     before: &Arc<DirEntry>,
     after: &Arc<DirEntry>,
     monitor: &Monitor,
-) -> Result<(Fields, Option<Error>)> {
+) -> Result<(EntryFields, Option<Error>)> {
     if Arc::ptr_eq(before, after) {
-        return Ok((Fields::default(), None));
+        return Ok((EntryFields::default(), None));
     }
-    let fields = Fields::between(before, after);
+    let fields = EntryFields::between(before, after);
     let (Some(before), Some(after)) = (tree_of(before), tree_of(after)) else {
         return Ok((fields, None));
     };
-    let place =
-        |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
-    let is_told = |step: &Step| {
+    let place = |tree| ResolvedPath {
+        path: Vec::new(),
+        entry: None,
+        tree: Some(tree),
+        totals: Totals::default(),
+    };
+    let is_told = |step: &DifferenceResult| {
         !step.as_ref().is_ok_and(|below| below.fields.is_time_of_dir(below.right.as_ref()))
     };
     let differs =
         || Differences::new(trees, [&place(before), &place(after)], monitor).find(is_told);
     match if before == after { None } else { differs() } {
         None => Ok((fields, None)),
-        Some(Ok(_)) => Ok((fields.with(Field::Content), None)),
+        Some(Ok(_)) => Ok((fields.with(EntryField::Content), None)),
         Some(Err((_, error))) if error.is_damage() => {
-            Ok((fields.with(Field::Content), Some(error)))
+            Ok((fields.with(EntryField::Content), Some(error)))
         }
         Some(Err((_, error))) => Err(error),
     }
 }
 
-fn step_of(fields: Fields) -> Option<VersionStep> {
+fn step_of(fields: EntryFields) -> Option<VersionStep> {
     match fields {
         fields if fields.is_empty() => None,
-        fields if fields.has(Field::Kind) => Some(VersionStep::Type),
-        fields if fields.has(Field::Content) => Some(VersionStep::Modified),
+        fields if fields.has(EntryField::Kind) => Some(VersionStep::Type),
+        fields if fields.has(EntryField::Content) => Some(VersionStep::Modified),
         _ => Some(VersionStep::Metadata),
     }
 }
 
-/// What a node says about the part of the path that is looked for in it.
+/// Result of looking up a part of the path in a node.
 #[derive(Clone)]
-enum Known {
+enum PartLookup {
     Nothing,
     Dir(ChunkId),
     Entry(Arc<DirEntry>),
 }
 
-/// Looks one path up in many trees.
+/// Lookup of one path in many trees.
 struct Lookup<'a> {
     trees: &'a Trees,
     parts: Vec<&'a [u8]>,
-    /// By node, and by the position of the part that is looked for in it.
-    known: HashMap<(ChunkId, usize), Known>,
+    /// Results by node and by position of the part.
+    known: HashMap<(ChunkId, usize), PartLookup>,
 }
 
 impl Lookup<'_> {
@@ -255,19 +256,19 @@ impl Lookup<'_> {
         let mut dir = *root;
         for part in 0..self.parts.len() {
             match self.step(dir, part)? {
-                Known::Nothing => return Ok(None),
-                Known::Dir(below) => dir = below,
-                Known::Entry(found) => return Ok(Some(found)),
+                PartLookup::Nothing => return Ok(None),
+                PartLookup::Dir(below) => dir = below,
+                PartLookup::Entry(found) => return Ok(Some(found)),
             }
         }
         Ok(None)
     }
 
-    /// Looks one name up in a directory, from its top node to a leaf or to a node that is known.
-    fn step(&mut self, dir: ChunkId, part: usize) -> Result<Known> {
+    /// Looks one name up in a directory, from its top node to a leaf or to a cached result.
+    fn step(&mut self, dir: ChunkId, part: usize) -> Result<PartLookup> {
         let name = self.parts[part];
         let (mut promised, mut way) = (Promised::top(dir), Vec::new());
-        // Levels go down by one each time, so that this ends.
+        // Each step descends a level, so the loop ends.
         let known = loop {
             if let Some(known) = self.known.get(&(promised.id, part)) {
                 break known.clone();
@@ -279,7 +280,7 @@ impl Lookup<'_> {
                 TreeNode::Inner { level, children } => match promised.child(level, &children, name)
                 {
                     Some(child) => promised = child,
-                    None => break Known::Nothing,
+                    None => break PartLookup::Nothing,
                 },
                 leaf => break self.in_leaf(leaf, part),
             }
@@ -290,21 +291,21 @@ impl Lookup<'_> {
         Ok(known)
     }
 
-    fn in_leaf(&self, leaf: TreeNode, part: usize) -> Known {
+    fn in_leaf(&self, leaf: TreeNode, part: usize) -> PartLookup {
         let Some(found) =
             leaf_entries(leaf).into_iter().find(|found| found.entry.name == self.parts[part])
         else {
-            return Known::Nothing;
+            return PartLookup::Nothing;
         };
         match tree_of(&found) {
-            _ if part + 1 == self.parts.len() => Known::Entry(Arc::new(found)),
-            Some(tree) => Known::Dir(tree),
-            None => Known::Nothing,
+            _ if part + 1 == self.parts.len() => PartLookup::Entry(Arc::new(found)),
+            Some(tree) => PartLookup::Dir(tree),
+            None => PartLookup::Nothing,
         }
     }
 }
 
-/// Returns the bytes of what was found: of a directory, of all files below it.
+/// Returns the length of an entry in bytes: for a directory, of all files below it.
 pub fn len_bytes(found: &DirEntry) -> u64 {
     found.content_totals().bytes
 }

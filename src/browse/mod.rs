@@ -1,5 +1,5 @@
-//! Looking into snapshots without restoring: finding a path, walking what is below it, streaming a
-//! file, comparing snapshots, following a path through all of them, searching, adding up.
+//! Read access to snapshots without restoring: path lookup, walks, file output, comparison,
+//! history, search, sizes.
 //!
 //! Only `cat` reads file content; everything else reads trees.
 
@@ -9,7 +9,7 @@ mod diff;
 mod error;
 mod fields;
 mod history;
-mod place;
+mod resolve;
 mod search;
 mod usage;
 mod walk;
@@ -18,10 +18,10 @@ mod window;
 pub use cat::cat;
 pub use diff::{Change, ChangeKind, Diff};
 pub use error::Error;
-pub use fields::{Field, Fields};
-pub use history::{History, Series, Version, VersionStep, history, len_bytes};
-pub use place::{Place, find};
-pub use search::{Criteria, PatternOptions, Patterns, Search};
-pub use usage::{Usage, Usages};
-pub use walk::Walk;
+pub use fields::{EntryField, EntryFields};
+pub use history::{History, PathSeries, Version, VersionStep, history, len_bytes};
+pub use resolve::{ResolvedPath, find};
+pub use search::{Criteria, NamePatterns, PatternOptions, Search};
+pub use usage::{DiskUsage, DiskUsages};
+pub use walk::TreeWalk;
 pub use window::WindowLimits;

@@ -13,15 +13,15 @@ use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::{self, Descent, DirEntry, Trees};
 
-/// What names and paths must look like.
-pub struct Patterns {
-    /// Literal names: there may be any number of them.
+/// Patterns of names and paths.
+pub struct NamePatterns {
+    /// Literal names, without a limit of their number.
     literal: HashSet<Vec<u8>>,
     names: RegexSet,
     paths: RegexSet,
 }
 
-/// What means something else than itself in a glob.
+/// Special characters of globs.
 const SPECIAL: &[u8] = b"*?[]{}\\";
 /// Most patterns that are compiled: each takes some kilobytes of memory.
 const COMPILED_MAX: usize = 2_000;
@@ -32,24 +32,22 @@ const ANY_CHARACTER: &str = r"(?:[\x00-.0-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xe
 /// Placeholder for `[^/]*`: no regular expression contains it.
 const ANY_NAME: &str = "\0";
 
-/// How patterns are read.
+/// Syntax of patterns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PatternOptions {
-    /// They are regular expressions, which may match anywhere; else globs, which match all of a
-    /// name.
+    /// Regular expressions, which may match anywhere; else globs, which match a whole name.
     pub regex: bool,
-    /// All of them are about whole paths; else only those with a slash.
+    /// All match whole paths; else only those with a slash do.
     pub whole_path: bool,
-    /// Capital letters are the same as small ones.
+    /// Ignore case.
     pub ignore_case: bool,
 }
 
-impl Patterns {
-    /// Compiles patterns, which are bytes as names are; an entry must fit one of them.
+impl NamePatterns {
+    /// Compiles patterns, of which an entry must match one. Patterns are bytes, as names are.
     ///
-    /// A glob with a slash that does not begin with one may begin at any folder. Fails with
-    /// [`Error::Pattern`], also for a regular expression that is not text: it has its own words for
-    /// bytes.
+    /// A glob with a slash inside may begin at any directory. Fails with [`Error::Pattern`], also
+    /// for a regular expression that is not text: it has its own syntax for bytes.
     pub fn new(patterns: &[impl AsRef<[u8]>], options: PatternOptions) -> Result<Self, Error> {
         let (mut literal, mut names, mut paths) = (HashSet::new(), Vec::new(), Vec::new());
         for pattern in patterns.iter().map(AsRef::as_ref) {
@@ -94,7 +92,7 @@ impl Patterns {
     }
 
     fn fits(&self, path: &[u8], name: &[u8]) -> bool {
-        // A path may be long, and most patterns are about names.
+        // Paths last: they may be long, and most patterns match names.
         self.literal.contains(name)
             || self.names.is_match(name)
             || (!self.paths.is_empty() && self.paths.is_match(path))
@@ -108,11 +106,10 @@ fn refused(pattern: &[u8], source: Cause) -> Error {
     Error::Pattern { pattern: String::from_utf8_lossy(pattern).into_owned(), source }
 }
 
-/// Returns a regular expression as it was given, if it can be compiled alone: the message is about
-/// this one then.
+/// Checks a regular expression alone, so that the error names this one.
 fn regex_of(pattern: &[u8]) -> Result<String, Cause> {
     let text = std::str::from_utf8(pattern)
-        .map_err(|_| "a regular expression is text; a byte that is not is (?-u:\\xe9) there")?;
+        .map_err(|_| "a regular expression must be UTF-8; write another byte as (?-u:\\xe9)")?;
     RegexSetBuilder::new([text]).build()?;
     Ok(text.to_owned())
 }
@@ -127,22 +124,22 @@ fn regex_of_glob(pattern: &[u8], is_path: bool, ignore_case: bool) -> Result<Str
         .empty_alternates(true)
         .build()?
         .regex()
-        // It would match one byte of a character that has several.
+        // Otherwise it would match a single byte of a longer character.
         .replace("[^/]*", ANY_NAME)
         .replace("[^/]", ANY_CHARACTER)
         .replace(ANY_NAME, "[^/]*");
     Ok(bytes_again(if ignore_case { fold_beyond_ascii(&regex) } else { regex }))
 }
 
-/// Represents the byte 0 in globs, which are text; the bytes that are none have the characters
-/// above it, which nobody gives a meaning.
+/// First of 256 private characters. In globs, which are text, character `STAND_IN + n` represents a
+/// byte `n` that is not text.
 const STAND_IN: u32 = 0x10_fe00;
 
 fn stand_in(byte: u8) -> char {
     char::from_u32(STAND_IN + u32::from(byte)).expect("it is in the last plane")
 }
 
-/// Returns a pattern as text, with stand-ins for bytes that are none.
+/// Returns a pattern as text, with stand-ins for bytes that are not text.
 fn text_of(pattern: &[u8]) -> String {
     let mut text = String::new();
     for chunk in pattern.utf8_chunks() {
@@ -152,8 +149,7 @@ fn text_of(pattern: &[u8]) -> String {
     text
 }
 
-/// Puts the bytes in the place of their stand-ins, which the regex of a glob has as escaped
-/// bytes.
+/// Replaces the stand-ins, which the regex contains as escaped bytes, by their bytes.
 fn bytes_again(regex: String) -> String {
     let mut buffer = [0; 4];
     let mut escaped = |c: char| {
@@ -164,8 +160,8 @@ fn bytes_again(regex: String) -> String {
     all.iter().fold(regex, |regex, (byte, from)| regex.replace(from, &format!("\\x{byte:02x}")))
 }
 
-/// Lets letters beyond ASCII, which the regex of a glob has as bytes, be small or capital;
-/// those in classes stay as they are.
+/// Makes letters beyond ASCII match in either case, except in classes. The regex of a glob contains
+/// them as escaped bytes.
 fn fold_beyond_ascii(regex: &str) -> String {
     let (mut folded, mut rest, mut is_class) = (String::new(), regex, false);
     while let Some(first) = rest.chars().next() {
@@ -188,7 +184,7 @@ fn fold_beyond_ascii(regex: &str) -> String {
     folded
 }
 
-/// Returns the leading letters that are written as escaped bytes.
+/// Returns the leading letters that are escaped bytes.
 fn escaped_letters(regex: &str) -> String {
     let escaped = |at: usize| Some(regex.get(at..at + 4)?.strip_prefix("\\x")).flatten();
     let bytes = (0..)
@@ -209,7 +205,7 @@ fn either_case(letter: char) -> String {
     format!("(?:{})", cases.iter().map(escaped).collect::<Vec<_>>().join("|"))
 }
 
-/// Conditions on entries other than their names; what is not given may be anything.
+/// Conditions on entries other than their names; `None` is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct Criteria {
     /// One of these kinds.
@@ -236,33 +232,32 @@ impl Criteria {
     }
 }
 
-/// Searches one snapshot after the other, and in each what the ones before did not have.
+/// Searches one snapshot after the other; yields each version of an entry once.
 ///
-/// A node at a path is read once, however many snapshots hold it there, and a version of a file is
-/// found once: 16 bytes of memory (24 with the table's room) are kept for each of them. Versions
-/// differ in content, time of change or any other attribute; of a folder only permissions, owners
-/// and other attributes count, not its time.
+/// A node at a path is read once, however many snapshots share it. Each node and each version takes
+/// 16 bytes of memory (24 with free space of the table). Versions differ in content, modification
+/// time or any other attribute; for a directory, its time does not count.
 pub struct Search {
     trees: Trees,
-    patterns: Patterns,
+    patterns: NamePatterns,
     criteria: Criteria,
     nodes: HashSet<u128>,
     versions: HashSet<u128>,
     descent: Option<Descent>,
-    /// Hashes of the paths of the directories that it is in.
+    /// Hashes of the paths of the current directories.
     folders: Vec<PathHash>,
 }
 
-/// Represents a path: the hash of the one above and the name, so that a long path is not hashed
+/// Hash of a path, made from the hash of its parent and the name, so that a long path is not hashed
 /// again for each name in it.
 type PathHash = [u8; 32];
 
-/// An entry that was found and its path, or the path of a directory that cannot be read and why.
-pub type Step = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
+/// A found entry with its path, or the path of an unreadable directory with the error.
+pub type SearchResult = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
 
 impl Search {
-    /// Begins a search.
-    pub fn new(trees: &Trees, patterns: Patterns, criteria: Criteria) -> Self {
+    /// Makes a search without a tree.
+    pub fn new(trees: &Trees, patterns: NamePatterns, criteria: Criteria) -> Self {
         let (nodes, versions) = (HashSet::new(), HashSet::new());
         Self {
             trees: trees.clone(),
@@ -275,17 +270,17 @@ impl Search {
         }
     }
 
-    /// Goes on with what is below another tree; `path` is what paths in it begin with.
+    /// Continues in another tree, whose paths begin with `path`.
     pub fn enter(&mut self, tree: &ChunkId, path: &[u8]) {
         let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
         self.folders = vec![parts.fold(PathHash::default(), |above, part| below(&above, part))];
         self.descent = Some(Descent::new(&self.trees, tree, path));
     }
 
-    /// Returns the next entry that fits; `None` if there is no further one in this tree.
+    /// Returns the next match; `None` at the end of this tree.
     ///
     /// Cancelling `monitor` ends it with [`repo::Error::Cancelled`].
-    pub fn step(&mut self, monitor: &Monitor) -> Option<Step> {
+    pub fn step(&mut self, monitor: &Monitor) -> Option<SearchResult> {
         loop {
             let (descent, nodes) = (self.descent.as_mut()?, &mut self.nodes);
             let folder = *self.folders.last()?;
@@ -322,8 +317,8 @@ impl Search {
     }
 }
 
-/// Returns what tells two versions of a path apart: all in which [`super::Fields`] sees a
-/// difference, but of a folder neither its time nor what is in it, which change with every file.
+/// Returns the identity of a version: all fields that [`super::EntryFields`] compares, except
+/// content and time of a directory, which change with every file.
 fn version_of(found: &DirEntry) -> Vec<u8> {
     let entry = &found.entry;
     let owners = (
@@ -350,7 +345,7 @@ fn below(folder: &PathHash, name: &[u8]) -> PathHash {
     *hash.update(folder).update(name).finalize().as_bytes()
 }
 
-/// Returns 16 bytes of the hash of what is put together.
+/// Returns 16 bytes of the hash of concatenated parts.
 fn hash(parts: &[&[u8]]) -> u128 {
     let mut hash = blake3::Hasher::new();
     for part in parts {

@@ -1,43 +1,42 @@
-//! Sizes of directories, from the sums that their nodes contain.
+//! Sizes of directories, from the totals in their nodes.
 
 use super::changes::tree_of;
-use super::place::Place;
+use super::resolve::ResolvedPath;
 use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
 use crate::repo::{Descent, Error, Trees};
 
-/// What an entry takes.
+/// Size of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct DiskUsage {
     /// Absolute path.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Kind of entry.
     pub kind: EntryKind,
-    /// Of a directory, everything below it; else itself.
+    /// Totals of everything below a directory; else of the entry.
     pub totals: Totals,
 }
 
-/// Yields what is below a place with its sums, down to a depth, in the order of names; a directory
-/// before what is in it.
+/// Yields the entries below a path with their sizes, down to a depth, in the order of names; a
+/// directory before its content.
 ///
-/// Reads the directories above the deepest that are told and nothing below: their sums are in the
-/// nodes. Where a directory cannot be read its path and the error are yielded, and the rest goes on
-/// behind it.
-pub struct Usages {
+/// Reads no directory below that depth: the totals are in the nodes above. For an unreadable
+/// directory its path and the error are yielded, and the walk continues after it.
+pub struct DiskUsages {
     depth: usize,
     descent: Option<Descent>,
 }
 
-impl Usages {
-    /// Begins at a place, with `depth` levels of directories below it.
-    pub fn new(trees: &Trees, place: &Place, depth: usize) -> Self {
+impl DiskUsages {
+    /// Begins at a path; yields `depth` levels of directories below it.
+    pub fn new(trees: &Trees, place: &ResolvedPath, depth: usize) -> Self {
         let tree = place.tree.filter(|_| depth > 0);
         Self { depth, descent: tree.map(|tree| Descent::new(trees, &tree, &place.path)) }
     }
 }
 
-impl Iterator for Usages {
-    type Item = Result<Usage, (Vec<u8>, Error)>;
+impl Iterator for DiskUsages {
+    type Item = Result<DiskUsage, (Vec<u8>, Error)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let descent = self.descent.as_mut()?;
@@ -53,7 +52,7 @@ impl Iterator for Usages {
                         descent.enter(&tree);
                     }
                     let (path, kind) = (descent.path().to_vec(), found.entry.kind);
-                    return Some(Ok(Usage { path, kind, totals: found.content_totals() }));
+                    return Some(Ok(DiskUsage { path, kind, totals: found.content_totals() }));
                 }
             }
         }

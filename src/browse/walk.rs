@@ -1,24 +1,24 @@
-//! Everything below a directory, in the order of names.
+//! Walk of everything below a directory, in the order of names.
 
 use crate::format::entry::Content;
 use crate::id::ChunkId;
 use crate::repo::{Descent, DirEntry, Error, Trees};
 
-/// Yields each entry below a directory with its path: a directory, then what is in it.
+/// Yields each entry below a directory with its path; a directory before its content.
 ///
-/// Memory is that of a [`Descent`], however many entries there are. Where a directory cannot be
-/// read its error is yielded with its path, and the walk continues after it: the caller decides
-/// whether to stop.
-pub struct Walk {
+/// Memory is that of a [`Descent`], however many entries there are. For an unreadable directory its
+/// path and the error are yielded, and the walk continues after it; the caller decides whether to
+/// stop.
+pub struct TreeWalk {
     recursive: bool,
     descent: Descent,
 }
 
-/// One step of a [`Walk`]: a path, and its entry or why the directory of this path cannot be read.
-pub type Step = (Vec<u8>, Result<DirEntry, Error>);
+/// One step of a [`TreeWalk`]: a path, and its entry or why the directory of this path cannot be read.
+pub type WalkStep = (Vec<u8>, Result<DirEntry, Error>);
 
-impl Walk {
-    /// Walks the directory with this tree; `path` is what its entries' paths begin with.
+impl TreeWalk {
+    /// Walks the directory with this tree, whose entries' paths begin with `path`.
     pub fn new(trees: &Trees, tree: &ChunkId, path: &[u8], recursive: bool) -> Self {
         Self { recursive, descent: Descent::new(trees, tree, path) }
     }
@@ -42,10 +42,10 @@ impl Walk {
     }
 }
 
-impl Iterator for Walk {
-    type Item = Step;
+impl Iterator for TreeWalk {
+    type Item = WalkStep;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<WalkStep> {
         let found = self.next_entry()?;
         Some((self.descent.path().to_vec(), found))
     }

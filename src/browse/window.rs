@@ -1,21 +1,20 @@
-//! A window of differences, in which an entry that vanished in one place and appeared in another
-//! is seen to have moved.
+//! Rename detection: a window of differences in which an entry that vanished is matched with one
+//! that appeared.
 
 use std::collections::{HashMap, VecDeque};
 
-use super::changes::{Difference, Step};
-use super::fields::Fields;
+use super::changes::{Difference, DifferenceResult};
+use super::fields::EntryFields;
 use crate::format::codec;
 use crate::format::entry::{Content, EntryKind};
 use crate::repo::{DirEntry, Trees};
 
-/// Limits of what is held; the differences that are put in may take half of it, the rest is for
-/// what is in directories.
+/// Limits of the window. Differences fill half of it; the rest is for the content of directories.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLimits {
-    /// Paths.
+    /// Number of paths.
     pub paths: usize,
-    /// Estimate of their memory in bytes.
+    /// Estimated memory in bytes.
     pub bytes: usize,
 }
 
@@ -29,40 +28,40 @@ impl Default for WindowLimits {
 const ITEM_LEN_BYTES: usize = 700;
 
 /// A path in the window.
-pub(super) struct Item {
-    /// Gone once it was taken.
-    pub step: Option<Step>,
-    /// The content of a directory that is on one side only; `None` if it was not read.
+pub(super) struct WindowEntry {
+    /// `None` once it was taken.
+    pub step: Option<DifferenceResult>,
+    /// Content of a directory that is on one side only; `None` if it was not read.
     pub below: Option<Vec<usize>>,
-    /// The other end, if it was moved.
+    /// The matching entry, if it was moved.
     pub moved: Option<usize>,
     parent: Option<usize>,
     has_moved_below: bool,
 }
 
-/// Hash of what makes two entries the same thing.
-type Identity = [u8; 16];
+/// Hash that is equal for entries with the same content.
+type ContentHash = [u8; 16];
 
-/// Differences and what is below them, as a forest.
-pub(super) struct Window {
-    pub items: Vec<Item>,
-    /// Those that are below no other, in order.
+/// Differences and the content of their directories, as a forest.
+pub(super) struct RenameWindow {
+    pub items: Vec<WindowEntry>,
+    /// Roots of the forest, in order.
     pub tops: Vec<usize>,
     limits: WindowLimits,
     bytes: usize,
-    /// A directory was too much, so no further one is looked into.
+    /// A directory did not fit, so no further one is read.
     is_full: bool,
-    /// Where things vanished, and where they appeared.
-    seen: [HashMap<Identity, VecDeque<usize>>; 2],
+    /// Entries that vanished, and entries that appeared, by content.
+    seen: [HashMap<ContentHash, VecDeque<usize>>; 2],
 }
 
-impl Window {
-    /// Takes differences until half of the window is full, finds out what is in directories and
-    /// what was moved.
+impl RenameWindow {
+    /// Takes differences until half of the window is full, reads their directories, and finds
+    /// moves.
     pub fn fill(
         trees: &Trees,
         limits: WindowLimits,
-        steps: &mut dyn Iterator<Item = Step>,
+        steps: &mut dyn Iterator<Item = DifferenceResult>,
     ) -> Self {
         let (items, tops, seen) = (Vec::new(), Vec::new(), Default::default());
         let mut window = Self { items, tops, limits, bytes: 0, is_full: false, seen };
@@ -96,14 +95,14 @@ impl Window {
             && self.bytes < self.limits.bytes.div_ceil(part)
     }
 
-    fn push(&mut self, step: Step, parent: Option<usize>) -> usize {
+    fn push(&mut self, step: DifferenceResult, parent: Option<usize>) -> usize {
         self.bytes += ITEM_LEN_BYTES;
         if let Ok(one) = &step {
             let entries = [&one.left, &one.right].into_iter().flatten();
             self.bytes += one.path.len()
                 + entries.map(|found| found.entry.parts_memory_bytes()).sum::<usize>();
         }
-        self.items.push(Item {
+        self.items.push(WindowEntry {
             step: Some(step),
             below: None,
             moved: None,
@@ -117,7 +116,7 @@ impl Window {
         self.items[at].step.as_ref()?.as_ref().ok()
     }
 
-    /// Adds the content of a directory that is on one side only, unless it is too much.
+    /// Adds the content of a directory that is on one side only, if it fits.
     fn look_into(&mut self, trees: &Trees, at: usize) -> Vec<usize> {
         let Some((path, (is_right, tree))) =
             self.difference(at).and_then(|one| Some((one.path.clone(), one.one_sided_tree()?)))
@@ -127,7 +126,7 @@ impl Window {
         let (first, bytes) = (self.items.len(), self.bytes);
         for found in trees.entries(&tree) {
             if !self.has_room(1) {
-                // Half a directory would be of no use: it is read when its turn comes.
+                // Half a directory is useless; its content is yielded without rename detection.
                 self.items.truncate(first);
                 self.bytes = bytes;
                 self.is_full = true;
@@ -143,7 +142,7 @@ impl Window {
         added
     }
 
-    /// Returns whether it, or a directory that it is in, was moved.
+    /// Returns whether it, or a directory above it, was moved.
     fn is_moved_with_all(&self, at: usize) -> bool {
         let mut next = Some(at);
         while let Some(at) = next {
@@ -155,12 +154,12 @@ impl Window {
         false
     }
 
-    /// Returns whether it is something other than a directory, on one side only.
+    /// Returns whether it is on one side only and no directory.
     fn is_whole_file(&self, at: usize) -> bool {
         self.side_of(at).is_some_and(|(_, found)| found.entry.kind != EntryKind::Dir)
     }
 
-    /// Returns the entry that is on one side only, and whether that is the right one.
+    /// Returns an entry that is on one side only, and whether that is the right side.
     fn side_of(&self, at: usize) -> Option<(bool, &DirEntry)> {
         match self.difference(at)? {
             Difference { left: Some(left), right: None, .. } => Some((false, left)),
@@ -169,10 +168,10 @@ impl Window {
         }
     }
 
-    /// Pairs these with each other, and with those that were looked at before: first by name and
-    /// content, then by content.
+    /// Matches new entries with each other and with earlier ones: first by name and content, then
+    /// by content.
     fn find_moves(&mut self, fresh: &[usize]) {
-        let known: Vec<(usize, bool, [Identity; 2])> = fresh
+        let known: Vec<(usize, bool, [ContentHash; 2])> = fresh
             .iter()
             .filter_map(|at| {
                 let (is_right, found) = self.side_of(*at)?;
@@ -199,9 +198,9 @@ impl Window {
         !self.items[at].has_moved_below && !self.is_moved_with_all(at)
     }
 
-    fn take_other(&mut self, is_right: bool, identity: &Identity) -> Option<usize> {
+    fn take_other(&mut self, is_right: bool, identity: &ContentHash) -> Option<usize> {
         loop {
-            // An entry that has no partner now never gets one.
+            // An entry that cannot move now never will.
             let at = self.seen[usize::from(is_right)].get_mut(identity)?.pop_front()?;
             if self.can_move(at) {
                 return Some(at);
@@ -220,26 +219,26 @@ impl Window {
         }
     }
 
-    /// Returns whether a path is where something was moved from.
+    /// Returns whether it is the source of a move.
     pub fn is_source(&self, at: usize) -> bool {
         self.side_of(at).is_some_and(|(is_right, _)| !is_right)
     }
 }
 
-/// Returns the change of a path below a directory that is on one side only.
+/// Returns the difference of an entry below a directory that is on one side only.
 fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
     let path = [folder, b"/", &found.entry.name].concat();
     let (left, right) = if is_right { (None, Some(found)) } else { (Some(found), None) };
-    Difference { path, left, right, fields: Fields::default() }
+    Difference { path, left, right, fields: EntryFields::default() }
 }
 
-/// Returns what tells that an entry is the same thing elsewhere, with its name and without; `None`
-/// if too many things look alike.
+/// Returns the hashes by which a moved entry is found, with its name and without; `None` if it
+/// resembles too many others.
 ///
-/// Directories are the same if their trees are, files if their content is; a small file or a link
-/// must have the same time too, because little content is often the same by chance. Empty ones and
-/// special files are never.
-fn identities(found: &DirEntry) -> Option<[Identity; 2]> {
+/// Directories are equal if their trees are, files if their content is. Small files and links must
+/// have equal times, too, because little content is often equal by chance. Empty files and special
+/// files never match.
+fn identities(found: &DirEntry) -> Option<[ContentHash; 2]> {
     let entry = &found.entry;
     let mut hash = blake3::Hasher::new();
     match &entry.content {

@@ -1,5 +1,4 @@
-//! Where files are cut: FastCDC with a secret table, or fixed blocks. Spec:
-//! `format-spec/05-ids.md`.
+//! Chunking: FastCDC with a secret table, or fixed blocks. Spec: `format-spec/05-ids.md`.
 
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 use zeroize::Zeroizing;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::about::{
-    Found, MakeTrees, Share, before_latest, latest_with, newest_for, share_of, sources_in,
-};
 use super::failure::{Exit, Failure};
-use super::snap::{SnapPath, parse_time};
+use super::latest::{
+    Coverage, LatestMatch, MakeTrees, before_latest, coverage_of, latest_with, newest_for,
+    sources_in,
+};
+use super::snapshot_spec::{SnapshotSpec, parse_time};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -17,33 +18,32 @@ use crate::repo::{Error, Repository};
 use crate::text;
 use crate::ui::Ui;
 
-/// The snapshots that a name may mean, oldest first.
+/// The snapshots among which a name chooses, oldest first.
 pub struct Candidates {
     good: Vec<Snapshot>,
-    /// Whether any is left out because it is damaged.
+    /// Whether damaged snapshots are left out.
     lacks_any: bool,
-    /// When each was taken, as far as that is sure.
+    /// Time of each snapshot, as far as it is certain.
     moments: HashMap<SnapshotId, Timestamp>,
 }
 
-/// What a name says.
-enum Name<'a> {
-    /// The newest, or so many before it.
+/// A parsed snapshot name.
+enum SnapshotName<'a> {
+    /// The newest, or this many before it.
     Latest(usize),
-    /// The newest of an app that is not newer than a time.
+    /// The newest of an app up to a time.
     AppAt(&'a str, Timestamp),
     /// The start of an id.
     Id(&'a str),
 }
 
 impl Candidates {
-    /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future,
-    /// and names those that are damaged: the command ends with the exit code for damage where one
-    /// of them may have been meant.
+    /// Lists the snapshots that `wanted` chooses from. Warns of future dates and of damaged
+    /// snapshots; the exit code is that of damage if one of these may have been meant.
     pub fn of_repository(
         ui: &Ui,
         repository: &Arc<Repository>,
-        wanted: &SnapPath,
+        wanted: &SnapshotSpec,
     ) -> Result<Self, Failure> {
         let listing = snapshots::overview(repository)?;
         let is_id = is_by_id(&wanted.snapshot);
@@ -54,13 +54,13 @@ impl Candidates {
         let text = &wanted.snapshot;
         // A damaged snapshot does not hide the others, unless it may be the one that is meant.
         let is_meant = |id: &SnapshotId| id.to_hex().starts_with(text.as_str());
-        let heads = repository.witness().heads_of(wanted.narrow().host());
+        let heads = repository.witness().heads_of(wanted.series_filter().host());
         let (mut good, mut lacks_any) = (Vec::with_capacity(listing.snapshots.len()), false);
         for (id, snapshot) in listing.snapshots {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) if is_meant(&id) => return Err(error.into()),
-                // It may be the newest one: an older one must not be taken for `latest` in silence.
+                // It may be the newest one: `latest` must not silently mean an older one.
                 Err(error) => {
                     lacks_any = true;
                     let says = format!(
@@ -68,8 +68,8 @@ impl Candidates {
                         id.short(),
                         Failure::from(error).text()
                     );
-                    // Anybody may put garbage there; this was the newest of its host, so an older
-                    // one is taken for it now.
+                    // Others may put garbage there. But this was the newest of its host, so an
+                    // older one is chosen now.
                     if !is_id && heads.contains(&id) { ui.damage(&says) } else { ui.loss(&says) }
                 }
             }
@@ -80,7 +80,7 @@ impl Candidates {
         }
         let candidates = Self { good, lacks_any, moments: listing.moments };
         match name_of(text) {
-            Ok(Name::Id(_))
+            Ok(SnapshotName::Id(_))
                 if !candidates.good.iter().any(|snapshot| is_meant(&snapshot.id))
                     && is_in_trash(repository, text)? =>
             {
@@ -90,7 +90,7 @@ impl Candidates {
         }
     }
 
-    /// Takes the good ones of a listing, for several names.
+    /// Takes the readable snapshots of a listing, for several names.
     pub fn of_listing(listing: &Listing) -> Self {
         let good: Vec<_> = listing
             .snapshots
@@ -104,14 +104,13 @@ impl Candidates {
         }
     }
 
-    /// Finds the one that is meant, and says which it is unless it was named by its id.
+    /// Finds the named snapshot, and prints which it is unless it was named by its id.
     ///
-    /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them
-    /// may have been meant.
+    /// If none matches and damaged ones are left out, the exit code is that of damage.
     pub fn choose(
         &self,
         ui: &Ui,
-        wanted: &SnapPath,
+        wanted: &SnapshotSpec,
         trees: &MakeTrees<'_>,
     ) -> Result<Snapshot, Failure> {
         self.choose_good(ui, wanted, trees).map_err(|mut failure| {
@@ -125,59 +124,60 @@ impl Candidates {
     fn choose_good(
         &self,
         ui: &Ui,
-        wanted: &SnapPath,
+        wanted: &SnapshotSpec,
         trees: &MakeTrees<'_>,
     ) -> Result<Snapshot, Failure> {
-        let narrow = wanted.narrow();
+        let series_filter = wanted.series_filter();
         let text = &wanted.snapshot;
         let among: Vec<&Snapshot> =
-            self.good.iter().filter(|snapshot| narrow.fits(snapshot)).collect();
+            self.good.iter().filter(|snapshot| series_filter.fits(snapshot)).collect();
         let nothing = || {
             let failure = Failure::new(
                 Exit::Error,
-                format!("no snapshot{} matches '{}'", narrow.words(), shown(text)),
+                format!("no snapshot{} matches '{}'", series_filter.words(), shown(text)),
             );
             Err(failure.hint("`drumlin snapshots` lists them"))
         };
         match name_of(text)? {
-            Name::Id(id) => match by_id(&among, id)? {
+            SnapshotName::Id(id) => match by_id(&among, id)? {
                 Some(found) => Ok(found.clone()),
                 None => nothing(),
             },
-            Name::AppAt(app, time) => {
-                let is_app =
-                    |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
+            SnapshotName::AppAt(app, time) => {
+                let is_app = |one: &Snapshot| {
+                    one.app == app || app.is_empty() && series_filter.app().is_some()
+                };
                 let is_by_then =
                     |one: &Snapshot| self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
                 let fitting: Vec<_> =
                     among.iter().copied().filter(|one| is_app(one) && is_by_then(one)).collect();
                 match newest_for(&fitting, wanted.path_below_root()) {
-                    Some(found) => Ok(self.say(ui, wanted, Found::first(found))),
+                    Some(found) => Ok(self.say(ui, wanted, LatestMatch::first(found))),
                     None => nothing(),
                 }
             }
-            Name::Latest(back) => match wanted.path_below_root() {
+            SnapshotName::Latest(back) => match wanted.path_below_root() {
                 Some(path) if !among.is_empty() && back == 0 => {
                     Ok(self.say(ui, wanted, latest_with(&among, path, trees)?))
                 }
                 Some(path) if !among.is_empty() => {
-                    Ok(self.say(ui, wanted, Found::first(before_latest(&among, path, back)?)))
+                    Ok(self.say(ui, wanted, LatestMatch::first(before_latest(&among, path, back)?)))
                 }
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
-                    Some(at) => Ok(self.say(ui, wanted, Found::first(among[at]))),
+                    Some(at) => Ok(self.say(ui, wanted, LatestMatch::first(among[at]))),
                     None => nothing(),
                 },
             },
         }
     }
 
-    /// Says which snapshot was chosen, where there was a choice, and what of a path it lacks.
-    fn say(&self, ui: &Ui, wanted: &SnapPath, found: Found<'_>) -> Snapshot {
+    /// Prints which snapshot was chosen, if there was a choice, and what it lacks of the path.
+    fn say(&self, ui: &Ui, wanted: &SnapshotSpec, found: LatestMatch<'_>) -> Snapshot {
         let path = wanted.path_below_root();
-        let is_part = path.is_some_and(|path| share_of(found.snapshot, path) == Share::Part);
+        let is_part = path.is_some_and(|path| coverage_of(found.snapshot, path) == Coverage::Part);
         let has_others = self.has_other_sources(wanted);
-        // A document names the snapshot itself, but not what else might have been expected of it;
-        // and less than was asked for is told in any case.
+        // JSON output names the snapshot itself, but not what it lacks: a partial path is always
+        // reported.
         if is_part {
             ui.loss(&words(wanted, found, is_part, has_others));
         } else if !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
@@ -186,19 +186,21 @@ impl Candidates {
         found.snapshot.clone()
     }
 
-    /// Returns whether a name can mean anything but the last snapshot, by date too, of the only
-    /// host and app that there is.
-    fn is_choice(&self, wanted: &SnapPath) -> bool {
+    /// Returns whether there was a choice: the name is not `latest`, or there are several hosts or
+    /// apps, or dates out of order.
+    fn is_choice(&self, wanted: &SnapshotSpec) -> bool {
         let series = |one: &Snapshot| (one.host.clone(), one.app.clone());
         let is_alone = self.good.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
         let is_in_order = self.good.windows(2).all(|pair| pair[0].started <= pair[1].started);
-        wanted.snapshot != "latest" || !wanted.narrow().is_empty() || !is_alone || !is_in_order
+        wanted.snapshot != "latest"
+            || !wanted.series_filter().is_empty()
+            || !is_alone
+            || !is_in_order
     }
 
-    /// Returns whether a whole snapshot is wanted, and not all were made of the same sources. With
-    /// a path it is enough that the newest snapshot of all of it was taken.
-    fn has_other_sources(&self, wanted: &SnapPath) -> bool {
-        let mut fitting = self.good.iter().filter(|one| wanted.narrow().fits(one));
+    /// Returns whether a whole snapshot is wanted, but the snapshots have different sources.
+    fn has_other_sources(&self, wanted: &SnapshotSpec) -> bool {
+        let mut fitting = self.good.iter().filter(|one| wanted.series_filter().fits(one));
         let first = fitting.next();
         wanted.path_below_root().is_none()
             && fitting.any(|one| first.is_some_and(|first| first.sources != one.sources))
@@ -219,26 +221,26 @@ fn missing(text: &str) -> Error {
 
 /// Returns whether a snapshot is named by its id.
 pub fn is_by_id(text: &str) -> bool {
-    matches!(name_of(text), Ok(Name::Id(_)))
+    matches!(name_of(text), Ok(SnapshotName::Id(_)))
 }
 
-fn name_of(text: &str) -> Result<Name<'_>, Failure> {
+fn name_of(text: &str) -> Result<SnapshotName<'_>, Failure> {
     if let Some((app, time)) = text.split_once('@') {
         let time = parse_time(time).ok_or_else(|| {
             Failure::usage(format!("`{time}` is not a date or time"))
                 .hint("write 2026-03-01 or 2026-03-01T12:30")
         })?;
-        return Ok(Name::AppAt(app, time));
+        return Ok(SnapshotName::AppAt(app, time));
     }
     let back = match text.strip_prefix("latest") {
-        None => return Ok(Name::Id(text)),
+        None => return Ok(SnapshotName::Id(text)),
         Some("") => 0,
         Some(rest) => rest
             .strip_prefix('~')
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| missing(text))?,
     };
-    Ok(Name::Latest(back))
+    Ok(SnapshotName::Latest(back))
 }
 
 fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>, Failure> {
@@ -252,9 +254,9 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
     }
 }
 
-/// Tells which snapshot was chosen.
-fn words(wanted: &SnapPath, found: Found<'_>, is_part: bool, has_others: bool) -> String {
-    let Found { snapshot, newer, newer_parts } = found;
+/// Returns the text about the chosen snapshot.
+fn words(wanted: &SnapshotSpec, found: LatestMatch<'_>, is_part: bool, has_others: bool) -> String {
+    let LatestMatch { snapshot, newer, newer_parts } = found;
     let app = if snapshot.app.is_empty() {
         String::new()
     } else {
@@ -300,18 +302,16 @@ fn paths(all: &[&[u8]]) -> String {
     shown.join(", ")
 }
 
-/// How many sources of a snapshot are told.
+/// Number of sources that are listed.
 const PATHS_SHOWN: usize = 3;
 
-/// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to
-/// be missing.
+/// Warns of wrong dates and of snapshots that are provably missing.
 pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Result<(), Failure> {
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
         ui.loss(&format!(
-            "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides \
-                it, or it is lost; \
-             `drumlin check` tells more",
+            "the snapshot of {} before {} of {} is missing, and nobody forgot it: it is hidden or \
+                lost; `drumlin check` tells more",
             shown(&after.host),
             after.id.short(),
             text::local_time(after.started)
@@ -320,21 +320,22 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Resu
     Ok(())
 }
 
-/// Fails if a name may mean another snapshot than it did, because one is proven to be missing.
+/// Fails if a name may mean another snapshot than before, because one is provably missing.
 fn refuse_hidden(
     repository: &Repository,
     listing: &Listing,
-    wanted: &SnapPath,
+    wanted: &SnapshotSpec,
 ) -> Result<(), Failure> {
-    if !matches!(name_of(&wanted.snapshot)?, Name::Latest(1..) | Name::AppAt(..)) {
+    if !matches!(name_of(&wanted.snapshot)?, SnapshotName::Latest(1..) | SnapshotName::AppAt(..)) {
         return Ok(());
     }
-    let is_meant = |after: &&Snapshot| wanted.narrow().host().is_none_or(|host| host == after.host);
+    let is_meant =
+        |after: &&Snapshot| wanted.series_filter().host().is_none_or(|host| host == after.host);
     let hidden = chains::name_hidden(repository, listing)?.into_iter().find(is_meant);
     hidden.map_or(Ok(()), |after| Err(chains::hidden_before(repository, after).into()))
 }
 
-/// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
+/// Warns of snapshots with dates in the future.
 fn warn_of_dates(ui: &Ui, listing: &Listing) {
     let ahead = listing.dated_ahead(text::now());
     let Some(newest) = ahead.iter().max_by_key(|snapshot| snapshot.started) else {

@@ -1,15 +1,15 @@
-//! `drumlin cat`: a file's content on standard output.
+//! `drumlin cat`: writes a file's content to standard output.
 
 use clap::Args;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::browse;
 use crate::connect::Purpose;
 use crate::connect::host::here;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 
 /// Write the content of a file in a snapshot to standard output
 #[derive(Args)]
@@ -22,20 +22,20 @@ pub struct CatArgs {
     snap: SnapArg,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
+    let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
     let Some(path) = &wanted.path else {
         return Err(Failure::usage("no file is named")
             .hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, path)?;
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     ctx.run("reading", |monitor| browse::cat(&trees, &place, out.writer(), monitor))?;
     out.finish()?;
     Ok(Exit::Done)

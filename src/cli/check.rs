@@ -1,4 +1,4 @@
-//! `drumlin check`: is everything whole, and if not, what is lost.
+//! `drumlin check`: verifies the repository and names damaged files.
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
-use super::views::{RequestsView, exact, lossy};
+use super::json_views::{RequestsView, exact, lossy};
 use crate::connect::Purpose;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
 /// Verify the repository, and name damaged files
@@ -30,7 +30,7 @@ struct CheckView {
     level: String,
     sound: bool,
     problem_count: u64,
-    problems: Vec<ProblemView>,
+    problems: Vec<CheckProblemView>,
     affected_count: u64,
     affected: Vec<AffectedView>,
     notices: Vec<String>,
@@ -40,14 +40,14 @@ struct CheckView {
     requests: RequestsView,
 }
 
-/// Something stored that is damaged or missing.
+/// A damaged or missing object.
 #[derive(Serialize)]
-pub struct ProblemView {
+pub struct CheckProblemView {
     object: String,
     message: String,
 }
 
-/// A path that cannot be restored, or not wholly.
+/// A path that cannot be restored completely.
 #[derive(Serialize)]
 pub struct AffectedView {
     snapshot: String,
@@ -81,7 +81,7 @@ struct CoverageView {
     oldest: Option<String>,
 }
 
-impl ProblemView {
+impl CheckProblemView {
     /// Makes the view of a problem.
     pub fn new(problem: &CheckProblem) -> Self {
         Self { object: problem.object.clone(), message: problem.message.clone() }
@@ -103,7 +103,7 @@ impl AffectedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let options =
         CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
@@ -119,8 +119,8 @@ fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failu
     tell_verdict(ctx, report)
 }
 
-/// Returns the exit code of a report: going back in time is worse than damage, which repairs may
-/// mend.
+/// Returns the exit code of a report: a rollback takes precedence over damage, which can be
+/// repaired.
 pub fn exit_of(report: &CheckReport) -> Exit {
     match (report.is_sound(), report.went_back) {
         (true, _) => Exit::Done,
@@ -137,7 +137,7 @@ fn view(ctx: &Context, report: &CheckReport, seconds: f64) -> CheckView {
         level: report.level.to_string(),
         sound: report.is_sound(),
         problem_count: report.problems.count,
-        problems: problems.map(ProblemView::new).collect(),
+        problems: problems.map(CheckProblemView::new).collect(),
         affected_count: report.affected.count,
         affected: affected.collect(),
         notices: report.notices.clone(),
@@ -208,14 +208,14 @@ fn summary(report: &CheckReport, began: Instant) -> Vec<String> {
     lines
 }
 
-/// Says what is wrong, even to those who asked for silence.
+/// Prints the damage, even with `--quiet`.
 fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
     let style = ctx.ui.out_style;
     if report.is_sound() {
         ctx.ui.say(&style.paint(Role::Good, "no damage found"))?;
         return Ok(());
     }
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     writeln!(
         out,
         "{}",
@@ -233,8 +233,7 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
         writeln!(out, "affected:")?;
     }
     for affected in &report.affected.items {
-        let what =
-            if affected.is_dir { " (folder: not all of what is in it can be had)" } else { "" };
+        let what = if affected.is_dir { " (folder: not everything in it can be read)" } else { "" };
         writeln!(out, "  {}:{}{what}", affected.snapshot.short(), text::printable(&affected.path))?;
     }
     let hidden = report.affected.count - report.affected.items.len() as u64;

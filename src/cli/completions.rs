@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 
 /// Print a completion script for a shell
 ///
@@ -21,7 +21,7 @@ pub struct CompletionsArgs {
 pub fn run(_: &Context, args: &CompletionsArgs, mut definition: Command) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, "drumlin", &mut script);
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     out.write_bytes(&script)?;
     out.finish()?;
     Ok(Exit::Done)

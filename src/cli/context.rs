@@ -1,35 +1,30 @@
-//! The context of a command: options, settings, the repository, and an operation that can be
-//! stopped.
+//! Context of a command: options, output, and access to the repository.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::global::Global;
 use super::interrupt;
-use super::views::RequestsView;
-use crate::connect::{ConnectOptions, Connector, Origin, Place, Purpose, SecretArgs};
+use super::json_views::RequestsView;
+use crate::connect::{ConnectOptions, Connector, Purpose, SecretArgs};
 use crate::monitor::Monitor;
 use crate::repo::checked_open;
-use crate::repo::open::witness::Witness;
 use crate::repo::{self, OpenOptions, Repository};
-use crate::settings::Settings;
 use crate::settings::environment::Environment;
-use crate::store::Store;
-use crate::store::layers::count::Counts;
 use crate::ui::Ui;
 
-/// The surroundings of a command.
+/// Context of a command.
 pub struct Context {
     /// Global options.
     pub global: Global,
-    /// How to speak to the user.
+    /// Output to the user.
     pub ui: Ui,
-    connector: Connector,
+    /// Opens stores and repositories.
+    pub connector: Connector,
 }
 
 impl Context {
-    /// Puts together what the command line and the environment say.
+    /// Makes the context from command line and environment.
     pub fn new(global: Global, env: Environment, ui: Ui, is_dry: bool) -> Self {
         let options = ConnectOptions {
             repo: global.repo.clone(),
@@ -55,86 +50,27 @@ impl Context {
         Self { global, ui, connector }
     }
 
-    /// Returns what opens repositories.
-    pub fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
-    /// Returns the environment variables.
-    pub fn env(&self) -> &Environment {
-        &self.connector.env
-    }
-
-    /// Returns what stores were asked so far; `None` if none was opened.
-    pub fn requests(&self) -> Option<Counts> {
-        self.connector.requests.counts()
-    }
-
-    /// Returns the same, for scripts.
+    /// Returns the counters of requests for JSON.
     pub fn requests_view(&self) -> RequestsView {
-        RequestsView::new(&self.requests().unwrap_or_default())
+        RequestsView::new(&self.connector.requests.counts().unwrap_or_default())
     }
 
-    /// Reads the configuration file.
-    pub fn settings(&self) -> Result<Settings, Failure> {
-        Ok(self.connector.settings()?)
-    }
-
-    /// Returns the repository that `--repo`, `wanted` or the configuration names.
-    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place, Failure> {
-        Ok(self.connector.place(settings, wanted)?)
-    }
-
-    /// Returns the directory of local copies; empty if none is known.
-    pub fn cache_dir(&self, place: &Place) -> PathBuf {
-        self.connector.cache_dir(place)
-    }
-
-    /// Returns the directories that no backup should hold and no restore touch.
-    pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
-        self.connector.own_folders(place)
-    }
-
-    /// Decides where the repository's secret comes from.
-    pub fn secret_origin(&self, place: &Place) -> Result<Origin, Failure> {
-        Ok(self.connector.secret_origin(place)?)
-    }
-
-    /// Opens the store of a repository.
-    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
-        Ok(self.connector.store(place, purpose)?)
-    }
-
-    /// Opens the repository that the options name.
-    pub fn open(&self, purpose: Purpose) -> Result<Arc<Repository>, Failure> {
-        Ok(self.connector.open(purpose)?)
-    }
-
-    /// Opens a repository.
-    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>, Failure> {
-        Ok(self.connector.open_place(place, purpose)?)
-    }
-
-    /// Returns what this machine remembers of a place, whatever is there now.
-    pub fn witness(&self, place: &Place) -> Witness {
-        self.connector.witness(place)
-    }
-
-    /// Opens a repository that is to be repaired; one that has lost its config gets it back from
-    /// the local copies, if that is wanted.
+    /// Opens a repository for a repair. With `is_applied`, a lost config is restored from the local
+    /// copies.
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
-        let place = self.place(&self.settings()?, None)?;
-        let store = self.store(&place, Purpose::Work)?;
-        let lost = match checked_open::refuse_missing(&*store, &self.witness(&place)) {
+        let connector = &self.connector;
+        let place = connector.place(&connector.settings()?, None)?;
+        let store = connector.store(&place, Purpose::Work)?;
+        let lost = match checked_open::refuse_missing(&*store, &connector.witness(&place)) {
             Err(lost @ repo::Error::ConfigLost { .. }) => lost.into(),
-            _ => match self.open_place(&place, Purpose::Work) {
+            _ => match connector.open_place(&place, Purpose::Work).map_err(Failure::from) {
                 Err(failure) if is_applied && failure.exit == Exit::Damage => failure,
                 opened => return opened,
             },
         };
-        let options = OpenOptions { cache_dir: self.cache_dir(&place), prefer_cached: true };
+        let options = OpenOptions { cache_dir: connector.cache_dir(&place), prefer_cached: true };
         let (secret, _) =
-            self.secret_origin(&place)?.read(&self.ui, self.env(), store.location())?;
+            connector.secret_source(&place)?.read(&self.ui, &connector.env, store.location())?;
         let copies = Repository::open_copies(&store, &secret, &options);
         let Some(copies) =
             copies.filter(|copies| is_applied && copies.has_lost_config().unwrap_or(false))
@@ -144,10 +80,10 @@ impl Context {
         if let Some(object) = copies.put_config_back()? {
             self.ui.say(&format!("put {object} back from this machine's copy"))?;
         }
-        self.open_place(&place, Purpose::Work)
+        Ok(connector.open_place(&place, Purpose::Work)?)
     }
 
-    /// Runs an operation that shows progress and that a signal stops.
+    /// Runs an operation with progress output; a signal cancels it.
     pub fn run<T, E>(
         &self,
         verb: &'static str,

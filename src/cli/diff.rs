@@ -1,15 +1,15 @@
-//! `drumlin diff`: what changed between two snapshots.
+//! `drumlin diff`: compares two snapshots.
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
 use super::context::Context;
-use super::entries::kind_name;
+use super::entry_view::kind_name;
 use super::failure::{Exit, Failure};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::{exact, lossy, shown};
+use super::json_views::{exact, lossy, shown};
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::browse::{self, Change, ChangeKind, Diff, WindowLimits};
 use crate::connect::Purpose;
 use crate::connect::host::here;
@@ -17,7 +17,7 @@ use crate::format::entry::EntryKind;
 use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Reader, Trees};
 use crate::text;
-use crate::ui::output::{JsonList, Output};
+use crate::ui::output::{BufferedStdout, JsonList};
 
 /// Show what changed between two snapshots, or two paths in them
 ///
@@ -35,7 +35,7 @@ pub struct DiffArgs {
     right: SnapArg,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
 /// A change.
@@ -94,9 +94,10 @@ impl ChangeView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let here = here()?;
-    let parse = |text| Ok::<_, Failure>(SnapPath::parse(text, &here)?.among(&args.narrow));
+    let parse =
+        |text| Ok::<_, Failure>(SnapshotSpec::parse(text, &here)?.among(&args.series_filter));
     let wanted = [parse(&args.left)?, parse(&args.right)?];
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let trees = Trees::new(Reader::for_lookup(&repository)?);
     let mut ids = Vec::new();
     let mut places = Vec::new();
@@ -105,16 +106,16 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
         places.push(browse::find(&trees, &snapshot, one.path.as_deref().unwrap_or(b"/"))?);
         ids.push(snapshot.id.to_hex());
     }
-    let is_root = |place: &browse::Place| place.entry.is_none();
+    let is_root = |place: &browse::ResolvedPath| place.entry.is_none();
     if places.iter().any(is_root) && places.iter().any(|place| place.tree.is_none()) {
         return Err(Failure::usage("a whole snapshot and a single file cannot be compared")
             .hint("name a path on both sides"));
     }
     let mut out = if ctx.ui.json {
         let fields = [("left", ids[0].clone().into()), ("right", ids[1].clone().into())];
-        Listing::Json(JsonList::begin(&fields, "changes")?)
+        DiffOutput::Json(JsonList::begin(&fields, "changes")?)
     } else {
-        Listing::Text(Output::stdout()?)
+        DiffOutput::Text(BufferedStdout::open()?)
     };
     let compared = ctx.run("comparing", |monitor| {
         let diff = Diff::new(&trees, [&places[0], &places[1]], WindowLimits::default(), monitor);
@@ -123,8 +124,8 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let (summary, unread) = compared.0;
     ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
     match out {
-        Listing::Json(list) => list.finish(&[("summary", summary.to_json())])?,
-        Listing::Text(out) => {
+        DiffOutput::Json(list) => list.finish(&[("summary", summary.to_json())])?,
+        DiffOutput::Text(out) => {
             out.finish()?;
             let part = if unread.is_empty() { "" } else { ", in what could be read" };
             ctx.ui.say(&format!("{}{part}", summary.to_text()))?;
@@ -136,21 +137,21 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     Ok(if unread.is_empty() { Exit::Done } else { Exit::Damage })
 }
 
-enum Listing {
+enum DiffOutput {
     Json(JsonList),
-    Text(Output),
+    Text(BufferedStdout),
 }
 
-/// Folders that cannot be read, and why.
-type Unread = Vec<(Vec<u8>, Failure)>;
+/// Unreadable directories with their errors.
+type UnreadDirs = Vec<(Vec<u8>, Failure)>;
 
-/// Tells every change; returns the sums, and the folders that cannot be read.
+/// Prints every change; returns the sums and unreadable directories.
 fn tell(
-    out: &mut Listing,
+    out: &mut DiffOutput,
     diff: Diff<'_>,
     monitor: &Monitor,
-) -> Result<(Summary, Unread), Failure> {
-    let (mut summary, mut unread) = (Summary::default(), Unread::new());
+) -> Result<(Summary, UnreadDirs), Failure> {
+    let (mut summary, mut unread) = (Summary::default(), UnreadDirs::new());
     for change in diff {
         if monitor.is_cancelled() {
             return Err(Failure::interrupted());
@@ -165,9 +166,9 @@ fn tell(
         };
         summary.add(&change);
         match out {
-            Listing::Json(list) => list.item(&ChangeView::new(&change))?,
-            Listing::Text(_) if is_time_of_folder(&change) => {}
-            Listing::Text(out) => writeln!(out, "{}", line(&change))?,
+            DiffOutput::Json(list) => list.item(&ChangeView::new(&change))?,
+            DiffOutput::Text(_) if is_time_of_folder(&change) => {}
+            DiffOutput::Text(out) => writeln!(out, "{}", line(&change))?,
         }
     }
     Ok((summary, unread))

@@ -1,23 +1,23 @@
-//! `drumlin du`: how much is in a folder of a snapshot.
+//! `drumlin du`: shows the sizes of folders of a snapshot.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::context::Context;
-use super::entries::{TotalsView, kind_name};
+use super::entry_view::{TotalsView, kind_name};
 use super::failure::{Exit, Failure, ended};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::{exact, lossy, shown};
-use crate::browse::{self, Usage, Usages};
+use super::json_views::{exact, lossy, shown};
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
+use crate::browse::{self, DiskUsage, DiskUsages};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
 use crate::monitor::Monitor;
 use crate::text;
-use crate::ui::output::{JsonList, Output, OutputError};
-use crate::ui::table::{Align, Table};
+use crate::ui::output::{BufferedStdout, JsonList, OutputError};
+use crate::ui::table::{Align, TextTable};
 
 /// Show the size of each folder in a snapshot
 ///
@@ -33,7 +33,7 @@ pub struct DuArgs {
     snap: SnapArg,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Show folders down to this many levels below PATH
     #[arg(long, short = 'd', value_name = "N", default_value_t = 1)]
@@ -56,7 +56,7 @@ enum Order {
 }
 
 #[derive(Serialize)]
-struct UsageView {
+struct EntryUsageView {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -65,8 +65,8 @@ struct UsageView {
     totals: TotalsView,
 }
 
-impl UsageView {
-    fn new(path: &[u8], line: &Line) -> Self {
+impl EntryUsageView {
+    fn new(path: &[u8], line: &UsageRow) -> Self {
         Self {
             path: lossy(path),
             path_hex: exact(path),
@@ -76,33 +76,32 @@ impl UsageView {
     }
 }
 
-/// One entry that is to be shown. Its path is that of the entry above and its name: of folders in
-/// folders all paths would take memory with the square of the depth.
-struct Line {
+/// A row of the output. It refers to the row of its parent: whole paths of deeply nested
+/// directories would take memory quadratic in the depth.
+struct UsageRow {
     above: Option<usize>,
     name: Box<[u8]>,
     kind: EntryKind,
     totals: Totals,
 }
 
-/// The entries to show, each after its directory.
-struct Lines {
-    lines: Vec<Line>,
-    /// The folders that the walk is in: their places among the lines, and the lengths of their
-    /// paths.
+/// The rows, each after its parent's.
+struct UsageRows {
+    lines: Vec<UsageRow>,
+    /// The current directories of the walk: positions of their rows, and lengths of their paths.
     way: Vec<(usize, usize)>,
 }
 
-impl Lines {
-    /// Begins with the place itself.
+impl UsageRows {
+    /// Makes the row of the path itself.
     fn new(path: &[u8], kind: EntryKind, totals: Totals) -> Self {
         Self {
-            lines: vec![Line { above: None, name: path.into(), kind, totals }],
+            lines: vec![UsageRow { above: None, name: path.into(), kind, totals }],
             way: vec![(0, path.len())],
         }
     }
 
-    fn add(&mut self, usage: &Usage) {
+    fn add(&mut self, usage: &DiskUsage) {
         let parent_len = usage.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         while self.way.len() > 1 && self.way.last().is_some_and(|(_, len)| *len > parent_len) {
             self.way.pop();
@@ -111,8 +110,13 @@ impl Lines {
         if usage.kind == EntryKind::Dir {
             self.way.push((self.lines.len(), usage.path.len()));
         }
-        let Usage { kind, totals, .. } = *usage;
-        self.lines.push(Line { above, name: usage.path[parent_len + 1..].into(), kind, totals });
+        let DiskUsage { kind, totals, .. } = *usage;
+        self.lines.push(UsageRow {
+            above,
+            name: usage.path[parent_len + 1..].into(),
+            kind,
+            totals,
+        });
     }
 
     fn path(&self, at: usize) -> Vec<u8> {
@@ -127,7 +131,7 @@ impl Lines {
         if path.is_empty() { b"/".to_vec() } else { path }
     }
 
-    /// Returns the places of the lines in an order; entries of one size are in the order of the
+    /// Returns the positions of the rows in an order; rows of equal size stay in the order of the
     /// walk.
     fn sorted(&self, order: Order) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.lines.len()).collect();
@@ -140,21 +144,21 @@ impl Lines {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
-    let repository = ctx.open(Purpose::Look)?;
+    let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let kind = place.entry.as_ref().map_or(EntryKind::Dir, |found| found.entry.kind);
-    let mut lines = Lines::new(&place.path, kind, place.totals);
-    let below = Usages::new(&trees, &place, args.depth);
+    let mut lines = UsageRows::new(&place.path, kind, place.totals);
+    let below = DiskUsages::new(&trees, &place, args.depth);
     let (unread, _) =
         ctx.run("adding up", |monitor| collect(below, args.all, &mut lines, monitor))?;
     let order = lines.sorted(args.sort);
     if ctx.ui.json {
         let mut list = JsonList::begin(&[("snapshot", snapshot.id.to_hex().into())], "entries")?;
-        order
-            .iter()
-            .try_for_each(|at| list.item(&UsageView::new(&lines.path(*at), &lines.lines[*at])))?;
+        order.iter().try_for_each(|at| {
+            list.item(&EntryUsageView::new(&lines.path(*at), &lines.lines[*at]))
+        })?;
         list.finish(&[])?;
     } else {
         ended(Exit::Done, print(&lines, &order).map_err(Failure::from))?;
@@ -165,11 +169,11 @@ pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     Ok(if unread.is_empty() { Exit::Done } else { Exit::Damage })
 }
 
-/// Adds what is to be shown; returns the folders that cannot be read.
+/// Collects the rows; returns unreadable directories.
 fn collect(
-    below: Usages,
+    below: DiskUsages,
     with_files: bool,
-    lines: &mut Lines,
+    lines: &mut UsageRows,
     monitor: &Monitor,
 ) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
@@ -187,16 +191,19 @@ fn collect(
     Ok(unread)
 }
 
-/// Prints a table, of which each line is made when it is written: paths can be long.
-fn print(lines: &Lines, order: &[usize]) -> Result<(), OutputError> {
-    let mut table =
-        Table::new(&[("size", Align::Right), ("files", Align::Right), ("folders", Align::Right)]);
+/// Prints the table; makes each path only when it is written, since paths can be long.
+fn print(lines: &UsageRows, order: &[usize]) -> Result<(), OutputError> {
+    let mut table = TextTable::new(&[
+        ("size", Align::Right),
+        ("files", Align::Right),
+        ("folders", Align::Right),
+    ]);
     for at in order {
         let Totals { files, dirs, bytes } = lines.lines[*at].totals;
         table.row(vec![text::size(bytes), text::count(files), text::count(dirs)]);
     }
     let rows = table.lines();
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     writeln!(out, "{}  path", rows[0])?;
     for (at, row) in order.iter().zip(&rows[1..]) {
         let path = lines.path(*at);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::connect::hints::{hint_of, is_of_another_version, store_hint};
-use crate::connect::{self, TroubleKind};
+use crate::connect::{self, OtherErrorKind};
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
@@ -17,7 +17,7 @@ use crate::ui::style::Role;
 use crate::ui::{Ui, json};
 use crate::{backup, browse, jobs, restore};
 
-/// The exit codes of the contract.
+/// Exit codes, documented for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -25,19 +25,19 @@ pub enum Exit {
     Done = 0,
     /// Failed.
     Error = 1,
-    /// The command line or configuration is wrong.
+    /// Wrong command line or configuration.
     Usage = 2,
     /// Done, but some source files could not be read.
     Unreadable = 3,
     /// A check found damage.
     Damage = 4,
-    /// The repository is older than it was.
+    /// The repository was rolled back, or is another one.
     RolledBack = 5,
     /// There is no repository.
     NoRepository = 10,
     /// Wrong password or key.
     WrongSecret = 12,
-    /// The key or the store's credential forbids it.
+    /// The key or the store's credential does not permit it.
     NotPermitted = 13,
     /// Stopped by the user.
     Interrupted = 130,
@@ -56,17 +56,17 @@ pub struct Failure {
     pub exit: Exit,
     chain: Vec<String>,
     hint: Option<String>,
-    /// Nothing is printed: the reader of the output has closed it.
+    /// Whether nothing is printed, because the reader closed the output.
     pub silent: bool,
 }
 
 impl Failure {
-    /// Makes a failure of an exit code and a message.
+    /// Makes a failure with this message.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, chain: vec![message.into()], hint: None, silent: false }
     }
 
-    /// Makes a failure that the command line or configuration is to blame for.
+    /// Makes a failure of the command line or configuration.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
@@ -76,7 +76,7 @@ impl Failure {
         Self::new(Exit::Error, format!("cannot {action} {}", text::path(path))).caused_by(error)
     }
 
-    /// Makes a failure of an error and all its causes.
+    /// Makes a failure from an error and its causes.
     pub fn of(exit: Exit, error: &(dyn StdError + 'static)) -> Self {
         Self { exit, chain: vec![error.to_string()], hint: None, silent: false }.with_sources(error)
     }
@@ -86,7 +86,7 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
-    /// Adds an error and all its causes.
+    /// Adds an error and its causes.
     pub fn caused_by(mut self, error: &(dyn StdError + 'static)) -> Self {
         self.chain.push(error.to_string());
         self.with_sources(error)
@@ -96,7 +96,7 @@ impl Failure {
         let mut next = error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // A transparent wrapper says the same twice.
+            // Transparent wrappers repeat their source.
             if self.chain.last() != Some(&text) {
                 self.chain.push(text);
             }
@@ -111,7 +111,7 @@ impl Failure {
         self
     }
 
-    /// Puts a better hint in place of the one that there is.
+    /// Replaces the hint.
     pub fn instead(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
@@ -138,9 +138,9 @@ impl Failure {
         for (at, message) in self.chain.iter().enumerate() {
             let (label, role) =
                 if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
-            // It may contain names of files, hosts and servers: a terminal must not obey them. A
-            // cause may have several lines, such as where in a pattern the mistake is; none of them
-            // may look like one of ours.
+            // It may contain names with control characters. A cause may have several lines, such as
+            // the position of a mistake in a pattern; indentation keeps them from looking like
+            // lines of our own.
             let message = if at == 0 {
                 text::harmless(message)
             } else {
@@ -160,8 +160,8 @@ impl Failure {
     }
 }
 
-/// Returns how a command ends that is done and has told so: that nobody listened to the end changes
-/// nothing of it.
+/// Returns the result of a finished command after its output: a closed pipe does not change the
+/// exit code.
 pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
     match told {
         Err(failure) if !failure.silent => Err(failure),
@@ -172,7 +172,7 @@ pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
 impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         if error.reader_is_gone() {
-            // The reader has seen enough: nothing failed.
+            // The reader closed the pipe: nothing failed.
             return Self {
                 exit: Exit::Done,
                 chain: vec![error.to_string()],
@@ -236,10 +236,10 @@ impl From<connect::Error> for Failure {
             connect::Error::Other(trouble) => trouble,
         };
         let exit = match trouble.kind {
-            TroubleKind::Usage => Exit::Usage,
-            TroubleKind::Failed => Exit::Error,
-            TroubleKind::NoSecret => Exit::WrongSecret,
-            TroubleKind::Interrupted => Exit::Interrupted,
+            OtherErrorKind::Usage => Exit::Usage,
+            OtherErrorKind::Failed => Exit::Error,
+            OtherErrorKind::NoSecret => Exit::WrongSecret,
+            OtherErrorKind::Interrupted => Exit::Interrupted,
         };
         let failure = Self::of(exit, &*trouble);
         match trouble.hint {
@@ -326,7 +326,7 @@ pub fn exit_of(error: &repo::Error) -> Exit {
         | repo::Error::Unjustified { .. }
         | repo::Error::AnotherRepository { .. } => Exit::RolledBack,
         repo::Error::TooManyKeys { .. } => Exit::WrongSecret,
-        // Not damaged, but made by a later version; or removed by another process at the same time.
+        // Made by a later version, or removed by another process at the same time: no damage.
         repo::Error::Malformed { object, .. } if object.starts_with("config/") => Exit::Error,
         error if is_of_another_version(error) => Exit::Error,
         repo::Error::Swept { .. } => Exit::Error,

@@ -5,16 +5,16 @@ use clap::Args;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::narrow::{HEADING, Narrow};
+use super::series_filter::{HEADING, SeriesFilter};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots;
 
-/// Which snapshots are meant, and how many of them.
+/// Filter by series and number.
 #[derive(Args)]
 pub struct SnapshotFilter {
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Only the newest N snapshots
     #[arg(long, value_name = "N", help_heading = HEADING)]
@@ -22,23 +22,22 @@ pub struct SnapshotFilter {
 }
 
 impl SnapshotFilter {
-    /// Returns what snapshots must be, but for `--latest`.
-    pub fn narrow(&self) -> &Narrow {
-        &self.narrow
+    /// Returns the filter without `--latest`.
+    pub fn series_filter(&self) -> &SeriesFilter {
+        &self.series_filter
     }
 
-    /// Returns whether a snapshot is meant, but for `--latest`.
+    /// Returns whether a snapshot passes the filter without `--latest`.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
-        self.narrow.fits(snapshot)
+        self.series_filter.fits(snapshot)
     }
 
-    /// Leaves what `--latest` leaves of a list whose newest is the last.
+    /// Applies `--latest` to a list, oldest first.
     pub fn keep_newest<T>(&self, list: &mut Vec<T>) {
         list.drain(..list.len().saturating_sub(self.latest.unwrap_or(usize::MAX)));
     }
 
-    /// Loads the snapshots that are meant, oldest first, and warns of damaged ones: what they hold
-    /// cannot be told.
+    /// Loads the snapshots that pass the filter, oldest first, and warns of damaged ones.
     pub fn load(
         &self,
         ctx: &Context,

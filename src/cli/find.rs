@@ -1,4 +1,4 @@
-//! `drumlin find`: looks for names in all snapshots.
+//! `drumlin find`: finds names in all snapshots.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -8,12 +8,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::entries::{EntryView, long_line};
+use super::entry_view::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::snap::{SnapArg, SnapPath, parse_time, parse_time_from};
-use super::views::shown;
-use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
+use super::json_views::shown;
+use super::snapshot_spec::{SnapArg, SnapshotSpec, parse_time, parse_time_from};
+use crate::browse::{self, Criteria, NamePatterns, PatternOptions, Search};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::{EntryKind, Timestamp};
@@ -25,7 +25,7 @@ use crate::repo::{DirEntry, Reader, Repository, Trees};
 use crate::retention::parse_span;
 use crate::settings::values::parse_size;
 use crate::text;
-use crate::ui::output::{JsonList, Output};
+use crate::ui::output::{BufferedStdout, JsonList};
 
 /// Find files by name in all snapshots
 ///
@@ -136,11 +136,12 @@ struct FoundView {
 pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let options =
         PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
-    // Regular expressions have their own words for bytes.
+    // Regular expressions have their own syntax for bytes.
     let typed = |pattern: &OsString| {
         if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) }
     };
-    let patterns = Patterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
+    let patterns =
+        NamePatterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
     let criteria = Criteria {
         kinds: (!args.kinds.is_empty()).then(|| args.kinds.clone()),
         larger_than: args.larger_than,
@@ -148,10 +149,10 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
         newer_than: args.newer_than,
         older_than: args.older_than,
     };
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let trees = Trees::new(Reader::for_lookup(&repository)?);
     let (places, exit) = places(ctx, args, &repository, &trees)?;
-    let mut out = Listing::begin(ctx, args.long)?;
+    let mut out = FindOutput::begin(ctx, args.long)?;
     let searched = ctx.run("searching", |monitor| {
         let mut search = Search::new(&trees, patterns, criteria);
         let mut unread = Vec::new();
@@ -176,10 +177,10 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     Ok(if unread.is_empty() { exit } else { Exit::Damage })
 }
 
-/// A snapshot, and the tree and path in it below which is looked.
+/// A snapshot, and the tree and path at which the search starts.
 type Start = (Snapshot, ChunkId, Vec<u8>);
 
-/// Returns where to look, the newest snapshot first.
+/// Returns the starts of the search, the newest snapshot first.
 fn places(
     ctx: &Context,
     args: &FindArgs,
@@ -197,7 +198,7 @@ fn places(
             exit,
         ));
     };
-    let wanted = SnapPath::parse(text, &here()?)?.among(args.filter.narrow());
+    let wanted = SnapshotSpec::parse(text, &here()?)?.among(args.filter.series_filter());
     let snapshot = wanted.resolve_by(&ctx.ui, repository, trees)?;
     let place = browse::find(trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let tree = place.tree.ok_or_else(|| {
@@ -206,11 +207,11 @@ fn places(
     Ok((vec![(snapshot, tree, place.path)], Exit::Done))
 }
 
-/// Tells what is found in one snapshot; returns the folders that cannot be read.
+/// Prints the matches of one snapshot; returns unreadable directories.
 fn in_one(
     search: &mut Search,
     snapshot: &Snapshot,
-    out: &mut Listing,
+    out: &mut FindOutput,
     monitor: &Monitor,
 ) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
@@ -224,18 +225,18 @@ fn in_one(
     Ok(unread)
 }
 
-/// The output, entry by entry, with the number of entries.
-enum Listing {
+/// Output of matches, entry by entry.
+enum FindOutput {
     Json(JsonList),
-    Text { out: Output, long: bool, count: u64 },
+    Text { out: BufferedStdout, long: bool, count: u64 },
 }
 
-impl Listing {
+impl FindOutput {
     fn begin(ctx: &Context, long: bool) -> Result<Self, Failure> {
         if ctx.ui.json {
             return Ok(Self::Json(JsonList::begin(&[], "entries")?));
         }
-        Ok(Self::Text { out: Output::stdout()?, long, count: 0 })
+        Ok(Self::Text { out: BufferedStdout::open()?, long, count: 0 })
     }
 
     fn entry(&mut self, snapshot: &Snapshot, path: &[u8], found: &DirEntry) -> Result<(), Failure> {
@@ -258,7 +259,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Ends the output; returns how many entries were told as text.
+    /// Ends the output; returns the number of entries in text output.
     fn finish(self) -> Result<u64, Failure> {
         match self {
             Self::Json(list) => {

@@ -7,19 +7,19 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::entries::kind_name;
+use super::entry_view::kind_name;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::snap::normal_path;
-use super::views::{exact, lossy};
-use crate::browse::{self, History, Series, Version, VersionStep};
+use super::json_views::{exact, lossy};
+use super::snapshot_spec::normal_path;
+use crate::browse::{self, History, PathSeries, Version, VersionStep};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Error, Reader, Trees};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// Show every version of a path over all snapshots
 ///
@@ -76,7 +76,7 @@ impl SeenView {
 }
 
 impl VersionView {
-    fn new(series: &Series, version: &Version, snapshots: &[Snapshot]) -> Self {
+    fn new(series: &PathSeries, version: &Version, snapshots: &[Snapshot]) -> Self {
         let found = version.found.as_deref();
         Self {
             host: series.host.clone(),
@@ -107,7 +107,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("the root has no history of its own")
             .hint("`drumlin diff` compares whole snapshots"));
     }
-    let repository = ctx.open(Purpose::Look)?;
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
     let trees = Trees::new(Reader::for_lookup(&repository)?);
     let looked =
@@ -123,7 +123,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         return Err(never_there(&path, snapshots.len()));
     }
     if ctx.ui.json {
-        let of_series = |series: &Series| -> Vec<VersionView> {
+        let of_series = |series: &PathSeries| -> Vec<VersionView> {
             series
                 .versions
                 .iter()
@@ -144,7 +144,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Says which snapshots are left out because they cannot be read; returns their ids.
+/// Warns of snapshots that cannot be read; returns their ids.
 fn tell_unread(ctx: &Context, snapshots: &[Snapshot], unread: Vec<(usize, Error)>) -> Vec<String> {
     let tell = |(at, error): (usize, Error)| {
         let id = snapshots[at].id;
@@ -158,7 +158,7 @@ fn tell_unread(ctx: &Context, snapshots: &[Snapshot], unread: Vec<(usize, Error)
     unread.into_iter().map(tell).collect()
 }
 
-/// Says in which snapshots the path cannot be compared with the version before; returns their ids.
+/// Warns of snapshots whose version cannot be compared with the one before; returns their ids.
 fn tell_uncompared(
     ctx: &Context,
     snapshots: &[Snapshot],
@@ -168,7 +168,7 @@ fn tell_uncompared(
         let id = snapshots[at].id;
         let why = Failure::from(error).text();
         ctx.ui.loss(&format!(
-            "what is there in snapshot {} cannot be compared with the version before: {why}",
+            "the version in snapshot {} cannot be compared with the one before: {why}",
             id.short()
         ));
         id.to_hex()
@@ -182,7 +182,7 @@ fn never_there(path: &[u8], snapshot_count: usize) -> Failure {
         .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders")
 }
 
-/// Shows a table for each series, and how to get a version back.
+/// Prints a table for each series, and how to restore a version.
 fn show(
     ctx: &Context,
     history: &History,
@@ -209,8 +209,8 @@ fn show(
     Ok(())
 }
 
-fn table(series: &Series, snapshots: &[Snapshot]) -> Table {
-    let mut table = Table::new(&[
+fn table(series: &PathSeries, snapshots: &[Snapshot]) -> TextTable {
+    let mut table = TextTable::new(&[
         ("what", Align::Left),
         ("size", Align::Right),
         ("changed", Align::Left),
@@ -245,7 +245,7 @@ fn what(version: &Version) -> String {
     }
 }
 
-/// Says how to get back what is most likely wanted: the newest version that is not the present one.
+/// Returns the text about restoring the most likely version: the newest one that is not current.
 fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String> {
     let [series] = &history.series[..] else {
         return None;
@@ -254,7 +254,7 @@ fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String
     let newest = held.next()?;
     let is_gone = series.versions.last().is_some_and(|version| version.found.is_none());
     let wanted = if is_gone { newest } else { held.next().unwrap_or(newest) };
-    // A path that is not UTF-8 cannot be shown as it must be typed.
+    // A path that is not UTF-8 cannot be typed as shown.
     let path =
         std::str::from_utf8(path).ok().filter(|path| text::printable(path.as_bytes()) == *path)?;
     let place = text::shell_word(&format!("{}:{path}", snapshots[wanted.last].id.short()));

@@ -9,12 +9,11 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
-use super::keyfile::{self, About, KIT_LABEL};
+use super::keyfile::{self, KIT_LABEL, KitDetails};
 use crate::chunker::chunk_lens;
-use crate::connect::Origin;
-use crate::connect::Place;
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
+use crate::connect::{RepositoryPlace, SecretSource};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -59,7 +58,7 @@ enum Kdf {
     Strong,
 }
 
-/// The repository as JSON shows it.
+/// A repository in JSON.
 #[derive(Serialize)]
 pub struct RepositoryView {
     location: String,
@@ -92,9 +91,9 @@ struct InitView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
-    ctx.connector().refuse_used(&place)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    ctx.connector.refuse_used(&place)?;
     if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
         return Err(Failure::usage(format!("{} exists", text::path(kit)))
             .hint("existing files are never overwritten: choose another name"));
@@ -108,8 +107,8 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         ))
         .hint("make it first"));
     }
-    let origin = ctx.secret_origin(&place)?;
-    if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
+    let origin = ctx.connector.secret_source(&place)?;
+    if args.kdf == Kdf::Strong && matches!(origin, SecretSource::KeyFile(_)) {
         return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed")
             .hint("leave --kdf out"));
     }
@@ -141,13 +140,13 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What opens a repository that is about to be made.
+/// Key of a repository that is about to be made.
 pub struct NewKey {
     identity: NewIdentity,
     secret: Secret,
     kdf: SlotKdf,
     label: &'static str,
-    /// The key file that was made for it.
+    /// The key file, if it was made now.
     pub made: Option<PathBuf>,
 }
 
@@ -155,13 +154,13 @@ impl NewKey {
     /// Reads the password, or reads or makes the key file.
     pub fn for_repository(
         ctx: &Context,
-        place: &Place,
-        origin: &Origin,
+        place: &RepositoryPlace,
+        origin: &SecretSource,
         strong: bool,
     ) -> Result<Self, Failure> {
         let identity = NewIdentity::random()?;
-        let Origin::KeyFile(path) = origin else {
-            let password = origin.read_new_password(&ctx.ui, ctx.env())?;
+        let SecretSource::KeyFile(path) = origin else {
+            let password = origin.read_new_password(&ctx.ui, &ctx.connector.env)?;
             let secret = Secret::Passphrase(password);
             return Ok(Self {
                 identity,
@@ -199,10 +198,10 @@ impl NewKey {
     }
 }
 
-/// Says in a key file that was made for another repository that it is for this one too; a machine
-/// that knows neither asks that.
+/// Adds the repository to a key file of another repository: a machine that knows neither checks
+/// this.
 ///
-/// The repository comes after it: a line too many does no harm.
+/// This happens before the repository is made, since a superfluous line is harmless.
 fn note_in_key_file(
     ctx: &Context,
     path: &Path,
@@ -222,10 +221,10 @@ fn note_in_key_file(
     }
 }
 
-/// Makes the repository, and finds out what its store can do.
+/// Makes the repository after probing its store.
 pub fn make(
     ctx: &Context,
-    place: &Place,
+    place: &RepositoryPlace,
     profile: Profile,
     key: NewKey,
 ) -> Result<Arc<Repository>, Failure> {
@@ -236,9 +235,9 @@ pub fn make(
         label: key.label.to_owned(),
         now: text::now(),
         program: PROGRAM.to_owned(),
-        cache_dir: ctx.cache_dir(place),
+        cache_dir: ctx.connector.cache_dir(place),
     };
-    let created = ctx.connector().create(place, &options, key.identity)?;
+    let created = ctx.connector.create(place, &options, key.identity)?;
     if !created.is_exclusive {
         ctx.ui.note(
             "this store replaces objects: backups are safe there, but only one prune may run at a \
@@ -250,7 +249,7 @@ pub fn make(
 
 /// Adds a key slot for a recovery kit and writes the kit.
 ///
-/// The slot comes first: a kit that opens nothing would be worse than a slot that nobody can use.
+/// The slot first: a kit that opens nothing would be worse than an unused slot.
 pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let secret = keyfile::new_secret()?;
     let made = text::now();
@@ -263,7 +262,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     )?;
     let (repository_id, fingerprint) =
         (repository.config().repository.to_hex(), repository.fingerprint());
-    let about = About {
+    let about = KitDetails {
         location: repository.location(),
         repository_id: &repository_id,
         fingerprint,
@@ -271,7 +270,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
         made,
     };
     keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
-        // Best effort: a slot whose words nobody has is harmless.
+        // Best effort: an unused slot is harmless.
         let _ = keys::remove(repository, &id.to_hex());
     })
 }
@@ -290,15 +289,15 @@ pub fn describe(repository: &Repository) -> Vec<String> {
     ]
 }
 
-/// Returns the start of a repository's fingerprint in groups that can be read aloud.
+/// Returns the start of a repository's fingerprint, in groups.
 pub fn fingerprint(repository: &Repository) -> String {
     keyfile::grouped(&repository.fingerprint())
 }
 
-fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {
+fn what_to_keep_safe(location: &str, origin: &SecretSource, kit: Option<&Path>) -> Vec<String> {
     let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
     match origin {
-        Origin::KeyFile(path) => lines.push(format!(
+        SecretSource::KeyFile(path) => lines.push(format!(
             "  the key file {}: whoever has it can read the backups",
             text::path(path)
         )),

@@ -1,5 +1,4 @@
-//! Ctrl-C and its kin: the first signal asks the running operation to stop, the second ends the
-//! program at once.
+//! Signals: the first one cancels the running operation, the second ends the program at once.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -14,13 +13,13 @@ use crate::sync::lock;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
 
-/// The operation that a signal stops.
+/// The operation that a signal cancels.
 static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
-/// Begins to listen for signals.
+/// Starts the signal thread.
 pub fn listen() -> io::Result<()> {
-    // A file that may not grow any more is a write error, as a full disk is, not
-    // the end of the program.
+    // Exceeding the file size limit shall be a write error, like a full disk, not the end of the
+    // program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(wanted)?;
@@ -29,8 +28,7 @@ pub fn listen() -> io::Result<()> {
             let running = lock(&RUNNING).clone();
             match running {
                 Some(monitor) if !monitor.is_cancelled() => monitor.cancel(),
-                // Nothing stored can be half: ending at any moment is safe, and this user has asked
-                // twice.
+                // Objects are stored whole or not at all, so ending at any moment is safe.
                 _ => end_now(),
             }
         }
@@ -40,7 +38,7 @@ pub fn listen() -> io::Result<()> {
 
 /// Returns whether the program was started with a signal ignored (`nohup`, `&` in a script).
 ///
-/// The kernel is asked, not `/proc`: that may not be mounted.
+/// Asks the kernel, since `/proc` may not be mounted.
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: all zeros is a value of this type of plain numbers, and without a new action the call
     // only writes the old one there.
@@ -60,7 +58,7 @@ fn end_now() -> ! {
     signal_hook::low_level::exit(Exit::Interrupted as i32)
 }
 
-/// Makes an operation the one that signals stop, until the guard is dropped.
+/// Lets signals cancel this operation until the guard is dropped.
 pub fn while_running(monitor: &Arc<Monitor>) -> Guard {
     *lock(&RUNNING) = Some(Arc::clone(monitor));
     Guard
@@ -71,7 +69,7 @@ pub fn is_stopping() -> bool {
     lock(&RUNNING).as_ref().is_some_and(|monitor| monitor.is_cancelled())
 }
 
-/// Ends what [`while_running`] began.
+/// Guard of [`while_running`].
 pub struct Guard;
 
 impl Drop for Guard {

@@ -1,4 +1,4 @@
-//! `drumlin key`: who can open the repository.
+//! `drumlin key`: manages passwords and keys.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,16 @@ use super::failure::{Exit, Failure};
 use super::keyfile;
 use crate::connect::Purpose;
 use crate::connect::credentials::passphrase_kdf;
-use crate::connect::{Origin, SecretArgs};
+use crate::connect::{SecretArgs, SecretSource};
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
 use crate::repo::open::keys::{self, SlotDescription};
 use crate::repo::{self, Repository, checked_open};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
-/// What to do about keys that cannot be used.
+/// Hint about unusable keys.
 const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever \
     used it can get a new one by `drumlin key add`";
 
@@ -107,8 +107,8 @@ impl KeyView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
-    // Nothing here lists what is stored.
+    let repository = ctx.connector.open(Purpose::Work)?;
+    // These commands list no stored data, so this is the only check for a rollback.
     checked_open::check_rollback(&repository)?;
     match args.command {
         KeyCommand::List => list(ctx, &repository),
@@ -122,13 +122,13 @@ pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Refuses to remove the key that opened the repository now: users without another one would be
-/// locked out.
+/// Refuses to remove the key that opened the repository: a user without another one would be locked
+/// out.
 fn refuse_in_use(repository: &Repository, prefix: &str) -> Result<(), Failure> {
     let slots = keys::list(repository)?;
     let is_meant = |slot: &&SlotDescription| !prefix.is_empty() && slot.name.starts_with(prefix);
     let opening = |slot: &SlotDescription| slot.info.is_ok() || slot.in_use;
-    // A prefix that fits several is another mistake, and that it is the last key another reason.
+    // An ambiguous prefix and the last key fail later, with their own errors.
     match slots.iter().filter(is_meant).collect::<Vec<_>>()[..] {
         [slot]
             if slot.in_use
@@ -152,7 +152,7 @@ fn list(ctx: &Context, repository: &Repository) -> Result<Exit, Failure> {
         ctx.ui.print_json(&serde_json::json!({ "keys": views }))?;
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         ("id", Align::Left),
         ("kind", Align::Left),
         ("label", Align::Left),
@@ -181,7 +181,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     let now = text::now();
     let label = |default: &str| args.label.clone().unwrap_or_else(|| default.to_owned());
     if let Some(path) = &args.output {
-        // The file first: nobody can use a key that is in no file.
+        // The file first: a key without a file is useless.
         let secret = keyfile::new_secret()?;
         keyfile::write_key_file(
             path,
@@ -197,7 +197,8 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
         })?;
         return done(ctx, "added", &id.to_hex(), Some(path.clone()));
     }
-    let password = new_password_origin(&args.password).read_new_password(&ctx.ui, ctx.env())?;
+    let password =
+        new_password_origin(&args.password).read_new_password(&ctx.ui, &ctx.connector.env)?;
     let info = SlotInfo { label: label("password"), created: now };
     let id = keys::add(
         repository,
@@ -223,23 +224,23 @@ fn change_password(
         return Err(Failure::usage(why)
             .hint("open it with the password to change; `drumlin key add` adds a password"));
     }
-    let password = new_password_origin(args).read_new_password(&ctx.ui, ctx.env())?;
+    let password = new_password_origin(args).read_new_password(&ctx.ui, &ctx.connector.env)?;
     let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
     let info = SlotInfo { label, created: text::now() };
     let strong = args.strong || old.kdf == Some(passphrase_kdf(true));
-    // The new slot first: dying between the two leaves one key too many, never one too few.
+    // The new slot first: dying between the two leaves one key too many instead of too few.
     let id = keys::add(repository, &info, &Secret::Passphrase(password), passphrase_kdf(strong))?;
     keys::remove(repository, &old.name)?;
     done(ctx, "changed", &id.to_hex(), None)
 }
 
-fn new_password_origin(args: &PasswordArgs) -> Origin {
+fn new_password_origin(args: &PasswordArgs) -> SecretSource {
     let named = SecretArgs {
         password_file: args.new_password_file.clone(),
         password_command: args.new_password_command.clone(),
         ..SecretArgs::default()
     };
-    named.origin().unwrap_or(Origin::Prompt)
+    named.origin().unwrap_or(SecretSource::Prompt)
 }
 
 fn done(ctx: &Context, what: &str, name: &str, file: Option<PathBuf>) -> Result<Exit, Failure> {
@@ -265,8 +266,7 @@ fn kind_name(kdf: &SlotKdf) -> &'static str {
     }
 }
 
-/// Returns an id as people see it; a name that is no id is shown whole, since its start says
-/// nothing.
+/// Returns a short id; a name that is no id is returned whole.
 fn short(name: &str) -> &str {
     if SlotId::from_hex(name).is_some() { &name[..8] } else { name }
 }

@@ -15,17 +15,17 @@ use crate::text;
 /// The label of a recovery kit's key slot.
 pub const KIT_LABEL: &str = "recovery kit";
 
-/// What a key file or kit says about the repository that it opens.
-pub struct About<'a> {
-    /// Where the repository is.
+/// Facts about the repository in a recovery kit.
+pub struct KitDetails<'a> {
+    /// Location of the repository.
     pub location: &'a str,
-    /// Its name in hex.
+    /// Id of the repository in hex.
     pub repository_id: &'a str,
-    /// The fingerprint of its keys.
+    /// Fingerprint of its keys.
     pub fingerprint: [u8; 32],
-    /// The host on which the file was made.
+    /// Host on which the kit is made.
     pub host: &'a str,
-    /// When it was made.
+    /// Time at which it is made.
     pub made: Timestamp,
 }
 
@@ -62,17 +62,16 @@ pub fn write_key_file(
     write_new(path, &text)
 }
 
-/// Up to which length in bytes a key file is added to: half of what is read.
+/// Length in bytes up to which a key file is extended: half of the length that is read.
 const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
 
-/// Adds to a key file, durably, that it opens one more repository.
+/// Adds one more repository to a key file, durably.
 ///
-/// Fails where the file would grow so far that it could not be read one day, and for what is no
-/// file.
+/// Fails if the file would become too long to be read, and if it is no regular file.
 pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io::Result<()> {
     let found = path.metadata()?;
     if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
-        return Err(io::Error::other("it is no file of usual length"));
+        return Err(io::Error::other("it is too long for a key file, or not a regular file"));
     }
     let mut file = File::options().append(true).open(path)?;
     let location = text::printable(location.as_bytes());
@@ -82,7 +81,7 @@ pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io
     file.sync_all()
 }
 
-/// Returns the line by which a key file names a repository.
+/// Returns the line of a key file that identifies a repository.
 pub fn fingerprint_line(fingerprint: &[u8; 32]) -> String {
     format!("# Fingerprint: {}", grouped(fingerprint))
 }
@@ -93,12 +92,11 @@ pub fn grouped(fingerprint: &[u8; 32]) -> String {
 }
 
 /// Writes a recovery kit; an existing file is never touched.
-pub fn write_kit(path: &Path, secret: &Key, about: &About<'_>) -> Result<(), Failure> {
-    write_new(path, &kit_text(secret, about))
+pub fn write_kit(path: &Path, secret: &Key, details: &KitDetails<'_>) -> Result<(), Failure> {
+    write_new(path, &kit_text(secret, details))
 }
 
-/// Writes a whole new file for its owner only, durably; nobody ever sees half of it, and no other
-/// file is replaced.
+/// Writes a new file for its owner only, atomically and durably; replaces no existing file.
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     try_write_new(path, text).map_err(|error| {
         let failure = Failure::file("create", path, &error);
@@ -121,10 +119,10 @@ fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Returns the text of a recovery kit, written for a person who has never heard of Drumlin.
-pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
-    let location = text::shell_word(about.location);
-    let (else_needed, first_step) = way_to(about.location, &location);
+/// Returns the text of a recovery kit, written for a reader who does not know Drumlin.
+pub fn kit_text(secret: &Key, details: &KitDetails<'_>) -> Zeroizing<String> {
+    let location = text::shell_word(details.location);
+    let (else_needed, first_step) = way_to(details.location, &location);
     Zeroizing::new(format!(
         "DRUMLIN RECOVERY KIT\n\
          ====================\n\
@@ -168,11 +166,11 @@ pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
          If the program cannot be found any more: the file format is described in full in the\n\
          folder \"format-spec\" of its source code, with a reader of a few hundred lines of\n\
          Python (reader.py) that restores a backup from these words alone.\n",
-        location_text = about.location,
-        host = about.host,
-        id = about.repository_id,
-        fingerprint = grouped(&about.fingerprint),
-        made = text::local_time(about.made),
+        location_text = details.location,
+        host = details.host,
+        id = details.repository_id,
+        fingerprint = grouped(&details.fingerprint),
+        made = text::local_time(details.made),
         program = super::global::PROGRAM,
         words = *numbered_words(secret),
     ))
@@ -190,8 +188,7 @@ fn numbered_words(secret: &Key) -> Zeroizing<String> {
     out
 }
 
-/// Returns what is needed in addition to the words, and what to do first, which a kit for another
-/// machine has room for.
+/// Returns what is needed in addition to the words, and the first step.
 fn way_to(location: &str, word: &str) -> (&'static str, String) {
     const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step \
         1 is about:\n\
@@ -229,7 +226,7 @@ mod tests {
     use super::*;
     use crate::crypto::phrase::secret_of_words;
 
-    const ABOUT: About<'_> = About {
+    const ABOUT: KitDetails<'_> = KitDetails {
         location: "/mnt/usb disk/r",
         repository_id: "00ff",
         fingerprint: [0xab; 32],
@@ -281,7 +278,7 @@ mod tests {
             ("s3://bucket/x?endpoint=https://fsn1.your-objectstorage.com", "AWS_SECRET_ACCESS_KEY"),
             ("sftp://u1@u1.your-storagebox.de:23/./drumlin", "DRUMLIN_SSH_PASSWORD"),
         ] {
-            let kit = kit_text(&new_secret().unwrap(), &About { location, ..ABOUT });
+            let kit = kit_text(&new_secret().unwrap(), &KitDetails { location, ..ABOUT });
             assert!(
                 kit.contains(&format!("export {variable}=___"))
                     && !kit.contains("Nothing else is needed"),

@@ -1,14 +1,14 @@
-//! `drumlin ls`: what is in a snapshot.
+//! `drumlin ls`: lists files of a snapshot.
 
 use clap::Args;
 
 use super::context::Context;
-use super::entries::{EntryView, long_line};
+use super::entry_view::{EntryView, long_line};
 use super::failure::{Exit, Failure};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::shown;
-use crate::browse::{self, Walk};
+use super::json_views::shown;
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
+use crate::browse::{self, TreeWalk};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::EntryKind;
@@ -16,7 +16,7 @@ use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::DirEntry;
 use crate::text;
-use crate::ui::output::{JsonList, Output};
+use crate::ui::output::{BufferedStdout, JsonList};
 
 /// List files in a snapshot
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub struct LsArgs {
     snap: SnapArg,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Show kind, permissions, owner, size and time
     #[arg(long, short = 'l')]
@@ -42,16 +42,16 @@ pub struct LsArgs {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
-    let repository = ctx.open(Purpose::Look)?;
+    let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
-    let mut out = Listing::begin(ctx, args, &snapshot)?;
+    let mut out = LsOutput::begin(ctx, args, &snapshot)?;
     let mut exit = Exit::Done;
     match (&place.tree, &place.entry) {
         (Some(tree), _) => {
             let walked = ctx.run("listing", |monitor| {
-                list(&mut out, Walk::new(&trees, tree, &place.path, args.recursive), monitor)
+                list(&mut out, TreeWalk::new(&trees, tree, &place.path, args.recursive), monitor)
             })?;
             for (path, error) in walked.0 {
                 ctx.ui.loss(&format!("{}: {}", shown(&path), error.text()));
@@ -65,10 +65,10 @@ pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Writes every entry; returns the folders that cannot be read.
+/// Prints every entry; returns unreadable directories.
 fn list(
-    out: &mut Listing,
-    walk: Walk,
+    out: &mut LsOutput,
+    walk: TreeWalk,
     monitor: &Monitor,
 ) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
@@ -85,19 +85,19 @@ fn list(
     Ok(unread)
 }
 
-/// The output, entry by entry.
-enum Listing {
+/// Output, entry by entry.
+enum LsOutput {
     Json(JsonList),
-    Text { out: Output, long: bool },
+    Text { out: BufferedStdout, long: bool },
 }
 
-impl Listing {
+impl LsOutput {
     fn begin(ctx: &Context, args: &LsArgs, snapshot: &Snapshot) -> Result<Self, Failure> {
         if ctx.ui.json {
             let snapshot = ("snapshot", snapshot.id.to_hex().into());
             return Ok(Self::Json(JsonList::begin(&[snapshot], "entries")?));
         }
-        Ok(Self::Text { out: Output::stdout()?, long: args.long })
+        Ok(Self::Text { out: BufferedStdout::open()?, long: args.long })
     }
 
     fn entry(&mut self, path: &[u8], found: &DirEntry) -> Result<(), Failure> {

@@ -1,18 +1,15 @@
-//! The command line: one file per command, put together here.
+//! Command line: one file per command.
 
-mod about;
-mod archive;
 mod backup;
 mod candidates;
 mod cat;
 mod check;
-mod chosen;
 mod completions;
 mod context;
 mod cost;
 mod diff;
 mod du;
-mod entries;
+mod entry_view;
 mod failure;
 mod filter;
 mod find;
@@ -21,25 +18,26 @@ mod global;
 mod history;
 mod init;
 mod interrupt;
+mod json_views;
 mod key;
 mod keyfile;
+mod latest;
 mod ls;
 mod man;
 #[cfg(feature = "mount")]
 mod mount;
-mod narrow;
 mod prune;
 mod quickstart;
 mod repair;
 mod requests;
+mod resolve;
 mod restore;
-mod snap;
+mod series_filter;
+mod snapshot_spec;
 mod snapshots;
 mod stats;
-mod thaw;
 mod tilde;
 mod undelete;
-mod views;
 
 use std::process::ExitCode;
 
@@ -116,10 +114,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
-    // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
+    // A core dump would write keys to the disk. Failure is acceptable.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // It also covers dumps that are piped to a program, and keeps other programs of this user out
-    // of memory and environment.
+    // This also covers dumps that are piped to a program, and denies other programs of this user
+    // access to memory and environment.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
@@ -131,8 +129,9 @@ pub fn main() -> ExitCode {
     }
     let is_dry = cli.command.is_dry();
     let ctx = Context::new(cli.global.complete(&env), env, ui, is_dry);
-    let result = tilde::refuse_in_variables(ctx.env()).and_then(|()| run(&ctx, cli.command));
-    requests::tell(&ui, ctx.requests());
+    let result =
+        tilde::refuse_in_variables(&ctx.connector.env).and_then(|()| run(&ctx, cli.command));
+    requests::tell(&ui, ctx.connector.requests.counts());
     match result {
         Ok(Exit::Done | Exit::Unreadable | Exit::Error) if ui.has_told_damage() => Exit::Damage,
         Err(failure) if failure.silent && ui.has_told_damage() => Exit::Damage,
@@ -148,15 +147,15 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// Says what is wrong with the command line, or prints the help that was asked for.
+/// Prints an error of the command line, or the requested help.
 fn refuse(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
-        // Printing can only fail where nobody reads.
+        // A failure to print is ignored.
         let _ = error.print();
         return Exit::Done;
     }
     let plain = error.render().to_string();
-    // The command line was not understood, so the raw arguments are searched.
+    // Parsing failed, so the raw arguments are searched.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         write_stderr(&format!(
@@ -168,7 +167,7 @@ fn refuse(error: &clap::Error) -> Exit {
     }) {
         let _ = error.print();
     } else {
-        // The first part quotes what was typed.
+        // The first part quotes arguments.
         let (message, rest) = plain.split_once("\n\n").unwrap_or((&plain, ""));
         write_stderr(&format!(
             "{}\n\n{}",
@@ -179,7 +178,7 @@ fn refuse(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// Returns the JSON line of a wrong command line: its first line is the message, the rest the hint.
+/// Returns the JSON line of a command line error: the first line is the message, the rest the hint.
 fn usage_error(plain: &str) -> serde_json::Value {
     let mut lines = plain.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("wrong usage");
@@ -193,8 +192,7 @@ fn usage_error(plain: &str) -> serde_json::Value {
 }
 
 impl Command {
-    /// Returns whether it only shows what it would do: then it changes nothing, what this machine
-    /// remembers among it.
+    /// Returns whether it is a dry run, which changes nothing, including this machine's records.
     fn is_dry(&self) -> bool {
         match self {
             Self::Backup(args) => args.dry_run,

@@ -10,20 +10,20 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::interrupt;
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::{exact, lossy};
+use super::json_views::{exact, lossy};
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
-use crate::mount::{self, Ended, Error, MountOptions, Mounted, Shown};
+use crate::mount::{self, Ended, Error, MountOptions, MountSource, Mounted};
 use crate::os::shell::SECRETS;
 use crate::repo::Reader;
 use crate::settings::values::parse_size;
 use crate::text;
 
-/// How long those who use files of the mount are waited for when it ends.
+/// Time to wait for users of the mount when it ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Mount snapshots as a read-only file system
@@ -46,7 +46,7 @@ pub struct MountArgs {
     snap: Option<SnapArg>,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 
     /// Let other users in, as far as the files' permissions allow
     #[arg(long)]
@@ -74,8 +74,8 @@ struct MountView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let wanted = match &args.snap {
-        Some(snap) => Some(SnapPath::parse(snap, &here()?)?.among(&args.narrow)),
-        None if !args.narrow.is_empty() => {
+        Some(snap) => Some(SnapshotSpec::parse(snap, &here()?)?.among(&args.series_filter)),
+        None if !args.series_filter.is_empty() => {
             let why = "--host, --app and --tag choose a snapshot, and none is named";
             return Err(Failure::usage(why).hint(
                 "name one: `drumlin mount DIR latest --host NAME`; \
@@ -84,22 +84,22 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    // Nobody should have to type a password only to learn that it was in vain.
+    // Fail before the password is typed if mounting is impossible.
     mount::check(&args.dir)?;
-    mount::give_back_what_is_long();
-    let repository = ctx.open(Purpose::Look)?;
+    mount::set_mmap_threshold();
+    let repository = ctx.connector.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
             let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::for_lookup)?;
             (
-                Shown::One(
+                MountSource::One(
                     Box::new(snapshot),
                     wanted.path.clone().unwrap_or_else(|| b"/".to_vec()),
                 ),
                 reader,
             )
         }
-        None => (Shown::All, Reader::for_lookup(&repository)?),
+        None => (MountSource::All, Reader::for_lookup(&repository)?),
     };
     let ui = ctx.ui;
     let options = MountOptions {
@@ -123,17 +123,22 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         .and_then(|()| serve(ctx, &mounted, &monitor));
     drop(guard);
     if served.is_err() {
-        // The error that led here is the one to report.
+        // The first error is the one to report.
         let _ = mounted.unmount();
     }
     served.map(|()| if mounted.has_met_damage() { Exit::Damage } else { Exit::Done })
 }
 
-/// Says where the mount is and how it ends.
-fn tell(ctx: &Context, mounted: &Mounted, shown: &Shown, location: &str) -> Result<(), Failure> {
+/// Prints where the mount is and how to end it.
+fn tell(
+    ctx: &Context,
+    mounted: &Mounted,
+    shown: &MountSource,
+    location: &str,
+) -> Result<(), Failure> {
     let (snapshot, path) = match shown {
-        Shown::All => (None, None),
-        Shown::One(snapshot, path) => (Some(snapshot), Some(path)),
+        MountSource::All => (None, None),
+        MountSource::One(snapshot, path) => (Some(snapshot), Some(path)),
     };
     let dir = mounted.dir();
     if ctx.ui.json {
@@ -159,15 +164,15 @@ fn tell(ctx: &Context, mounted: &Mounted, shown: &Shown, location: &str) -> Resu
     Ok(ctx.ui.say(&lines.join("\n"))?)
 }
 
-/// Waits for the end, from whichever side.
+/// Waits until the mount is ended by a signal or by unmounting.
 fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Failure> {
     if mounted.wait(&|| monitor.is_cancelled()) {
         return Ok(());
     }
     if mounted.unmount()? == Ended::StillUsed {
         ctx.ui.warn(&format!(
-            "{} is still in use and was taken away from under its users: what they have open \
-                there fails from now on",
+            "{} was unmounted while still in use: programs that have files open there get errors \
+                from now on",
             text::path(mounted.dir())
         ));
     }
@@ -175,7 +180,7 @@ fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Fail
     Ok(())
 }
 
-/// Returns the name of a time: the local one, so that it is what `drumlin snapshots` shows.
+/// Returns the name of a time: local, as `drumlin snapshots` shows it.
 fn name_of_time(time: Timestamp) -> String {
     text::local_time(time).replace(' ', "T")
 }
@@ -201,12 +206,12 @@ impl From<Error> for Failure {
             Error::OthersNotAllowed => {
                 Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out")
             }
-            Error::Folder { .. } | Error::Look { .. } => {
+            Error::MountPoint { .. } | Error::Inspect { .. } => {
                 Some("make an empty folder for it: `mkdir DIR`")
             }
-            Error::Dead { .. } => Some(
-                "take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again",
-            ),
+            Error::Stale { .. } => {
+                Some("unmount it with `fusermount3 -u DIR` (root: `umount DIR`), then mount again")
+            }
             Error::Mount { .. } => Some(
                 "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not \
                     root must own the folder and needs \
@@ -215,7 +220,7 @@ impl From<Error> for Failure {
             Error::Unmount { .. } => {
                 Some("`fusermount3 -u -z DIR` frees the folder even while files in it are in use")
             }
-            Error::NotAFolder { .. } => {
+            Error::NotADir { .. } => {
                 Some("mount the folder that it is in; `drumlin cat` writes one file")
             }
             Error::Session(_) => None,

@@ -1,4 +1,4 @@
-//! `drumlin prune`: removes what no snapshot needs any more.
+//! `drumlin prune`: removes data that no snapshot needs.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::views::RequestsView;
+use super::json_views::RequestsView;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
@@ -17,7 +17,7 @@ use crate::repo::open::probe;
 use crate::settings::values::parse_size;
 use crate::text;
 
-/// For how long locks may be extended: what is locked strictly cannot be let go by anybody.
+/// Limits of lock extensions, because a compliance lock cannot be undone.
 const DAY_S: i64 = 24 * 3600;
 const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 
@@ -82,7 +82,7 @@ struct PruneView {
     locked_packs: u64,
     locked_until: Option<String>,
     locks: Option<LocksView>,
-    plan: PlanView,
+    plan: PrunePlanView,
     seconds: f64,
     requests: RequestsView,
 }
@@ -103,7 +103,7 @@ struct WaitingView {
 }
 
 #[derive(Serialize)]
-struct PlanView {
+struct PrunePlanView {
     dropped: Vec<String>,
     dead_packs: u64,
     dead_bytes: u64,
@@ -154,7 +154,7 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,
@@ -165,8 +165,8 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     };
     if exclusion == Exclusion::User {
         ctx.ui.note(
-            "this store replaces objects: what backups that died have stored stays, in \
-            case they go on",
+            "this store replaces objects: data of interrupted backups stays, since they may still \
+                be running",
         );
     }
     let options = PruneOptions {
@@ -189,14 +189,16 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     } else {
         ctx.ui.say(&done(&report, began).join("\n"))?;
         if report.outrun {
-            ctx.ui.note("other prunes were quicker each time: what is left is theirs");
+            ctx.ui.note(
+                "stopped: other prunes of this repository were at work each time; \
+                they remove what is left",
+            );
         }
     }
     Ok(Exit::Done)
 }
 
-/// Returns who makes sure that prunes do not contradict each other; on a store that cannot, the
-/// user has to say so.
+/// Returns who excludes concurrent prunes; if the store cannot, the user must confirm it.
 fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, Failure> {
     match (is_exclusive, only_collector) {
         (true, _) => Ok(Exclusion::Store),
@@ -207,8 +209,8 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
                 "this store replaces objects, so two prunes would not notice each other",
             );
             Err(failure.hint(
-                "see that no other prune runs, nor was killed just now, then repeat \
-                this with --only-collector",
+                "make sure that no other prune runs or was killed just now, then repeat this with \
+                    --only-collector",
             ))
         }
     }
@@ -242,7 +244,7 @@ fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> Pru
             extended: locks.extended,
             extended_bytes: locks.extended_bytes,
         }),
-        plan: PlanView {
+        plan: PrunePlanView {
             dropped: ids(&plan.dropped),
             dead_packs: plan.dead.len() as u64,
             dead_bytes: plan.dead_bytes,
@@ -258,7 +260,7 @@ fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> Pru
     }
 }
 
-/// Says what a dry run would do.
+/// Returns the lines of a dry run.
 fn planned(report: &PruneReport) -> Vec<String> {
     let plan = &report.remaining;
     let mut lines = vec![
@@ -289,7 +291,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp { seconds, nanos: 0 }
 }
 
-/// Says how much is locked, and until when.
+/// Returns the line about object locks.
 fn locked(locks: &LockReport, what: &str) -> String {
     format!(
         "  locks      {} needed, {}, until {}; {} {what}",
@@ -300,7 +302,7 @@ fn locked(locks: &LockReport, what: &str) -> String {
     )
 }
 
-/// Says what was done.
+/// Returns the lines about what was done.
 fn done(report: &PruneReport, began: Instant) -> Vec<String> {
     let freed = report.freed_bytes();
     let mut lines = vec![
@@ -330,7 +332,7 @@ fn done(report: &PruneReport, began: Instant) -> Vec<String> {
     lines
 }
 
-/// Says what stays for now, and until when.
+/// Returns the lines about what stays for now, and until when.
 fn later(report: &PruneReport) -> Vec<String> {
     let plan = &report.remaining;
     let mut lines = Vec::new();

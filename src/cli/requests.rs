@@ -1,19 +1,19 @@
-//! Counts of requests, for people.
+//! Request counters for people.
 
 use crate::store::Action;
-use crate::store::layers::count::Counts;
+use crate::store::layers::count::CallCounts;
 use crate::text;
 use crate::ui::Ui;
 
-/// Says the sum so far, to those who want to know more, if there was a store that could be asked.
-pub fn tell(ui: &Ui, counts: Option<Counts>) {
+/// Prints the counters as a detail, if a store was opened.
+pub fn tell(ui: &Ui, counts: Option<CallCounts>) {
     if let Some(counts) = counts {
         ui.detail(&format!("requests: {}", in_one_line(&counts)));
     }
 }
 
-/// Returns counts as people read them: `12 (1 list, 7 read, 4 create), 28.1 MiB up, 31 KiB down`.
-fn in_one_line(counts: &Counts) -> String {
+/// Formats counters: `12 (1 list, 7 read, 4 create), 28.1 MiB up, 31 KiB down`.
+fn in_one_line(counts: &CallCounts) -> String {
     if counts.total().calls == 0 {
         return "none".to_owned();
     }

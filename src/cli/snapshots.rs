@@ -7,7 +7,7 @@ use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::views::SnapshotView;
+use super::json_views::SnapshotView;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
@@ -17,7 +17,7 @@ use crate::repo::Error;
 use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 use crate::repo::snapshots::{self, Listing};
 use crate::text;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 /// List snapshots, oldest first
 #[derive(Args)]
@@ -69,7 +69,7 @@ impl DamagedView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let mut listing = if args.forgotten {
         snapshots::listing(&repository)?
     } else {
@@ -78,7 +78,8 @@ pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
     for (id, error) in std::mem::take(&mut listing.faults) {
         let why = Failure::from(error).text();
         ctx.ui.loss(&format!(
-            "snapshot {} is not forgotten, because its tombstone does not hold: {why}",
+            "snapshot {} counts as not forgotten, because its tombstone is damaged or not \
+                genuine: {why}",
             id.short()
         ));
     }
@@ -137,13 +138,13 @@ fn list_forgotten(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Resu
     Ok(exit)
 }
 
-/// Prints the document, or tells of damaged snapshots; returns how the command ends.
+/// Prints the JSON document, or warns of damaged snapshots; returns the exit code.
 fn finish<T: Serialize>(
     ctx: &Context,
     damaged: Vec<DamagedView>,
     views: impl FnOnce() -> Vec<T>,
 ) -> Result<Exit, Failure> {
-    // A listing that hides snapshots must not look like a whole one.
+    // An incomplete listing must not look complete.
     let exit = if damaged.is_empty() { Exit::Done } else { Exit::Damage };
     if ctx.ui.json {
         ctx.ui.print_json(&ListView { snapshots: views(), damaged })?;
@@ -155,10 +156,10 @@ fn finish<T: Serialize>(
     Ok(exit)
 }
 
-fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> Table {
+fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> TextTable {
     let left = |name| (name, Align::Left);
     let mut table =
-        Table::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
+        TextTable::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
     for (snapshot, tombstone, until) in forgotten {
         let paths: Vec<String> =
             snapshot.sources.iter().map(|path| text::printable(path)).collect();
@@ -175,7 +176,7 @@ fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> Table {
     table
 }
 
-fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> Table {
+fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> TextTable {
     let has_protected = snapshots.iter().any(&is_protected);
     let has_app = snapshots.iter().any(|snapshot| !snapshot.app.is_empty());
     let has_tags = snapshots.iter().any(|snapshot| !snapshot.tags.is_empty());
@@ -189,7 +190,7 @@ fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> Ta
         ("added", Align::Right),
         ("paths", Align::Left),
     ]);
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     for snapshot in snapshots {
         let word = |text: &str| text::printable(text.as_bytes());
         let paths: Vec<String> =

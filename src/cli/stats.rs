@@ -1,4 +1,4 @@
-//! `drumlin stats`: how much is stored, and how much was saved.
+//! `drumlin stats`: shows stored sizes and savings.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::views::SnapshotView;
+use super::json_views::SnapshotView;
+use super::series_filter::SeriesFilter;
+use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
@@ -27,7 +27,7 @@ pub struct StatsArgs {
     snap: Option<SnapArg>,
 
     #[command(flatten)]
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
 #[derive(Serialize)]
@@ -46,11 +46,11 @@ struct RepositoryStatsView {
     dedup_ratio: Option<f64>,
     compression_ratio: Option<f64>,
     total_ratio: Option<f64>,
-    usage: Vec<UsageView>,
+    usage: Vec<ClassUsageView>,
 }
 
 #[derive(Serialize)]
-struct UsageView {
+struct ClassUsageView {
     class: &'static str,
     objects: u64,
     bytes: u64,
@@ -66,16 +66,16 @@ struct SnapshotStatsView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
-    let wanted = args.snap.as_ref().map(|text| SnapPath::parse(text, &here()?)).transpose()?;
-    if wanted.is_none() && !args.narrow.is_empty() {
+    let wanted = args.snap.as_ref().map(|text| SnapshotSpec::parse(text, &here()?)).transpose()?;
+    if wanted.is_none() && !args.series_filter.is_empty() {
         let why = "--host, --app and --tag choose a snapshot, and none is named";
         return Err(Failure::usage(why).hint("name one: `drumlin stats latest --host NAME`"));
     }
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
         let (snapshot, reader) =
-            wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::tolerant)?;
+            wanted.among(&args.series_filter).open_with(&ctx.ui, &repository, Reader::tolerant)?;
         let (figures, _) = ctx
             .run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
@@ -91,8 +91,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     tell_repository(ctx, &figures)
 }
 
-/// Returns the snapshots that can be read, and names the others: what is counted is too little
-/// then.
+/// Returns the readable snapshots; warns of the others, which are missing from the figures.
 fn sound_snapshots(ctx: &Context, repository: &Repository) -> Result<Vec<Snapshot>, Failure> {
     let mut sound = Vec::new();
     for (id, snapshot) in snapshots::list_all(repository)? {
@@ -135,7 +134,7 @@ fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// Says how much content is inline in trees, if any is.
+/// Returns the text about content that is inline in trees, if any.
 fn in_trees(inline_bytes: u64) -> String {
     if inline_bytes == 0 {
         String::new()
@@ -149,8 +148,8 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ctx.ui.print_json(&view(figures))?;
         return Ok(Exit::Done);
     }
-    // A repository of one snapshot has next to no repetitions, and of a few files more frame than
-    // content.
+    // Ratios near 1 are left out: one snapshot has few repetitions, and a few files more overhead
+    // than content.
     let times = |ratio: Option<f64>| {
         ratio
             .filter(|ratio| *ratio >= 1.005)
@@ -225,7 +224,7 @@ fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
         usage: figures
             .usage
             .iter()
-            .map(|usage| UsageView {
+            .map(|usage| ClassUsageView {
                 class: usage.folder,
                 objects: usage.objects,
                 bytes: usage.bytes,

@@ -1,5 +1,4 @@
-//! `~` where the shell did not replace it: a folder of that name in the current one is never what
-//! was meant.
+//! Refusal of paths with an unexpanded `~`: a folder named `~` is never meant.
 
 use std::any::TypeId;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use clap::{Arg, Command};
 use super::failure::Failure;
 use crate::settings::environment::Environment;
 
-/// The variables that name a path.
+/// Environment variables with paths.
 const VARIABLES: [&str; 6] = [
     "DRUMLIN_CACHE_DIR",
     "DRUMLIN_CONFIG",

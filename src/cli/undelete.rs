@@ -33,12 +33,12 @@ struct UndeleteView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.connector.open(Purpose::Work)?;
     let listing = snapshots::listing_to_bring_back(&repository)?;
     let now = text::now();
     let mut ids: Vec<SnapshotId> =
         listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
-    // A tombstone that does not hold is cleared away the same way.
+    // Invalid tombstones are removed in the same way.
     ids.extend(listing.faults.iter().map(|(id, _)| *id));
     let chosen = match args.all {
         true => {
@@ -49,7 +49,7 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
                 !one.has_expired(TRASH_WINDOW_S, clock) || is_guarded(one)
             };
             let waiting = listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot);
-            // What this machine brought back before, and a store put into the trash again.
+            // Snapshots that this machine has brought back, and whose old tombstone reappeared.
             let replayed = listing
                 .faults
                 .iter()
@@ -75,7 +75,7 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
                 undeleted.push(id.to_hex());
                 ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
             }
-            // One that is too late does not keep the others in the trash.
+            // One that is gone does not prevent bringing the others back.
             Err(error @ (Error::Collected { .. } | Error::NotForgotten { .. })) => match &failed {
                 None => failed = Some(Failure::from(error)),
                 Some(_) => ctx.ui.warn(&Failure::from(error).text()),
@@ -91,7 +91,7 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     failed.map_or(Ok(Exit::Done), Err)
 }
 
-/// Finds the one snapshot in the trash whose id begins so.
+/// Finds the only snapshot in the trash whose id begins with `text`.
 fn choose(
     ids: &[SnapshotId],
     listing: &snapshots::Listing,

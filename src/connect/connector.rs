@@ -1,4 +1,4 @@
-//! The connector: from a name to an open store or repository.
+//! Opening of a store or repository by its name.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use super::error::{Error, Result};
 use super::hints;
 use super::host::here;
 use super::operator::Operator;
-use super::origin::{Origin, SecretArgs};
 use super::own_dirs;
-use super::place::{Place, Purpose};
+use super::place::{Purpose, RepositoryPlace};
 use super::requests::Requests;
+use super::secret_source::{SecretArgs, SecretSource};
 use crate::monitor::in_words;
 use crate::repo::checked_open::{self, OpenConditions};
 use crate::repo::open::witness::{Accept, Witness};
@@ -22,34 +22,34 @@ use crate::settings::location::Location;
 use crate::settings::values::Fingerprint;
 use crate::text;
 
-/// What decides how repositories are opened, before the configuration does.
+/// Options for opening repositories; they take precedence over the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     /// The repository, by URL or by its name in the configuration.
     pub repo: Option<OsString>,
     /// The configuration file.
     pub config: Option<PathBuf>,
-    /// Where the password or key comes from.
+    /// Source of the password or key.
     pub secret: SecretArgs,
     /// The directory of local copies.
     pub cache_dir: Option<PathBuf>,
-    /// The directory of what this machine remembers.
+    /// Directory of what this machine remembers; `None` for the usual one.
     pub state_dir: Option<PathBuf>,
-    /// Goes on with a repository that is older than this machine remembers it.
+    /// Accepts a repository that is older than this machine remembers.
     pub accept_rollback: bool,
-    /// Goes on with another repository than the one that this machine remembers.
+    /// Accepts another repository than the one that this machine remembers.
     pub accept_new_repository: bool,
     /// The fingerprint that the repository must have.
     pub fingerprint: Option<Fingerprint>,
-    /// The start of the id of the only key that is tried.
+    /// Start of the id of the only key to try.
     pub key: Option<String>,
     /// Upload limit in bytes per second; `u64::MAX` for none, even if one is configured.
     pub limit_upload: Option<u64>,
     /// Download limit in bytes per second; `u64::MAX` for none.
     pub limit_download: Option<u64>,
-    /// Transfers at once.
+    /// Maximum number of concurrent transfers.
     pub connections: Option<usize>,
-    /// Stores nothing and remembers nothing.
+    /// Dry run: changes neither the repository nor this machine's records.
     pub is_dry: bool,
 }
 
@@ -59,20 +59,20 @@ pub struct Connector {
     pub options: ConnectOptions,
     /// Environment variables.
     pub env: Environment,
-    /// Who is asked and warned.
+    /// Receiver of questions and warnings.
     pub operator: Arc<dyn Operator>,
-    /// Returns whether a signal has asked the running operation to stop; waiting for a store ends
-    /// then.
+    /// Returns whether a signal has asked the running operation to stop, which ends waits for a
+    /// store.
     pub is_stopping: fn() -> bool,
-    /// What stores were asked in this run.
+    /// Counters of requests to stores.
     pub requests: Requests,
 }
 
-/// How often a password may be typed before the program gives up.
+/// Attempts to type a password.
 const PROMPTS_MAX: usize = 3;
 
 impl Connector {
-    /// Makes one that has opened nothing yet.
+    /// Makes a connector.
     pub fn new(
         options: ConnectOptions,
         env: Environment,
@@ -92,7 +92,7 @@ impl Connector {
     }
 
     /// Returns the repository that `--repo`, `wanted` or the configuration names.
-    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place> {
+    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<RepositoryPlace> {
         let text: OsString = match (&self.options.repo, wanted.or(settings.default_repository())) {
             (Some(text), _) => text.clone(),
             (None, Some(name)) => name.into(),
@@ -104,17 +104,17 @@ impl Connector {
             .and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
             refuse_unknown_name(settings, &text, &here)?;
-            return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
+            return Ok(RepositoryPlace::new(Location::parse(&text, &here)?, None, &self.env));
         };
         let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
         let url = self.env.expand_home(&repository.url);
         let location = Location::parse(url.as_os_str(), base)?;
-        Ok(Place::new(location, Some((name, repository)), &self.env))
+        Ok(RepositoryPlace::new(location, Some((name, repository)), &self.env))
     }
 
-    /// Returns the folder of local copies; empty if none is known, and then they live as long as
-    /// the process.
-    pub fn cache_dir(&self, place: &Place) -> PathBuf {
+    /// Returns the directory of local copies; if it is empty, copies live only as long as the
+    /// process.
+    pub fn cache_dir(&self, place: &RepositoryPlace) -> PathBuf {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
         self.options
             .cache_dir
@@ -124,19 +124,25 @@ impl Connector {
             .unwrap_or_default()
     }
 
-    /// Returns the folders that no backup should hold and no restore touch: the repository's own,
-    /// those of local copies, and that of what is remembered.
-    pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
-        // What is remembered changes with every backup, like the local copies.
+    /// Returns the directories that backups leave out and restores never touch: the repository's,
+    /// those of local copies, and those of this machine's records.
+    pub fn own_dirs(&self, place: &RepositoryPlace) -> Vec<PathBuf> {
+        // The records change with every backup, like the local copies.
         let remembered = self.state_dir().map_or_else(Vec::new, |dir| own_dirs::in_state(&dir));
         let copies = own_dirs::in_cache(&self.cache_dir(place));
-        place.folder().map(Path::to_path_buf).into_iter().chain(copies).chain(remembered).collect()
+        place
+            .local_dir()
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(copies)
+            .chain(remembered)
+            .collect()
     }
 
-    /// Decides where the repository's secret comes from.
-    pub fn secret_origin(&self, place: &Place) -> Result<Origin> {
+    /// Chooses the source of the repository's secret.
+    pub fn secret_source(&self, place: &RepositoryPlace) -> Result<SecretSource> {
         let settings = place.settings.as_ref().and_then(|settings| settings.secret.as_ref());
-        Origin::choose(&self.options.secret, &self.env, settings)
+        SecretSource::choose(&self.options.secret, &self.env, settings)
     }
 
     /// Opens the repository that the options or the configuration name.
@@ -147,20 +153,20 @@ impl Connector {
     }
 
     /// Opens a repository.
-    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>> {
+    pub fn open_place(&self, place: &RepositoryPlace, purpose: Purpose) -> Result<Arc<Repository>> {
         let store = self.store(place, purpose)?;
-        let origin = self.secret_origin(place)?;
+        let origin = self.secret_source(place)?;
         let options = OpenOptions {
             cache_dir: self.cache_dir(place),
             prefer_cached: purpose == Purpose::BackUp,
         };
         let mut conditions = self.conditions(place);
-        if origin == Origin::Prompt {
-            // Nobody should have to type a password only to learn that nothing is there.
+        if origin == SecretSource::Prompt {
+            // Fail before the password is typed if there is no repository.
             checked_open::refuse_missing(&*store, &self.witness(place))?;
         }
         let operator = Arc::clone(&self.operator);
-        let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
+        let attempts = if origin == SecretSource::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
             let secret;
@@ -193,8 +199,8 @@ impl Connector {
                             format!(" (and {} more)", more.len())
                         };
                         self.operator.warn(&format!(
-                            "{object}{also} counts for nothing: nobody with a key of the \
-                                repository made it, or it is damaged; {}",
+                            "{object}{also} is ignored: it is damaged, or was not made with a key \
+                                of the repository; {}",
                             hints::REMOVE_IT
                         ));
                     }
@@ -206,8 +212,8 @@ impl Connector {
         }
     }
 
-    /// Returns what is known about a repository before it is opened.
-    fn conditions(&self, place: &Place) -> OpenConditions {
+    /// Returns the conditions for opening a repository.
+    fn conditions(&self, place: &RepositoryPlace) -> OpenConditions {
         let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
         let fingerprint =
             self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
@@ -217,7 +223,7 @@ impl Connector {
         };
         OpenConditions {
             state_dir: self.state_dir(),
-            folder: place.folder().map(Path::to_path_buf),
+            folder: place.local_dir().map(Path::to_path_buf),
             accept,
             is_dry: self.options.is_dry,
             expected: Expected {
@@ -228,8 +234,8 @@ impl Connector {
         }
     }
 
-    /// Returns what this machine remembers of a place. Asks the store nothing.
-    pub fn witness(&self, place: &Place) -> Witness {
+    /// Returns this machine's records of a repository, without a request to the store.
+    pub fn witness(&self, place: &RepositoryPlace) -> Witness {
         let (place, called) = place.remembered_as();
         Witness::open_with_alias(
             self.state_dir().as_deref(),
@@ -240,24 +246,24 @@ impl Connector {
         )
     }
 
-    /// Returns the folder of what this machine remembers.
+    /// Returns the directory of this machine's records.
     pub fn state_dir(&self) -> Option<PathBuf> {
         let of_user = || self.env.state_dir(rustix::process::geteuid().is_root());
         self.options.state_dir.clone().or_else(of_user)
     }
 
-    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept,
-    /// if that is so: both at once, for they mostly have one cause.
+    /// Warns that records cannot be kept (also with `-q`), or that there are no local copies. Both
+    /// in one message, since they usually have one cause.
     pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
-        let unnoticed = "so that going back in time may not be noticed";
+        let unnoticed = "so a rollback of the repository may go unnoticed";
         let memory = match memory {
             Some((file, error)) => Some(format!(
                 "cannot remember the repository in {}, {unnoticed}: {error}",
                 file.display()
             )),
             None if self.state_dir().is_none() => Some(format!(
-                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME \
-                    is not set (DRUMLIN_STATE_DIR names one)"
+                "cannot remember the repository, {unnoticed}: HOME is not set, nor is \
+                    DRUMLIN_STATE_DIR"
             )),
             None => None,
         };
@@ -273,7 +279,7 @@ impl Connector {
     }
 }
 
-/// Says that an index run is left out, and what to do.
+/// Returns the warning about an index run that is left out.
 fn left_out(error: &repo::Error) -> String {
     let hint = hints::hint_of(error).map_or_else(String::new, |hint| format!("; {hint}"));
     format!("{}, and is left out{hint}", in_words(error))
@@ -293,8 +299,8 @@ fn no_repository_named(settings: &Settings) -> Error {
     ))
 }
 
-/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that
-/// name here is hardly what is meant.
+/// Refuses a word that is neither a configured repository nor an existing folder: it is more likely
+/// a mistyped name than a new folder.
 fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result<()> {
     let name = text.to_string_lossy();
     let is_word =

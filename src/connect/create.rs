@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::connector::Connector;
-use super::error::{Error, Result, TroubleKind};
-use super::place::{Place, Purpose};
+use super::error::{Error, OtherErrorKind, Result};
+use super::place::{Purpose, RepositoryPlace};
 use crate::repo::gc::reserve;
 use crate::repo::open::probe;
 use crate::repo::{self, InitOptions, NewIdentity, Repository, checked_open};
@@ -23,13 +23,13 @@ pub struct Created {
 impl Connector {
     /// Refuses a place that holds a repository or is known to have held one, and a folder with
     /// anything else that is not what a half-finished `init` leaves.
-    pub fn refuse_used(&self, place: &Place) -> Result<()> {
+    pub fn refuse_used(&self, place: &RepositoryPlace) -> Result<()> {
         let witness = self.witness(place);
         let is_known = witness.knows();
-        let entries = match place.folder().map(std::fs::read_dir) {
+        let entries = match place.local_dir().map(std::fs::read_dir) {
             Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
             Some(Err(error)) => {
-                let folder = place.folder().unwrap_or(Path::new(""));
+                let folder = place.local_dir().unwrap_or(Path::new(""));
                 return Err(Error::file("read the folder", folder, error));
             }
             entries => Some(entries.and_then(std::result::Result::ok)),
@@ -45,7 +45,7 @@ impl Connector {
             // The disk that holds it is not mounted, more often than it is gone.
             return Err(repo::Error::NoRepository { location: place.shown(), is_known }.into());
         }
-        let folders = Class::ALL.map(Class::folder);
+        let folders = Class::ALL.map(Class::dir_name);
         let foreign = entries
             .flatten()
             .into_iter()
@@ -55,7 +55,7 @@ impl Connector {
         match foreign {
             Some(entry) => {
                 let why = format!("the folder {} is not empty", place.shown());
-                Err(Error::new(TroubleKind::Failed, why).hint(format!(
+                Err(Error::new(OtherErrorKind::Failed, why).hint(format!(
                     "it holds {}; a repository wants a folder of its own",
                     text::printable(entry.file_name().as_encoded_bytes())
                 )))
@@ -70,7 +70,7 @@ impl Connector {
     /// what it finds there.
     pub fn create(
         &self,
-        place: &Place,
+        place: &RepositoryPlace,
         options: &InitOptions,
         identity: NewIdentity,
     ) -> Result<Created> {

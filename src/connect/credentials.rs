@@ -1,5 +1,4 @@
-//! Passwords and keys: choosing their origin, and reading them. Never from the command line
-//! itself.
+//! Passwords and keys: choice of their source, and reading. Never from the command line itself.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,9 +10,9 @@ use std::process::Stdio;
 
 use zeroize::Zeroizing;
 
-use super::error::{Error, Result, TroubleKind};
+use super::error::{Error, OtherErrorKind, Result};
 use super::operator::Operator;
-use super::origin::{Origin, SecretArgs};
+use super::secret_source::{SecretArgs, SecretSource};
 use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
 use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
@@ -27,8 +26,8 @@ use crate::text;
 /// Longest password or key file that is read, in bytes.
 const SECRET_LEN_MAX_BYTES: u64 = 64 << 10;
 
-impl Origin {
-    /// Decides: the command line, else the environment, else the configuration, else the terminal.
+impl SecretSource {
+    /// Chooses the command line, else the environment, else the configuration, else the terminal.
     ///
     /// Fails if the environment names more than one.
     pub fn choose(
@@ -41,12 +40,15 @@ impl Origin {
         }
         let command = env
             .get("DRUMLIN_PASSWORD_COMMAND")
-            .map(|text| Origin::PasswordCommand(text.to_string_lossy().into_owned()));
+            .map(|text| SecretSource::PasswordCommand(text.to_string_lossy().into_owned()));
         let named = [
-            ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| Origin::Environment)),
-            ("DRUMLIN_PASSWORD_FILE", env.path("DRUMLIN_PASSWORD_FILE").map(Origin::PasswordFile)),
+            ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| SecretSource::Environment)),
+            (
+                "DRUMLIN_PASSWORD_FILE",
+                env.path("DRUMLIN_PASSWORD_FILE").map(SecretSource::PasswordFile),
+            ),
             ("DRUMLIN_PASSWORD_COMMAND", command),
-            ("DRUMLIN_KEY_FILE", env.path("DRUMLIN_KEY_FILE").map(Origin::KeyFile)),
+            ("DRUMLIN_KEY_FILE", env.path("DRUMLIN_KEY_FILE").map(SecretSource::KeyFile)),
         ];
         let mut set = named.into_iter().filter_map(|(name, origin)| Some((name, origin?)));
         match (set.next(), set.next()) {
@@ -56,17 +58,19 @@ impl Origin {
             }
             (Some((_, origin)), None) => Ok(origin),
             _ => Ok(match settings {
-                Some(SecretSettings::PasswordFile(path)) => Origin::PasswordFile(path.clone()),
-                Some(SecretSettings::PasswordCommand(command)) => {
-                    Origin::PasswordCommand(command.clone())
+                Some(SecretSettings::PasswordFile(path)) => {
+                    SecretSource::PasswordFile(path.clone())
                 }
-                Some(SecretSettings::KeyFile(path)) => Origin::KeyFile(path.clone()),
-                None => Origin::Prompt,
+                Some(SecretSettings::PasswordCommand(command)) => {
+                    SecretSource::PasswordCommand(command.clone())
+                }
+                Some(SecretSettings::KeyFile(path)) => SecretSource::KeyFile(path.clone()),
+                None => SecretSource::Prompt,
             }),
         }
     }
 
-    /// Reads the secret of an existing repository, and the fingerprint that a key file or kit
+    /// Reads the secret of an existing repository, and the fingerprints that a key file or kit
     /// names.
     pub fn read(
         &self,
@@ -85,7 +89,7 @@ impl Origin {
         Ok((Secret::Passphrase(password), Vec::new()))
     }
 
-    /// Reads a password that is about to be set: at the terminal it is asked for twice.
+    /// Reads a new password; asks for it twice at the terminal.
     pub fn read_new_password(
         &self,
         operator: &dyn Operator,
@@ -97,7 +101,7 @@ impl Origin {
                 if *ask(operator, "the same again")? == *password {
                     return Ok(password);
                 }
-                Err(Error::new(TroubleKind::Failed, "the two passwords differ")
+                Err(Error::new(OtherErrorKind::Failed, "the two passwords differ")
                     .hint("nothing was changed; try again"))
             }
             other => other.read_password(operator, env),
@@ -137,22 +141,22 @@ impl Origin {
     }
 }
 
-/// Returns the parameters of a password's slot.
+/// Returns the parameters of a password's key slot.
 pub fn passphrase_kdf(strong: bool) -> SlotKdf {
     let (memory_kib, passes, lanes) = if strong { KDF_STRONG } else { KDF_STANDARD };
     SlotKdf::Passphrase { memory_kib, passes, lanes }
 }
 
-/// Reads the password of a store: that of an SSH account, or the secret of an access key.
+/// Reads the secret of a store: the password of an SSH account, or the secret of an access key.
 #[cfg(any(feature = "s3", feature = "sftp"))]
 pub fn read_store_password(
     operator: &dyn Operator,
     origin: &SecretSettings,
 ) -> Result<Zeroizing<String>> {
     let origin = match origin {
-        SecretSettings::PasswordFile(path) => Origin::PasswordFile(path.clone()),
-        SecretSettings::PasswordCommand(command) => Origin::PasswordCommand(command.clone()),
-        SecretSettings::KeyFile(path) => Origin::KeyFile(path.clone()),
+        SecretSettings::PasswordFile(path) => SecretSource::PasswordFile(path.clone()),
+        SecretSettings::PasswordCommand(command) => SecretSource::PasswordCommand(command.clone()),
+        SecretSettings::KeyFile(path) => SecretSource::KeyFile(path.clone()),
     };
     origin.read_password(operator, &Environment::default())
 }
@@ -176,17 +180,17 @@ pub fn ask_passphrase(operator: &dyn Operator, file: &Path) -> Result<Zeroizing<
     })
 }
 
-/// Returns the fingerprint that a line of a key file or kit names.
+/// Returns the fingerprint in a line of a key file or kit.
 pub fn fingerprint_in(line: &str) -> Option<Vec<u8>> {
     let named = line.trim_start_matches(['#', ' ']).strip_prefix("Fingerprint")?;
     parse_fingerprint(named.trim_start_matches(':').trim()).ok().map(|fingerprint| fingerprint.0)
 }
 
-/// What a key file or recovery kit holds.
+/// Content of a key file or recovery kit.
 pub struct KeyFile {
-    /// What opens the repository.
+    /// The secret that opens the repository.
     pub secret: crate::crypto::kdf::Key,
-    /// The starts of the fingerprints of the repositories that it names.
+    /// Starts of the fingerprints of the repositories that it names.
     pub fingerprints: Vec<Vec<u8>>,
 }
 
@@ -199,7 +203,7 @@ pub fn read_key_file(operator: &dyn Operator, path: &Path) -> Result<KeyFile> {
     let text = String::from_utf8_lossy(without_mark(&bytes));
     let fingerprints = text.lines().filter_map(fingerprint_in).collect();
     let secret = phrase::secret_of_words(&text).map_err(|error| {
-        Error::new(TroubleKind::NoSecret, format!("{} is not a key file", text::path(path)))
+        Error::new(OtherErrorKind::NoSecret, format!("{} is not a key file", text::path(path)))
             .caused_by(error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
     })?;
@@ -221,7 +225,7 @@ fn warn_if_readable_by_others(operator: &dyn Operator, path: &Path, file: &File)
 }
 
 fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it, so that a growing vector leaves no partial copies in memory.
+    // Full capacity at once, so that growing leaves no partial copies in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX_BYTES as usize + 1));
     reader.take(SECRET_LEN_MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SECRET_LEN_MAX_BYTES {
@@ -230,12 +234,12 @@ fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Returns the bytes without the byte order mark that some editors put before all text.
+/// Returns the bytes without the byte order mark of some editors.
 fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// Returns the one line that a password is.
+/// Returns the password, which must be one line.
 fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>> {
     let line = without_mark(&bytes);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -263,9 +267,9 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
 
 fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let fail = |error: io::Error| {
-        Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error)
+        Error::new(OtherErrorKind::Failed, "cannot run the password command").caused_by(error)
     };
-    // Standard input may be the user's dump, unless it is a terminal.
+    // If standard input is no terminal, it may be data to back up.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
     let mut child = shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(fail)?;
     let output = child.stdout.take().expect("standard output is piped");
@@ -273,7 +277,7 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let status = child.wait().map_err(fail)?;
     if !status.success() {
         return Err(Error::new(
-            TroubleKind::Failed,
+            OtherErrorKind::Failed,
             format!("the password command failed ({status})"),
         ));
     }
@@ -314,17 +318,20 @@ mod tests {
         let env = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p")]);
         let settings = SecretSettings::KeyFile("/k".into());
         let choose = |args: &SecretArgs, env: &Environment, settings| {
-            Origin::choose(args, env, settings).unwrap()
+            SecretSource::choose(args, env, settings).unwrap()
         };
         let (nothing, nowhere) = (SecretArgs::default(), Environment::default());
-        assert_eq!(choose(&args, &env, Some(&settings)), Origin::PasswordCommand("x".into()));
-        assert_eq!(choose(&nothing, &env, Some(&settings)), Origin::PasswordFile("/p".into()));
-        assert_eq!(choose(&nothing, &nowhere, Some(&settings)), Origin::KeyFile("/k".into()));
-        assert_eq!(choose(&nothing, &nowhere, None), Origin::Prompt);
+        assert_eq!(choose(&args, &env, Some(&settings)), SecretSource::PasswordCommand("x".into()));
+        assert_eq!(
+            choose(&nothing, &env, Some(&settings)),
+            SecretSource::PasswordFile("/p".into())
+        );
+        assert_eq!(choose(&nothing, &nowhere, Some(&settings)), SecretSource::KeyFile("/k".into()));
+        assert_eq!(choose(&nothing, &nowhere, None), SecretSource::Prompt);
         let both = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p"), ("DRUMLIN_PASSWORD", "x")]);
         assert_eq!(
-            Origin::choose(&nothing, &both, None).unwrap_err().kind(),
-            Some(TroubleKind::Usage)
+            SecretSource::choose(&nothing, &both, None).unwrap_err().kind(),
+            Some(OtherErrorKind::Usage)
         );
     }
 
@@ -345,20 +352,20 @@ mod tests {
     fn commands_and_the_environment_give_passwords() {
         let env = Environment::of([("DRUMLIN_PASSWORD", "from env")]);
         let read =
-            |origin: Origin| origin.read_password(&Nobody, &env).map(|text| text.to_string());
-        assert_eq!(read(Origin::PasswordCommand("echo secret".into())).unwrap(), "secret");
-        assert_eq!(read(Origin::Environment).unwrap(), "from env");
+            |origin: SecretSource| origin.read_password(&Nobody, &env).map(|text| text.to_string());
+        assert_eq!(read(SecretSource::PasswordCommand("echo secret".into())).unwrap(), "secret");
+        assert_eq!(read(SecretSource::Environment).unwrap(), "from env");
         assert_eq!(
-            read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(),
-            Some(TroubleKind::Failed)
+            read(SecretSource::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Failed)
         );
         assert_eq!(
-            read(Origin::PasswordCommand("true".into())).unwrap_err().kind(),
-            Some(TroubleKind::Usage)
+            read(SecretSource::PasswordCommand("true".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Usage)
         );
         assert_eq!(
-            read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().kind(),
-            Some(TroubleKind::Failed)
+            read(SecretSource::PasswordFile("/nonexistent".into())).unwrap_err().kind(),
+            Some(OtherErrorKind::Failed)
         );
     }
 }

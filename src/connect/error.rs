@@ -1,21 +1,21 @@
-//! Errors of connecting, with hints.
+//! Errors of opening a repository, with hints.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::origin::Origin;
+use super::secret_source::SecretSource;
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
 use crate::store::StoreError;
 use crate::text;
 
-/// The result of connecting.
+/// Result of opening a repository.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failed connection; the causes are in `source()`.
+/// A repository or store could not be opened; the causes are in `source()`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration file is wrong.
@@ -33,48 +33,48 @@ pub enum Error {
     /// The password or key opens nothing.
     #[error("{source}")]
     WrongSecret {
-        /// What the repository says.
+        /// The repository's error.
         source: repo::Error,
-        /// Where the secret came from.
-        origin: Origin,
+        /// Source of the secret.
+        origin: SecretSource,
     },
     /// Anything else.
     #[error(transparent)]
-    Other(Box<Trouble>),
+    Other(Box<OtherError>),
 }
 
 impl Error {
-    /// Makes a failure of a message.
-    pub fn new(kind: TroubleKind, message: impl Into<String>) -> Self {
+    /// Makes an [`OtherError`] with this message.
+    pub fn new(kind: OtherErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::Other(Box::new(Trouble { kind, hint: None, message, source: None }))
+        Self::Other(Box::new(OtherError { kind, hint: None, message, source: None }))
     }
 
-    /// Returns who is to blame for a failure that has words of its own.
-    pub fn kind(&self) -> Option<TroubleKind> {
+    /// Returns the kind of an [`OtherError`].
+    pub fn kind(&self) -> Option<OtherErrorKind> {
         match self {
             Self::Other(trouble) => Some(trouble.kind),
             _ => None,
         }
     }
 
-    /// Makes a failure that the command line, the environment or the configuration is to blame for.
+    /// Makes an error of the command line, the environment or the configuration.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(TroubleKind::Usage, message)
+        Self::new(OtherErrorKind::Usage, message)
     }
 
-    /// Makes a failure of a file operation: `cannot read`, and the file.
+    /// Makes an error of a file operation: `cannot read`, and the file.
     pub fn file(action: &str, path: &Path, error: io::Error) -> Self {
-        Self::new(TroubleKind::Failed, format!("cannot {action} {}", text::path(path)))
+        Self::new(OtherErrorKind::Failed, format!("cannot {action} {}", text::path(path)))
             .caused_by(error)
     }
 
-    /// Makes the failure of an operation that the user stopped.
+    /// Makes the error of an operation that the user stopped.
     pub fn interrupted() -> Self {
-        Self::new(TroubleKind::Interrupted, "interrupted")
+        Self::new(OtherErrorKind::Interrupted, "interrupted")
     }
 
-    /// Adds the cause of a failure that has words of its own.
+    /// Sets the cause of an [`OtherError`].
     pub fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         if let Self::Other(trouble) = &mut self {
             trouble.source = Some(Box::new(source));
@@ -82,7 +82,7 @@ impl Error {
         self
     }
 
-    /// Sets what the user can do about a failure that has words of its own.
+    /// Sets the hint of an [`OtherError`].
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Self::Other(trouble) = &mut self {
             trouble.hint = Some(hint.into());
@@ -91,37 +91,37 @@ impl Error {
     }
 }
 
-/// Who is to blame for a [`Trouble`].
+/// Kind of an [`OtherError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// The command line, the environment or the configuration.
+pub enum OtherErrorKind {
+    /// The command line, the environment or the configuration is wrong.
     Usage,
-    /// A file or a command of this machine.
+    /// A file or a command of this machine failed.
     Failed,
-    /// A secret that is no secret of any repository.
+    /// A key file holds no key.
     NoSecret,
-    /// The person who was asked gave up.
+    /// The user interrupted a question.
     Interrupted,
 }
 
-/// A failure with words of its own.
+/// An error with its own message and hint.
 #[derive(Debug)]
-pub struct Trouble {
-    /// Who is to blame.
-    pub kind: TroubleKind,
-    /// What the user can do.
+pub struct OtherError {
+    /// Kind of error.
+    pub kind: OtherErrorKind,
+    /// What the user can do, if known.
     pub hint: Option<String>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for OtherError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl StdError for Trouble {
+impl StdError for OtherError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }

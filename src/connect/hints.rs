@@ -3,44 +3,41 @@
 use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
-/// What to do with an object of `config/`, `gc/` or `intents/` that nobody may have made.
-pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object \
-    from the store with the store's own tools; \
-                             restores do not need it";
+/// Hint for a foreign or damaged object of `config/`, `gc/` or `intents/`.
+pub const REMOVE_IT: &str = "unless a person with a key of the repository made it, remove this \
+    object with the store's own tools; restores do not need it";
 
-/// Returns whether no key opened a repository because another version of the format made it.
+/// Returns whether a repository does not open because another version of the format made its keys.
 pub fn is_of_another_version(error: &repo::Error) -> bool {
     matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
 }
 
-/// At a place that this machine knows.
+/// Hint where this machine has used a repository.
 const MOUNT: &str = "this machine has used one there: mount the disk that holds it; if it is gone \
     for good, `drumlin init \
                      --accept-new-repository` makes a new one";
-/// At any other.
+/// Hint at any other place.
 const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place";
 
-/// Returns what the user can do about an object that is not obeyed.
+/// Returns the hint for an object without a valid justification.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
-        "nothing was removed. Somebody with a key made this object: remove it from the store with \
-            the store's own tools, and what it \
-         hides counts again; then run `drumlin check --level full`"
+        "nothing was removed. Somebody with a key made this object, and it hides others: remove it with \
+            the store's own tools, then run `drumlin check --level full`"
     } else if object.starts_with("snapshots/") {
-        "something has put back an old mark: `drumlin undelete` takes it back once more; if you \
-            put the repository back to that \
-         state yourself, `--accept-rollback` goes on with it"
+        "an old mark of a forgotten snapshot has come back: `drumlin undelete` removes it again; \
+            if you restored that older state of the repository yourself, `--accept-rollback` goes \
+            on with it"
     } else {
         "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is \
-            needed of it. If somebody forgot \
-         or brought back that snapshot just now, forget it again, or wait until its time in the \
-         trash is over; else the record \
-         comes from a copy of the repository, or from a key in wrong hands: look at \
-         docs/repair.md before you remove it from gc/"
+            needed of it. If somebody forgot or brought back that snapshot just now, forget it \
+            again, or wait until its time in the trash is over. Otherwise the record comes from a \
+            copy of the repository, or from somebody who has stolen a key: read docs/repair.md \
+            before you delete it from gc/"
     }
 }
 
-/// Returns what the user can do about a repository's error.
+/// Returns the hint for a repository's error.
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::Store(error) => store_hint(error),
@@ -52,7 +49,7 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a repository that does not open, or is another one.
+/// Returns the hint if a repository does not open, or is another one.
 fn opening_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NoRepository { is_known, .. } => Some(if *is_known { MOUNT } else { MAKE }),
@@ -61,10 +58,10 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
                 repository; make no new one there",
         ),
         repo::Error::KeysLost { .. } => Some(
-            "no password opens anything without them: bring `keys/` back from a copy of the \
-                repository; a machine that has used it has the key \
-             that it used in its local copies (`--cache-dir`), below `open/`, under its name in \
-             `keys/`",
+            "without them no password opens anything: copy `keys/` back from a copy of the \
+                repository. A machine that has used the repository has the one key that it used \
+                in its cache folder (`--cache-dir`), below `open/`, under the same name as in \
+                `keys/`",
         ),
         repo::Error::AnotherRepository { .. } => Some(
             "if you made a new repository there, or know why another one answers, \
@@ -83,22 +80,22 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
                 --key-file",
         ),
         repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository is in its place, or something hides what is missing; \
-                if you put it there yourself, \
-             `--accept-rollback` goes on with it and remembers it",
+            "this is an older copy of the repository, or what is missing was deleted or is \
+                hidden; if you put the older copy there yourself, `--accept-rollback` goes on \
+                with it and remembers it",
         ),
         repo::Error::Cache { .. } => {
             Some("`--cache-dir` names another folder; the cache may be deleted at any time")
         }
         repo::Error::ForeignCache { .. } => Some(
-            "take the rights of others away (`chmod go-w`), or name a folder of your own with \
+            "do not let others write to it (`chmod go-w`), or name a folder of your own with \
                 `--cache-dir`",
         ),
         _ => None,
     }
 }
 
-/// Returns what the user can do where the repository does not let something happen.
+/// Returns the hint if the repository refuses an action.
 fn use_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NotForgotten { .. } => {
@@ -115,7 +112,7 @@ fn use_hint(error: &repo::Error) -> Option<&'static str> {
                 must have object lock",
         ),
         repo::Error::UnusableStore { .. } => {
-            Some("nothing was written there but what found this out; use another place")
+            Some("nothing but test objects was written there; use another place")
         }
         repo::Error::Collected { .. } => {
             Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when")
@@ -129,7 +126,7 @@ fn use_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a snapshot, key or path that was named.
+/// Returns the hint for a name of a snapshot, key or path.
 fn name_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
@@ -142,7 +139,7 @@ fn name_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what the user can do about a damaged object.
+/// Returns the hint for a damaged object.
 fn damage_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::Damaged { object, .. }
@@ -153,9 +150,8 @@ fn damage_hint(error: &repo::Error) -> Option<&'static str> {
             Some(REMOVE_IT)
         }
         error if error.is_of_index() => Some(
-            "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also \
-                be removed with the store's own tools: \
-             no byte of it can be used",
+            "`drumlin repair --apply` rebuilds it from the packs; it may also be removed with the \
+                store's own tools: nothing in it can be used",
         ),
         error if is_of_another_version(error) => Some(
             "use the version of Drumlin that made the repository; if it was this one, the key is \
@@ -169,28 +165,28 @@ fn damage_hint(error: &repo::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns the like of a store's failure.
+/// Returns the hint for a store's error.
 pub fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error.kind {
         ErrorKind::Full => {
             Some("make room where the repository is; what is stored so far is used by the next run")
         }
         ErrorKind::Unreadable => Some(
-            "see what the system says of that disk; `drumlin check --level full` says which files \
-                it concerns, `drumlin repair` what can \
-             be done; if the disk is failing, copy the whole repository to another one first",
+            "look for errors of that disk in the system's log; `drumlin check --level full` says \
+                which files it concerns, `drumlin repair` what can be done; if the disk is \
+                failing, copy the whole repository to another one first",
         ),
         ErrorKind::NotPermitted => Some(
-            "whoever runs this, or its credential, must be allowed to use the repository's folder \
-                or bucket",
+            "the user who runs this, or the credential, must be allowed to read and write the \
+                repository's folder or bucket",
         ),
         ErrorKind::Unavailable => Some(
-            "nothing was changed by this request; look at the network and the address, then run \
-                it again",
+            "nothing was changed by this request; check the network and the address, then run it \
+                again",
         ),
         ErrorKind::Unanswered => Some(
-            "look at the network, then run it again: what is stored so far is used, and nothing \
-                can be half",
+            "check the network, then run it again: what is stored so far is used, and nothing is \
+                half written",
         ),
         _ => None,
     }

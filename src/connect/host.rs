@@ -1,12 +1,11 @@
-//! Names of this machine and its user.
+//! Names of this machine, its user, and the current directory.
 
 use std::path::PathBuf;
 
 use super::error::{Error, Result};
 use crate::os::owners::OwnerNames;
 
-/// Returns the current directory. One that was removed meanwhile is named as the system has it, so
-/// that nothing is found in it.
+/// Returns the current directory; `/proc/self/cwd` if it was removed, where nothing is found.
 pub fn here() -> Result<PathBuf> {
     match std::env::current_dir() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok("/proc/self/cwd".into()),

@@ -1,4 +1,4 @@
-//! Opening a repository by its name: from a URL, the configuration and a secret to a repository.
+//! Opening of repositories: from a name, the configuration and a secret to a repository.
 //!
 //! The command line, a daemon and library users all come through here. Nothing here prints, prompts
 //! or ends the program: questions and warnings go to an [`Operator`], failures are [`Error`]s.
@@ -10,12 +10,12 @@ mod error;
 pub mod hints;
 pub mod host;
 mod operator;
-mod origin;
 pub mod own_dirs;
 mod place;
 mod requests;
 #[cfg(feature = "s3")]
 mod s3;
+mod secret_source;
 #[cfg(feature = "sftp")]
 mod sftp;
 #[cfg(feature = "sftp")]
@@ -24,8 +24,8 @@ mod stack;
 
 pub use connector::{ConnectOptions, Connector};
 pub use create::Created;
-pub use error::{Error, Result, Trouble, TroubleKind};
+pub use error::{Error, OtherError, OtherErrorKind, Result};
 pub use operator::Operator;
-pub use origin::{GivenPassword, Origin, SecretArgs};
-pub use place::{Place, Purpose};
+pub use place::{Purpose, RepositoryPlace};
 pub use requests::Requests;
+pub use secret_source::{GivenPassword, SecretArgs, SecretSource};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::repo::open::witness::PLACES;
 
-/// Returns what the program made in the cache directory. Other files there are not its own.
+/// Returns the program's directories in the cache directory, which may hold other files.
 pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {
     let is_own = |(name, path): &(Vec<u8>, PathBuf)| {
         is_copies(name) || name == LOCATIONS && is_filled_with(path, is_location)
@@ -12,15 +12,15 @@ pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {
     paths(folders_in(cache_dir).into_iter().filter(is_own))
 }
 
-/// Returns the same for a backup: a folder that holds nothing else is left out as a whole.
+/// Like [`in_cache`], for a backup: returns the cache directory itself if it holds nothing else.
 pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
     let own = in_cache(cache_dir);
     let all = std::fs::read_dir(cache_dir).map_or(0, Iterator::count);
     if own.is_empty() || own.len() < all { own } else { vec![cache_dir.to_path_buf()] }
 }
 
-/// Returns what the program made in the folder of what it remembers: all of it as one where nothing
-/// else is in it, so that a backup sees no change when something new is remembered.
+/// Returns the program's directories in the state directory: their common parent if it holds
+/// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
     let all = state_dir.join(PLACES);
     if is_filled_with(&all, is_place) {
@@ -29,9 +29,9 @@ pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
     paths(folders_in(&all).into_iter().filter(|(name, path)| is_place(name, path)))
 }
 
-/// The folder of notes of which repository is where.
+/// Directory of notes that map locations to repositories.
 const LOCATIONS: &[u8] = b"locations";
-/// Longest note in it: an id in hex.
+/// Length of a note: an id in hex.
 const LOCATION_LEN_MAX_BYTES: u64 = 32;
 
 fn paths(folders: impl Iterator<Item = (Vec<u8>, PathBuf)>) -> Vec<PathBuf> {
@@ -40,16 +40,16 @@ fn paths(folders: impl Iterator<Item = (Vec<u8>, PathBuf)>) -> Vec<PathBuf> {
     paths
 }
 
-/// Returns the names and paths of the folders in a folder.
+/// Returns the names and paths of the subdirectories.
 fn folders_in(dir: &Path) -> Vec<(Vec<u8>, PathBuf)> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     folders.map(|entry| (entry.file_name().into_encoded_bytes(), entry.path())).collect()
 }
 
-/// Returns whether there is something in a folder, and all of it is the program's.
+/// Returns whether a directory is not empty and all of its content is the program's.
 ///
-/// Its name alone does not say that: it is a word that others use as well.
+/// Its name is no proof: it is a common word.
 fn is_filled_with(dir: &Path, is_own: fn(&[u8], &Path) -> bool) -> bool {
     let Ok(entries) = std::fs::read_dir(dir) else { return false };
     let mut count = 0;
@@ -64,15 +64,14 @@ fn is_hex(name: &[u8], len: usize) -> bool {
     name.len() == len && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Returns whether a folder's name is that of a repository's copies.
+/// Returns whether this is the name of a directory of copies.
 fn is_copies(name: &[u8]) -> bool {
     let mut parts = name.splitn(2, |byte| *byte == b'-');
     parts.next().is_some_and(|id| is_hex(id, 32))
         && parts.next().is_some_and(|place| is_hex(place, 16))
 }
 
-/// Returns whether this is a note of which repository is at a location, or one that was being
-/// written.
+/// Returns whether this is a note of a location, or an unfinished one.
 fn is_location(name: &[u8], path: &Path) -> bool {
     let is_named =
         is_hex(name, 64) || name.strip_prefix(b".tmp-").is_some_and(|rest| is_hex(rest, 16));
@@ -82,7 +81,7 @@ fn is_location(name: &[u8], path: &Path) -> bool {
             .is_ok_and(|found| found.is_file() && found.len() <= LOCATION_LEN_MAX_BYTES)
 }
 
-/// Returns whether this is the folder of what is remembered of a place.
+/// Returns whether this is the directory of records of a repository.
 fn is_place(name: &[u8], path: &Path) -> bool {
     let is_memory = |name: &[u8], _: &Path| {
         name == b"lock" || [&b"memory.json"[..], b".new-"].iter().any(|own| name.starts_with(own))

@@ -1,4 +1,4 @@
-//! A named repository that is not open yet.
+//! A repository named by the user, not yet opened.
 
 use std::path::Path;
 
@@ -8,49 +8,49 @@ use crate::settings::repository::RepositorySettings;
 use crate::store::local;
 use crate::text;
 
-/// A repository that the user named, not yet opened.
-pub struct Place {
-    /// Its name in the configuration file, if it has one there.
+/// A repository that the user named, with its settings.
+pub struct RepositoryPlace {
+    /// Its name in the configuration, if it has one.
     pub name: Option<String>,
-    /// Where it is.
+    /// Its location.
     pub location: Location,
-    /// What the configuration file says about it.
+    /// Its settings in the configuration.
     pub settings: Option<RepositorySettings>,
 }
 
-/// What a repository is opened for.
+/// Purpose of opening a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To look at what is there, as it is when the command begins (`format-spec/12-store.md`,
-    /// section 2); nothing is stored or removed.
+    /// Read-only, in the state at the beginning of the command (`format-spec/12-store.md`, section
+    /// 2).
     Look,
-    /// To back up: keys and settings may come from local copies, because they are confirmed before
-    /// anything is stored.
+    /// A backup: keys and configuration may come from local copies, because they are confirmed
+    /// before anything is stored.
     BackUp,
     /// Anything else.
     Work,
-    /// To make it; its folder, too.
+    /// Creation of the repository, including its directory.
     Make,
 }
 
-impl Place {
-    /// Returns where it is, for people, and for `--repo`.
+impl RepositoryPlace {
+    /// Returns the location for people and for `--repo`.
     pub fn shown(&self) -> String {
         text::harmless(&self.location.to_string())
     }
 
-    /// Returns what its store calls its place and itself, also where it cannot be opened.
+    /// Returns the place and the location that its store would report, without opening it.
     pub fn remembered_as(&self) -> (String, String) {
-        self.folder().map_or_else(|| (self.shown(), self.shown()), local::names_of)
+        self.local_dir().map_or_else(|| (self.shown(), self.shown()), local::names_of)
     }
 
-    /// Returns the repository's folder, if it is one of this machine.
-    pub fn folder(&self) -> Option<&Path> {
-        self.location.folder()
+    /// Returns the repository's directory, if it is on this machine.
+    pub fn local_dir(&self) -> Option<&Path> {
+        self.location.local_dir()
     }
 
-    /// Completes a location by what the configuration and the environment say of the server: a
-    /// bucket's name alone says not which it is.
+    /// Makes a place. Completes the location of a bucket by endpoint and region from configuration
+    /// and environment: a bucket's name alone is not unique.
     pub fn new(
         location: Location,
         named: Option<(String, RepositorySettings)>,

@@ -1,8 +1,8 @@
-//! Counters of what the stores of a run were asked: requests are money and time.
+//! Request counters of a run, because requests cost money and time.
 
 use std::sync::{Arc, Mutex};
 
-use crate::store::layers::count::{CountStore, Counts};
+use crate::store::layers::count::{CallCounts, CountStore};
 use crate::sync::lock;
 
 /// The counters of all stores of a run.
@@ -10,15 +10,15 @@ use crate::sync::lock;
 pub struct Requests(Mutex<Vec<Arc<CountStore>>>);
 
 impl Requests {
-    /// Counts what another store is asked, too.
+    /// Adds the counters of another store.
     pub fn add(&self, store: Arc<CountStore>) {
         lock(&self.0).push(store);
     }
 
     /// Returns the sum so far; `None` if no store was opened.
-    pub fn counts(&self) -> Option<Counts> {
+    pub fn counts(&self) -> Option<CallCounts> {
         let stores = lock(&self.0);
-        let sum = stores.iter().fold(Counts::default(), |sum, store| sum + store.counts());
+        let sum = stores.iter().fold(CallCounts::default(), |sum, store| sum + store.counts());
         (!stores.is_empty()).then_some(sum)
     }
 }

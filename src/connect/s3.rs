@@ -1,4 +1,4 @@
-//! Options of a bucket: from its URL, the configuration, the environment, in this order.
+//! Options of a bucket, from its URL, the configuration and the environment, in this order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,31 +12,30 @@ use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::layers::lazy::OpenStore;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::store::s3::S3Store;
-use crate::store::s3::options::{Lock, S3Options, Trust};
+use crate::store::s3::options::{Lock, S3Options, ServerTrust};
 
-/// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's
-/// router.
+/// Default number of transfers: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a
+/// home router.
 const CONNECTIONS: usize = 8;
-/// After how much time without progress a request has failed.
+/// Default time-out without progress.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The variable that names a file of certificates for AWS's own tools.
+/// Environment variable of AWS's tools that names a file of certificates.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
-/// Longest file of certificates: all authorities of the world have a quarter of a mebibyte.
+/// Longest file of certificates; those of all public authorities take a quarter of a mebibyte.
 const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
-/// Puts together what is known; reads the secret of the access key if the configuration says where
-/// it is.
+/// Collects the options; reads the secret of the access key if configured.
 pub fn options(
     connector: &Connector,
     part: &Bucket,
     settings: RepositorySettings,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
 ) -> Result<S3Options> {
-    let RepositorySettings { line, s3, .. } = settings;
+    let RepositorySettings { connection, s3, .. } = settings;
     let credentials = match (s3.key_id, &s3.secret) {
         (Some(id), Some(origin)) => {
             Some((id, credentials::read_store_password(&*connector.operator, origin)?))
@@ -57,21 +56,24 @@ pub fn options(
         storage_classes: s3.storage_classes,
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
         trust,
-        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
-        timeout: line.timeout.unwrap_or(TIMEOUT),
-        pace,
+        connections: connector
+            .options
+            .connections
+            .or(connection.connections)
+            .unwrap_or(CONNECTIONS),
+        timeout: connection.timeout.unwrap_or(TIMEOUT),
+        rate_limiter,
     })
 }
 
-/// Returns which certificates the server may show: by the configuration, else by the file that
-/// AWS's own tools take.
+/// Returns the accepted certificates: from the configuration, else from the file of AWS's tools.
 fn trust(
     connector: &Connector,
     file: Option<PathBuf>,
     pin: Option<[u8; 32]>,
-) -> Result<Option<Trust>> {
+) -> Result<Option<ServerTrust>> {
     if let Some(pin) = pin {
-        return Ok(Some(Trust::Pinned(pin)));
+        return Ok(Some(ServerTrust::Pinned(pin)));
     }
     let what = if file.is_some() { "ca-file" } else { CA_BUNDLE };
     let Some(path) = file.or_else(|| connector.env.path(CA_BUNDLE)) else {
@@ -79,10 +81,10 @@ fn trust(
     };
     let pem = short::read(&path, CA_FILE_LEN_MAX_BYTES)
         .map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
-    Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
+    Ok(Some(ServerTrust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 
-/// Returns what opens the store.
+/// Returns a function that opens the store.
 pub fn opener(options: S3Options) -> OpenStore {
     Box::new(move || Ok(Arc::new(S3Store::open(options.clone())?)))
 }

@@ -1,5 +1,5 @@
-//! Options of an SFTP server: from its URL, the configuration, `~/.ssh/config`, the
-//! usual, in this order.
+//! Options of an SFTP server, from its URL, the configuration, `~/.ssh/config` and the defaults, in
+//! this order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,29 +21,29 @@ use crate::settings::repository::{RepositorySettings, SftpSettings};
 use crate::settings::ssh_config::proxy::Destination;
 use crate::settings::ssh_config::{HostConfig, KNOWN_HOSTS, PORT};
 use crate::store::layers::lazy::OpenStore;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::store::sftp::SftpStore;
 use crate::store::sftp::candidates;
 use crate::store::sftp::options::SftpOptions;
 
-/// Connections at once: storage boxes allow ten, and other processes may connect meanwhile.
+/// Default number of connections: storage boxes allow ten, and other processes may connect, too.
 const CONNECTIONS: usize = 4;
-/// After how much time without progress a request has failed.
+/// Default time-out without progress.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// After how much time without use a connection is asked whether it still works.
+/// Idle time after which a connection is checked.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Key files that are tried if nothing names any, the best first.
+/// Default key files, the best first.
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/// Puts together what is known; reads or asks for the secrets that it takes.
+/// Collects the options; reads or asks for passwords.
 pub fn options(
     connector: &Connector,
     remote: &Remote,
     settings: RepositorySettings,
     purpose: Purpose,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
 ) -> Result<SftpOptions> {
-    let RepositorySettings { line, sftp, .. } = settings;
+    let RepositorySettings { connection, sftp, .. } = settings;
     let local_user = host::user_name();
     let ssh_config = sftp.ssh_config.as_deref();
     let host = ssh::read_config(connector, remote, &local_user, ssh_config)?;
@@ -77,29 +77,33 @@ pub fn options(
         key_passphrase,
         agent_socket,
         password,
-        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
-        timeout: line.timeout.unwrap_or(TIMEOUT),
+        connections: connector
+            .options
+            .connections
+            .or(connection.connections)
+            .unwrap_or(CONNECTIONS),
+        timeout: connection.timeout.unwrap_or(TIMEOUT),
         keep_alive: KEEP_ALIVE,
         keeps_files: purpose == Purpose::Look,
-        pace,
+        rate_limiter,
     })
 }
 
-/// Returns what opens the store, and makes its folder if it is to; else that is found missing by
-/// the first request.
+/// Returns a function that opens the store. With `is_made` it makes the directory; else the first
+/// request finds out if it is missing.
 pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
     Box::new(move || {
         let options = options.clone();
         Ok(Arc::new(if is_made {
             SftpStore::open_or_make(options)?
         } else {
-            SftpStore::take_for_granted(options)
+            SftpStore::open_unchecked(options)
         }))
     })
 }
 
-/// Refuses paths that are not understood, unless the configuration names others: without the right
-/// file of known machines, every server would look like one that is merely new.
+/// Refuses paths that cannot be expanded, unless the configuration names others: without the right
+/// file of known machines, every server would look new.
 fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
     let is_used = |option: &str| match option {
         KNOWN_HOSTS => sftp.known_hosts.is_empty(),
@@ -108,17 +112,17 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
     };
     let Some(odd) = host.unexpanded.iter().find(|odd| is_used(odd.option)) else { return Ok(()) };
     let says = format!(
-        "`{} {}` of the SSH configuration has something in it that is not understood",
+        "`{} {}` of the SSH configuration has a `%` token or variable that is not supported",
         odd.option, odd.written
     );
     Err(Error::usage(says).hint(
         "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set \
-            are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
-         name the file",
+            are supported; write the path out, or let `known-hosts` or `identity-file` in \
+            drumlin.toml name the file",
     ))
 }
 
-/// Returns the key files to try, and whether they are merely the usual ones.
+/// Returns the key files to try, and whether they are the default ones.
 fn identity_files(
     env: &Environment,
     sftp: &SftpSettings,
@@ -173,7 +177,7 @@ fn read_password(connector: &Connector, sftp: &SftpSettings) -> Result<Option<Ze
     }
 }
 
-/// Asks for the passphrase of the first key file if it is protected: nothing else could open it.
+/// Asks for the passphrase of the first key file if it is protected.
 fn ask_passphrase(
     operator: &dyn Operator,
     identity_files: &[PathBuf],

@@ -1,5 +1,4 @@
-//! The user's SSH configuration as files of this machine, and the programs that it has connections
-//! go through.
+//! The user's SSH configuration on this machine, and its proxy programs.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,10 +15,10 @@ use crate::os::shell::SECRETS;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::ssh_config::proxy::{self, Destination, command_line, jump_arguments};
-use crate::settings::ssh_config::{Asker, Files, HostConfig, host_config};
+use crate::settings::ssh_config::{ConfigFiles, ExpansionContext, HostConfig, host_config};
 use crate::store::sftp::proxy::Proxy;
 
-/// Reads what the configuration says about a machine, and warns of what cannot be heeded.
+/// Reads the configuration of a machine, and warns about ignored options.
 pub fn read_config(
     connector: &Connector,
     remote: &Remote,
@@ -29,24 +28,24 @@ pub fn read_config(
     let host = read_config_in(&connector.env, remote, local_user, explicit)?;
     if host.canonicalizes == Some(true) {
         connector.operator.warn(
-            "`CanonicalizeHostname` of the SSH configuration is passed over: the machine is \
-                looked for by its name as it stands",
+            "`CanonicalizeHostname` of the SSH configuration is ignored: the host name is used as \
+                it is written",
         );
     }
     Ok(host)
 }
 
-/// Reads what the configuration says about a machine: that of `explicit`, else the user's, which
-/// may be missing.
+/// Reads the configuration of a machine from `explicit`, else from the user's file, which may be
+/// missing.
 ///
-/// Fails if `explicit` is missing, and if either cannot be read or understood.
+/// Fails if `explicit` is missing, or if a file cannot be read or parsed.
 pub fn read_config_in(
     env: &Environment,
     remote: &Remote,
     local_user: &str,
     explicit: Option<&Path>,
 ) -> Result<HostConfig> {
-    // Without a home folder there is no usual file; one that is named is read all the same.
+    // Without a home directory there is no default file; `explicit` is read all the same.
     let Some(home) =
         env.home().or_else(|| explicit.and_then(|_| home_of_user().or_else(|| Some("/".into()))))
     else {
@@ -58,15 +57,16 @@ pub fn read_config_in(
     let file = explicit.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
     let (uid, local_host) = (rustix::process::getuid().as_raw(), host::host_name());
     let (user, port) = (remote.user.as_deref(), remote.port);
-    let asker = Asker { home: &home, env, local_user, uid, local_host: &local_host, user, port };
-    Ok(host_config(&file, &remote.host, asker, &Disk { named: explicit })?)
+    let context =
+        ExpansionContext { home: &home, env, local_user, uid, local_host: &local_host, user, port };
+    Ok(host_config(&file, &remote.host, context, &Disk { named: explicit })?)
 }
 
-/// Returns the program that connections go through, if the configuration names one. `explicit` is
-/// the configuration that was named.
+/// Returns the proxy program, if the configuration names one. `explicit` is the file that the user
+/// named.
 ///
-/// `ssh` looks for its configuration in the home folder that the system has for the user: if that
-/// is another one than `HOME`, it is told.
+/// `ssh` finds its configuration by the home directory of the user database. If `HOME` differs, the
+/// file is passed as an argument.
 pub fn proxy_of(
     env: &Environment,
     host: &HostConfig,
@@ -78,19 +78,19 @@ pub fn proxy_of(
             .hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config")
     };
     match &host.proxy {
-        None | Some(proxy::Proxy::None) => Ok(None),
-        Some(proxy::Proxy::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
-            "a ProxyCommand that hands a connection over (`ProxyUseFdpass yes`) cannot be used; \
-                one that carries bytes can"
+        None | Some(proxy::ProxyRule::None) => Ok(None),
+        Some(proxy::ProxyRule::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
+            "a ProxyCommand with `ProxyUseFdpass yes` cannot be used; use one that copies data \
+                between its standard input and output"
                 .to_owned(),
         )),
-        Some(proxy::Proxy::Command(written)) => {
+        Some(proxy::ProxyRule::Command(written)) => {
             let line = command_line(written, to).map_err(refused)?;
             let shell = env.get("SHELL").unwrap_or("/bin/sh".as_ref()).to_owned();
             let arguments = vec!["-c".into(), format!("exec {line}").into()];
             Ok(Some(Proxy { program: shell, arguments, shown: format!("the ProxyCommand `{line}`"), without: &SECRETS }))
         }
-        Some(proxy::Proxy::Jump(written)) => {
+        Some(proxy::ProxyRule::Jump(written)) => {
             let own = || {
                 env.home()
                     .filter(|home| home_of_user().is_none_or(|of_user| of_user != *home))
@@ -105,20 +105,18 @@ pub fn proxy_of(
     }
 }
 
-/// What is said of a file that says what its reader runs, and that others can write.
-const FOREIGN: &str = "others decide what it says, and it can name programs that would be run: \
-    let it belong to you or to root, and \
-                       take the right to write to it from all others (`chmod go-w`), as OpenSSH \
-                       demands it too";
+/// Error text for a configuration file that other users can write.
+const FOREIGN: &str = "others can change it, and it can name programs to run: it must belong to \
+    you or to root, and nobody else may write to it (`chmod go-w`); OpenSSH demands that, too";
 
 /// The files of this machine.
 struct Disk<'a> {
-    /// The file that the user named, who answers for it, but not for what it includes.
+    /// The file that the user named, which is trusted, unlike its includes.
     named: Option<&'a Path>,
 }
 
 impl Disk<'_> {
-    /// Returns whether nobody but us and root can have written an open file.
+    /// Returns whether only this user and root can write an open file.
     fn is_trusted(&self, path: &Path, found: &fs::Metadata) -> bool {
         let is_own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
         let others = if is_private_group(found.gid(), found.uid()) { 0o002 } else { 0o022 };
@@ -126,7 +124,7 @@ impl Disk<'_> {
     }
 }
 
-impl Files for Disk<'_> {
+impl ConfigFiles for Disk<'_> {
     fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::new()];
         for component in pattern.components() {
@@ -146,7 +144,7 @@ impl Files for Disk<'_> {
     fn read(&self, path: &Path, len_max_bytes: u64) -> io::Result<String> {
         let file = File::open(path)?;
         let found = file.metadata()?;
-        // A pattern may name folders, which say nothing to OpenSSH either.
+        // A pattern may match directories, which OpenSSH ignores, too.
         if found.is_dir() {
             return Ok(String::new());
         }
@@ -159,9 +157,9 @@ impl Files for Disk<'_> {
     }
 }
 
-/// Returns what a folder has whose name matches a pattern of the shell, by name.
+/// Returns the entries of a directory that match a shell pattern, sorted by name.
 fn matching_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    // The shell knows no alternatives in these patterns.
+    // Braces are literal in these patterns.
     let Ok(glob) = Glob::new(&pattern.replace('{', "[{]").replace('}', "[}]")) else {
         return Vec::new();
     };
@@ -201,18 +199,18 @@ mod tests {
     fn proxies_are_programs_with_what_they_need() {
         let host = |proxy| HostConfig { proxy, ..HostConfig::default() };
         let own = home_of_user().unwrap().display().to_string();
-        let command = host(Some(proxy::Proxy::Command("nc %h %p".into())));
+        let command = host(Some(proxy::ProxyRule::Command("nc %h %p".into())));
         assert_eq!(shown(&command, &own, None), "/bin/zsh -c exec nc h 23");
-        let jump = host(Some(proxy::Proxy::Jump("x@gate".into())));
+        let jump = host(Some(proxy::ProxyRule::Jump("x@gate".into())));
         assert_eq!(shown(&jump, &own, None), "ssh -l x -W [h]:23 gate");
         assert_eq!(shown(&jump, &own, Some("/c")), "ssh -l x -F /c -W [h]:23 gate");
         assert_eq!(shown(&jump, "/other", None), "ssh -l x -F /other/.ssh/config -W [h]:23 gate");
         assert_eq!(shown(&host(None), &own, None), "none");
-        assert_eq!(shown(&host(Some(proxy::Proxy::None)), &own, None), "none");
+        assert_eq!(shown(&host(Some(proxy::ProxyRule::None)), &own, None), "none");
         let hands_over = HostConfig { proxy_passes_connection: Some(true), ..command };
         assert!(shown(&hands_over, &own, None).contains("ProxyUseFdpass"));
         assert!(
-            shown(&host(Some(proxy::Proxy::Jump("-x".into()))), &own, None)
+            shown(&host(Some(proxy::ProxyRule::Jump("-x".into()))), &own, None)
                 .contains("no machine to jump to")
         );
     }

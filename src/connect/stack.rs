@@ -1,5 +1,4 @@
-//! The store of a repository with its layers: limits,
-//! counters, retries.
+//! The layers of a repository's store: rate limit, counters, retries.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::connector::Connector;
 use super::error::Error;
 use super::error::Result;
 use super::operator::Operator;
-use super::place::{Place, Purpose};
+use super::place::{Purpose, RepositoryPlace};
 #[cfg(feature = "s3")]
 use super::s3;
 #[cfg(feature = "sftp")]
@@ -18,70 +17,69 @@ use super::sftp;
 use crate::monitor::in_words;
 use crate::repo;
 use crate::settings::location::{Bucket, Location, Remote};
-use crate::settings::repository::{LineSettings, RepositorySettings};
+use crate::settings::repository::{ConnectionSettings, RepositorySettings};
 use crate::store::layers::clock::SystemClock;
 use crate::store::layers::count::CountStore;
 use crate::store::layers::lazy::{LazyStore, OpenStore};
-use crate::store::layers::rate_limit::Pace;
-use crate::store::layers::retry::{OnTrouble, Patience, RetryStore};
+use crate::store::layers::rate_limit::RateLimiter;
+use crate::store::layers::retry::{OnRetry, RetryPolicy, RetryStore};
 use crate::store::layers::throttle::ThrottleStore;
 use crate::store::local::LocalStore;
 use crate::store::{ErrorKind, Store, StoreError, StoreProperties};
 use crate::text;
 
-/// How many transfers run at once, and what opens the store.
+/// Number of transfers, and the function that opens the store.
 type Opener = (usize, OpenStore);
 
 impl Connector {
-    /// Opens the store of a repository. What is not on this machine is connected to with the first
-    /// request.
+    /// Opens the store of a repository. Remote stores connect with the first request.
     ///
-    /// Fails if its folder on this machine is missing, unless it is to be made.
-    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>> {
+    /// Fails if its directory on this machine is missing, unless `purpose` is to make it.
+    pub fn store(&self, place: &RepositoryPlace, purpose: Purpose) -> Result<Arc<dyn Store>> {
         let clock = Arc::new(SystemClock::new(self.is_stopping));
-        let line = place
+        let connection = place
             .settings
             .as_ref()
-            .map_or_else(LineSettings::default, |settings| settings.line.clone());
+            .map_or_else(ConnectionSettings::default, |settings| settings.connection.clone());
         let limit = |own: Option<u64>, configured: Option<u64>| {
             own.or(configured).filter(|limit| *limit != u64::MAX)
         };
-        let up = limit(self.options.limit_upload, line.limit_upload);
-        let pace = Arc::new(Pace::new(
+        let up = limit(self.options.limit_upload, connection.limit_upload);
+        let rate_limiter = Arc::new(RateLimiter::new(
             clock.clone(),
             up,
-            limit(self.options.limit_download, line.limit_download),
+            limit(self.options.limit_download, connection.limit_download),
         ));
-        let store = self.bare_store(place, purpose, pace)?;
+        let store = self.bare_store(place, purpose, rate_limiter)?;
         let counted = Arc::new(CountStore::new(store));
         self.requests.add(counted.clone());
-        let patience = line.retry.map_or_else(Patience::default, Patience::of);
+        let policy = connection.retry.map_or_else(RetryPolicy::default, RetryPolicy::of_total);
         Ok(Arc::new(RetryStore::new(
             counted,
             clock,
-            patience,
+            policy,
             warn_of_trouble(Arc::clone(&self.operator)),
         )))
     }
 
     fn bare_store(
         &self,
-        place: &Place,
+        place: &RepositoryPlace,
         purpose: Purpose,
-        pace: Arc<Pace>,
+        rate_limiter: Arc<RateLimiter>,
     ) -> Result<Arc<dyn Store>> {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
             Location::Local(path) => {
                 let store = open_local(path, purpose, || self.witness(place).knows())?;
-                return Ok(if pace.is_unlimited() {
+                return Ok(if rate_limiter.is_unlimited() {
                     store
                 } else {
-                    Arc::new(ThrottleStore::new(store, pace))
+                    Arc::new(ThrottleStore::new(store, rate_limiter))
                 });
             }
-            Location::S3(part) => self.bucket(part, settings, pace)?,
-            Location::Sftp(remote) => self.machine(remote, settings, purpose, pace)?,
+            Location::S3(part) => self.bucket(part, settings, rate_limiter)?,
+            Location::Sftp(remote) => self.machine(remote, settings, purpose, rate_limiter)?,
         };
         let properties =
             StoreProperties { parallelism: transfers, is_local: false, can_run_full: true };
@@ -93,14 +91,14 @@ impl Connector {
         &self,
         part: &Bucket,
         settings: RepositorySettings,
-        pace: Arc<Pace>,
+        rate_limiter: Arc<RateLimiter>,
     ) -> Result<Opener> {
-        let options = s3::options(self, part, settings, pace)?;
+        let options = s3::options(self, part, settings, rate_limiter)?;
         Ok((options.connections, s3::opener(options)))
     }
 
     #[cfg(not(feature = "s3"))]
-    fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<Pace>) -> Result<Opener> {
+    fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<RateLimiter>) -> Result<Opener> {
         Err(Error::usage("this program was built without S3")
             .hint("build it with the feature `s3`, which is on by default"))
     }
@@ -111,9 +109,9 @@ impl Connector {
         remote: &Remote,
         settings: RepositorySettings,
         purpose: Purpose,
-        pace: Arc<Pace>,
+        rate_limiter: Arc<RateLimiter>,
     ) -> Result<Opener> {
-        let options = sftp::options(self, remote, settings, purpose, pace)?;
+        let options = sftp::options(self, remote, settings, purpose, rate_limiter)?;
         Ok((options.connections, sftp::opener(options, purpose == Purpose::Make)))
     }
 
@@ -123,7 +121,7 @@ impl Connector {
         _: &Remote,
         _: RepositorySettings,
         _: Purpose,
-        _: Arc<Pace>,
+        _: Arc<RateLimiter>,
     ) -> Result<Opener> {
         Err(Error::usage("this program was built without SFTP")
             .hint("build it with the feature `sftp`, which is on by default"))
@@ -150,8 +148,8 @@ fn open_local(
     }
 }
 
-/// Says why it takes longer.
-fn warn_of_trouble(operator: Arc<dyn Operator>) -> OnTrouble {
+/// Returns a callback that warns about retries.
+fn warn_of_trouble(operator: Arc<dyn Operator>) -> OnRetry {
     Box::new(move |error: &StoreError, limit: Duration| {
         operator.warn(&format!(
             "{}; trying again for up to {}",

@@ -1,4 +1,4 @@
-//! One backup of an app, or of what the caller names.
+//! A backup of a configured app, or of sources that the caller names.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::error::Result;
 use super::patterns::Surroundings;
 use crate::backup::{self, BackupOptions, BackupReport, ExcludeOptions, StreamSource};
 use crate::compress::Compression;
-use crate::connect::{self, Connector, Place, TroubleKind, host, own_dirs};
+use crate::connect::{self, Connector, OtherErrorKind, RepositoryPlace, host, own_dirs};
 use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
@@ -21,14 +21,14 @@ use crate::settings::values::Chunker;
 use crate::sources::command;
 use crate::text;
 
-/// What the caller adds to the configuration.
+/// Options of the caller in addition to the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
-    /// Patterns of what to leave out; each should match something.
+    /// Patterns of excluded files; each should match something.
     pub excludes: Vec<Pattern>,
-    /// Patterns of what is read even if it looks unchanged.
+    /// Patterns of files that are read even if they look unchanged.
     pub always_read: Vec<Pattern>,
-    /// Standard input is backed up as a file of this name.
+    /// Name of the file that stores standard input; `None` if it is not read.
     pub stdin: Option<String>,
     /// Reads and counts, but stores nothing.
     pub dry_run: bool,
@@ -38,26 +38,27 @@ pub struct Additions {
     pub read_all: bool,
     /// Trusts times and lengths alone, not inode numbers.
     pub ignore_inode: bool,
-    /// Needs less memory, for some speed.
+    /// Uses less memory, at some cost of speed.
     pub low_memory: bool,
-    /// Threads that work at once.
+    /// Number of threads.
     pub threads: usize,
     /// Program and version, as stored in the snapshot.
     pub program: String,
 }
 
-/// A backup that is about to be made: the configuration and the caller's additions, put together.
+/// A backup to run: the configuration merged with the caller's options.
 pub struct Job {
     /// The app, empty for none.
     pub app: String,
-    /// Its settings, with the defaults and what the caller put in their place.
+    /// Its settings, merged with the defaults and the caller's values.
     pub settings: AppSettings,
-    /// What else the caller wants.
+    /// Further options of the caller.
     pub additions: Additions,
 }
 
 impl Job {
-    /// Returns the settings of an app with the defaults; those of none if the caller names sources.
+    /// Returns the settings of an app, merged with the defaults; without its sources if the caller
+    /// names some.
     ///
     /// Fails if there is nothing to back up.
     pub fn settings_of(
@@ -74,9 +75,9 @@ impl Job {
         if has_source {
             merged.paths = Vec::new();
             merged.commands = Vec::new();
-        } else if let Some(key) = merged.later.first() {
+        } else if let Some(key) = merged.unsupported_keys.first() {
             let why = format!(
-                "app `{}` has `{key}`, which comes in a later version",
+                "app `{}` has `{key}`, which this version does not support yet",
                 app.unwrap_or_default()
             );
             let hint = "a backup without it would not be what the configuration asks for";
@@ -85,13 +86,12 @@ impl Job {
         Ok(merged)
     }
 
-    /// Returns the name of the repository that the configuration has for it. `is_named`: the caller
-    /// names one.
+    /// Returns the configured repository's name. `is_named`: the caller names one.
     pub fn repository(&self, is_named: bool) -> Result<Option<&str>, connect::Error> {
         match self.settings.repositories.as_slice() {
             [_, _, ..] if !is_named && !self.app.is_empty() => {
                 let why = format!(
-                    "app `{}` has several repositories, which comes in a later version",
+                    "app `{}` has several repositories, which this version does not support yet",
                     self.app
                 );
                 Err(connect::Error::usage(why).hint("give --repo NAME for one of them"))
@@ -104,7 +104,7 @@ impl Job {
     pub fn run(
         self,
         connector: &Connector,
-        place: &Place,
+        place: &RepositoryPlace,
         repository: &Arc<Repository>,
         monitor: &Arc<Monitor>,
     ) -> Result<BackupReport> {
@@ -115,11 +115,11 @@ impl Job {
     fn options(
         self,
         connector: &Connector,
-        place: &Place,
+        place: &RepositoryPlace,
         repository: &Repository,
         monitor: &Arc<Monitor>,
     ) -> Result<BackupOptions, connect::Error> {
-        let mut own_folders = connector.own_folders(place);
+        let mut own_folders = connector.own_dirs(place);
         own_folders.extend(own_dirs::in_cache_to_leave_out(&connector.cache_dir(place)));
         let anywhere = Surroundings { home: connector.env.home(), ..Surroundings::default() };
         let patterns = self.patterns(&anywhere)?;
@@ -169,8 +169,8 @@ impl Job {
         })
     }
 
-    /// Returns all patterns, those in files too: the configuration's, for which it does not matter
-    /// where the program runs, then the caller's, which are to match something.
+    /// Returns all patterns, including those in files: the configuration's, which do not depend on
+    /// the current directory, then the caller's, which should match something.
     fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
         let configured = &self.settings.excludes;
         let mut patterns =
@@ -204,7 +204,7 @@ fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> connect::Error 
     }
 }
 
-/// Makes streams of the special files among the paths, if these are to be read.
+/// Opens the special files among the paths as streams, if `reads_special`; returns the other paths.
 fn open_special(
     paths: Vec<PathBuf>,
     reads_special: bool,
@@ -232,7 +232,8 @@ fn open_streams(
         stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
     for CommandSettings { name, run } in commands {
         let fail = |error| {
-            connect::Error::new(TroubleKind::Failed, format!("cannot run `{run}`")).caused_by(error)
+            connect::Error::new(OtherErrorKind::Failed, format!("cannot run `{run}`"))
+                .caused_by(error)
         };
         sources.push(command::command_source(name, run, monitor).map_err(fail)?);
     }

@@ -1,7 +1,7 @@
-//! Lists in files that the command line or the configuration names: patterns, and names of sources.
+//! Files with lists of patterns or of sources.
 //!
-//! A mistyped name may lead to anything, an image of a disk or a device without an end among it:
-//! none takes more memory than it may.
+//! A mistyped name may be any file, even a disk image or an endless device, so all lengths have
+//! limits.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use crate::connect::{Error, Result};
 use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::rules::BYTE_ORDER_MARK;
 
-/// Longest file of patterns, its longest line, and most lines of it.
+/// Limits of a file of patterns: its length, the length of a line, and the number of lines.
 const RULES_LEN_MAX_BYTES: u64 = 8 << 20;
 const RULE_LEN_MAX_BYTES: usize = 4 << 10;
 const RULES_MAX: usize = 50_000;
@@ -20,7 +20,7 @@ const RULES_MAX: usize = 50_000;
 const NAMES_LEN_MAX_BYTES: usize = 64 << 20;
 const NAME_BESIDE_BYTES: usize = 32;
 
-/// Returns what a file of patterns holds; fails if that is more than its rules may be.
+/// Returns the content of a file of patterns; fails if it exceeds the limits.
 pub fn rules_in(file: &Path) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let read = File::open(file)
@@ -45,8 +45,8 @@ pub fn rules_in(file: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Returns the names of sources in a file, or in standard input for `-`, name by name: one a line,
-/// or one before each zero byte.
+/// Returns the names of sources in a file, or in standard input for `-`: one per line, or one
+/// before each zero byte.
 pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
     let fail = |error: io::Error| Error::file("read the names of sources from", file, error);
     let input: Box<dyn Read> = match file.as_os_str().as_bytes() {
@@ -65,8 +65,7 @@ pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
             return Ok(names);
         }
         name.pop_if(|last| *last == end);
-        // Some editors write it at the beginning; where zero bytes end names, no editor was at
-        // work.
+        // Some editors write a byte order mark; names that end with zero bytes come from programs.
         if std::mem::take(&mut is_first) && !end_in_zero && name.starts_with(BYTE_ORDER_MARK) {
             name.drain(..BYTE_ORDER_MARK.len());
         }

@@ -1,4 +1,4 @@
-//! Backups as the configuration describes them: an app, what the caller adds, and one run of it.
+//! Backups as configured: an app's settings, the caller's options, and one run.
 
 pub mod app;
 mod error;

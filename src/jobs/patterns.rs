@@ -1,5 +1,5 @@
-//! Patterns as people type them, where `.gitignore` knows nothing of the current folder, of `~` and
-//! of doubled slashes.
+//! Patterns as users type them, with `~` and the current directory, which `.gitignore` does not
+//! have.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,10 +10,10 @@ use crate::connect::Result;
 use crate::rules::{BYTE_ORDER_MARK, Case, Pattern, escape};
 use crate::text::printable;
 
-/// Where patterns are typed.
+/// Context of typed patterns.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// The current folder, where it means something.
+    /// The current directory, if patterns may refer to it.
     pub here: Option<PathBuf>,
     /// The user's home.
     pub home: Option<PathBuf>,
@@ -24,9 +24,9 @@ pub struct Surroundings {
 impl Surroundings {
     /// Parses a typed pattern.
     ///
-    /// Beyond the syntax of `.gitignore`: `~/` is the home folder; a path with `/` inside also
-    /// begins at the current folder; `.`, `..` and empty steps are taken out; and bytes may be
-    /// given as they are printed (`\xe9`).
+    /// Beyond the syntax of `.gitignore`: `~/` is the home directory; a path with `/` inside also
+    /// begins at the current directory; `.`, `..` and empty components are removed; and bytes may
+    /// be typed as they are printed (`\xe9`).
     pub fn pattern(&self, typed: &OsStr, case: Case) -> Pattern {
         let shown = printable(typed.as_bytes()).replace("\\\\", "\\");
         let text = from_printed(typed.as_bytes());
@@ -51,7 +51,7 @@ impl Surroundings {
         Pattern { shown, lines, case, is_general: false }
     }
 
-    /// Returns patterns, then those that do not tell capital from small letters.
+    /// Returns the patterns, then those that ignore case.
     pub fn patterns(&self, exact: &[OsString], folded: &[OsString]) -> Vec<Pattern> {
         let of = |typed: &OsString, case| self.pattern(typed, case);
         let exact = exact.iter().map(|typed| of(typed, Case::Exact));
@@ -76,7 +76,7 @@ impl Surroundings {
         let is_path = text.strip_suffix(b"/").unwrap_or(text).contains(&b'/')
             || text == b"."
             || text == b"..";
-        // `x/.` is the folder x, wherever it is.
+        // `x/.` is the directory x, wherever it is.
         let is_name = text.strip_suffix(b"/.").is_some_and(|name| {
             !name.is_empty() && !name.contains(&b'/') && !name.starts_with(b".")
         });

@@ -6,12 +6,12 @@ use fuser::{FileAttr, FileType, INodeNo};
 
 use crate::format::entry::{Entry, EntryKind, Timestamp};
 
-/// What the kernel is told to be a good length for reads, in bytes.
+/// Preferred length of reads in bytes (`st_blksize`).
 const BLOCK_LEN_BYTES: u32 = 128 << 10;
-/// The unit of blocks, in bytes.
+/// Unit of `st_blocks` in bytes.
 const BLOCK_UNIT_BYTES: u64 = 512;
 
-/// Returns what the kernel calls a kind of entry.
+/// Returns the FUSE type of a kind of entry.
 pub fn file_type(kind: EntryKind) -> FileType {
     match kind {
         EntryKind::File => FileType::RegularFile,
@@ -24,9 +24,9 @@ pub fn file_type(kind: EntryKind) -> FileType {
     }
 }
 
-/// Returns the attributes of an entry with a number; `data_len` are its bytes that are no holes.
+/// Returns the attributes of an entry; `data_len` is its length without holes.
 ///
-/// Nobody keeps when a file was read last: it is said to be when it was changed.
+/// Access times are not stored: the modification time is shown instead.
 pub fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAttr {
     let mtime = system_time(entry.mtime);
     FileAttr {
@@ -48,7 +48,7 @@ pub fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAt
     }
 }
 
-/// User and group that something belongs to.
+/// User and group of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     /// The user's number.
@@ -57,8 +57,8 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// Returns the attributes of what is in no snapshot: a folder (or link) of the user who mounts,
-/// that nobody can write.
+/// Returns the attributes of a directory or link above the snapshots: read-only, of the user who
+/// mounts.
 pub fn of_view(number: u64, kind: FileType, size: u64, time: Timestamp, owner: Owner) -> FileAttr {
     let time = system_time(time);
     FileAttr {
@@ -80,7 +80,7 @@ pub fn of_view(number: u64, kind: FileType, size: u64, time: Timestamp, owner: O
     }
 }
 
-/// Returns a time as the system counts it; the nearest one if it is out of range.
+/// Returns a time as `SystemTime`; the epoch if it is out of range.
 fn system_time(time: Timestamp) -> SystemTime {
     let span = Duration::from_secs(time.seconds.unsigned_abs());
     let whole =

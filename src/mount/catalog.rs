@@ -17,20 +17,20 @@ const FRESH: Duration = Duration::from_secs(3);
 /// attempt.
 const REST: Duration = Duration::from_secs(30);
 
-/// The list of snapshots, which lookups renew when it is old.
+/// The list of snapshots; lookups refresh it when it is old.
 pub struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
     views: RwLock<Arc<Views>>,
-    looked: Mutex<Looked>,
+    last_listing: Mutex<LastListing>,
     vanished: (Sender<Vanished>, Receiver<Vanished>),
 }
 
-/// The last look at the store.
-struct Looked {
-    /// When it will be time to look again.
+/// The last listing of the store.
+struct LastListing {
+    /// Time of the next listing.
     next: Instant,
-    /// What the store listed, as a hash.
+    /// Hash of the listing.
     listed: [u8; 32],
 }
 
@@ -38,42 +38,42 @@ struct Looked {
 pub type Vanished = (u64, String);
 
 impl Catalog {
-    /// Lists the snapshots; those that are damaged are told and left out.
+    /// Lists the snapshots; damaged ones are reported and left out.
     pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
-        let looked = Mutex::new(Looked { next: Instant::now() + FRESH, listed });
+        let last_listing = Mutex::new(LastListing { next: Instant::now() + FRESH, listed });
         Ok(Self {
             reader: reader.clone(),
             name_of_time,
             views: RwLock::new(views),
-            looked,
+            last_listing,
             vanished: unbounded(),
         })
     }
 
-    /// Returns the views, listing the snapshots again if it is time.
+    /// Returns the views; lists the snapshots again if the list is old.
     ///
-    /// While one thread does so, and if it fails, the last list is used.
+    /// While another thread lists, and if listing fails, the last list is used.
     pub fn views(&self, report: &Report) -> Arc<Views> {
-        if let Ok(mut looked) = self.looked.try_lock()
-            && Instant::now() >= looked.next
+        if let Ok(mut last_listing) = self.last_listing.try_lock()
+            && Instant::now() >= last_listing.next
         {
-            self.look(&mut looked, report);
+            self.look(&mut last_listing, report);
         }
         sync::read(&self.views).clone()
     }
 
-    /// Returns the views as they are now, however young the last list is; where listing fails, the
-    /// last list is used.
+    /// Lists the snapshots in any case and returns the views. If listing fails, the last list is
+    /// used.
     pub fn views_now(&self, report: &Report) -> Arc<Views> {
-        self.look(&mut lock(&self.looked), report);
+        self.look(&mut lock(&self.last_listing), report);
         sync::read(&self.views).clone()
     }
 
-    fn look(&self, looked: &mut Looked, report: &Report) {
-        let refreshed = self.refresh(&mut looked.listed, report);
-        looked.next = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
+    fn look(&self, last_listing: &mut LastListing, report: &Report) {
+        let refreshed = self.refresh(&mut last_listing.listed, report);
+        last_listing.next = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
         if let Err(error) = refreshed {
             report.trouble(b"the list of snapshots", &error);
         }
@@ -85,17 +85,17 @@ impl Catalog {
             return Ok(());
         }
         let found = list(&self.reader, report)?;
-        // What the new ones hold must be found in the index before a program sees them.
+        // The index must know the new snapshots' chunks before a program sees them.
         self.reader.sync()?;
         let views = Arc::new(Views::new(found, self.name_of_time));
         let old = std::mem::replace(&mut *sync::write(&self.views), views.clone());
         *listed = now;
-        // It cannot fail: this value holds the other end too.
+        // It cannot fail: this value holds the receiver, too.
         old.vanished(&views).into_iter().for_each(|name| drop(self.vanished.0.send(name)));
         Ok(())
     }
 
-    /// Returns where the names come that vanish from the views, as long as this value is there.
+    /// Returns a receiver of the names that vanish from the views; it ends with this value.
     pub fn vanished(&self) -> Receiver<Vanished> {
         self.vanished.1.clone()
     }

@@ -8,72 +8,75 @@ use crate::repo;
 /// Errors of mounting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system offers no FUSE.
+    /// The system has no FUSE.
     #[error("this system has no /dev/fuse")]
     NoDevice,
-    /// The system offers FUSE, but not to this user.
+    /// This user may not use FUSE.
     #[error("/dev/fuse cannot be opened")]
     ClosedDevice(#[source] io::Error),
-    /// A user who is not root needs a program that mounts.
-    #[error("the program fusermount3 is not there")]
+    /// Users other than root need a helper program.
+    #[error("the program fusermount3 is missing")]
     NoHelper,
-    /// Other users are allowed in by the system's configuration only.
+    /// The system's configuration forbids access of other users.
     #[error("only root may let other users in: /etc/fuse.conf has no `user_allow_other`")]
     OthersNotAllowed,
-    /// The folder to mount at cannot be used.
+    /// The mount point cannot be used.
     #[error("cannot mount at {path}: {why}", path = path.display())]
-    Folder {
-        /// The folder.
+    MountPoint {
+        /// The mount point.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why not.
         why: &'static str,
     },
-    /// The folder to mount at cannot be looked at.
-    #[error("cannot look at {path}", path = path.display())]
-    Look {
-        /// The folder.
+    /// The mount point cannot be inspected.
+    #[error("cannot access {path}", path = path.display())]
+    Inspect {
+        /// The mount point.
         path: PathBuf,
         /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// A killed program left its mount.
-    #[error("{path} is a mount whose program has ended", path = path.display())]
-    Dead {
-        /// The folder.
+    /// The mount point holds the mount of a killed program.
+    #[error(
+        "{path} is still mounted, but the program that served it has ended",
+        path = path.display()
+    )]
+    Stale {
+        /// The mount point.
         path: PathBuf,
     },
     /// The system refused.
     #[error("cannot mount at {path}", path = path.display())]
     Mount {
-        /// The folder.
+        /// The mount point.
         path: PathBuf,
         /// What it said.
         #[source]
         source: io::Error,
     },
-    /// The system refused to take the mount away.
+    /// The system refused to unmount.
     #[error("cannot unmount {path}", path = path.display())]
     Unmount {
-        /// The folder.
+        /// The mount point.
         path: PathBuf,
         /// What it said.
         #[source]
         source: io::Error,
     },
-    /// Only folders can be mounted.
+    /// Only directories can be mounted.
     #[error("'{path}' is not a folder")]
-    NotAFolder {
+    NotADir {
         /// The path in the snapshot.
         path: String,
     },
-    /// Speaking with the kernel ended in an error.
+    /// The FUSE session failed.
     #[error("the kernel ended the mount")]
     Session(#[source] io::Error),
-    /// The repository failed.
+    /// An error of the repository.
     #[error(transparent)]
     Repository(#[from] repo::Error),
-    /// A path in the snapshot.
+    /// An error about a path in the snapshot.
     #[error(transparent)]
     Browse(#[from] crate::browse::Error),
 }

@@ -11,11 +11,12 @@ use super::attributes::{Owner, of_entry, of_view};
 use super::catalog::{Catalog, Vanished};
 use super::error::Error;
 use super::handles::Handles;
-use super::inodes::{EntryNode, Inodes, Node};
+use super::inodes::{EntryNode, Inodes, MountNode};
 use super::links::Links;
-use super::report::{Report, Tell};
+use super::options::{MountOptions, MountSource};
+use super::report::Report;
 use super::siblings::Siblings;
-use super::views::{Item, NameOfTime, Views};
+use super::views::{ViewItem, Views};
 use crate::browse;
 use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
 use crate::format::node::Totals;
@@ -27,55 +28,29 @@ use crate::repo::read::node_cache::CachedEntry;
 use crate::repo::read::readahead::Reading;
 use crate::repo::{self, Reader, Trees};
 
-/// How long the kernel may believe what it was told of a snapshot's files: they never change.
+/// Cache time of the kernel for files of snapshots: they never change.
 pub const FOREVER: Duration = Duration::from_secs(24 * 3600);
-/// How long it may believe what it was told of the folders above the snapshots.
+/// Cache time of the kernel for the directories above the snapshots.
 pub const BRIEFLY: Duration = Duration::from_secs(1);
 /// Memory of the reader in addition to the caches of a mount, in bytes: decoded segments with
 /// nodes.
 const READER_LEN_BYTES: usize = 24 << 20;
 /// Least memory for nodes and segments together, in bytes.
 const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
-/// Most nodes of a chunk list that are read to find out how much of a file is holes: 2 GiB of a
-/// file without any.
+/// Most nodes of a chunk list that are read to compute the holes of a file: enough for 2 GiB
+/// without holes.
 const LIST_NODES_MAX: usize = 64;
-/// Threads that read ahead, at least.
+/// Minimum number of readahead threads.
 const AHEAD_THREADS_MIN: usize = 4;
 
-/// How to mount.
-pub struct MountOptions {
-    /// Memory for what was read and decoded, in bytes.
-    pub cache_len_bytes: usize,
-    /// User and group that the folders above the snapshots belong to.
-    pub owner: Owner,
-    /// Whether other users may look in too, as far as the permissions of files let them.
-    pub allow_other: bool,
-    /// The time of the folders above the snapshots.
-    pub now: Timestamp,
-    /// How times are called.
-    pub name_of_time: NameOfTime,
-    /// Variables with secrets, which the system's helper does not get when it unmounts.
-    pub without: &'static [&'static str],
-    /// Is called with what cannot be read.
-    pub tell: Tell,
-}
+/// Result of a FUSE request.
+pub type FuseResult<T> = std::result::Result<T, Errno>;
 
-/// What to mount.
-pub enum Shown {
-    /// All snapshots, by id, time, app and host.
-    All,
-    /// One path of one snapshot.
-    One(Box<Snapshot>, Vec<u8>),
-}
-
-/// What a request for something ends in.
-pub type Answer<T> = std::result::Result<T, Errno>;
-
-/// The file system, without the kernel's words.
+/// The file system, independent of FUSE's types.
 pub struct Files {
     pub(super) contents: FileContents,
     siblings: Siblings,
-    /// Nobody takes back what was fetched for files that are not open yet.
+    /// Readahead for files that are not open yet; it is never cancelled.
     of_siblings: Reading,
     links: Links,
     pub(super) inodes: Inodes,
@@ -94,18 +69,22 @@ struct OpenFile {
 }
 
 impl Files {
-    /// Finds what is to be shown.
-    pub fn new(reader: &Arc<Reader>, shown: &Shown, options: MountOptions) -> Result<Self, Error> {
+    /// Prepares the file system.
+    pub fn new(
+        reader: &Arc<Reader>,
+        shown: &MountSource,
+        options: MountOptions,
+    ) -> Result<Self, Error> {
         let cache =
             options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
         let trees = Trees::new(reader.clone());
         let report = Report::new(options.tell);
         let (catalog, top) = match shown {
-            Shown::All => (
+            MountSource::All => (
                 Some(Catalog::open(reader, options.name_of_time, &report)?),
-                Node::Top(String::new()),
+                MountNode::Top(String::new()),
             ),
-            Shown::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
+            MountSource::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
         };
         Ok(Self {
             contents: FileContents::new(reader, cache, AHEAD_THREADS_MIN)?,
@@ -121,29 +100,28 @@ impl Files {
         })
     }
 
-    /// Returns the folders above the snapshots as they are now; `None` if one snapshot is mounted.
+    /// Returns the directories above the snapshots; `None` if one snapshot is mounted.
     pub(super) fn views(&self) -> Option<Arc<Views>> {
         self.catalog.as_ref().map(|catalog| catalog.views(&self.report))
     }
 
-    /// Returns where the names come that vanish from the folders above the snapshots; `None` if one
-    /// snapshot is mounted.
+    /// Returns a receiver of names that vanish from the directories above the snapshots; `None` if
+    /// one snapshot is mounted.
     pub(super) fn vanished(&self) -> Option<Receiver<Vanished>> {
         self.catalog.as_ref().map(Catalog::vanished)
     }
 
-    /// Returns what has a number.
-    pub(super) fn node(&self, number: u64) -> Answer<Arc<Node>> {
+    /// Returns the node of an inode number.
+    pub(super) fn node(&self, number: u64) -> FuseResult<Arc<MountNode>> {
         self.inodes.get(number).ok_or(Errno::STALE)
     }
 
-    /// Returns the attributes of a name in a folder; `None` if nothing is there and nothing ever
-    /// will be.
+    /// Returns the attributes of a name in a directory; `None` if it is missing and always will be.
     ///
-    /// The kernel knows what was found from now on.
-    pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
+    /// The kernel holds a reference to the found inode from now on.
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> FuseResult<Option<(FileAttr, Duration)>> {
         let folder = self.node(parent)?;
-        if let Node::Top(path) = &*folder {
+        if let MountNode::Top(path) = &*folder {
             let item =
                 std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
             let node = top_node(path, name, item.ok_or(Errno::NOENT)?);
@@ -159,23 +137,25 @@ impl Files {
         Ok(Some((self.attributes(number, &entry.snapshot, &found), FOREVER)))
     }
 
-    /// Tells the kernel of an entry.
+    /// Registers an entry for the kernel; returns its number.
     pub(super) fn enter(&self, entry: &EntryNode) -> u64 {
-        let node = Node::Entry(entry.clone());
+        let node = MountNode::Entry(entry.clone());
         self.inodes.enter(node.number(entry.parent, &entry.name), node)
     }
 
-    /// Makes the node of an entry that was found in a folder.
+    /// Makes the node of an entry of a directory.
     pub(super) fn entry_node(
         &self,
         parent: u64,
-        folder: &Node,
+        folder: &MountNode,
         dir: ChunkId,
         found: &CachedEntry,
-    ) -> Answer<EntryNode> {
+    ) -> FuseResult<EntryNode> {
         let snapshot = match folder {
-            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => snapshot.clone(),
-            Node::Top(_) | Node::Link(_) => return Err(Errno::NOTDIR),
+            MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) => {
+                snapshot.clone()
+            }
+            MountNode::Top(_) | MountNode::Link(_) => return Err(Errno::NOTDIR),
         };
         Ok(EntryNode {
             snapshot,
@@ -186,10 +166,10 @@ impl Files {
         })
     }
 
-    /// Returns the attributes of what has a number, and how long they hold.
-    pub fn attributes_of(&self, number: u64) -> Answer<(FileAttr, Duration)> {
+    /// Returns the attributes of an inode, and their cache time.
+    pub fn attributes_of(&self, number: u64) -> FuseResult<(FileAttr, Duration)> {
         match &*self.node(number)? {
-            Node::Entry(entry) => {
+            MountNode::Entry(entry) => {
                 Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER))
             }
             node => Ok((self.view(number, node), BRIEFLY)),
@@ -207,7 +187,7 @@ impl Files {
             .hard_link
             .map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
         let data_len = match found.content {
-            // Damage is reported when the file is read.
+            // Damage is reported by reads.
             Content::List(_) => FileMap::new(found.clone())
                 .data_len(self.contents.nodes(), LIST_NODES_MAX)
                 .ok()
@@ -220,13 +200,13 @@ impl Files {
         of_entry(number, found, links, data_len.unwrap_or(found.size))
     }
 
-    /// Returns the attributes of what is above the snapshots, or of a snapshot's root.
-    pub(super) fn view(&self, number: u64, node: &Node) -> FileAttr {
+    /// Returns the attributes of a node above the snapshots, or of a snapshot's root.
+    pub(super) fn view(&self, number: u64, node: &MountNode) -> FileAttr {
         match node {
-            Node::Link(target) => {
+            MountNode::Link(target) => {
                 of_view(number, FileType::Symlink, target.len() as u64, self.now, self.owner)
             }
-            Node::Snapshot(snapshot) => {
+            MountNode::Snapshot(snapshot) => {
                 of_view(number, FileType::Directory, 0, snapshot.started, self.owner)
             }
             _ => of_view(number, FileType::Directory, 0, self.now, self.owner),
@@ -234,7 +214,7 @@ impl Files {
     }
 
     /// Returns the entry of a node.
-    fn found(&self, number: u64, entry: &EntryNode) -> Answer<CachedEntry> {
+    fn found(&self, number: u64, entry: &EntryNode) -> FuseResult<CachedEntry> {
         let found = self
             .contents
             .nodes()
@@ -243,23 +223,23 @@ impl Files {
         found.ok_or(Errno::NOENT)
     }
 
-    /// Returns the tree of a folder in a snapshot.
-    pub(super) fn tree_of(&self, number: u64, node: &Node) -> Answer<ChunkId> {
+    /// Returns the tree of a directory in a snapshot.
+    pub(super) fn tree_of(&self, number: u64, node: &MountNode) -> FuseResult<ChunkId> {
         match node {
-            Node::Snapshot(snapshot) => Ok(snapshot.root),
-            Node::Entry(entry) => match self.found(number, entry)?.content {
+            MountNode::Snapshot(snapshot) => Ok(snapshot.root),
+            MountNode::Entry(entry) => match self.found(number, entry)?.content {
                 Content::Tree(id) => Ok(id),
                 _ => Err(Errno::NOTDIR),
             },
-            Node::Top(_) | Node::Link(_) => Err(Errno::NOTDIR),
+            MountNode::Top(_) | MountNode::Link(_) => Err(Errno::NOTDIR),
         }
     }
 
     /// Returns the target of a symbolic link.
-    pub fn link_target(&self, number: u64) -> Answer<Vec<u8>> {
+    pub fn link_target(&self, number: u64) -> FuseResult<Vec<u8>> {
         match &*self.node(number)? {
-            Node::Link(target) => Ok(target.clone().into_bytes()),
-            Node::Entry(entry) => match &self.found(number, entry)?.content {
+            MountNode::Link(target) => Ok(target.clone().into_bytes()),
+            MountNode::Entry(entry) => match &self.found(number, entry)?.content {
                 Content::Inline(target) => Ok(target.clone()),
                 _ => Err(Errno::INVAL),
             },
@@ -268,8 +248,8 @@ impl Files {
     }
 
     /// Opens a file and returns its handle.
-    pub fn open(&self, number: u64) -> Answer<u64> {
-        let Node::Entry(entry) = &*self.node(number)? else {
+    pub fn open(&self, number: u64) -> FuseResult<u64> {
+        let MountNode::Entry(entry) = &*self.node(number)? else {
             return Err(Errno::ISDIR);
         };
         let found = self.found(number, entry)?;
@@ -293,8 +273,8 @@ impl Files {
         }
     }
 
-    /// Returns bytes of an open file, fewer than wanted only at its end.
-    pub fn read(&self, handle: u64, offset: u64, len: u32) -> Answer<Vec<u8>> {
+    /// Returns bytes of an open file; fewer than requested only at its end.
+    pub fn read(&self, handle: u64, offset: u64, len: u32) -> FuseResult<Vec<u8>> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         let end = offset.saturating_add(len.into()).min(file.map.size());
         if offset >= end {
@@ -304,9 +284,9 @@ impl Files {
         read.map_err(|error| self.failed(file.number, &error))
     }
 
-    /// Returns where the next data, or the next hole, begins at or after an offset of an open
+    /// Returns the start of the next data, or of the next hole, at or after an offset of an open
     /// file.
-    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
+    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> FuseResult<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         if offset >= file.map.size() {
             return Err(Errno::NXIO);
@@ -324,20 +304,22 @@ impl Files {
         if to_data { Err(Errno::NXIO) } else { Ok(file.map.size()) }
     }
 
-    /// Calls `take` with the extended attributes of what has a number.
-    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> Answer<T> {
+    /// Calls `take` with the extended attributes of an inode.
+    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> FuseResult<T> {
         match &*self.node(number)? {
-            Node::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
+            MountNode::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
             _ => Ok(take(&[])),
         }
     }
 
-    /// Returns the sums over a snapshot, or over all of them.
-    pub fn totals(&self, number: u64) -> Answer<Totals> {
+    /// Returns the totals of a snapshot, or of all snapshots.
+    pub fn totals(&self, number: u64) -> FuseResult<Totals> {
         let of = |snapshot: &Snapshot| snapshot.stats.totals;
         Ok(match &*self.node(number)? {
-            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => of(snapshot),
-            Node::Top(_) | Node::Link(_) => {
+            MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) => {
+                of(snapshot)
+            }
+            MountNode::Top(_) | MountNode::Link(_) => {
                 let mut sum = Totals::default();
                 let views = self.views();
                 views
@@ -349,18 +331,19 @@ impl Files {
         })
     }
 
-    /// Tells why something could not be read, and returns what the program that wanted it is told.
+    /// Reports a failed read; returns the error for the calling program.
     pub(super) fn failed(&self, number: u64, error: &repo::Error) -> Errno {
         let path = self.inodes.path(number);
         let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
         if is_missing
             && let (Some(node), Some(catalog)) = (self.inodes.get(number), &self.catalog)
-            && let Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) = &*node
-            // A list that is some seconds old may still have what is gone.
+            && let MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) =
+                &*node
+            // The current list may be some seconds old.
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
             self.report
-                .say(&path, "its snapshot was forgotten, and a prune has removed what it held");
+                .say(&path, "its snapshot was forgotten, and a prune has removed its content");
             return Errno::STALE;
         }
         self.report.trouble(&path, error);
@@ -368,31 +351,33 @@ impl Files {
     }
 }
 
-/// Returns the node of an item of a folder at the top.
-pub(super) fn top_node(path: &str, name: &[u8], item: Item) -> Node {
+/// Returns the node of an item of a directory above the snapshots.
+pub(super) fn top_node(path: &str, name: &[u8], item: ViewItem) -> MountNode {
     match item {
-        Item::Folder(_) if path.is_empty() => Node::Top(String::from_utf8_lossy(name).into_owned()),
-        Item::Folder(_) => Node::Top(format!("{path}/{}", String::from_utf8_lossy(name))),
-        Item::Link(target) => Node::Link(target),
-        Item::Snapshot(snapshot) => Node::Snapshot(snapshot),
+        ViewItem::Dir(_) if path.is_empty() => {
+            MountNode::Top(String::from_utf8_lossy(name).into_owned())
+        }
+        ViewItem::Dir(_) => MountNode::Top(format!("{path}/{}", String::from_utf8_lossy(name))),
+        ViewItem::Link(target) => MountNode::Link(target),
+        ViewItem::Snapshot(snapshot) => MountNode::Snapshot(snapshot),
     }
 }
 
 /// Returns the top node if one path of a snapshot is mounted.
-fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Node, Error> {
+fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<MountNode, Error> {
     let place = browse::find(trees, snapshot, path)?;
     let shown = || String::from_utf8_lossy(&place.path).into_owned();
     let snapshot = Arc::new(snapshot.clone());
     let Some(found) = &place.entry else {
-        return Ok(Node::Snapshot(snapshot));
+        return Ok(MountNode::Snapshot(snapshot));
     };
     if place.tree.is_none() {
-        return Err(Error::NotAFolder { path: shown() });
+        return Err(Error::NotADir { path: shown() });
     }
     let above = place.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let above = browse::find(trees, &snapshot, &place.path[..above])?;
-    let dir = above.tree.ok_or_else(|| Error::NotAFolder { path: shown() })?;
-    Ok(Node::Entry(EntryNode {
+    let dir = above.tree.ok_or_else(|| Error::NotADir { path: shown() })?;
+    Ok(MountNode::Entry(EntryNode {
         snapshot,
         dir,
         parent: 0,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::sync::lock;
 
-/// Values that the kernel names by numbers while they are open.
+/// Table of open values, which the kernel refers to by numbers.
 pub struct Handles<T> {
     open: Mutex<HashMap<u64, Arc<T>>>,
     next: AtomicU64,
@@ -19,19 +19,19 @@ impl<T> Default for Handles<T> {
 }
 
 impl<T> Handles<T> {
-    /// Opens one and returns its number.
+    /// Adds a value; returns its number.
     pub fn open(&self, value: T) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, Arc::new(value));
         number
     }
 
-    /// Returns the one with a number.
+    /// Returns the value of a number.
     pub fn get(&self, number: u64) -> Option<Arc<T>> {
         self.lock().get(&number).cloned()
     }
 
-    /// Closes one and returns it.
+    /// Removes the value of a number and returns it.
     pub fn close(&self, number: u64) -> Option<Arc<T>> {
         self.lock().remove(&number)
     }

@@ -1,11 +1,10 @@
-//! Inode numbers, and the nodes that the kernel knows by them.
+//! Inode numbers and their nodes.
 //!
-//! A number is a hash, so it is the same each time that the repository is mounted: of the
-//! snapshot's id for its root, of the number of the folder and the name for everything below, and
-//! of the snapshot's id and the group for hard links, so that all their names have one number. Two
-//! things that the kernel knows at the same time never share a number: where hashes meet, the later
-//! one takes the next free number. Numbers of different snapshots differ, because programs take
-//! files with one number for one file.
+//! A number is a hash, so it is the same at each mount: for the root of a snapshot, of its id; for
+//! hard links, of the snapshot's id and the group, so that all their names share it; for other
+//! entries, of the parent's number and the name. Two inodes that the kernel references never share
+//! a number: if hashes collide, the later one takes the next free number. Numbers of different
+//! snapshots differ, because programs consider files with equal numbers as one file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,15 +13,15 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::sync::lock;
 
-/// The number of the top.
+/// Number of the root.
 pub const ROOT: u64 = 1;
-/// Smaller numbers are nobody's but the top's.
+/// Smallest number of other inodes.
 const FIRST: u64 = 16;
 
-/// A file, folder or link that the kernel may ask for.
+/// A file, directory or link that the kernel may request.
 #[derive(Clone, Debug)]
-pub enum Node {
-    /// A folder above the snapshots: its path, parts separated by slashes.
+pub enum MountNode {
+    /// A directory above the snapshots: its path, parts separated by slashes.
     Top(String),
     /// A link above the snapshots, and its target.
     Link(String),
@@ -43,11 +42,11 @@ pub struct EntryNode {
     pub parent: u64,
     /// Its name.
     pub name: Box<[u8]>,
-    /// The group of names that are one file.
+    /// Its hard-link group.
     pub group: Option<u64>,
 }
 
-impl Node {
+impl MountNode {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Top(one), Self::Top(other)) => one == other,
@@ -58,14 +57,13 @@ impl Node {
                 let is_linked = one.group.is_some() && one.snapshot.id == other.snapshot.id;
                 one.group == other.group && (is_one_name || is_linked)
             }
-            // Two links are told apart by their numbers, which are hashes of their paths and
-            // targets.
+            // Links at different paths have different numbers, so comparing targets is enough.
             (Self::Link(one), Self::Link(other)) => one == other,
             _ => false,
         }
     }
 
-    /// Returns the number that it would like to have; `parent` is that of the folder.
+    /// Returns the preferred number; `parent` is that of the directory.
     pub fn number(&self, parent: u64, name: &[u8]) -> u64 {
         match self {
             Self::Snapshot(snapshot) => number_of_root(&snapshot.id),
@@ -80,7 +78,7 @@ impl Node {
     }
 }
 
-/// Returns the number of a name in a folder.
+/// Returns the number of a name in a directory.
 pub fn number_of_name(parent: u64, name: &[u8]) -> u64 {
     hashed(&[b"name", &parent.to_le_bytes(), name])
 }
@@ -105,43 +103,47 @@ fn hashed(parts: &[&[u8]]) -> u64 {
     number.max(FIRST)
 }
 
-/// What the kernel knows, by number.
+/// The inodes that the kernel references, by number.
 pub struct Inodes {
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<HashMap<u64, KnownInode>>,
 }
 
-struct Known {
-    node: Arc<Node>,
-    /// How often the kernel was told of it and has not forgotten it since.
+struct KnownInode {
+    node: Arc<MountNode>,
+    /// Lookup count: the kernel's references.
     times: u64,
 }
 
 impl Inodes {
-    /// Begins with the top only.
-    pub fn new(top: Node) -> Self {
-        Self { known: Mutex::new(HashMap::from([(ROOT, Known { node: Arc::new(top), times: 1 })])) }
+    /// Makes a table with the root only.
+    pub fn new(top: MountNode) -> Self {
+        Self {
+            known: Mutex::new(HashMap::from([(
+                ROOT,
+                KnownInode { node: Arc::new(top), times: 1 },
+            )])),
+        }
     }
 
-    /// Returns what has a number, if the kernel was told of it.
-    pub fn get(&self, number: u64) -> Option<Arc<Node>> {
+    /// Returns the node of a number, if the kernel references it.
+    pub fn get(&self, number: u64) -> Option<Arc<MountNode>> {
         self.lock().get(&number).map(|known| known.node.clone())
     }
 
-    /// Gives a node its number, because the kernel is told of it.
-    pub fn enter(&self, wanted: u64, node: Node) -> u64 {
+    /// Adds a reference of the kernel to a node; returns its number.
+    pub fn enter(&self, wanted: u64, node: MountNode) -> u64 {
         let mut known = self.lock();
         let mut number = wanted;
         loop {
             match known.get_mut(&number) {
                 None => {
-                    known.insert(number, Known { node: Arc::new(node), times: 1 });
+                    known.insert(number, KnownInode { node: Arc::new(node), times: 1 });
                     return number;
                 }
                 Some(same) if number != ROOT && same.node.is_same(&node) => {
                     same.times += 1;
-                    // Of hard links the name that was seen last is the one whose directory is known
-                    // for sure.
-                    if let Node::Entry(EntryNode { group: Some(_), .. }) = node {
+                    // For hard links, only the directory of the latest name is known for certain.
+                    if let MountNode::Entry(EntryNode { group: Some(_), .. }) = node {
                         same.node = Arc::new(node);
                     }
                     return number;
@@ -151,7 +153,7 @@ impl Inodes {
         }
     }
 
-    /// Takes back that the kernel was told of a number so many times.
+    /// Drops `times` references of the kernel.
     pub fn forget(&self, number: u64, times: u64) {
         let mut known = self.lock();
         if number != ROOT
@@ -168,17 +170,17 @@ impl Inodes {
     pub fn path(&self, number: u64) -> Vec<u8> {
         let known = self.lock();
         let (mut parts, mut next) = (Vec::new(), number);
-        while let Some(Known { node, .. }) = known.get(&next) {
+        while let Some(KnownInode { node, .. }) = known.get(&next) {
             match &**node {
-                Node::Entry(entry) => {
+                MountNode::Entry(entry) => {
                     parts.push(entry.name.to_vec());
                     next = entry.parent;
                 }
-                Node::Snapshot(snapshot) => {
+                MountNode::Snapshot(snapshot) => {
                     parts.push(format!("snapshot {}:", snapshot.id.short()).into_bytes());
                     break;
                 }
-                Node::Top(path) | Node::Link(path) => {
+                MountNode::Top(path) | MountNode::Link(path) => {
                     parts.push(path.clone().into_bytes());
                     break;
                 }
@@ -188,7 +190,7 @@ impl Inodes {
         parts.join(&b'/')
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, KnownInode>> {
         lock(&self.known)
     }
 }
@@ -197,13 +199,13 @@ impl Inodes {
 mod tests {
     use super::*;
 
-    fn link(target: &str) -> Node {
-        Node::Link(target.to_owned())
+    fn link(target: &str) -> MountNode {
+        MountNode::Link(target.to_owned())
     }
 
     #[test]
     fn two_things_never_share_a_number() {
-        let inodes = Inodes::new(Node::Top(String::new()));
+        let inodes = Inodes::new(MountNode::Top(String::new()));
         let (one, other, last) = (
             inodes.enter(77, link("a")),
             inodes.enter(77, link("b")),

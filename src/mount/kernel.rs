@@ -11,18 +11,18 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::files::{Answer, FOREVER, Files};
-use super::folders::OpenFolder;
+use super::dirs::OpenDir;
+use super::files::{FOREVER, Files, FuseResult};
 use super::handles::Handles;
 
-/// Numbers are never given to another file, so there is one generation.
+/// Numbers are never reused for another file, so there is one generation.
 const GENERATION: Generation = Generation(0);
-/// Requests that the kernel may have under way in the background, mostly for what it reads ahead.
+/// Background requests of the kernel, mostly readahead.
 const BACKGROUND_MAX: u16 = 64;
 /// Longest request, in bytes.
 const REQUEST_LEN_MAX_BYTES: u32 = 1 << 20;
-/// What the kernel is asked to do, where it can: attributes with listings, listings of one folder
-/// side by side, links that it keeps, and access control lists that count.
+/// Kernel features to enable if available: attributes in listings, concurrent listings of one
+/// directory, cached links, and ACLs.
 const WANTED: [InitFlags; 5] = [
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
@@ -30,26 +30,26 @@ const WANTED: [InitFlags; 5] = [
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_POSIX_ACL,
 ];
-/// What `statfs` counts in, in bytes.
+/// Block size of `statfs` in bytes.
 const BLOCK_LEN_BYTES: u32 = 4_096;
 const NAME_LEN_MAX_BYTES: u32 = 255;
 /// Whence of `lseek`.
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
-/// The file system as the kernel sees it.
+/// FUSE front end of the file system.
 pub struct Kernel {
     files: Arc<Files>,
-    folders: Handles<OpenFolder>,
+    folders: Handles<OpenDir>,
 }
 
 impl Kernel {
-    /// Makes the kernel's view of these files.
+    /// Makes the front end.
     pub fn new(files: Arc<Files>) -> Self {
         Self { files, folders: Handles::default() }
     }
 
-    fn folder(&self, handle: FileHandle) -> Answer<Arc<OpenFolder>> {
+    fn folder(&self, handle: FileHandle) -> FuseResult<Arc<OpenDir>> {
         self.folders.get(handle.0).ok_or(rustix::io::Errno::BADF)
     }
 }
@@ -58,9 +58,9 @@ fn errno(errno: rustix::io::Errno) -> Errno {
     Errno::from_i32(errno.raw_os_error())
 }
 
-/// Answers a request for an extended attribute or their names: with the length, if there is no room
-/// at all.
-fn reply_xattr(answer: Answer<Option<Vec<u8>>>, room: u32, reply: ReplyXattr) {
+/// Answers a request for an extended attribute or for their names; with the length only, if the
+/// buffer is empty.
+fn reply_xattr(answer: FuseResult<Option<Vec<u8>>>, room: u32, reply: ReplyXattr) {
     match answer {
         Ok(Some(bytes)) if room == 0 => reply.size(bytes.len().try_into().unwrap_or(u32::MAX)),
         Ok(Some(bytes)) if bytes.len() <= room as usize => reply.data(&bytes),
@@ -84,7 +84,7 @@ impl Filesystem for Kernel {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.files.lookup(parent.0, name.as_bytes()) {
             Ok(Some((attributes, time))) => reply.entry(&time, &attributes, GENERATION),
-            // Number 0 says that nothing is there, and that the kernel may keep that in mind.
+            // Number 0 is a negative entry, which the kernel may cache.
             Ok(None) => reply.entry(&FOREVER, &nothing(), GENERATION),
             Err(error) => reply.error(errno(error)),
         }
@@ -176,7 +176,7 @@ impl Filesystem for Kernel {
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.files.open_folder(number.0) {
+        match self.files.open_dir(number.0) {
             Ok(folder) => {
                 let kept = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
                 let flags = if folder.is_fixed() { kept } else { FopenFlags::empty() };

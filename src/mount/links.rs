@@ -3,36 +3,35 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::browse::Walk;
+use crate::browse::TreeWalk;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::repo::Trees;
 use crate::sync::lock;
 
-/// Most entries, and most nodes of directories, that are looked at to count the links of a
-/// snapshot: a lookup waits meanwhile.
+/// Most entries, and most nodes of directories, that are read to count the links of a snapshot,
+/// because a lookup waits meanwhile.
 ///
-/// What the snapshot says of itself is no limit: it is a claim, and a small repository can hold a
-/// tree without end.
+/// The totals in the snapshot cannot serve as a limit: they may be wrong, and a small repository
+/// can hold an endless tree.
 const ENTRIES_MAX: u64 = 500_000;
 const NODES_MAX: u64 = 100_000;
 /// Snapshots whose counts are kept, and groups in all of them.
 const SNAPSHOTS_MAX: usize = 8;
 const GROUPS_MAX: usize = 500_000;
-/// What is said of a file that has several names, when they are not counted: programs only look
-/// whether it is more than one.
+/// Link count of hard links that were not counted: programs only check whether it is more than one.
 const SEVERAL: u32 = 2;
 
-type Counts = Arc<HashMap<u64, u32>>;
+type LinkCounts = Arc<HashMap<u64, u32>>;
 
-/// Counts the links of a snapshot when the first of them is looked at.
+/// Link counts, computed per snapshot when the first of its links is looked up.
 #[derive(Default)]
 pub struct Links {
-    counted: Mutex<HashMap<SnapshotId, Arc<Mutex<Option<Counts>>>>>,
+    counted: Mutex<HashMap<SnapshotId, Arc<Mutex<Option<LinkCounts>>>>>,
 }
 
 impl Links {
-    /// Returns how many names a group of links has in its snapshot.
+    /// Returns the number of names of a hard-link group in its snapshot.
     pub fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
         let mut counted = lock(&self.counted);
         if !counted.contains_key(&snapshot.id)
@@ -49,19 +48,19 @@ impl Links {
     }
 }
 
-/// Returns how many groups are kept; those that are being counted are not known yet.
-fn groups_in(counted: &HashMap<SnapshotId, Arc<Mutex<Option<Counts>>>>) -> usize {
+/// Returns the number of cached groups, except those that are being counted.
+fn groups_in(counted: &HashMap<SnapshotId, Arc<Mutex<Option<LinkCounts>>>>) -> usize {
     counted.values().filter_map(|slot| Some(slot.try_lock().ok()?.as_ref()?.len())).sum()
 }
 
 /// Counts the names of all groups; `None` if that takes too long.
 ///
-/// What cannot be read is left out: then a count is too small, and nothing else is wrong.
+/// Unreadable directories are left out, which only makes counts too small.
 fn count_all(trees: &Trees, root: &ChunkId) -> Option<HashMap<u64, u32>> {
-    // With a counter of its own.
+    // A separate reader, whose `nodes_read` starts at zero.
     let trees = Trees::new(trees.reader().clone());
     let (mut counts, mut entries) = (HashMap::new(), 0);
-    let mut walk = Walk::new(&trees, root, b"", true);
+    let mut walk = TreeWalk::new(&trees, root, b"", true);
     while let Some(found) = walk.next_entry() {
         entries += 1;
         if entries > ENTRIES_MAX || trees.nodes_read() > NODES_MAX {

@@ -1,16 +1,16 @@
-//! Returning freed memory to the system.
+//! Return of freed memory to the system.
 
-/// Pieces of memory at least as long as this go back as soon as they are freed, in bytes: segments
-/// do, and most answers to the kernel are shorter.
+/// Allocations of at least this length are returned when they are freed, in bytes: segments are,
+/// most FUSE replies are shorter.
 #[cfg(target_env = "gnu")]
 const RETURNED_LEN_MIN_BYTES: i32 = 256 << 10;
 
-/// Makes the allocator of this process give long pieces back whenever they are freed.
+/// Makes the allocator of this process return long allocations to the system when they are freed.
 ///
-/// Left alone, glibc's keeps them from the first one on that was freed, in places of several
-/// threads, and so between other things that they lie idle for long: that is several times what is
-/// in use. Other allocators do without.
-pub fn give_back_what_is_long() {
+/// By default glibc raises its threshold with the first long allocation that is freed. From then on
+/// it keeps them in the arenas of several threads, fragmented and unused for long: several times
+/// the memory in use. Other allocators do not need this.
+pub fn set_mmap_threshold() {
     #[cfg(target_env = "gnu")]
     // SAFETY: this sets a number of the allocator's, under the allocator's lock, and touches no
     // memory that is in use.

@@ -1,20 +1,21 @@
 //! Snapshots as a read-only file system, by FUSE.
 //!
-//! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`,
-//! `views`), from nodes of trees (`nodes`) and from segments of file content (`segments`), which
-//! are read ahead where a file is read in order (`ahead`, `siblings`). Everything that is kept has
-//! a limit in bytes; the content of a snapshot never changes, so the kernel may keep all it learns.
+//! The kernel refers to inodes by numbers (`inodes`). `files` answers its requests from the list of
+//! snapshots (`catalog`, `views`) and, through `repo::read`, from trees and file content, which is
+//! read ahead (`siblings`). Every cache has a limit in bytes. The content of a snapshot never
+//! changes, so the kernel may cache everything.
 
 mod attributes;
 mod catalog;
+mod dirs;
 mod error;
 mod files;
-mod folders;
 mod handles;
 mod inodes;
 mod kernel;
 mod links;
 mod memory;
+mod options;
 mod report;
 mod session;
 mod siblings;
@@ -22,8 +23,8 @@ mod views;
 
 pub use attributes::Owner;
 pub use error::Error;
-pub use files::{MountOptions, Shown};
-pub use memory::give_back_what_is_long;
-pub use report::Tell;
+pub use memory::set_mmap_threshold;
+pub use options::{MountOptions, MountSource};
+pub use report::OnReport;
 pub use session::{Ended, Mounted, check, mount};
 pub use views::NameOfTime;

@@ -1,4 +1,4 @@
-//! Reports of errors to the user: programs only see numbers.
+//! Reports of errors to the user, because programs only see error numbers.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -8,37 +8,37 @@ use crate::monitor::in_words;
 use crate::repo::Error;
 use crate::sync::lock;
 
-/// How many things are remembered as told.
+/// Reports that are remembered, so that they are not repeated.
 const TOLD_MAX: usize = 10_000;
 
-/// Is called with the path of what could not be read, and why; by any thread.
-pub type Tell = Box<dyn Fn(&[u8], &str) + Send + Sync>;
+/// Called from any thread with a path that cannot be read, and why.
+pub type OnReport = Box<dyn Fn(&[u8], &str) + Send + Sync>;
 
-/// Tells each trouble once.
+/// Reports each error once.
 pub struct Report {
-    tell: Tell,
+    tell: OnReport,
     told: Mutex<HashSet<[u8; 32]>>,
     has_met_damage: AtomicBool,
 }
 
 impl Report {
-    /// Makes a report that tells by `tell`.
-    pub fn new(tell: Tell) -> Self {
+    /// Makes a report that calls `tell`.
+    pub fn new(tell: OnReport) -> Self {
         Self { tell, told: Mutex::default(), has_met_damage: AtomicBool::new(false) }
     }
 
-    /// Tells that something cannot be read, unless that was told before with the same words.
+    /// Reports that a path cannot be read.
     pub fn trouble(&self, path: &[u8], error: &Error) {
         self.has_met_damage.fetch_or(error.is_damage(), Ordering::Relaxed);
         self.say(path, &in_words(error));
     }
 
-    /// Returns whether anything could not be read because the repository is damaged.
+    /// Returns whether an error was due to damage in the repository.
     pub fn has_met_damage(&self) -> bool {
         self.has_met_damage.load(Ordering::Relaxed)
     }
 
-    /// Tells something about a path, unless that was told before.
+    /// Reports a message about a path, unless it was reported before.
     pub fn say(&self, path: &[u8], words: &str) {
         let mut hash = blake3::Hasher::new();
         hash.update(path).update(b"\0").update(words.as_bytes());

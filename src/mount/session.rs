@@ -15,54 +15,55 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::error::Error;
-use super::files::{Files, MountOptions, Shown};
+use super::files::Files;
 use super::kernel::Kernel;
+use super::options::{MountOptions, MountSource};
 use crate::repo::Reader;
 
-/// Where the kernel offers FUSE.
+/// FUSE device of the kernel.
 const DEVICE: &str = "/dev/fuse";
-/// The program that mounts for users who are not root.
+/// Program that mounts for users other than root.
 const HELPER: &str = "fusermount3";
-/// Requests that are answered at the same time; most threads wait for the store or for nothing.
+/// Threads that answer requests; most of them wait for the store or are idle.
 const THREADS: usize = 16;
-/// How often it is looked whether the mount has ended.
+/// Interval between checks whether the mount has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// What the mount is called in the system's list of mounts.
+/// Name in the system's list of mounts.
 const NAME: &str = "drumlin";
 
-/// A mounted repository. When it is dropped the mount stays, and its users get errors:
-/// unmount it first.
+/// A mounted repository. Unmount it before dropping it: dropping leaves a mount whose users get
+/// errors.
 pub struct Mounted {
     dir: PathBuf,
-    // Dropping the session would unmount the folder once more, which by then may be another
+    // Dropping the session would unmount the directory once more, which by then may be another
     // program's mount.
     session: ManuallyDrop<BackgroundSession>,
     device: OwnedFd,
     files: Arc<Files>,
-    /// Variables that the helper does not get.
+    /// Environment variables that the helper does not get.
     without: &'static [&'static str],
 }
 
-/// How unmounting ended.
+/// Result of unmounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Nothing is left of the mount.
     Unmounted,
-    /// The folder is free, but programs still use files of the mount: they get errors when this
+    /// The directory is free, but programs still use files of the mount; they get errors when this
     /// process ends.
     StillUsed,
 }
 
-/// Finds out whether a mount at `dir` is possible, before a repository is opened.
+/// Checks whether a mount at `dir` is possible, before a repository is opened.
 ///
-/// Fails if the system has no FUSE for this user, and if the folder is not there, not empty or a
-/// mount already.
+/// Fails if this user cannot use FUSE, or if the directory is missing, not empty or a mount
+/// already.
 pub fn check(dir: &Path) -> Result<PathBuf, Error> {
     let look = |source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOTCONN) => Error::Dead { path: dir.to_owned() },
-        _ => Error::Look { path: dir.to_owned(), source },
+        Some(Errno::NOTCONN) => Error::Stale { path: dir.to_owned() },
+        _ => Error::Inspect { path: dir.to_owned(), source },
     };
-    let refuse = |why| Err(Error::Folder { path: dir.to_owned(), why });
+    let refuse = |why| Err(Error::MountPoint { path: dir.to_owned(), why });
     match dir.metadata() {
         Ok(found) if !found.is_dir() => return refuse("it is not a folder"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -85,10 +86,10 @@ fn check_device() -> Result<(), Error> {
     }
 }
 
-/// Mounts what is to be shown at the folder `dir`, and returns when it can be used.
+/// Mounts at the directory `dir`; returns when the mount can be used.
 pub fn mount(
     reader: &Arc<Reader>,
-    shown: &Shown,
+    shown: &MountSource,
     dir: &Path,
     options: MountOptions,
 ) -> Result<Mounted, Error> {
@@ -109,7 +110,7 @@ pub fn mount(
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Error::NoHelper,
         io::ErrorKind::PermissionDenied if config.acl == SessionACL::All => Error::OthersNotAllowed,
-        // The helper ends its words with an empty line.
+        // The helper's message ends with an empty line.
         kind => Error::Mount {
             path: dir.clone(),
             source: io::Error::new(kind, source.to_string().trim().to_owned()),
@@ -120,23 +121,24 @@ pub fn mount(
     let session = ManuallyDrop::new(session.spawn().map_err(Error::Session)?);
     let mounted = Mounted { dir, session, device, files, without };
     if let Err(error) = drop_vanished(&mounted.files, mounted.session.notifier()) {
-        // Nobody else would take it away; the error that led here is the one to report.
+        // Without this the mount would stay; the first error is the one to report.
         let _ = mounted.unmount();
         return Err(error);
     }
     Ok(mounted)
 }
 
-/// Starts a thread that tells the kernel of names that are no longer there, as long as `files` is.
+/// Starts a thread that invalidates the kernel's entries of vanished names, until `files` is
+/// dropped.
 ///
-/// Otherwise it would keep all that it ever saw of forgotten snapshots, and we their numbers, until
-/// memory is short. Threads that answer the kernel must not do it, because the kernel may hold the
-/// folder of that name until it has the answer.
+/// Otherwise the kernel would keep entries of forgotten snapshots, and we their inodes, until
+/// memory is short. Threads that answer the kernel must not do it: the kernel may lock the
+/// directory until it has the answer.
 fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
     let Some(vanished) = files.vanished() else { return Ok(()) };
     let tell = move || {
         for (folder, name) in vanished {
-            // It fails for names that the kernel does not know.
+            // It fails for names that the kernel has not cached.
             let _ = notifier.inval_entry(INodeNo(folder), name.as_ref());
         }
     };
@@ -145,12 +147,12 @@ fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
 }
 
 impl Mounted {
-    /// Returns whether a program asked for what cannot be read because the repository is damaged.
+    /// Returns whether a read failed because of damage in the repository.
     pub fn has_met_damage(&self) -> bool {
         self.files.report.has_met_damage()
     }
 
-    /// Returns the folder, absolute.
+    /// Returns the absolute mount point.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -160,7 +162,7 @@ impl Mounted {
         self.files.views().map(|views| views.snapshots().len())
     }
 
-    /// Waits until the directory is unmounted or `stop` says so; returns whether it has been
+    /// Waits until the directory is unmounted or `stop` returns true; returns whether it was
     /// unmounted.
     pub fn wait(&self, stop: &dyn Fn() -> bool) -> bool {
         while !self.session.guard.is_finished() {
@@ -172,14 +174,13 @@ impl Mounted {
         true
     }
 
-    /// Waits for the last user of the mount, but no longer than `patience` and not when `stop` says
-    /// so.
+    /// Waits for the last user of the mount, for at most `patience` or until `stop` returns true.
     pub fn wait_for_users(&self, patience: Duration, stop: &dyn Fn() -> bool) {
         let began = Instant::now();
         self.wait(&|| stop() || began.elapsed() >= patience);
     }
 
-    /// Unmounts the folder; if files of it are in use, the folder is freed all the same.
+    /// Unmounts; if files are in use, detaches the mount.
     pub fn unmount(&self) -> Result<Ended, Error> {
         if !self.is_connected() {
             return Ok(Ended::Unmounted);

@@ -1,5 +1,4 @@
-//! Readahead across files that are opened one after the other, as `grep -r` and
-//! `cp -a` do.
+//! Readahead across files that are opened one after the other, as by `grep -r` and `cp -a`.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,9 +9,9 @@ use crate::id::ChunkId;
 use crate::repo::read::node_cache::CachedEntry;
 use crate::sync::lock;
 
-/// Leaves of folders that are remembered.
+/// Leaves of directories that are tracked.
 const LEAVES_MAX: usize = 64;
-/// Files that may be left out between two that are opened.
+/// Files that may be skipped between two opened ones.
 const GAP_MAX: usize = 8;
 /// Files that must have been opened in a row before the next are fetched.
 const ROW_MIN: usize = 2;
@@ -20,7 +19,7 @@ const ROW_MIN: usize = 2;
 const AHEAD_LEN_MAX_BYTES: u64 = 4 << 20;
 const AHEAD_MAX: usize = 128;
 
-/// Which files were opened last, by leaf.
+/// The last opened files, by leaf.
 #[derive(Default)]
 pub struct Siblings {
     leaves: Mutex<HashMap<usize, Row>>,
@@ -30,12 +29,12 @@ pub struct Siblings {
 struct Row {
     last: usize,
     len: usize,
-    /// Up to which position files were fetched.
+    /// Position up to which files were fetched.
     ahead: usize,
 }
 
 impl Row {
-    /// Takes note that the file at a position was opened; returns which ones are worth fetching.
+    /// Records that the file at a position was opened; returns the positions to fetch.
     fn open(&mut self, at: usize, sizes: &dyn Fn(usize) -> Option<u64>) -> Range<usize> {
         let is_next = at > self.last && at - self.last <= GAP_MAX;
         self.len = if is_next { self.len + 1 } else { 0 };
@@ -44,7 +43,7 @@ impl Row {
             self.ahead = at + 1;
         }
         self.ahead = self.ahead.max(at + 1);
-        // Again when half of it was used.
+        // Fetch again when half of it was used.
         if self.len < ROW_MIN || self.ahead - at > AHEAD_MAX / 2 {
             return 0..0;
         }
@@ -61,10 +60,9 @@ impl Row {
 }
 
 impl Siblings {
-    /// Takes note that a file was opened, and returns the chunks of those that are likely to be
-    /// next.
+    /// Records that a file was opened; returns the chunks of the files that are likely to be next.
     ///
-    /// Files with long chunk lists are left to the reading ahead of their own.
+    /// Files with chunk lists have their own readahead.
     pub fn opened(&self, found: &CachedEntry) -> impl Iterator<Item = ChunkId> {
         let (leaf, at) = found.place();
         let entries = found.neighbours();

@@ -1,4 +1,4 @@
-//! The top of a mount: every snapshot by its id, and links to it by time, app and
+//! Directories above the snapshots: every snapshot by its id, and links to it by time, app and
 //! host.
 
 use std::collections::BTreeMap;
@@ -8,28 +8,28 @@ use super::inodes::{ROOT, number_of_name};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 
-/// The folder of the snapshots themselves; everything else links into it.
+/// Directory of the snapshots themselves; everything else links into it.
 pub const BY_ID: &str = "by-id";
-/// Fewest digits of an id by which a snapshot may be named.
+/// Fewest digits of an abbreviated id.
 const PREFIX_LEN_MIN: usize = 4;
 
 /// Returns the name of a time, without a slash.
 pub type NameOfTime = fn(Timestamp) -> String;
 
-/// Something at the top.
+/// An item above the snapshots.
 #[derive(Clone)]
-pub enum Item {
-    /// A folder.
-    Folder(BTreeMap<String, Item>),
+pub enum ViewItem {
+    /// A directory.
+    Dir(BTreeMap<String, ViewItem>),
     /// A symbolic link and its target.
     Link(String),
     /// The root of a snapshot.
     Snapshot(Arc<Snapshot>),
 }
 
-/// The top of a mount at one moment.
+/// The directories above the snapshots at one moment.
 pub struct Views {
-    root: BTreeMap<String, Item>,
+    root: BTreeMap<String, ViewItem>,
     snapshots: Vec<Arc<Snapshot>>,
 }
 
@@ -43,31 +43,34 @@ impl Views {
             let id = snapshot.id.to_hex();
             let time = name_of_time(snapshot.started);
             let short = snapshot.id.short();
-            let target = |up: &str| Item::Link(format!("{up}{BY_ID}/{id}"));
-            by_id.insert(id.clone(), Item::Snapshot(snapshot.clone()));
+            let target = |up: &str| ViewItem::Link(format!("{up}{BY_ID}/{id}"));
+            by_id.insert(id.clone(), ViewItem::Snapshot(snapshot.clone()));
             add(&mut by_time, &time, &short, target("../"));
             for (groups, name) in [(&mut by_app, &snapshot.app), (&mut by_host, &snapshot.host)] {
                 if !name.is_empty() {
-                    let group: &mut BTreeMap<String, Item> =
+                    let group: &mut BTreeMap<String, ViewItem> =
                         groups.entry(safe_name(name)).or_default();
                     add(group, &time, &short, target("../../"));
                     group.insert("latest".to_owned(), target("../../"));
                 }
             }
         }
-        let folders = |groups: BTreeMap<String, BTreeMap<String, Item>>| {
-            Item::Folder(
-                groups.into_iter().map(|(name, group)| (name, Item::Folder(group))).collect(),
+        let folders = |groups: BTreeMap<String, BTreeMap<String, ViewItem>>| {
+            ViewItem::Dir(
+                groups.into_iter().map(|(name, group)| (name, ViewItem::Dir(group))).collect(),
             )
         };
         let mut root = BTreeMap::from([
-            (BY_ID.to_owned(), Item::Folder(by_id)),
-            ("by-time".to_owned(), Item::Folder(by_time)),
+            (BY_ID.to_owned(), ViewItem::Dir(by_id)),
+            ("by-time".to_owned(), ViewItem::Dir(by_time)),
             ("by-app".to_owned(), folders(by_app)),
             ("by-host".to_owned(), folders(by_host)),
         ]);
         if let Some(newest) = snapshots.last() {
-            root.insert("latest".to_owned(), Item::Link(format!("{BY_ID}/{}", newest.id.to_hex())));
+            root.insert(
+                "latest".to_owned(),
+                ViewItem::Link(format!("{BY_ID}/{}", newest.id.to_hex())),
+            );
         }
         Self { root, snapshots }
     }
@@ -77,28 +80,27 @@ impl Views {
         &self.snapshots
     }
 
-    /// Returns the names that are no longer there in newer views, each with the number of its
-    /// folder.
+    /// Returns the names that newer views lack, each with the number of its directory.
     pub fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
         let mut names = Vec::new();
         vanished(ROOT, &self.root, &newer.root, &mut names);
         names
     }
 
-    /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if
-    /// there is no such folder.
-    pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, Item>> {
+    /// Returns the content of the directory at a path, whose parts are separated by slashes; `None`
+    /// if there is none.
+    pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, ViewItem>> {
         let mut folder = &self.root;
         for part in path.split('/').filter(|part| !part.is_empty()) {
-            let Item::Folder(below) = folder.get(part)? else { return None };
+            let ViewItem::Dir(below) = folder.get(part)? else { return None };
             folder = below;
         }
         Some(folder)
     }
 
-    /// Returns what is called `name` in the folder at a path. In `by-id` the start of an id, if it
-    /// is the start of one only, is a link to it, although it is not listed.
-    pub fn find(&self, path: &str, name: &str) -> Option<Item> {
+    /// Returns the item `name` of the directory at a path. In `by-id`, an unambiguous start of an
+    /// id is a link to it, although it is not listed.
+    pub fn find(&self, path: &str, name: &str) -> Option<ViewItem> {
         let folder = self.folder(path)?;
         if let Some(item) = folder.get(name) {
             return Some(item.clone());
@@ -109,19 +111,19 @@ impl Views {
         let mut ids =
             folder.range(name.to_owned()..).map(|(id, _)| id).take_while(|id| id.starts_with(name));
         let id = ids.next()?;
-        ids.next().is_none().then(|| Item::Link(id.clone()))
+        ids.next().is_none().then(|| ViewItem::Link(id.clone()))
     }
 }
 
 fn vanished(
     number: u64,
-    old: &BTreeMap<String, Item>,
-    new: &BTreeMap<String, Item>,
+    old: &BTreeMap<String, ViewItem>,
+    new: &BTreeMap<String, ViewItem>,
     names: &mut Vec<(u64, String)>,
 ) {
     for (name, item) in old {
         match (item, new.get(name)) {
-            (Item::Folder(old), Some(Item::Folder(new))) => {
+            (ViewItem::Dir(old), Some(ViewItem::Dir(new))) => {
                 vanished(number_of_name(number, name.as_bytes()), old, new, names)
             }
             (_, Some(_)) => {}
@@ -131,7 +133,7 @@ fn vanished(
 }
 
 /// Adds a link under the name of its time; if that is taken, followed by the start of its id.
-fn add(folder: &mut BTreeMap<String, Item>, time: &str, short: &str, item: Item) {
+fn add(folder: &mut BTreeMap<String, ViewItem>, time: &str, short: &str, item: ViewItem) {
     let name = if folder.contains_key(time) { format!("{time}-{short}") } else { time.to_owned() };
     folder.insert(name, item);
 }
@@ -146,15 +148,15 @@ fn safe_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn folder(items: &[(&str, Item)]) -> BTreeMap<String, Item> {
+    fn folder(items: &[(&str, ViewItem)]) -> BTreeMap<String, ViewItem> {
         items.iter().map(|(name, item)| ((*name).to_owned(), item.clone())).collect()
     }
 
     #[test]
     fn names_that_vanish_are_found_at_any_depth() {
-        let link = |target: &str| Item::Link(target.to_owned());
-        let hosts = |times: &[(&str, Item)]| {
-            Item::Folder(folder(&[("laptop", Item::Folder(folder(times)))]))
+        let link = |target: &str| ViewItem::Link(target.to_owned());
+        let hosts = |times: &[(&str, ViewItem)]| {
+            ViewItem::Dir(folder(&[("laptop", ViewItem::Dir(folder(times)))]))
         };
         let old = folder(&[
             ("by-host", hosts(&[("monday", link("1")), ("tuesday", link("2"))])),

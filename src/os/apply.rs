@@ -1,13 +1,13 @@
-//! Setting owner, attributes, mode, times and flags of a file, directory, link or special file, in
-//! the one order that works.
+//! Applies owner, attributes, mode, times and flags to a file, directory, link or special file, in
+//! the only order that works.
 //!
 //! * The owner comes first: changing it clears setuid and setgid bits and drops capabilities.
 //! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write
 //!   permission could not set them later.
 //! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
 //!
-//! Everything is reached by a descriptor, never by a name: users who may change names in the
-//! directory cannot put anything else into the place of what is being changed.
+//! Everything is accessed by descriptor, never by name: users who may change names in the directory
+//! cannot redirect the change to another file.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -15,13 +15,13 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{self, AtFlags, CWD, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
-use super::attributes::{Subject, read_flags, write_flags};
+use super::attributes::{XattrTarget, read_flags, write_flags};
 use super::dir::{Dir, stat_of};
 use super::special::{change_mode_of, proc_path};
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Timestamp, Xattr, entry_flag};
 
-/// What a file is to have.
+/// The metadata that a file shall have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Owner by number.
@@ -30,19 +30,19 @@ pub struct Metadata {
     pub gid: u32,
     /// Permission bits (12 bits).
     pub mode: u16,
-    /// Bits of [`entry_flag`]; only those of the file system count.
+    /// Bits of [`entry_flag`]; only file-system flags are used.
     pub flags: u32,
     /// Last modification.
     pub mtime: Timestamp,
     /// Extended attributes, sorted by name.
     pub xattrs: Vec<Xattr>,
-    /// Whether other attributes stay, because not all that there were are known.
+    /// Whether to keep other attributes, because not all wanted ones are known.
     pub keeps_xattrs: bool,
 }
 
-/// The known metadata of a file; what is right already is not set again.
+/// The known current metadata of a file; fields that are right are not set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct CurrentMetadata {
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -53,44 +53,44 @@ pub struct Present {
     pub flags: u32,
     /// Last modification; `None` if it is about to change or unknown.
     pub mtime: Option<Timestamp>,
-    /// Whether it may have extended attributes that must be looked at.
+    /// Whether it may have extended attributes.
     pub has_xattrs: bool,
 }
 
-impl From<&Stat> for Present {
+impl From<&Stat> for CurrentMetadata {
     fn from(stat: &Stat) -> Self {
         let Stat { uid, gid, mode, mtime, .. } = *stat;
         Self { uid, gid, mode, flags: read_flags(stat), mtime: Some(mtime), has_xattrs: true }
     }
 }
 
-/// Something that metadata is applied to.
+/// The file that metadata is applied to.
 #[derive(Clone, Copy)]
-pub enum Object<'a> {
-    /// An open file or folder.
+pub enum MetadataTarget<'a> {
+    /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// A symbolic link or special file, opened only to name it: it is changed no matter what has
-    /// its name by now.
+    /// A symbolic link or special file, opened with `O_PATH`: it is changed even if its name now
+    /// belongs to another file.
     Path {
         /// The descriptor.
         fd: BorrowedFd<'a>,
-        /// What it is.
+        /// Its kind.
         kind: EntryKind,
-        /// The folder and the name by which it was opened.
+        /// The directory and the name by which it was opened.
         place: (&'a Dir, &'a [u8]),
     },
 }
 
-/// One thing that could not be set.
+/// A field that could not be set.
 #[derive(Debug)]
-pub struct Failed {
-    /// What it is, for people: `owner`, `attribute user.x`.
+pub struct MetadataFailure {
+    /// Its name for people: `owner`, `attribute user.x`.
     pub what: String,
-    /// Whether it is not permitted at all, here or to this user: then the same is to be expected of
-    /// all other files.
+    /// Whether it is not permitted here or to this user: then all other files are likely to fail,
+    /// too.
     ///
-    /// Ordinary users may not give files away; and even to the superuser some file systems (of
-    /// other systems, or on servers that trust nobody) and some containers refuse this.
+    /// Ordinary users may not change owners; some file systems (foreign ones, or on servers that
+    /// map root) and some containers refuse it to root, too.
     pub is_refused: bool,
     /// What the system said.
     pub source: io::Error,
@@ -102,14 +102,18 @@ pub const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | 
 /// Flags under which nothing else can be changed.
 pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
 
-/// Makes an object's metadata equal to `wanted`, going on after failures, which are added to
-/// `failed`.
+/// Makes the metadata equal to `wanted`; continues after failures, which are added to `failed`.
 ///
-/// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out
-/// another user's powers.
-pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &mut Vec<Failed>) {
+/// The setuid (setgid) bit is left out if the owner (group) could not be set: it would grant
+/// another user's rights.
+pub fn apply(
+    object: MetadataTarget<'_>,
+    present: &CurrentMetadata,
+    wanted: &Metadata,
+    failed: &mut Vec<MetadataFailure>,
+) {
     let mut present = *present;
-    if let Object::Open(fd) = object
+    if let MetadataTarget::Open(fd) = object
         && present.flags & LOCKING_FLAGS != 0
         && !is_right(object, &present, wanted)
     {
@@ -131,7 +135,7 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
     }
     if object.has_mode() && (!mode_is_known || mode != present.mode) {
         let result = object.set_mode(mode);
-        // Nobody is refused this for his own files, unless the file system has no modes.
+        // For the user's own files this is refused only if the file system has no modes.
         let is_own = [0, present.uid].contains(&rustix::process::geteuid().as_raw());
         failed.extend(
             result.err().map(|source| failure("mode", is_own && is_refusal(&source), source)),
@@ -141,17 +145,17 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
         note(failed, "time", object.set_mtime(wanted.mtime));
     }
     let flags = wanted.flags & SYSTEM_FLAGS;
-    if let (Object::Open(fd), true) = (object, flags != present.flags) {
+    if let (MetadataTarget::Open(fd), true) = (object, flags != present.flags) {
         note(failed, "flags", write_flags(fd, flags));
     }
 }
 
-/// Looks whether an open file or folder has the mode and the time that it was given, on a file
-/// system that may take them and keep others; adds to `failed` what it does not hold.
+/// Checks that an open file or directory has its mode and time, on a file system that may ignore
+/// them; adds lost ones to `failed`.
 ///
-/// Some set the time only together with that of the last access. Times that are less than
-/// `COARSE_S` away are as near as it gets there.
-pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) {
+/// Some set the time only together with the access time. Times less than `COARSE_S` apart count as
+/// equal.
+pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<MetadataFailure>) {
     let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
     let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());
     let Ok(mut stat) = stat_of(fd) else { return };
@@ -161,32 +165,32 @@ pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) 
         stat = stat_of(fd).unwrap_or(stat);
         failed.extend(is_off(&stat).then(|| lacking("time")));
     }
-    // Setuid and setgid bits are left out on purpose where the owner is another.
+    // Setuid and setgid bits may have been left out on purpose.
     if (stat.mode ^ wanted.mode) & 0o777 != 0 && !is_told(failed, "mode") {
         failed.push(lacking("mode"));
     }
 }
 
-/// By how many seconds times may be off on file systems that count in steps of some seconds.
+/// Accepted difference of times in seconds, for file systems with a coarse resolution.
 const COARSE_S: u64 = 3;
 
-fn is_told(failed: &[Failed], what: &str) -> bool {
+fn is_told(failed: &[MetadataFailure], what: &str) -> bool {
     failed.iter().any(|failed| failed.what == what)
 }
 
-/// Whether all but the flags is as wanted.
-fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
+/// Returns whether everything but the flags is as wanted.
+fn is_right(object: MetadataTarget<'_>, present: &CurrentMetadata, wanted: &Metadata) -> bool {
     let known = (present.uid, present.gid, present.mode, present.mtime);
     known == (wanted.uid, wanted.gid, wanted.mode, Some(wanted.mtime))
         && object.subject().read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
 }
 
-/// Sets the owner unless it is right; returns whether anything was tried.
+/// Sets the owner unless it is right; returns whether a change was tried.
 fn apply_owner(
-    object: Object<'_>,
-    present: &mut Present,
+    object: MetadataTarget<'_>,
+    present: &mut CurrentMetadata,
     wanted: &Metadata,
-    failed: &mut Vec<Failed>,
+    failed: &mut Vec<MetadataFailure>,
 ) -> bool {
     if (present.uid, present.gid) == (wanted.uid, wanted.gid) {
         return false;
@@ -194,7 +198,7 @@ fn apply_owner(
     match object.set_owner(wanted.uid, wanted.gid) {
         Ok(()) => (present.uid, present.gid) = (wanted.uid, wanted.gid),
         Err(source) => {
-            // In a container of its own numbers, there may be no such user.
+            // A container with a user namespace may lack this user.
             let is_unknown = source.kind() == io::ErrorKind::InvalidInput
                 && wanted.uid.max(wanted.gid) != u32::MAX;
             failed.push(failure("owner", is_unknown || is_refusal(&source), source));
@@ -205,15 +209,19 @@ fn apply_owner(
 
 /// Makes the extended attributes equal to those wanted; returns whether that may have changed the
 /// mode.
-fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
+fn apply_xattrs(
+    object: MetadataTarget<'_>,
+    wanted: &Metadata,
+    failed: &mut Vec<MetadataFailure>,
+) -> bool {
     let subject = object.subject();
     let present = match subject.read_each() {
-        // What cannot be read is neither removed nor known to be right.
+        // Unreadable attributes are neither removed nor known to be right.
         Ok((present, _)) => present,
-        // Links and special files are reached through /proc: where there is none, nothing is lost
-        // if nothing was to be set.
+        // Links and special files are accessed through /proc. Without it, nothing is lost if no
+        // attribute was wanted.
         Err(source)
-            if matches!(object, Object::Path { .. })
+            if matches!(object, MetadataTarget::Path { .. })
                 && source.kind() == io::ErrorKind::NotFound =>
         {
             let missing = || io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
@@ -241,8 +249,8 @@ fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>)
     acl_changed
 }
 
-/// Attributes that the system itself gives to files (labels of security modules) are not removed:
-/// they follow rules of this machine.
+/// Returns whether an attribute may be removed: labels of security modules stay, since they follow
+/// rules of this machine.
 fn is_ours_to_remove(name: &[u8]) -> bool {
     [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix))
         || name == b"security.capability"
@@ -252,21 +260,21 @@ fn is_acl(name: &[u8]) -> bool {
     name.starts_with(b"system.posix_acl_")
 }
 
-impl Object<'_> {
-    fn subject(&self) -> Subject<'_> {
+impl MetadataTarget<'_> {
+    fn subject(&self) -> XattrTarget<'_> {
         match self {
-            Self::Open(fd) => Subject::Open(*fd),
-            Self::Path { fd, .. } => Subject::of_path(*fd),
+            Self::Open(fd) => XattrTarget::Open(*fd),
+            Self::Path { fd, .. } => XattrTarget::of_path(*fd),
         }
     }
 
-    /// Symbolic links have a mode that means nothing and cannot be set.
+    /// Returns whether it has a mode: that of a symbolic link has no meaning and cannot be set.
     fn has_mode(&self) -> bool {
         !matches!(self, Self::Path { kind: EntryKind::Symlink, .. })
     }
 
     fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
-        // -1 means "leave it": such an owner cannot be given, and rustix refuses to build it.
+        // -1 means "unchanged": it cannot be an owner, and rustix refuses to build it.
         if uid == u32::MAX || gid == u32::MAX {
             return Err(Errno::INVAL.into());
         }
@@ -279,8 +287,7 @@ impl Object<'_> {
         }?)
     }
 
-    /// Sets the mode, of a special file by a descriptor that cannot read or write it, so that
-    /// nothing is triggered.
+    /// Sets the mode; of a special file by an `O_PATH` descriptor, so that no device is opened.
     fn set_mode(&self, mode: u16) -> io::Result<()> {
         match self {
             Self::Open(fd) => fs::fchmod(fd, Mode::from_raw_mode(u32::from(mode)))?,
@@ -289,7 +296,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Sets the time of the last modification, and no other.
+    /// Sets only the modification time.
     pub fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
         let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let mtime = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };
@@ -312,17 +319,17 @@ fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-fn failure(what: impl Into<String>, is_refused: bool, source: io::Error) -> Failed {
-    Failed { what: what.into(), is_refused, source }
+fn failure(what: impl Into<String>, is_refused: bool, source: io::Error) -> MetadataFailure {
+    MetadataFailure { what: what.into(), is_refused, source }
 }
 
-fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
+fn note(failed: &mut Vec<MetadataFailure>, what: &str, result: io::Result<()>) {
     if let Err(source) = result {
         failed.push(failure(what, what == "flags" && is_refusal(&source), source));
     }
 }
 
-fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
+fn note_xattr(failed: &mut Vec<MetadataFailure>, name: &[u8], result: io::Result<()>) {
     if let Err(source) = result {
         let is_refused = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
         failed.push(failure(
@@ -364,9 +371,9 @@ mod tests {
         let dir = Dir::open(folder.path()).unwrap();
         let file = dir.open_file(b"f").unwrap();
         for _ in 0..2 {
-            let present = Present::from(&dir.stat(b"f").unwrap());
+            let present = CurrentMetadata::from(&dir.stat(b"f").unwrap());
             let mut failed = Vec::new();
-            apply(Object::Open(file.as_fd()), &present, &wanted(0o6751), &mut failed);
+            apply(MetadataTarget::Open(file.as_fd()), &present, &wanted(0o6751), &mut failed);
             assert!(failed.is_empty(), "{failed:?}");
             let stat = dir.stat(b"f").unwrap();
             let is = (stat.uid, stat.gid, stat.mode, stat.mtime, read_flags(&stat));
@@ -382,7 +389,7 @@ mod tests {
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let dir = Dir::open(folder.path()).unwrap();
         let before = dir.stat(b"f").unwrap();
-        let present = Present::from(&dir.stat(b"l").unwrap());
+        let present = CurrentMetadata::from(&dir.stat(b"l").unwrap());
         let metadata = Metadata {
             uid: present.uid,
             gid: present.gid,
@@ -396,8 +403,11 @@ mod tests {
         std::fs::rename(folder.path().join("l"), folder.path().join("m")).unwrap();
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let other = dir.stat(b"l").unwrap();
-        let object =
-            Object::Path { fd: link.as_fd(), kind: EntryKind::Symlink, place: (&dir, b"l") };
+        let object = MetadataTarget::Path {
+            fd: link.as_fd(),
+            kind: EntryKind::Symlink,
+            place: (&dir, b"l"),
+        };
         apply(object, &present, &metadata, &mut failed);
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(dir.stat(b"m").unwrap().mtime, wanted(0).mtime);

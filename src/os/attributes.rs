@@ -1,5 +1,5 @@
-//! Extended attributes (ACLs and capabilities among them) and file-system flags, read and written
-//! without following links.
+//! Extended attributes (with ACLs and capabilities) and file-system flags; links are never
+//! followed.
 
 use std::io;
 use std::marker::PhantomData;
@@ -12,17 +12,17 @@ use super::special::proc_path;
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Xattr, entry_flag};
 
-/// Returns the extended attributes of `name` in `dir`, sorted by name; a symbolic link's are its
-/// own.
+/// Returns the extended attributes of `name` in `dir`, sorted by name; for a symbolic link, those
+/// of the link.
 ///
-/// Empty where the file system has none; an attribute that goes away while being read is left out.
-/// Files that may not be opened (links, sockets, devices, unreadable files) have attributes too, so
-/// this never opens them: see [`Subject`].
+/// Empty if the file system has none; an attribute that vanishes while it is read is left out.
+/// Files that must not be opened (links, sockets, devices, unreadable files) have attributes, too,
+/// so this never opens them: see [`XattrTarget`].
 ///
-/// They are reached through /proc. Where that is not mounted, files and folders are opened after
-/// all, and others fail with an error of the kind `Unsupported`.
-pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<Partly> {
-    match Subject::named(dir.as_fd(), name).read_each() {
+/// It needs /proc. Without it, files and directories are opened after all, and others fail with
+/// `Unsupported`.
+pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<PartialXattrs> {
+    match XattrTarget::named(dir.as_fd(), name).read_each() {
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
                 && !std::path::Path::new("/proc/self/fd").exists() =>
@@ -42,11 +42,11 @@ pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<P
 
 /// Returns the extended attributes of an open file or directory, sorted by name; empty where the
 /// file system has none.
-pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Partly> {
-    Subject::Open(fd.as_fd()).read_each()
+pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<PartialXattrs> {
+    XattrTarget::Open(fd.as_fd()).read_each()
 }
 
-/// Returns the [`entry_flag`] bits of a file system's own attributes.
+/// Returns the file-system flags as [`entry_flag`] bits.
 pub fn read_flags(stat: &Stat) -> u32 {
     const STATX_FLAGS: [(u64, u32); 3] = [
         (0x10, entry_flag::IMMUTABLE),
@@ -59,11 +59,11 @@ pub fn read_flags(stat: &Stat) -> u32 {
         .fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Gives an open file or directory the file-system flags among `flags` (bits of [`entry_flag`]),
-/// and takes the others away.
+/// Sets the file-system flags of an open file or directory to those in `flags` (bits of
+/// [`entry_flag`]).
 ///
-/// Does nothing, and so needs no privilege, where they are right already. Fails for ordinary users
-/// with "immutable" or "append only", and with `ENOTTY` or `EOPNOTSUPP` where the file system has
+/// Does nothing, and so needs no privilege, if they are right already. Ordinary users may not
+/// change "immutable" and "append only". Fails with `ENOTTY` or `EOPNOTSUPP` if the file system has
 /// no flags.
 pub fn write_flags(fd: impl AsFd, flags: u32) -> io::Result<()> {
     const INODE_FLAGS: [(IFlags, u32); 3] = [
@@ -82,34 +82,32 @@ pub fn write_flags(fd: impl AsFd, flags: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Longest list of names and longest value in bytes: the kernel has no longer ones.
+/// The kernel's limit for lists of names and for values, in bytes.
 const XATTR_LEN_MAX_BYTES: usize = 64 << 10;
-/// Room that is tried before the heap is used, in bytes.
+/// Size of the stack buffer that is tried first, in bytes.
 const SMALL_LEN_BYTES: usize = 512;
 
-/// The name of an attribute that cannot be read, and why.
-pub type Unread = (Vec<u8>, io::Error);
+/// Name and error of an unreadable attribute.
+pub type UnreadXattr = (Vec<u8>, io::Error);
 
-/// The attributes that could be read, sorted by name, and those that could not: one that cannot
-/// leaves the others alone.
-pub type Partly = (Vec<Xattr>, Vec<Unread>);
+/// The readable attributes, sorted by name, and the unreadable ones.
+pub type PartialXattrs = (Vec<Xattr>, Vec<UnreadXattr>);
 
-/// Something that has extended attributes.
-pub enum Subject<'a> {
+/// A file whose extended attributes are accessed.
+pub enum XattrTarget<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// A path whose last step is not followed.
+    /// A path whose last component is not followed.
     ///
-    /// Always `/proc/self/fd/N/NAME`: that leads to the open directory itself, wherever it is by
-    /// now, and then one step further, so nothing can be swapped in between. (The kernel knows such
-    /// calls relative to a directory only since 6.13.)
+    /// Always `/proc/self/fd/N/NAME`: it leads to the open directory itself, even after a rename,
+    /// and to one name in it, so nothing can be swapped. (Calls relative to a directory exist only
+    /// since Linux 6.13.)
     Path(Vec<u8>),
-    /// The target of a descriptor that was opened only to name it, with the path that leads to
-    /// it.
+    /// The target of an `O_PATH` descriptor, by its path in /proc.
     Named(String, PhantomData<BorrowedFd<'a>>),
 }
 
-impl<'a> Subject<'a> {
+impl<'a> XattrTarget<'a> {
     /// Names `name` in the open directory `dir` without opening it; `dir` must stay open while this
     /// is used.
     pub fn named(dir: BorrowedFd<'a>, name: &[u8]) -> Self {
@@ -118,8 +116,8 @@ impl<'a> Subject<'a> {
         Self::Path(path)
     }
 
-    /// Takes a link or special file that was opened only to name it; `fd` must stay open while this
-    /// is used.
+    /// Takes the `O_PATH` descriptor of a link or special file; `fd` must stay open while this is
+    /// used.
     pub fn of_path(fd: BorrowedFd<'a>) -> Self {
         Self::Named(proc_path(fd), PhantomData)
     }
@@ -131,7 +129,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Returns the attributes that can be read, sorted by name, and the names of those that cannot.
-    pub fn read_each(&self) -> io::Result<Partly> {
+    pub fn read_each(&self) -> io::Result<PartialXattrs> {
         let mut small = [0; SMALL_LEN_BYTES];
         let mut large = Vec::new();
         let names: &[u8] = match self.list(&mut small) {
@@ -153,12 +151,12 @@ impl<'a> Subject<'a> {
             }
         }
         xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        // A file system may say a name twice.
+        // A file system may list a name twice.
         xattrs.dedup_by(|a, b| a.name == b.name);
         Ok((xattrs, unread))
     }
 
-    /// Returns the value of one attribute, `None` if it is not there (any more).
+    /// Returns the value of one attribute; `None` if it does not exist.
     pub fn read(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut small = [0; SMALL_LEN_BYTES];
         match self.get(name, &mut small) {
@@ -227,11 +225,11 @@ mod tests {
         let wanted =
             [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
         for xattr in wanted.iter().rev() {
-            Subject::named(dir.as_fd(), b"f").write(xattr).unwrap();
+            XattrTarget::named(dir.as_fd(), b"f").write(xattr).unwrap();
         }
         assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, wanted);
         assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0, wanted);
-        Subject::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
+        XattrTarget::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
         assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0.len(), 2);
     }
 
@@ -241,10 +239,10 @@ mod tests {
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let dir = Dir::open(folder.path()).unwrap();
-        Subject::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
+        XattrTarget::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
         assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, []);
         if rustix::process::geteuid().is_root() {
-            Subject::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
+            XattrTarget::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
             assert_eq!(
                 read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0,
                 [xattr(b"trusted.t", b"2")]

@@ -1,14 +1,13 @@
-//! Names of open descriptors: `/dev/stdin`, `/dev/fd/3`, `/proc/self/fd/0`.
+//! Paths of open descriptors: `/dev/stdin`, `/dev/fd/3`, `/proc/self/fd/0`.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path};
 
-/// How many links lead to each other at most, as for the kernel.
+/// Maximum number of links in a row, as in the kernel.
 const LINKS_MAX: usize = 40;
 
-/// Returns whether a path is, or leads through links to, an open descriptor of a process:
-/// a file, a pipe, a device.
+/// Returns whether a path is, or leads through links to, an open descriptor of a process.
 pub fn is_descriptor(path: &Path) -> bool {
     let Ok(mut path) = std::path::absolute(path) else {
         return false;
@@ -30,7 +29,7 @@ pub fn is_descriptor(path: &Path) -> bool {
     false
 }
 
-/// Returns whether this is a folder of a process's descriptors: `/proc/1/fd`, `/proc/1/task/2/fd`.
+/// Returns whether this is a directory of descriptors: `/proc/1/fd`, `/proc/1/task/2/fd`.
 fn is_table(folder: &Path) -> bool {
     let names: Vec<&OsStr> = folder
         .components()

@@ -1,5 +1,5 @@
-//! An open directory; everything is done relative to it, so paths of any length work and nothing
-//! can be swapped under us.
+//! Open directories. All access is relative to them, so paths may be of any length and no component
+//! can be swapped.
 
 use std::fs::File;
 use std::io;
@@ -17,15 +17,14 @@ use super::stat::Stat;
 /// An open directory.
 pub struct Dir {
     fd: OwnedFd,
-    /// Whether it was listed, so that its position may be at the end.
+    /// It was listed, so its position may be at the end.
     is_listed: AtomicBool,
 }
 
 const LISTING_LEN_BYTES: usize = 32 << 10;
 
 thread_local! {
-    /// Where the kernel puts a listing: one buffer per thread, because walks list a hundred
-    /// thousand folders.
+    /// Buffer of listings: one per thread, because walks list a hundred thousand directories.
     static LISTING: std::cell::RefCell<Vec<MaybeUninit<u8>>> =
         const { std::cell::RefCell::new(Vec::new()) };
 }
@@ -39,8 +38,7 @@ impl Dir {
         open_without_atime(CWD, path.as_os_str().as_encoded_bytes(), DIR_FLAGS)
     }
 
-    /// Opens the directory at `path` only to reach its content, which needs no right to list
-    /// it.
+    /// Opens the directory at `path` with `O_PATH`, which needs no permission to list it.
     pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::from_fd(openat(CWD, path, flags, Mode::empty())?))
@@ -51,7 +49,7 @@ impl Dir {
         open_without_atime(self.fd.as_fd(), name, DIR_FLAGS | OFlags::NOFOLLOW)
     }
 
-    /// Opens the directory that `name` in this one is or leads to.
+    /// Opens the directory `name` in this one, following a symbolic link.
     pub fn open_through(&self, name: &[u8]) -> io::Result<Self> {
         open_without_atime(self.fd.as_fd(), name, DIR_FLAGS)
     }
@@ -62,13 +60,13 @@ impl Dir {
     }
 
     /// Lists all names but `.` and `..`, sorted by their bytes.
-    pub fn names(&self) -> io::Result<Names> {
+    pub fn names(&self) -> io::Result<DirNames> {
         if self.is_listed.swap(true, Ordering::Relaxed) {
             rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         }
         LISTING.with_borrow_mut(|buffer| {
             buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
-            let mut names = Names::default();
+            let mut names = DirNames::default();
             let mut raw = RawDir::new(self.fd.as_fd(), buffer);
             while let Some(entry) = raw.next() {
                 let entry = entry?;
@@ -82,10 +80,10 @@ impl Dir {
         })
     }
 
-    /// Lists the directory anew until a name with its inode number is the one that is looked for,
-    /// through at most `max` names. Returns whether there was one, and how many names it took.
+    /// Lists the directory until `is_it` returns true for a name and its inode number, for at most
+    /// `max` names. Returns whether it did, and the number of names that were read.
     ///
-    /// Others may list it at the same time: this has a place in it of its own.
+    /// Opens the directory again, so that concurrent listings do not disturb each other.
     pub fn search(
         &self,
         max: u64,
@@ -106,33 +104,33 @@ impl Dir {
         })
     }
 
-    /// Describes `name` in this directory without following it; a network file system is asked, not
-    /// its cache.
+    /// Returns the status of `name` in this directory without following it; a network file system
+    /// asks its server.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
     }
 
-    /// Returns the device that `name` is on. A mount that does not let this user look at it tells
-    /// at least this.
+    /// Returns the device that `name` is on. This works even for a mount whose root this user may
+    /// not access.
     pub fn device_of(&self, name: &[u8]) -> io::Result<(u32, u32)> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let stat = statx(&self.fd, name, flags, StatxFlags::empty())?;
         Ok((stat.stx_dev_major, stat.stx_dev_minor))
     }
 
-    /// Returns where this directory is now, absolute; `None` where the system does not tell.
+    /// Returns the current absolute path of this directory; `None` if the system does not tell.
     pub fn path(&self) -> Option<PathBuf> {
         std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd())).ok()
     }
 
-    /// Describes this directory.
+    /// Returns the status of this directory.
     pub fn stat_self(&self) -> io::Result<Stat> {
         stat_of(&self.fd)
     }
 
-    /// Opens the file `name` for reading without following it, waiting for a writer, or touching
-    /// its access time.
+    /// Opens the file `name` for reading without following a link, waiting for a writer, or
+    /// changing its access time.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -156,7 +154,7 @@ impl AsFd for Dir {
     }
 }
 
-/// Describes an open file or directory.
+/// Returns the status of an open file or directory.
 pub fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
     Ok(Stat::from_statx(&statx(fd, c"", AtFlags::EMPTY_PATH, STAT_MASK)?))
 }
@@ -164,7 +162,7 @@ pub fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
 const STAT_MASK: StatxFlags =
     StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
-/// `O_NOATIME` is only for owners: others get the directory opened the usual way.
+/// Opens with `O_NOATIME`, which only owners may use, else without it.
 fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<Dir> {
     match openat(at, name, flags, Mode::empty()) {
         Err(rustix::io::Errno::PERM) => {
@@ -176,30 +174,30 @@ fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Res
 
 /// The names of one directory in one block of memory: about 8 bytes more than the names themselves.
 #[derive(Default)]
-pub struct Names {
+pub struct DirNames {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Vec<NameSpan>,
 }
 
-/// Where a name is in the block.
-struct Span {
+/// Position of a name in the block.
+struct NameSpan {
     start: u32,
     len: u16,
-    /// The listing said that it is a directory.
+    /// Whether the listing says that it is a directory.
     is_dir: bool,
 }
 
-impl Names {
+impl DirNames {
     /// Appends a name; `kind` is a hint from the listing.
     pub fn push(&mut self, name: &[u8], kind: FileType) {
         let start = u32::try_from(self.bytes.len())
             .expect("the names of one directory take less than 4 GiB");
         let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
         self.bytes.extend_from_slice(name);
-        self.spans.push(Span { start, len, is_dir: kind == FileType::Directory });
+        self.spans.push(NameSpan { start, len, is_dir: kind == FileType::Directory });
     }
 
-    /// Adds names that are not there yet, in their order.
+    /// Adds missing names and sorts them in.
     pub fn add<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
         let missing: Vec<&[u8]> = names.filter(|name| !self.contains(name)).collect();
         missing.iter().for_each(|name| self.push(name, FileType::Unknown));
@@ -211,12 +209,12 @@ impl Names {
     fn sort(&mut self) {
         let bytes = &self.bytes;
         self.spans.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
-        // Unions, and folders that change meanwhile, may list a name twice; no tree can hold it
-        // twice.
+        // Union file systems, and directories that change meanwhile, may list a name twice; a tree
+        // cannot hold it twice.
         self.spans.dedup_by(|a, b| slice(bytes, a) == slice(bytes, b));
     }
 
-    /// Returns how many names there are.
+    /// Returns the number of names.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
@@ -231,7 +229,7 @@ impl Names {
         slice(&self.bytes, &self.spans[position])
     }
 
-    /// Returns whether the listing said that this name is a directory.
+    /// Returns whether the listing says that this name is a directory.
     pub fn is_dir_hint(&self, position: usize) -> bool {
         self.spans[position].is_dir
     }
@@ -247,6 +245,6 @@ impl Names {
     }
 }
 
-fn slice<'a>(bytes: &'a [u8], span: &Span) -> &'a [u8] {
+fn slice<'a>(bytes: &'a [u8], span: &NameSpan) -> &'a [u8] {
     &bytes[span.start as usize..span.start as usize + usize::from(span.len)]
 }

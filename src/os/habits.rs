@@ -1,13 +1,13 @@
-//! Known habits of kinds of file systems with owners and names.
+//! Treatment of owners and names by kinds of file systems.
 
 use std::os::fd::AsFd;
 
 use rustix::fs::{IFlags, fstatfs, ioctl_getflags};
 
-/// File systems that keep owners, modes and names as they are given; `statfs(2)` lists the numbers.
+/// File systems that store owners, modes and names exactly; `statfs(2)` lists the numbers.
 ///
-/// All others may give every file one owner (FAT, exFAT, NTFS, network mounts) or take two names
-/// for one.
+/// Others may give all files one owner (FAT, exFAT, NTFS, network mounts) or treat different names
+/// as equal.
 const EXACT: [u64; 10] = [
     0xef53,      // ext2, ext3, ext4
     0x5846_5342, // XFS
@@ -21,8 +21,7 @@ const EXACT: [u64; 10] = [
     0x5265_4973, // ReiserFS
 ];
 const ZFS: u64 = 0x2fc1_2fc1;
-/// The folder's flag for names that differ in upper and lower case only, where ext4, F2FS, tmpfs
-/// and bcachefs have them.
+/// Inode flag of case-insensitive directories of ext4, F2FS, tmpfs and bcachefs.
 const CASEFOLD: u32 = 0x4000_0000;
 
 fn kind(fd: impl AsFd) -> Option<u64> {
@@ -30,12 +29,12 @@ fn kind(fd: impl AsFd) -> Option<u64> {
     fstatfs(fd).ok().map(|about| about.f_type as u64 & 0xffff_ffff)
 }
 
-/// Returns whether files on this file system have the owners and modes that they are given.
+/// Returns whether this file system stores owners and modes.
 pub fn keeps_owners(fd: impl AsFd) -> bool {
     kind(fd).is_some_and(|kind| EXACT.contains(&kind) || kind == ZFS)
 }
 
-/// Returns whether two names in this folder are one only if all their bytes are the same.
+/// Returns whether two names in this directory are equal only if all their bytes are.
 pub fn has_exact_names(fd: impl AsFd) -> bool {
     let folds = || {
         ioctl_getflags(&fd).is_ok_and(|flags| flags.contains(IFlags::from_bits_retain(CASEFOLD)))

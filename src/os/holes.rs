@@ -1,4 +1,4 @@
-//! Holes in files: from the file system, or by looking at the bytes.
+//! Holes in files, reported by the file system or found in the bytes.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -6,38 +6,41 @@ use std::os::fd::AsFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-/// What a file system said that cannot be true, or did not say: the data has to be read.
+/// The file system reports no holes or impossible ones: the data must be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt;
+pub struct UnreliableHoles;
 
 /// Returns the next data at or after `from` in an open file of `size` bytes, `None` if only a hole
 /// follows.
 ///
-/// Every returned range is after `from` and not empty, so a caller that continues at its end
-/// gets to the end of the file.
-pub fn next_data(file: impl AsFd, from: u64, size: u64) -> Result<Option<Range<u64>>, Doubt> {
+/// Every returned range is not empty and not before `from`, so a caller that continues at its end
+/// reaches the end of the file.
+pub fn next_data(
+    file: impl AsFd,
+    from: u64,
+    size: u64,
+) -> Result<Option<Range<u64>>, UnreliableHoles> {
     let start = match seek(&file, SeekFrom::Data(from)) {
         Ok(start) if start >= from => start,
         Err(Errno::NXIO) => return Ok(None),
-        _ => return Err(Doubt),
+        _ => return Err(UnreliableHoles),
     };
     if start >= size {
         return Ok(None);
     }
     match seek(&file, SeekFrom::Hole(start)) {
         Ok(end) if end > start => Ok(Some(start..end.min(size))),
-        _ => Err(Doubt),
+        _ => Err(UnreliableHoles),
     }
 }
 
-/// Blocks that take room but are not data, at most: what file systems need for themselves, and for
-/// attributes.
+/// Limit of allocated bytes that are not data: metadata of the file system, and attributes.
 const OWN_LEN_MAX_BYTES: u64 = 64 << 10;
 
-/// Returns whether what a file system says about the holes of a file can be true: its data is all
-/// that takes room.
+/// Returns whether the reported holes of a file are plausible: its data must account for its
+/// allocated bytes.
 ///
-/// `stored` is the room that the file takes, in bytes. Gives up, with `false`, when `is_stopped`.
+/// `stored` is the allocated length in bytes. Returns false if `is_stopped` does.
 pub fn are_plausible(
     file: impl AsFd,
     size: u64,
@@ -58,7 +61,7 @@ pub fn are_plausible(
     data + data / 64 + OWN_LEN_MAX_BYTES >= stored
 }
 
-/// What holes are made of: file systems have no smaller ones.
+/// Smallest hole: file systems have no smaller ones.
 pub const BLOCK_LEN_BYTES: usize = 4 << 10;
 
 /// Returns the first run of zero blocks at or after `from` that is at least `len_min` bytes long

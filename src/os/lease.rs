@@ -1,19 +1,18 @@
-//! File leases: waiting for other programs that delay an open.
+//! Waits for file leases of other programs, which delay an open.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How long opening a file may take that another program holds a lease on: the kernel takes a lease
-/// away after 45 seconds.
+/// Time-out for opening a leased file: the kernel breaks a lease after 45 seconds.
 pub const LEASE_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long reading may take that answers "try again".
+/// Time-out for reads that fail with "try again".
 pub const READ_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Does something again as long as the system answers "try again", at most for `wait_max` or until
-/// `is_stopped`.
+/// Repeats `act` while it fails with "try again", for at most `wait_max` or until `is_stopped`
+/// returns true.
 pub fn retry<T>(
     wait_max: Duration,
     is_stopped: impl Fn() -> bool,

@@ -1,8 +1,8 @@
 //! The host's file system: directories, stat, attributes and owners, always relative to open
 //! directories.
 //!
-//! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user
-//! named, and [`dir::Dir::open_through`], which is for links that were looked at before.
+//! Only [`dir::Dir::open`], for roots that the user named, and [`dir::Dir::open_through`], for
+//! links that were checked before, follow symbolic links.
 
 pub mod apply;
 pub mod attributes;

@@ -1,5 +1,4 @@
-//! Names of users and groups, asked of the system (files, LDAP, or other sources) and
-//! kept.
+//! Cached names of users and groups from the system (files, LDAP, or other sources).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,20 +8,20 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::sync;
 
-/// Turns numbers of users and groups into names and back; shared by threads.
+/// Maps numbers of users and groups to names and back; shared by threads.
 ///
-/// Every answer is kept, "there is none" and failures too: a directory server that is down is asked
+/// Caches every answer, also missing names and failures: a directory server that is down is asked
 /// once per owner, not once per file.
 #[derive(Default)]
 pub struct OwnerNames {
-    users: Kept<u32, Arc<str>>,
-    groups: Kept<u32, Arc<str>>,
-    uids: Kept<Box<str>, u32>,
-    gids: Kept<Box<str>, u32>,
+    users: NameCache<u32, Arc<str>>,
+    groups: NameCache<u32, Arc<str>>,
+    uids: NameCache<Box<str>, u32>,
+    gids: NameCache<Box<str>, u32>,
 }
 
 impl OwnerNames {
-    /// Starts with nothing known.
+    /// Makes an empty cache.
     pub fn new() -> Self {
         Self::default()
     }
@@ -58,8 +57,8 @@ pub fn home_of_user() -> Option<std::path::PathBuf> {
     (home.is_absolute() && home.is_dir()).then_some(home)
 }
 
-/// Returns whether a group is that of one user alone, as many systems make one for each: named like
-/// him, his first one, without other members.
+/// Returns whether a group is the private group of a user: primary, of the same name, without other
+/// members.
 pub fn is_private_group(gid: u32, uid: u32) -> bool {
     let (Ok(Some(user)), Ok(Some(group))) =
         (User::from_uid(Uid::from_raw(uid)), Group::from_gid(Gid::from_raw(gid)))
@@ -71,18 +70,18 @@ pub fn is_private_group(gid: u32, uid: u32) -> bool {
         && group.mem.iter().all(|member| *member == user.name)
 }
 
-/// Most answers of one kind that are kept, so that hostile names cannot fill the memory.
+/// Limit of cached answers per kind, so that hostile names cannot fill the memory.
 const KEPT_MAX: usize = 65_536;
 
-struct Kept<K, V>(RwLock<HashMap<K, Option<V>>>);
+struct NameCache<K, V>(RwLock<HashMap<K, Option<V>>>);
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for NameCache<K, V> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Kept<K, V> {
+impl<K: Eq + Hash, V: Clone> NameCache<K, V> {
     fn get_or<Q>(&self, key: &Q, ask: impl FnOnce() -> Option<V>) -> Option<V>
     where
         Q: Eq + Hash + ToOwned + ?Sized,
@@ -92,7 +91,7 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
         if let Some(kept) = sync::read(&self.0).get(key) {
             return kept.clone();
         }
-        // Asked without the lock: a slow answer must not hold up those who know theirs.
+        // Asked without the lock: a slow answer must not block other threads.
         let answer = ask();
         let mut all = sync::write(&self.0);
         if all.len() < KEPT_MAX {

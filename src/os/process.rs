@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, getrlimit};
 
-/// Returns how many descriptors the process may have open.
+/// Returns the limit of open descriptors.
 pub fn open_files_max() -> usize {
     getrlimit(Resource::Nofile)
         .current
@@ -15,16 +15,14 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Returns a name of the time since the machine was last started, empty where the system does not
-/// tell.
+/// Returns an id of the machine's current boot; empty if the system does not tell.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// Returns the permission bits that new files do not get, all of them where the system does not
-/// tell.
+/// Returns the umask; all bits if the system does not tell.
 ///
-/// It is read from `/proc`, because the system call can only read the mask by changing it for all
+/// It is read from `/proc`, because the system call can only read it by changing it for all
 /// threads.
 pub fn creation_mask() -> u16 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

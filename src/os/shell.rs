@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-/// Variables with secrets of repositories and stores. What a command needs of these it must be
-/// given in another way.
+/// Environment variables with secrets of repositories and stores. Commands never get them.
 pub const SECRETS: [&str; 9] = [
     "DRUMLIN_PASSWORD",
     "DRUMLIN_PASSWORD_FILE",
@@ -16,10 +15,10 @@ pub const SECRETS: [&str; 9] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 ];
 
-/// Those of this program alone. Programs that give out credentials of AWS may need the others.
+/// Those of this program alone. Credential programs of AWS may need the others.
 pub const OWN_SECRETS: &[&str] = SECRETS.split_at(5).0;
 
-/// Returns the shell with one command, without the secrets in this program's environment.
+/// Returns a shell for one command, without the secrets in the environment.
 pub fn shell(command: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command);

@@ -1,4 +1,4 @@
-//! Making, linking, replacing and removing names, always relative to an open folder and never
+//! Creation, linking, renaming and removal of names, relative to an open directory and never
 //! through a symbolic link.
 
 use std::fs::File;
@@ -12,20 +12,19 @@ use super::dir::Dir;
 use super::process::own_ids;
 use crate::format::entry::EntryKind;
 
-/// Makes the folder `name`, for its owner alone until its metadata is applied.
+/// Makes the directory `name`, for its owner alone until its metadata is applied.
 pub fn make_dir(dir: &Dir, name: &[u8]) -> io::Result<()> {
     Ok(fs::mkdirat(dir, name, Mode::RWXU)?)
 }
 
-/// Makes the file `name` with the given permission bits (less what the process's mask takes) and
-/// opens it; it must not exist.
+/// Creates and opens the file `name`, which must not exist, with these permission bits, reduced by
+/// the umask.
 pub fn create_file(dir: &Dir, name: &[u8], mode: u16) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(fs::openat(dir, name, flags, Mode::from_raw_mode(u32::from(mode)))?))
 }
 
-/// Opens the existing file `name` for reading and writing; does not wait for anything that is no
-/// file.
+/// Opens the existing file `name` for reading and writing; never blocks on a fifo or device.
 pub fn open_to_change(dir: &Dir, name: &[u8]) -> io::Result<File> {
     let flags =
         OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -39,7 +38,7 @@ pub fn make_symlink(dir: &Dir, name: &[u8], target: &[u8]) -> io::Result<()> {
 
 /// Makes a fifo, socket or device node, for its owner alone until its metadata is applied.
 ///
-/// Devices need privileges. Fails with `InvalidInput` for kinds that are made in other ways.
+/// Devices need privileges. Fails with `InvalidInput` for files, directories and links.
 pub fn make_special(
     dir: &Dir,
     name: &[u8],
@@ -59,7 +58,7 @@ pub fn make_special(
     Ok(fs::mknodat(dir, name, file_type, Mode::RUSR | Mode::WUSR, device)?)
 }
 
-/// Opens `name` only to know and change what it is: nothing is followed, read or triggered.
+/// Opens `name` with `O_PATH`: no link is followed, and no device is opened.
 pub fn open_path(dir: &Dir, name: &[u8]) -> io::Result<OwnedFd> {
     Ok(fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -69,11 +68,11 @@ pub fn read_open_link(link: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(fs::readlinkat(link, c"", Vec::new())?.into_bytes())
 }
 
-/// Sets the permission bits `mode` of the target of `fd`, which was opened with [`open_path`]; it
-/// is no symbolic link.
+/// Sets the permission bits of the target of `fd`, which was opened with [`open_path`] and is no
+/// symbolic link.
 ///
-/// `dir` and `name` are where it was opened: they are used only where `/proc` is missing, and if
-/// nobody else can change names there.
+/// `dir` and `name` are its directory and name: they are used only if `/proc` is missing, and only
+/// if no other user can change names there.
 pub fn change_mode_of(fd: impl AsFd, dir: &Dir, name: &[u8], mode: u16) -> io::Result<()> {
     let mode = Mode::from_raw_mode(u32::from(mode));
     match fs::chmodat(CWD, proc_path(fd.as_fd()), mode, AtFlags::empty()) {
@@ -87,8 +86,7 @@ pub fn change_mode_of(fd: impl AsFd, dir: &Dir, name: &[u8], mode: u16) -> io::R
     Ok(fs::chmodat(dir, name, mode, AtFlags::empty())?)
 }
 
-/// Gives `name`, which must be of this kind, the permission bits `mode`, without a right to open
-/// it.
+/// Sets the permission bits of `name`, which must be of this kind, without permission to open it.
 pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Result<()> {
     let fd = open_path(dir, name)?;
     if super::dir::stat_of(&fd)?.kind != kind {
@@ -97,22 +95,21 @@ pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Re
     change_mode_of(&fd, dir, name, mode)
 }
 
-/// Returns the path that leads to the target of an open descriptor, no matter what its names are by
-/// now.
+/// Returns a path to the target of an open descriptor, which works even after renames.
 pub fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Makes `name` in `dir` another name of the inode that `from_name` in `from` is.
+/// Makes `name` in `dir` a hard link to `from_name` in `from`.
 pub fn make_hard_link(from: &Dir, from_name: &[u8], dir: &Dir, name: &[u8]) -> io::Result<()> {
     Ok(fs::linkat(from, from_name, dir, name, AtFlags::empty())?)
 }
 
-/// Gives `name` the new name `to` in the same folder; `to` must not exist.
+/// Renames `name` to `to` in the same directory; `to` must not exist.
 pub fn rename_to_free(dir: &Dir, name: &[u8], to: &[u8]) -> io::Result<()> {
     match fs::renameat_with(dir, name, dir, to, RenameFlags::NOREPLACE) {
-        // Some file systems (on servers, by other programs) cannot promise it: there it is looked
-        // at first.
+        // Some file systems (network, FUSE) cannot guarantee it: there the new name is checked
+        // first.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match dir.stat(to) {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -124,12 +121,12 @@ pub fn rename_to_free(dir: &Dir, name: &[u8], to: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Removes a name that is not a folder.
+/// Removes a name that is not a directory.
 pub fn remove(dir: &Dir, name: &[u8]) -> io::Result<()> {
     Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
 }
 
-/// Removes an empty folder.
+/// Removes an empty directory.
 pub fn remove_dir(dir: &Dir, name: &[u8]) -> io::Result<()> {
     Ok(fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
 }

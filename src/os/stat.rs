@@ -4,10 +4,10 @@ use rustix::fs::{FileType, Statx, StatxFlags};
 
 use crate::format::entry::{EntryKind, Timestamp};
 
-/// One file, described.
+/// Status of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// What it is.
+    /// Kind of file.
     pub kind: EntryKind,
     /// Permission bits (12 bits).
     pub mode: u16,
@@ -21,19 +21,19 @@ pub struct Stat {
     pub mtime: Timestamp,
     /// Last change of the inode.
     pub ctime: Timestamp,
-    /// Creation, where known.
+    /// Creation time, if known.
     pub btime: Option<Timestamp>,
     /// Major and minor number of a device node.
     pub device: Option<(u32, u32)>,
-    /// Names of the inode.
+    /// Number of names of the inode.
     pub nlink: u64,
     /// Inode number.
     pub inode: u64,
     /// Device that the file lives on.
     pub dev: (u32, u32),
-    /// Mount that the file was reached through, 0 where the kernel does not tell.
+    /// Id of the mount, 0 if the kernel does not tell.
     pub mount_id: u64,
-    /// Blocks of 512 bytes that the file takes.
+    /// Allocated blocks of 512 bytes.
     pub blocks: u64,
     /// File attributes (`STATX_ATTR_*`).
     pub attributes: u64,

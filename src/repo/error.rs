@@ -73,7 +73,7 @@ pub enum Error {
         text: String,
     },
     /// The store no longer holds what this machine saw there.
-    #[error("the repository at {location} went back in time: {what} is gone")]
+    #[error("repository rollback detected at {location}: {what} is missing")]
     RolledBack {
         location: String,
         /// What is missing.
@@ -85,8 +85,8 @@ pub enum Error {
     /// None of the packs can be read, although the store answers: probably the disk or the server
     /// failed, not the packs.
     #[error(
-        "none of the packs at {location} can be read: the disk or the server has failed, and \
-            nothing is concluded from that"
+        "none of the packs at {location} can be read: the disk or the server has failed, so \
+            nothing is treated as lost"
     )]
     NothingReadable { location: String },
     /// A container cannot be opened.

@@ -1,11 +1,11 @@
-//! What the shell takes from its environment: `DRUMLIN_*` variables and the user's folders.
+//! Environment: `DRUMLIN_*` variables and the user's directories.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Environment variables, read once; tests make their own.
+/// Environment variables, read once; tests set their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
@@ -16,7 +16,7 @@ impl Environment {
         if env.home().is_none()
             && let Some(home) = crate::os::owners::home_of_user()
         {
-            // Timers and containers often run without HOME; the user has a home all the same.
+            // Timers and containers often run without HOME.
             env.0.insert("HOME".into(), home.into_os_string());
         }
         env
@@ -37,27 +37,28 @@ impl Environment {
         self.get(name).map(PathBuf::from)
     }
 
-    /// Returns the user's home folder.
+    /// Returns the user's home directory.
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME")
     }
 
-    /// Returns the folder of Drumlin's own configuration, key files and recovery kits.
+    /// Returns the directory of configuration, key files and recovery kits.
     pub fn config_dir(&self) -> Option<PathBuf> {
         self.user_dir("XDG_CONFIG_HOME", ".config")
     }
 
-    /// Returns the folder of repositories that nobody placed elsewhere.
+    /// Returns the default directory of repositories.
     pub fn data_dir(&self) -> Option<PathBuf> {
         self.user_dir("XDG_DATA_HOME", ".local/share")
     }
 
-    /// Returns the folder of local copies that may be deleted at any time.
+    /// Returns the directory of local copies, which may be deleted at any time.
     pub fn cache_dir(&self) -> Option<PathBuf> {
         self.user_dir("XDG_CACHE_HOME", ".cache")
     }
 
-    /// Returns the folder of what this machine remembers, which must outlast the local copies.
+    /// Returns the directory of this machine's records of repositories, which must outlast the
+    /// local copies.
     ///
     /// systemd may name several; the first one counts.
     pub fn state_dir(&self, is_root: bool) -> Option<PathBuf> {
@@ -76,13 +77,14 @@ impl Environment {
         self.path("DRUMLIN_STATE_DIR").or_else(of_systemd).or_else(of_user)
     }
 
-    /// The base directory rules say that a relative path in these variables is to be ignored.
+    /// Returns a user directory. The XDG specification demands that a relative path in these
+    /// variables is ignored.
     fn user_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let base = self.path(variable).filter(|path| path.is_absolute());
         base.or_else(|| Some(self.home()?.join(below_home))).map(|base| base.join("drumlin"))
     }
 
-    /// Replaces a leading `~/` by the home folder.
+    /// Replaces a leading `~/` by the home directory.
     pub fn expand_home(&self, path: &str) -> PathBuf {
         match (path.strip_prefix("~/"), self.home()) {
             (Some(rest), Some(home)) => home.join(rest),

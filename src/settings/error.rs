@@ -1,9 +1,9 @@
-//! What can be wrong with a configuration file.
+//! Errors of configuration files.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why there are no settings.
+/// An error of a configuration file.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file could not be read.
@@ -14,7 +14,7 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
-    /// The file says something that it cannot.
+    /// The file has invalid content.
     #[error("{}:{line}: {message}", file.display())]
     Invalid {
         /// The file.
@@ -23,7 +23,7 @@ pub enum SettingsError {
         line: usize,
         /// What is wrong.
         message: String,
-        /// What may be meant.
+        /// A suggestion.
         hint: Option<String>,
     },
 }

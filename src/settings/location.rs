@@ -1,4 +1,4 @@
-//! Where a repository is: a path or URL, as given on the command line or in the configuration file.
+//! Repository locations: a path or URL, as on the command line or in the configuration file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 /// A parsed location. As text it can be parsed again, and holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A folder of this machine, absolute.
+    /// A directory of this machine, absolute.
     Local(PathBuf),
-    /// `s3://bucket/prefix`, in the end with `?endpoint=URL&region=NAME`.
+    /// `s3://bucket/prefix`, optionally with `?endpoint=URL&region=NAME`.
     S3(Bucket),
     /// `sftp://user@host:port/path`.
     Sftp(Remote),
 }
 
-/// A part of a bucket.
+/// A prefix of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// The bucket's name.
     pub name: String,
-    /// What all names in it begin with, without slashes at either end; empty for the whole bucket.
+    /// Prefix of all names, without slashes at either end; empty for the whole bucket.
     pub prefix: String,
     /// The server, if the URL names it.
     pub endpoint: Option<String>,
@@ -29,16 +29,16 @@ pub struct Bucket {
     pub region: Option<String>,
 }
 
-/// A folder of another machine.
+/// A directory of another machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remote {
-    /// Who logs in, if the URL says so.
+    /// The user, if the URL names one.
     pub user: Option<String>,
     /// Name or address, an IPv6 address without its brackets; or a `Host` of `~/.ssh/config`.
     pub host: String,
-    /// The port, if the URL says so.
+    /// The port, if the URL names one.
     pub port: Option<u16>,
-    /// The folder: absolute, or relative to where a login begins; never empty.
+    /// The directory: absolute, or relative to where a login begins; never empty.
     pub path: String,
 }
 
@@ -48,8 +48,8 @@ pub enum LocationError {
     /// Nothing was given.
     #[error("the repository's location is empty")]
     Empty,
-    /// A scheme that nobody knows.
-    #[error("`{0}` is no kind of location that Drumlin knows")]
+    /// An unknown scheme.
+    #[error("Drumlin does not support repositories at `{0}`")]
     UnknownScheme(String),
     /// `file://` with a host, or with a relative path.
     #[error("a file URL looks like file:///absolute/path, not `{0}`")]
@@ -57,15 +57,12 @@ pub enum LocationError {
     /// `user@host:path`, `s3:bucket`.
     #[error("`{0}` looks like a path on another machine")]
     LooksRemote(String),
-    /// `rclone:remote:path`, `b2:bucket`: what other programs know.
-    #[error(
-        "`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin \
-            does not"
-    )]
+    /// `rclone:remote:path`, `b2:bucket`: locations of other programs.
+    #[error("`{location}` looks like a location of `{scheme}`, which Drumlin does not support")]
     OtherProgram {
         /// The location.
         location: String,
-        /// What stands before the colon.
+        /// The part before the colon.
         scheme: &'static str,
     },
     /// `~/folder`, which a shell replaces only without quotes.
@@ -84,7 +81,7 @@ pub enum LocationError {
     SftpUrl(&'static str),
 }
 
-/// What stands before a colon in the locations of other programs.
+/// Prefixes of locations of other programs.
 const OTHER_PROGRAMS: [&str; 19] = [
     "rclone",
     "b2",
@@ -107,11 +104,11 @@ const OTHER_PROGRAMS: [&str; 19] = [
     "onedrive",
 ];
 
-/// What [`LocationError::SftpUrl`] says of a URL with a password.
+/// The text of [`LocationError::SftpUrl`] about a URL with a password.
 const HAS_PASSWORD: &str = "it has no place for a password, which everybody could see";
 
 impl LocationError {
-    /// Returns what the user can do.
+    /// Returns the hint for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Empty => {
@@ -178,8 +175,8 @@ impl Location {
         }
         let head = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
         if let Some(end) = head.iter().position(|byte| *byte == b':') {
-            // A folder of such a name on this disk is hardly what is meant, and would be lost with
-            // what it is to protect.
+            // It hardly means a local folder of that name, and such a backup would be on the same
+            // disk as its source.
             if &head[..end] == b"file" {
                 return Err(LocationError::FileUrl(shown()));
             }
@@ -196,8 +193,8 @@ impl Location {
         Ok(Self::Local(clean(&base.join(text))))
     }
 
-    /// Returns the folder, if it is one of this machine.
-    pub fn folder(&self) -> Option<&Path> {
+    /// Returns the directory, if it is on this machine.
+    pub fn local_dir(&self) -> Option<&Path> {
         match self {
             Self::Local(path) => Some(path),
             Self::S3(_) | Self::Sftp(_) => None,
@@ -330,7 +327,7 @@ fn parse_sftp(rest: &[u8]) -> Result<Remote, &'static str> {
     Ok(Remote { user, host, port, path: sftp_path(&decoded_text(path)?)? })
 }
 
-/// Returns the folder of an SFTP URL from what stands behind the first slash: absolute, or relative
+/// Returns the directory of an SFTP URL from the text after the first slash: absolute, or relative
 /// if it begins with `./`.
 fn sftp_path(text: &str) -> Result<String, &'static str> {
     let parts = |text: &str| {
@@ -348,8 +345,8 @@ fn sftp_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Removes `.` parts and doubled or trailing slashes, so that one folder has one name. `..` stays:
-/// links may lie before it.
+/// Removes `.` parts and doubled or trailing slashes, so that a directory has one name. `..` stays,
+/// because a part before it may be a link.
 fn clean(path: &Path) -> PathBuf {
     path.components().collect()
 }
@@ -359,7 +356,7 @@ fn decoded_text(text: &str) -> Result<String, &'static str> {
         .map_err(|_| "what %xx stands for is not UTF-8")
 }
 
-/// Decodes `%xx`; a `%` that nothing fits stays as it is.
+/// Decodes `%xx`; a `%` without two hex digits stays.
 fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -381,7 +378,7 @@ fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Writes the given bytes, which are ASCII, as `%xx`.
+/// Encodes the given ASCII bytes as `%xx`.
 fn percent_encoded(text: &str, special: &[u8]) -> String {
     let is_special = |c: char| c.is_ascii() && special.contains(&(c as u8));
     text.chars().fold(String::with_capacity(text.len()), |out, c| match is_special(c) {

@@ -1,5 +1,4 @@
-//! The configuration file `drumlin.toml`: found, read, checked. Environment variables and locations
-//! stand beside it.
+//! The configuration file `drumlin.toml`, environment variables and locations.
 
 pub mod environment;
 pub mod error;
@@ -22,16 +21,16 @@ use environment::Environment;
 pub use error::SettingsError;
 use model::AppSettings;
 use repository::RepositorySettings;
-use section::{Section, Source};
+use section::{Section, SettingsText};
 
-/// The file's name in every place that is searched.
+/// Name of the configuration file.
 pub const FILE_NAME: &str = "drumlin.toml";
-/// Where the file is searched last.
+/// The last directory that is searched.
 const SYSTEM_DIR: &str = "/etc/drumlin";
 /// Longest file that is read.
 const FILE_LEN_MAX_BYTES: u64 = 4 << 20;
 
-/// Everything that a configuration file says.
+/// The content of a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The file, if there is one.
@@ -80,7 +79,7 @@ impl Settings {
 
     /// Parses the text of `file`, which must be absolute.
     pub fn parse(text: &str, file: PathBuf, env: &Environment) -> Result<Self, SettingsError> {
-        let source = Source { file: file.clone(), text, env };
+        let source = SettingsText { file: file.clone(), text, env };
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             source.error(at, error.message().trim_end_matches('.'))
@@ -108,7 +107,7 @@ impl Settings {
     }
 
     /// Refuses references to repositories that the file does not define.
-    fn check_names(&self, source: &Source<'_>) -> Result<(), SettingsError> {
+    fn check_names(&self, source: &SettingsText<'_>) -> Result<(), SettingsError> {
         let named = |place: String, app: &'_ AppSettings| {
             let unknown =
                 app.repositories.iter().find(|name| !self.repositories.contains_key(*name));
@@ -126,8 +125,7 @@ impl Settings {
         }
     }
 
-    /// Returns the repository that is meant when none is named: the first of `[defaults]`, else the
-    /// only one.
+    /// Returns the default repository: the first of `[defaults]`, else the only one.
     pub fn default_repository(&self) -> Option<&str> {
         match (self.defaults.repositories.first(), self.repositories.len()) {
             (Some(name), _) => Some(name),

@@ -1,4 +1,4 @@
-//! What the configuration file can say, table by table.
+//! Tables `[app.NAME]`, `[defaults]`, `[notify]` and `[metrics]` of the configuration file.
 
 use std::path::PathBuf;
 
@@ -17,26 +17,26 @@ use crate::retention::{Period, Policy, parse_span};
 pub struct CommandSettings {
     /// The file's name in the snapshot.
     pub name: String,
-    /// What the shell runs.
+    /// The shell command.
     pub run: String,
 }
 
 /// What to leave out of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExcludeSettings {
-    /// Patterns with gitignore meaning.
+    /// Patterns in the syntax of `.gitignore`.
     pub patterns: Vec<String>,
-    /// Patterns that do not tell capital from small letters.
+    /// Patterns that ignore case.
     pub folded_patterns: Vec<String>,
     /// Files with such patterns.
     pub pattern_files: Vec<PathBuf>,
-    /// Whether folders marked with CACHEDIR.TAG are left out.
+    /// Whether directories marked with CACHEDIR.TAG are left out.
     pub caches: Option<bool>,
-    /// Folders that hold one of these names are left out.
+    /// Directories that hold one of these names are left out.
     pub if_present: Vec<String>,
     /// Files larger than this many bytes are left out.
     pub larger_than: Option<u64>,
-    /// Names of files with rules for their own folder, such as `.gitignore`.
+    /// Names of files with rules for their own directory, such as `.gitignore`.
     pub ignore_files: Vec<String>,
     /// Whether other file systems are left out.
     pub one_file_system: Option<bool>,
@@ -57,28 +57,27 @@ pub struct AppSettings {
     pub host: Option<String>,
     /// What to leave out.
     pub excludes: ExcludeSettings,
-    /// Files that are read even if they look unchanged.
+    /// Patterns of files that are read even if they look unchanged.
     pub always_read: Vec<String>,
-    /// Whether symbolic links among the paths stand for what they lead to.
+    /// Whether symbolic links among the paths are followed.
     pub follow_sources: Option<bool>,
     /// Whether special files among the paths are read.
     pub read_special: Option<bool>,
-    /// Whether paths that lost their files, and empty dumps, are no problem.
+    /// Whether paths without their files, and empty streams, are accepted.
     pub allow_empty: Option<bool>,
-    /// How files are cut.
+    /// The chunker.
     pub chunker: Option<Chunker>,
-    /// How hard to compress.
+    /// The compression.
     pub compression: Option<Compression>,
-    /// Which of its snapshots stay.
+    /// The retention policy.
     pub keep: Option<Policy>,
-    /// Keys that are valid but act only in a later version, without which a backup would not be
-    /// what was asked for.
-    pub later: Vec<&'static str>,
+    /// Valid keys that this version does not support. Without them a backup would not be what the
+    /// user wants, so it is refused.
+    pub unsupported_keys: Vec<&'static str>,
 }
 
 impl AppSettings {
-    /// Returns these settings with `defaults` wherever they are silent; lists of tags and excludes
-    /// are joined.
+    /// Fills missing settings from `defaults`; lists of tags and excludes are joined.
     pub fn with_defaults(mut self, defaults: &AppSettings) -> AppSettings {
         let fill = |own: &mut Vec<String>, other: &[String]| {
             if own.is_empty() {
@@ -104,7 +103,7 @@ impl AppSettings {
         own.caches = own.caches.or(other.caches);
         own.one_file_system = own.one_file_system.or(other.one_file_system);
         own.larger_than = own.larger_than.or(other.larger_than);
-        self.later.extend_from_slice(&defaults.later);
+        self.unsupported_keys.extend_from_slice(&defaults.unsupported_keys);
         self
     }
 }
@@ -137,13 +136,13 @@ pub(super) fn read_app(
     };
     for hook in ["before", "after", "failed"] {
         if !section.strings(hook)?.is_empty() {
-            app.later.push(hook);
+            app.unsupported_keys.push(hook);
         }
     }
     if !is_defaults {
         app.paths = section.paths("paths")?;
         read_sources(&mut section, &mut app)?;
-        if app.paths.is_empty() && app.commands.is_empty() && app.later.is_empty() {
+        if app.paths.is_empty() && app.commands.is_empty() && app.unsupported_keys.is_empty() {
             return Err(section.refuse_table("names nothing to back up"));
         }
     }
@@ -175,12 +174,12 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
                 text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number"))
             })?;
             table.finish()?;
-            app.later.push(database);
+            app.unsupported_keys.push(database);
         }
     }
     for key in ["subversion", "subversion-parent"] {
         if !section.paths(key)?.is_empty() {
-            app.later.push(key);
+            app.unsupported_keys.push(key);
         }
     }
     Ok(())
@@ -189,7 +188,8 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
 /// Longest name of a file that Linux's file systems hold.
 const FILE_NAME_LEN_MAX_BYTES: usize = 255;
 
-/// Returns the name of a stream if it can be a file's name: it will lie at `/` of the snapshot.
+/// Returns the name of a stream if it can be a file's name: the stream is stored at `/` of the
+/// snapshot.
 pub fn check_stream_name(text: &str) -> Result<String, String> {
     let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
     if !parts.clone().all(|part| crate::format::entry::is_valid_name(part.as_bytes())) {
@@ -234,7 +234,7 @@ fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError>
     Ok(Some(policy))
 }
 
-/// Reads a count; 0 is as if it was not there.
+/// Reads a count; 0 counts as missing.
 fn read_count(section: &mut Section<'_>, key: &'static str) -> Result<Option<u32>, SettingsError> {
     let Some(value) = section.value(key) else {
         return Ok(None);

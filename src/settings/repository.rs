@@ -1,4 +1,4 @@
-//! `[repository.NAME]`: where it is, what opens it, and how its store is reached.
+//! Table `[repository.NAME]`: location, secret, and connection to the store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,23 +19,23 @@ use crate::store::Class;
 pub struct RepositorySettings {
     /// Where it is; a relative path is taken from the file's directory.
     pub url: String,
-    /// What opens it, if the file says so.
+    /// Its password or key, if configured.
     pub secret: Option<SecretSettings>,
     /// The start of its fingerprint: another repository at this place is refused.
     pub fingerprint: Option<Fingerprint>,
-    /// Where its local copies live, if not in the user's cache folder.
+    /// Directory of its local copies, if not the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// Bytes that its copies of trees may take, if not the usual number.
+    /// Limit of its copies of trees in bytes, if not the default.
     pub cache_size: Option<u64>,
-    /// How its store is spoken to, wherever it is.
-    pub line: LineSettings,
-    /// What only a bucket needs.
+    /// Connection settings, for all kinds of stores.
+    pub connection: ConnectionSettings,
+    /// Settings of a bucket.
     pub s3: S3Settings,
-    /// What only another machine needs.
+    /// Settings of an SFTP server.
     pub sftp: SftpSettings,
 }
 
-/// What opens a repository, or a store, as configured.
+/// The configured secret of a repository or store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSettings {
     /// A file that holds the password.
@@ -46,46 +46,45 @@ pub enum SecretSettings {
     KeyFile(PathBuf),
 }
 
-/// Speed, connections and patience.
+/// Speed limits, connections and time-outs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LineSettings {
-    /// Most bytes that are sent in a second.
+pub struct ConnectionSettings {
+    /// Upload limit in bytes per second.
     pub limit_upload: Option<u64>,
-    /// Most bytes that are received in a second.
+    /// Download limit in bytes per second.
     pub limit_download: Option<u64>,
-    /// Transfers at once.
+    /// Maximum number of concurrent transfers.
     pub connections: Option<usize>,
-    /// After how much time without progress a request has failed.
+    /// Time without progress after which a request fails.
     pub timeout: Option<Duration>,
-    /// How long a request is repeated that the store did not take or answer.
+    /// How long a failed request is repeated.
     pub retry: Option<Duration>,
 }
 
-/// What only a bucket needs.
+/// Settings of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct S3Settings {
     /// The server.
     pub endpoint: Option<String>,
     /// The region.
     pub region: Option<String>,
-    /// Whether the bucket's name stands in the path.
+    /// Whether the bucket's name is in the path of URLs.
     pub path_style: Option<bool>,
-    /// Whether a server may be spoken to without encryption.
+    /// Whether connections without encryption are allowed.
     pub allow_http: bool,
     /// The id of the access key.
     pub key_id: Option<String>,
-    /// Where the secret of the access key comes from; there is none without an id, and no id
-    /// without one.
+    /// Source of the access key's secret; set if and only if `key_id` is.
     pub secret: Option<SecretSettings>,
     /// The profile of the AWS configuration.
     pub profile: Option<String>,
     /// The server's storage class for objects of a class.
     pub storage_classes: BTreeMap<Class, String>,
-    /// For how long new objects are locked.
+    /// Object lock of new objects.
     pub lock: Option<LockSettings>,
-    /// A file with the certificates that the server may show, or that may have signed its own.
+    /// File of accepted certificates, or of authorities that may have signed the server's.
     pub ca_file: Option<PathBuf>,
-    /// The SHA-256 of the one certificate that the server may show.
+    /// SHA-256 of the only accepted certificate.
     pub certificate: Option<[u8; 32]>,
 }
 
@@ -98,20 +97,20 @@ pub struct LockSettings {
     pub days: u32,
 }
 
-/// What only another machine needs.
+/// Settings of an SFTP server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SftpSettings {
     /// The SSH configuration to read instead of `~/.ssh/config`.
     pub ssh_config: Option<PathBuf>,
-    /// Key files to try, in order; none for what the SSH configuration says, else the usual ones.
+    /// Key files to try, in order; if empty, those of the SSH configuration, else the default ones.
     pub identity_files: Vec<PathBuf>,
-    /// Files with the keys of known machines; none for the usual ones.
+    /// Files with the keys of known machines; if empty, the default ones.
     pub known_hosts: Vec<PathBuf>,
-    /// Where the account's password comes from.
+    /// Source of the account's password.
     pub password: Option<SecretSettings>,
 }
 
-/// Keys that are about buckets alone, and keys that are about other machines alone.
+/// Keys for buckets only, and keys for SFTP servers only.
 const S3_KEYS: [&str; 12] = [
     "endpoint",
     "region",
@@ -145,7 +144,7 @@ pub(super) fn read_repository(
     let fingerprint = section.parsed("fingerprint", parse_fingerprint)?;
     let cache_dir = section.path("cache-dir")?;
     let cache_size = section.parsed("cache-size", parse_size)?;
-    let line = LineSettings {
+    let connection = ConnectionSettings {
         limit_upload: section.parsed("limit-upload", parse_rate)?,
         limit_download: section.parsed("limit-download", parse_rate)?,
         connections: section.parsed("connections", parse_connections)?,
@@ -163,13 +162,13 @@ pub(super) fn read_repository(
         fingerprint,
         cache_dir,
         cache_size,
-        line,
+        connection,
         s3,
         sftp,
     })
 }
 
-/// Refuses keys that could not act: the user who wrote them expects something.
+/// Refuses keys that have no effect for this URL: the user expects one.
 fn refuse_misplaced(section: &mut Section<'_>, url: &str) -> Result<(), SettingsError> {
     let kinds: [(&str, &str, &[&'static str]); 2] =
         [("s3://", "a bucket", &S3_KEYS), ("sftp://", "another machine", &SFTP_KEYS)];
@@ -278,9 +277,9 @@ fn read_storage_classes(
     let mut table = section.section(key)?.expect("the key is there");
     let mut classes = BTreeMap::new();
     for class in Class::ALL {
-        let name = table.parsed(class.folder(), |name| match name {
+        let name = table.parsed(class.dir_name(), |name| match name {
             "GLACIER" | "DEEP_ARCHIVE" if class != Class::Data => {
-                Err(format!("`{name}` is for data alone: all else is read by every command"))
+                Err(format!("`{name}` is possible for `data` only: every command reads the others"))
             }
             name => Ok(name.to_owned()),
         })?;
@@ -361,8 +360,8 @@ mod tests {
             }
         );
         assert_eq!(
-            read.line,
-            LineSettings {
+            read.connection,
+            ConnectionSettings {
                 limit_upload: Some(2 << 20),
                 limit_download: Some(500 << 10),
                 connections: Some(16),
@@ -436,7 +435,7 @@ mod tests {
             (s3, "secret-command = \"pass\"\nprofile = \"x\"\nkey-id = \"A\"", "has both"),
             (sftp, "ssh-password-command = \"pass\"\nssh-password-file = \"x\"", "has both"),
             (s3, "storage-class = { dta = \"x\" }", "unknown key `dta`"),
-            (s3, "storage-class = { meta = \"GLACIER\" }", "is for data alone"),
+            (s3, "storage-class = { meta = \"GLACIER\" }", "is possible for `data` only"),
             (s3, "lock = { mode = \"strict\", days = 3 }", "is not one of compliance"),
             (s3, "lock = { mode = \"compliance\", days = 0 }", "is not a number of days"),
             (s3, "lock = { mode = \"compliance\" }", "needs `mode` and `days`"),
@@ -447,7 +446,7 @@ mod tests {
             (s3, "connections = 0", "from 1 to 256"),
             (s3, "timeout = \"0s\"", "at least a second"),
             (s3, "retry = \"soon\"", "is not a time such as"),
-            (s3, "limit-upload = 0", "more than nothing"),
+            (s3, "limit-upload = 0", "more than 0"),
         ] {
             let message = read(&format!("{url}\n{line}")).expect_err(line);
             assert!(message.contains(part), "{line}: {message}");

@@ -1,4 +1,4 @@
-//! One table of the configuration file, read key by key; whatever nobody asked for is an error.
+//! Reader of one table of the configuration file. Keys that were not read are errors.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::environment::Environment;
 use super::error::SettingsError;
 
-/// The text that a table comes from: for line numbers, for expanding variables, for relative paths.
-pub struct Source<'a> {
+/// The source text of a table, for line numbers, variables and relative paths.
+pub struct SettingsText<'a> {
     /// The file.
     pub file: PathBuf,
     /// Its text.
@@ -18,7 +18,7 @@ pub struct Source<'a> {
     pub env: &'a Environment,
 }
 
-impl Source<'_> {
+impl SettingsText<'_> {
     /// Makes an error about the byte at `at`.
     pub fn error(&self, at: usize, message: impl Into<String>) -> SettingsError {
         let line = 1 + self.text.as_bytes()[..at.min(self.text.len())]
@@ -36,24 +36,24 @@ impl Source<'_> {
 
 /// A table that is being read.
 pub struct Section<'a> {
-    source: &'a Source<'a>,
+    source: &'a SettingsText<'a>,
     name: String,
     table: &'a DeTable<'a>,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    /// Begins to read `table`, which people know as `name` (empty for the whole file).
-    pub fn new(source: &'a Source<'a>, name: String, table: &'a DeTable<'a>) -> Self {
+    /// Starts reading `table`, which errors call `name` (empty for the whole file).
+    pub fn new(source: &'a SettingsText<'a>, name: String, table: &'a DeTable<'a>) -> Self {
         Self { source, name, table, asked: Vec::new() }
     }
 
-    /// Returns whether a key is there, without reading it.
+    /// Returns whether a key exists, without reading it.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// Returns a value as it stands.
+    /// Returns a raw value.
     pub fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.push(key);
         self.table.get(key)
@@ -125,7 +125,7 @@ impl<'a> Section<'a> {
         parse(&text).map(Some).map_err(|why| self.refuse(key, value, why))
     }
 
-    /// Reads a path; `~/` is the home folder, a relative one is taken from the file's folder.
+    /// Reads a path; `~/` is the home directory, a relative path begins at the file's directory.
     pub fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, SettingsError> {
         Ok(self.string(key)?.map(|text| self.resolve(&text)))
     }
@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reads a string or a list of strings, of which `parse` makes something or says why not.
+    /// Reads a string or a list of strings and parses each.
     pub fn each_parsed<T>(
         &mut self,
         key: &'static str,
@@ -239,8 +239,7 @@ impl<'a> Section<'a> {
         self.source.error(at, format!("[{}] {}", self.name, why.as_ref()))
     }
 
-    /// Ends the reading: every key that was not asked for is unknown, and the nearest known one is
-    /// named.
+    /// Ends reading: fails if a key was not read, and suggests the nearest known key.
     pub fn finish(self) -> Result<(), SettingsError> {
         let unknown = self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown.min_by_key(|key| key.span().start) else {
@@ -263,8 +262,8 @@ fn article(kind: &str) -> String {
     format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
-/// Returns whether a repository or app may have this name: it can then stand in file names, SNAP
-/// texts and metrics.
+/// Returns whether a repository or app may have this name, so that it is valid in file names, SNAP
+/// arguments and metrics.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && name.chars().all(plain) && !name.starts_with(['-', '.'])

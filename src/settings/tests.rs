@@ -110,11 +110,11 @@ fn the_documented_file_is_read() {
         wiki.commands,
         [CommandSettings { name: "facts.txt".into(), run: "uname -a; echo ${HOME}".into() }]
     );
-    assert!(wiki.later.is_empty());
+    assert!(wiki.unsupported_keys.is_empty());
     let shop = settings.apps["shop"].clone().with_defaults(&settings.defaults);
     assert_eq!(shop.repositories, ["box"]);
     assert_eq!(shop.compression, Some(Compression::FAST));
-    assert_eq!(shop.later, ["before", "mariadb", "subversion", "subversion-parent"]);
+    assert_eq!(shop.unsupported_keys, ["before", "mariadb", "subversion", "subversion-parent"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Values as people write them: sizes, compression, chunkers. Shared by the command line and the
+//! Parsers of values: sizes, times, compression and others. Shared by command line and
 //! configuration file.
 
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::compress::Compression;
 use crate::format::config::Profile;
 
-/// Takes the name of files that may lie in every folder; a path is none.
+/// Parses the name of a file; refuses paths.
 pub fn parse_file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') {
         return Err("it is the name of a file in whichever folder, not a path".to_owned());
@@ -17,8 +17,7 @@ pub fn parse_file_name(text: &str) -> Result<String, String> {
 
 /// Parses a number of bytes: `500k`, `4MiB`, `1.5g`, `4096`.
 ///
-/// A unit letter means the power of 1024, with or without `iB` or `B`: nobody wants to remember
-/// which is which.
+/// A unit letter is a power of 1024, with or without `iB` or `B`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -50,7 +49,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub Vec<u8>);
 
-/// Fewest and most bytes of a fingerprint: what is shown, and all of it.
+/// Shortest and longest fingerprint: the part that is shown, and all of it.
 const FINGERPRINT_LEN_BYTES: RangeInclusive<usize> = 16..=32;
 
 /// Parses a fingerprint in hex, as it is shown: in groups, with or without dashes.
@@ -68,8 +67,7 @@ pub fn parse_fingerprint(text: &str) -> Result<Fingerprint, String> {
     }
 }
 
-/// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is a limit that is never
-/// met.
+/// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is `u64::MAX`.
 pub fn parse_rate(text: &str) -> Result<u64, String> {
     let text = text.trim();
     if text == "none" {
@@ -77,7 +75,7 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
     }
     match parse_size(text.strip_suffix("/s").unwrap_or(text))? {
         0 => Err(format!(
-            "`{text}` lets nothing through: it must be more than nothing, or `none` for no limit"
+            "`{text}` would stop all transfers: it must be more than 0, or `none` for no limit"
         )),
         rate => Ok(rate),
     }
@@ -97,7 +95,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * unit_s))
 }
 
-/// Parses a span of time that something may take: at least a second.
+/// Parses a time-out of at least a second.
 pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err(format!("`{text}` is too short: it must be at least a second")),
@@ -137,12 +135,12 @@ pub fn parse_profile(text: &str) -> Result<Profile, String> {
         .ok_or_else(|| format!("`{text}` is not one of small, standard, large or fixed"))
 }
 
-/// How a backup cuts files.
+/// Method of cutting files into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunker {
-    /// Where the content says so, with the repository's own sizes.
+    /// Content-defined, with the repository's chunk sizes.
     ContentDefined,
-    /// At fixed distances: for disk images and block devices.
+    /// Blocks of fixed length, for disk images and block devices.
     Fixed,
 }
 

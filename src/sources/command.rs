@@ -1,4 +1,5 @@
-//! Standard input and commands as sources of a backup. Both can be stopped while they wait.
+//! Standard input, special files and commands as sources of a backup. All can be cancelled while
+//! they wait.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,15 +21,15 @@ use crate::os::descriptors::is_descriptor;
 use crate::os::shell::shell;
 use crate::sync::lock;
 
-/// How often a waiting stream looks whether the user wants to stop.
+/// Interval at which a waiting stream checks for cancellation.
 const WAIT: Duration = Duration::from_millis(100);
-/// How long a command may take to end when it is asked to.
+/// Time for a command to end after `SIGTERM`.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// Process groups of the commands that have not ended.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// Kills all commands that run and what they have started: there is no time to ask them.
+/// Kills all running commands and their children at once.
 pub fn kill_commands() {
     for group in groups().iter() {
         let _ = kill_process_group(*group, Signal::KILL);
@@ -53,9 +54,9 @@ pub fn command_source(
 ) -> io::Result<StreamSource> {
     let mut shell = shell(&format!("{PIPEFAIL}{command}"));
     shell.stdin(Stdio::null()).stdout(Stdio::piped());
-    // A session and so a process group of its own: all that it starts can be stopped with it, and
-    // what asks at the terminal fails at once instead of being stopped by it without a word.
-    // SAFETY: between fork and exec only one system call is made, which touches no memory.
+    // A new session, and so a new process group: its children can be stopped with it, and a prompt
+    // at the terminal fails at once instead of stopping the process silently. SAFETY: between fork
+    // and exec only one system call is made, which touches no memory.
     unsafe { shell.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
     let mut child = shell.spawn()?;
     groups().push(Pid::from_child(&child));
@@ -65,13 +66,12 @@ pub fn command_source(
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream), may_fail: false })
 }
 
-/// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because
-/// some shells end on what they do not know.
+/// Makes the failure of any command in a pipe count, if the shell supports that. A subshell tries
+/// it first, because some shells exit on unknown options.
 const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
 
-/// Returns whether a path leads to something that is read but is no file of its own: a device, a
-/// fifo, or a descriptor that the program was started with (`/dev/stdin` may be a file, of which
-/// nobody wants the link).
+/// Returns whether a path is read as a stream: a device, a fifo, or an inherited descriptor
+/// (`/dev/stdin` is a link, even if it leads to a file).
 pub fn is_special(path: &Path) -> bool {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     kind.is_ok_and(|kind| {
@@ -82,10 +82,10 @@ pub fn is_special(path: &Path) -> bool {
     })
 }
 
-/// Returns what can be read from a special file as a file of the same path; if it cannot be opened,
-/// the first read says so.
+/// Returns the content of a special file as a file of the same path; if it cannot be opened, the
+/// first read fails.
 pub fn file_source(path: &Path, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
-    // Waiting is for `poll`, which a signal ends.
+    // Non-blocking: `poll` waits instead, so that cancellation works.
     let file =
         File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let path: PathBuf = std::path::absolute(path)?.components().collect();
@@ -126,7 +126,7 @@ impl Stream for FileStream {
     }
 }
 
-/// Names of streams are paths from the root of the snapshot, with or without the first slash.
+/// Returns the path of a stream in the snapshot; its name may lack the first slash.
 fn path_of(name: &str) -> Vec<u8> {
     format!("/{}", name.trim_start_matches('/')).into_bytes()
 }
@@ -139,7 +139,7 @@ impl Stream for StdinStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let stdin = io::stdin();
         wait_readable(&stdin, &self.monitor)?;
-        // Not through the standard library's buffer: `poll` does not know what is in it.
+        // Not through the standard library's buffer, which `poll` does not see.
         Ok(rustix::io::read(&stdin, buffer)?)
     }
 
@@ -156,7 +156,7 @@ struct CommandStream {
 }
 
 impl CommandStream {
-    /// Returns how the command ended, if it did. Its number is not its own any more from then on.
+    /// Returns the exit status, if the command has ended; its process id is free from then on.
     fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let mut groups = groups();
         let status = self.child.try_wait()?;
@@ -191,8 +191,7 @@ impl Stream for CommandStream {
 }
 
 impl Drop for CommandStream {
-    /// Stops the command and its children: a caller that did not wait for its end does not want it
-    /// any more.
+    /// Stops the command and its children, unless it has ended.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);
         let asked = Instant::now();

@@ -1,8 +1,8 @@
 //! Opening files below a directory without following links.
 //!
-//! Who can write to a folder of ours may put a symbolic link in the place of anything in it. What
-//! is opened from here is really below that folder, or is not opened at all; only the way to the
-//! folder itself is the user's own and is followed.
+//! Another user with write access to the directory could replace anything in it by a symbolic link.
+//! So no link below it is followed; only the path to the directory itself, which the user gave, may
+//! contain links.
 
 use std::fs::File;
 use std::io;
@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// How often the kernel is asked again that could not be sure because names changed meanwhile.
+/// Attempts while the kernel cannot be sure because names change.
 const LOOKS_MAX: usize = 16;
 
 /// The kernel has no `openat2`.
 static IS_STEPWISE: AtomicBool = AtomicBool::new(false);
 
-/// Opens a file or folder below a folder; `path` is relative, without empty parts, `.` and `..`.
+/// Opens a file or directory below a directory; `path` is relative, without empty parts, `.` and
+/// `..`.
 ///
 /// Fails with `ELOOP` (see [`is_link`]) if any part of the path is a symbolic link.
 pub fn open(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
@@ -35,8 +36,8 @@ pub fn open(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Res
                     IS_STEPWISE.store(true, Ordering::Relaxed);
                     break;
                 }
-                // Filters of system calls say the first of what they do not know; the second may be
-                // about a link at the end.
+                // Filters of system calls (seccomp) return the first for unknown calls; the second
+                // may mean a link at the end.
                 Err(Errno::PERM | Errno::NOTDIR) => break,
                 Err(errno) => return Err(errno.into()),
             }
@@ -50,7 +51,7 @@ pub fn is_link(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
-/// Opens one folder after the other: what older kernels can do.
+/// Opens one directory after the other, for older kernels.
 fn open_stepwise(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
     let (above, name) =
         path.rsplit_once('/').map_or((None, path), |(above, name)| (Some(above), name));
@@ -65,7 +66,7 @@ fn open_stepwise(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io
 
 fn open_part(folder: impl AsFd, name: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     match rustix::fs::openat(&folder, name, flags, mode) {
-        // This is what a link is where a folder is wanted.
+        // The kernel reports a link like this where a directory is expected.
         Err(Errno::NOTDIR) if is_symlink(&folder, name) => Err(Errno::LOOP.into()),
         opened => Ok(opened?),
     }
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// Both ways agree about links at each place of a path, to folders and files, inside and
+    /// Both ways agree about links at each place of a path, to directories and files, inside and
     /// outside.
     #[test]
     fn no_link_is_followed_wherever_it_is() {

@@ -1,23 +1,23 @@
-//! Length limits of listings: a server that never ends one must not take all memory.
+//! Length limit of listings: an endless one must not use up the memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Class, Listed};
 
-/// Room for the names of one listing: for those of some eighteen million packs.
+/// Limit for the names of one listing, in bytes: some eighteen million packs.
 const LEN_MAX_BYTES: u64 = 2 << 30;
-/// The same for what no repository has many of: half a million names.
+/// Limit for classes with few objects, in bytes: half a million names.
 const FEW_LEN_MAX_BYTES: u64 = 64 << 20;
-/// What is said when there is none left.
+/// Error text when the limit is exceeded.
 pub const ENDLESS: &str = "the listing is longer than that of any repository: it never ends";
 
-/// The room that one listing has, in however many parts it comes.
+/// The budget of one listing, which may come in several parts.
 pub struct Room {
     left_bytes: AtomicU64,
 }
 
 impl Room {
-    /// Returns the room of a new listing of a class.
+    /// Returns the budget for a listing of this class.
     pub fn for_class(class: Class) -> Self {
         match class {
             Class::Data | Class::Meta | Class::Index | Class::Snapshots | Class::Intents => {
@@ -27,7 +27,7 @@ impl Room {
         }
     }
 
-    /// Returns the room of a new listing of few names.
+    /// Returns the budget for a listing of few names.
     pub fn for_few() -> Self {
         Self::of(FEW_LEN_MAX_BYTES)
     }
@@ -36,8 +36,8 @@ impl Room {
         Self { left_bytes: AtomicU64::new(len_bytes) }
     }
 
-    /// Takes room for a name; returns false if there is not so much left. What is not kept counts
-    /// too: it never ends either.
+    /// Takes the length of a name from the budget; returns false if too little is left. Names that
+    /// are left out count, too.
     pub fn take(&self, name_len_bytes: usize) -> bool {
         let wanted_bytes = (name_len_bytes + size_of::<Listed>()) as u64;
         let take = |left_bytes: u64| left_bytes.checked_sub(wanted_bytes);

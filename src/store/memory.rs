@@ -1,5 +1,4 @@
-//! A store in memory, for tests and simulations: the reference that every other store is compared
-//! with.
+//! Store in memory, for tests and simulations: the reference for every other store.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,31 +10,30 @@ use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 use crate::sync;
 
-/// A store in memory; it is gone with the process.
+/// A store in memory.
 #[derive(Default)]
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<Key, Object>>,
+    objects: RwLock<BTreeMap<Key, StoredObject>>,
     clock_s: RwLock<Option<i64>>,
     /// Whether `create` replaces objects.
     replaces: AtomicBool,
-    /// What it replaced.
+    /// Keys of replaced objects.
     replaced: RwLock<Vec<Key>>,
 }
 
 #[derive(Clone)]
-struct Object {
+struct StoredObject {
     bytes: Arc<[u8]>,
     modified_s: Option<i64>,
 }
 
-/// What a `MemoryStore` says about a refused call.
+/// Cause of a refused call.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(&'static str);
 
 impl MemoryStore {
-    /// Returns an independent store with the same objects, as a copy of the disk at this moment
-    /// would be.
+    /// Returns an independent copy of the store, like an image of a disk.
     pub fn image(&self) -> Self {
         Self {
             objects: RwLock::new(self.objects().clone()),
@@ -50,13 +48,13 @@ impl MemoryStore {
         self.replaces.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the objects that a `create` replaced by other bytes since this store was made.
+    /// Returns the objects that a `create` has replaced by other bytes.
     pub fn replaced(&self) -> Vec<Key> {
         sync::read(&self.replaced).clone()
     }
 
-    /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At
-    /// first there is no clock.
+    /// Sets the time of objects that are made from now on, in seconds since 1970. At first they
+    /// have none.
     pub fn set_clock(&self, now_s: i64) {
         *sync::write(&self.clock_s) = Some(now_s);
     }
@@ -70,18 +68,17 @@ impl MemoryStore {
         self.objects().keys().cloned().collect()
     }
 
-    /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of
-    /// damage.
+    /// Replaces an object, existing or not, as a failing medium would. For tests.
     pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
-        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
+        let object = StoredObject { bytes: bytes.into(), modified_s: self.clock_s() };
         self.objects_mut().insert(key.clone(), object);
     }
 
-    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Object>> {
+    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, StoredObject>> {
         sync::read(&self.objects)
     }
 
-    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Object>> {
+    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, StoredObject>> {
         sync::write(&self.objects)
     }
 
@@ -108,7 +105,7 @@ impl Store for MemoryStore {
         let from_here_on = objects.range(Key::new(class, prefix)..);
         let matching =
             from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
-        let listed = |(key, object): (&Key, &Object)| Listed {
+        let listed = |(key, object): (&Key, &StoredObject)| Listed {
             name: key.name.clone(),
             len_bytes: object.bytes.len() as u64,
             modified_s: object.modified_s,
@@ -142,7 +139,7 @@ impl Store for MemoryStore {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
+        let object = StoredObject { bytes: bytes.into(), modified_s: self.clock_s() };
         match self.objects_mut().entry(key.clone()) {
             Entry::Vacant(place) => drop(place.insert(object)),
             Entry::Occupied(mut place) if self.replaces.load(Ordering::Relaxed) => {

@@ -1,4 +1,4 @@
-//! A flat store of small immutable objects, and what every implementation of it must hold.
+//! The store interface: a flat set of small immutable objects.
 //!
 //! It moves opaque bytes: nothing here knows what they mean. Spec: `format-spec/12-store.md`.
 
@@ -19,7 +19,7 @@ use std::ops::Range;
 /// Longest object in bytes.
 pub const OBJECT_LEN_MAX_BYTES: u64 = 256 << 20;
 
-/// The classes of objects; each is a folder of the repository.
+/// The classes of objects; each is a directory of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
     /// `config/<n>`: numbered configurations.
@@ -32,7 +32,7 @@ pub enum Class {
     Meta,
     /// `index/<level>/<64 hex>`: index runs.
     Index,
-    /// `intents/<sid>`: what running backups rely on.
+    /// `intents/<sid>`: objects that running backups depend on.
     Intents,
     /// `snapshots/<sid>`: commit slots and tombstones.
     Snapshots,
@@ -56,8 +56,8 @@ impl Class {
         Self::Probe,
     ];
 
-    /// Returns the folder's name.
-    pub fn folder(self) -> &'static str {
+    /// Returns the name of the class's directory.
+    pub fn dir_name(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Keys => "keys",
@@ -72,13 +72,13 @@ impl Class {
     }
 }
 
-/// The full name of an object: its class, and its path below the class's folder.
+/// The full name of an object: its class, and its path below the class's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// The class.
     pub class: Class,
-    /// Path below the class's folder, with `/` between parts: lower-case letters, digits, `.` and
-    /// `-` only.
+    /// Path below the class's directory, with `/` between parts: lower-case letters, digits, `.`
+    /// and `-` only.
     pub name: String,
 }
 
@@ -91,19 +91,19 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.class.folder(), self.name)
+        write!(f, "{}/{}", self.class.dir_name(), self.name)
     }
 }
 
 /// Returns whether `part` is a valid component of an object's name.
 ///
-/// Nothing that starts with a dot can: no `..`, and no scratch file of a store.
+/// Names that start with a dot are invalid: no `..`, and no scratch file of a store.
 pub fn is_valid_name(part: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
     part.bytes().all(allowed) && !part.is_empty() && !part.starts_with('.') && part.len() <= 200
 }
 
-/// What can be asked of a store; `read` and `read_into` are one action.
+/// The calls of a store; `read` and `read_into` are one action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// [`Store::list`].
@@ -137,21 +137,20 @@ impl Action {
 /// One object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its path below the class's folder.
+    /// Its path below the class's directory.
     pub name: String,
     /// Its length in bytes.
     pub len_bytes: u64,
-    /// When it was made, by the store's own clock, in seconds since 1970; `None` if the store does
-    /// not say.
+    /// Creation time by the store's own clock, in seconds since 1970; `None` if unknown.
     ///
-    /// Only to be compared with other times of the same store, and only to decide how long
-    /// something waits.
+    /// Compare it only with other times of the same store, and only to decide how long something
+    /// waits.
     pub modified_s: Option<i64>,
 }
 
 impl Listed {
-    /// Describes an object as a store lists it. One that is longer than any may be is a byte longer
-    /// than that: stores can list any length, and sums of lengths must stay sums.
+    /// Makes an entry of a listing. Lengths over the limit are cut to one byte more than the limit,
+    /// so that sums of lengths cannot overflow.
     pub fn new(name: String, len_bytes: u64, modified_s: Option<i64>) -> Self {
         Self { name, len_bytes: len_bytes.min(OBJECT_LEN_MAX_BYTES + 1), modified_s }
     }
@@ -160,23 +159,23 @@ impl Listed {
 /// The kinds of failure that a caller tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// There is no such object (or no such repository folder).
+    /// There is no such object (or no such repository directory).
     NotFound,
-    /// An object of that name exists; it was not touched.
+    /// An object of that name exists; it is unchanged.
     Exists,
     /// The credential or the file system forbids it.
     NotPermitted,
-    /// There is no room left.
+    /// The store is full.
     Full,
-    /// The object is shorter than the range that was asked for.
+    /// The object is shorter than the requested range.
     Short,
-    /// This one object cannot be read, by its place or by its medium: a bad sector, a folder in its
-    /// place. Others may be fine.
+    /// This one object cannot be read: a bad sector, or a directory in its place. Others may be
+    /// readable.
     Unreadable,
-    /// The store cannot be reached, or did not take the request: nothing has happened, and later it
-    /// may work.
+    /// The store cannot be reached, or did not accept the request: nothing was changed, and a retry
+    /// may succeed.
     Unavailable,
-    /// The request was sent and its answer never came: it may have been carried out, now or later.
+    /// The request was sent and no answer came: it may have been carried out, or may be later.
     Unanswered,
     /// Anything else; the cause says what.
     Other,
@@ -187,28 +186,28 @@ pub enum ErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {location}/{object}")]
 pub struct StoreError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: ErrorKind,
     /// `list`, `stat`, `read`, `create` or `remove`.
     pub action: &'static str,
     /// Where the store is.
     pub location: String,
-    /// The object or class it was about.
+    /// The object or class.
     pub object: String,
     /// What the system said.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What is known of a store without asking it.
+/// Properties of a store that are known without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreProperties {
-    /// How many calls at once serve it best: the more the longer an answer takes. More do no harm,
-    /// they wait.
+    /// Best number of concurrent calls: more for slower answers. Further calls wait, so they do no
+    /// harm.
     pub parallelism: usize,
-    /// Looking costs no request: the store is a folder of this machine.
+    /// Whether the store is a directory of this machine, so that reads cost no request.
     pub is_local: bool,
-    /// It can run out of room, so that some is kept back.
+    /// Whether it can become full, so that a reserve is kept.
     pub can_run_full: bool,
 }
 
@@ -219,7 +218,7 @@ impl Default for StoreProperties {
 }
 
 impl StoreProperties {
-    /// Returns whether answers take so long that several calls should wait at once.
+    /// Returns whether answers take so long that calls should run concurrently.
     pub fn is_remote(&self) -> bool {
         self.parallelism > 1
     }
@@ -237,7 +236,7 @@ impl StoreProperties {
 ///   is whole.
 /// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor
 ///   listed.
-/// * Nothing is asked of clocks. Names are never reused by the caller.
+/// * Nothing depends on clocks. The caller never reuses names.
 ///
 /// Objects are at most 256 MiB and are held in memory, so there is no streaming, renaming,
 /// appending or overwriting.
@@ -262,41 +261,41 @@ pub trait Store: Send + Sync {
     /// Removes an object.
     fn remove(&self, key: &Key) -> Result<(), StoreError>;
 
-    /// Returns where the store is, for people.
+    /// Returns the store's location, for people.
     fn location(&self) -> &str;
 
-    /// Returns the one name under which this place is remembered, however it was called.
+    /// Returns the one name under which this machine remembers the store, whatever path led to it.
     fn place(&self) -> &str {
         self.location()
     }
 
-    /// Returns what is known of the store without asking it.
+    /// Returns properties that are known without a request.
     fn properties(&self) -> StoreProperties {
         StoreProperties::default()
     }
 
-    /// Says that parts of these objects may be read soon, which a store may prepare for; nothing is
-    /// waited for.
+    /// Announces that parts of these objects may be read soon, so that the store can prepare; does
+    /// not wait.
     fn hint_reads(&self, keys: &[Key]) {
         let _ = keys;
     }
 
-    /// Returns whether the store is known to let several creators of one name succeed now and then,
-    /// whatever a probe sees.
+    /// Returns whether the store is known to let several creators of one name succeed sometimes,
+    /// whatever a probe finds.
     fn has_create_race(&self) -> bool {
         false
     }
 
-    /// Returns what the store can say of archive classes and locks; most have neither.
+    /// Returns archive classes and object locks, if the store has them.
     fn archive(&self) -> Option<&dyn Archive> {
         None
     }
 }
 
-/// How quickly an object is thawed; quicker is dearer.
+/// Speed of thawing; faster ones cost more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThawTier {
-    /// Within minutes; not from every class.
+    /// Within minutes; not available in every class.
     Expedited,
     /// Within hours.
     Standard,
@@ -304,12 +303,12 @@ pub enum ThawTier {
     Bulk,
 }
 
-/// Whether an object can be read.
+/// Whether an object can be read now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It can be read, now.
+    /// It can be read.
     Ready,
-    /// It is in this archive class, and must be thawed first.
+    /// It is in this archive class and must be thawed first.
     Frozen(String),
     /// It is being thawed.
     Thawing,
@@ -320,21 +319,20 @@ pub trait Archive: Send + Sync {
     /// Returns whether an object can be read.
     fn readiness(&self, key: &Key) -> Result<Readiness, StoreError>;
 
-    /// Orders an object of an archive class to be readable for some days; succeeds too if that is
-    /// already being done.
+    /// Requests that an archived object becomes readable for some days; succeeds, too, if that is
+    /// under way.
     fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError>;
 
-    /// Returns for how many days new objects are locked; `None` if they are not.
+    /// Returns the lock time of new objects in days; `None` if they are not locked.
     fn lock_days(&self) -> Option<u32>;
 
-    /// Returns until when an object is locked, in seconds since 1970; `None` if it is not, or if
-    /// the credential may not know.
+    /// Returns the end of an object's lock, in seconds since 1970; `None` if there is none, or if
+    /// the credential may not see it.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError>;
 
-    /// Locks an object against removal until a time at least, in seconds since 1970, as strictly as
-    /// new objects are.
+    /// Locks an object until at least `until_s`, in seconds since 1970, in the mode of new objects.
     ///
-    /// Returns false if it is locked for so long already: a lock never becomes shorter, nor less
+    /// Returns false if it is already locked that long: a lock never becomes shorter or less
     /// strict.
     fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError>;
 }

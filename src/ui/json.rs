@@ -1,5 +1,5 @@
-//! JSON that a terminal shows and does not obey: what it would do something about but show is
-//! written as `\u009b`, and every reader of JSON gets the same strings.
+//! JSON that is safe to print on a terminal: control characters are escaped (`\u009b`), which JSON
+//! readers decode to the same strings.
 
 use std::io::{self, Write};
 
@@ -25,12 +25,12 @@ pub fn write(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> 
 /// Returns a document in one line.
 pub fn line(document: &impl Serialize) -> String {
     let mut out = Vec::new();
-    // It can only fail for maps whose keys are no strings.
+    // It fails only for maps whose keys are no strings.
     let _ = write(&mut out, document);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Another way of writing, but for what is loud in strings.
+/// A formatter that also escapes characters that terminals interpret.
 struct Harmless<F>(F);
 
 impl<F: Formatter> Formatter for Harmless<F> {

@@ -19,19 +19,19 @@ use crate::monitor::{Monitor, ProblemKind};
 use crate::settings::environment::Environment;
 use crate::text;
 use output::{OutputError, write_stderr};
-use progress::{Progress, ProgressKind};
+use progress::{ProgressDisplay, ProgressKind};
 use style::{Role, Style};
 
-/// How the user wants to be spoken to.
+/// Output settings and functions.
 #[derive(Clone, Copy, Debug)]
 pub struct Ui {
     /// Standard output carries one JSON document.
     pub json: bool,
     /// Standard error carries JSON lines and nothing else.
     pub json_lines: bool,
-    /// Nothing is said but errors and what was asked for.
+    /// Only errors, losses and requested output.
     pub quiet: bool,
-    /// How many times more was asked for.
+    /// Number of `-v`.
     pub verbose: u8,
     /// How progress is shown.
     pub progress: ProgressKind,
@@ -56,11 +56,11 @@ pub struct UiOptions {
     pub verbose: u8,
 }
 
-/// Problems that are shown one by one before the rest is only counted, unless `-v` is given.
+/// Problems that are listed; further ones are only counted, unless `-v` is given.
 const PROBLEMS_SHOWN: usize = 20;
 
-/// Whether this process, which has one exit code, has met damage that is not in what its command
-/// returns.
+/// Whether damage was reported that the command's result does not include; it changes the exit
+/// code.
 static IS_DAMAGED: AtomicBool = AtomicBool::new(false);
 
 impl Operator for Ui {
@@ -109,16 +109,16 @@ impl Ui {
     }
 
     /// Begins to show the progress of an operation.
-    pub fn progress(&self, verb: &'static str, monitor: &Arc<Monitor>) -> Progress {
-        Progress::start(self.progress, verb, Arc::clone(monitor))
+    pub fn progress(&self, verb: &'static str, monitor: &Arc<Monitor>) -> ProgressDisplay {
+        ProgressDisplay::start(self.progress, verb, Arc::clone(monitor))
     }
 
-    /// Prints what was done, unless the user wants silence or JSON.
+    /// Prints a result, unless `--quiet` or `--json` is given.
     pub fn say(&self, text: &str) -> Result<(), OutputError> {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
 
-    /// Prints what was asked for.
+    /// Prints requested output.
     pub fn print(&self, text: &str) -> Result<(), OutputError> {
         output::print(text)
     }
@@ -128,14 +128,14 @@ impl Ui {
         output::print_json(document)
     }
 
-    /// Says something extra that only `-v` wants to know, on standard error.
+    /// Prints a detail on standard error, only with `-v`.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
             self.note(text);
         }
     }
 
-    /// Says something worth knowing on standard error.
+    /// Prints a note on standard error.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.message("note", Role::Dim, text);
@@ -149,19 +149,19 @@ impl Ui {
         }
     }
 
-    /// Says what could not be read, on standard error; silence does not hide it.
+    /// Prints a warning of a loss on standard error, even with `--quiet`.
     pub fn loss(&self, text: &str) {
         self.message("warning", Role::Warning, text);
     }
 
-    /// Says what could not be read although it may have been wanted: the command ends with the exit
-    /// code for damage then.
+    /// Prints a warning of damage that may affect the result: the command ends with the exit code
+    /// for damage.
     pub fn damage(&self, text: &str) {
         IS_DAMAGED.store(true, Ordering::Relaxed);
         self.loss(text);
     }
 
-    /// Returns whether there was such a thing.
+    /// Returns whether [`damage`](Self::damage) was called.
     pub fn has_told_damage(&self) -> bool {
         IS_DAMAGED.load(Ordering::Relaxed)
     }
@@ -173,9 +173,9 @@ impl Ui {
                 json::line(&serde_json::json!({ "event": kind, "message": message }))
             ));
         } else {
-            // Clears the rest of a progress line, which may be longer than the message.
+            // Clears the progress line, which may be longer than the message.
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
-            // It may contain names: a terminal must not obey them.
+            // It may contain names with control characters.
             let message = text::harmless_lines(message);
             write_stderr(&format!(
                 "{clear}{} {message}\n",
@@ -184,10 +184,10 @@ impl Ui {
         }
     }
 
-    /// Lists what an operation could not handle.
+    /// Lists the problems of an operation.
     pub fn list_problems(&self, monitor: &Monitor) {
         let mut problems = monitor.problems();
-        // What is lost is an error: it comes first, and silence does not hide it.
+        // Losses come first, and `--quiet` does not hide them.
         problems.sort_by_key(|problem| !problem.kind.is_loss());
         let mut all = monitor.problem_count();
         if self.quiet {

@@ -1,5 +1,4 @@
-//! Standard output: what was asked for, as text or as one JSON document. Standard error, for the
-//! rest.
+//! Standard output for results, as text or one JSON document; standard error for the rest.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +16,7 @@ use super::json;
 pub struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Returns whether the reader simply went away, as in `drumlin snapshots | head`.
+    /// Returns whether the reader closed the pipe, as in `drumlin snapshots | head`.
     pub fn reader_is_gone(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
@@ -27,11 +26,11 @@ impl OutputError {
 ///
 /// The standard library's own handle writes line by line, which is slow for lists and worse for
 /// files.
-pub struct Output(BufWriter<File>);
+pub struct BufferedStdout(BufWriter<File>);
 
-impl Output {
+impl BufferedStdout {
     /// Opens standard output.
-    pub fn stdout() -> Result<Self, OutputError> {
+    pub fn open() -> Result<Self, OutputError> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self(BufWriter::with_capacity(64 << 10, file)))
     }
@@ -46,7 +45,7 @@ impl Output {
         Ok(self.0.write_all(bytes)?)
     }
 
-    /// Writes one JSON document, readable and with a line's end.
+    /// Writes one indented JSON document and a line end.
     pub fn write_json(&mut self, document: &impl Serialize) -> Result<(), OutputError> {
         json::write_pretty(&mut self.0, document)?;
         Ok(self.0.write_all(b"\n")?)
@@ -57,28 +56,28 @@ impl Output {
         &mut self.0
     }
 
-    /// Hands everything to the system; until then an error may be hidden. That nobody listened to
-    /// the end is none.
+    /// Flushes everything, since errors may appear only then. A reader that closed the pipe is no
+    /// error.
     pub fn finish(self) -> Result<(), OutputError> {
         unless_unheard(self.finish_whole())
     }
 
-    /// Hands everything to the system, of which the end is worth as much as the rest.
+    /// Flushes everything; a reader that closed the pipe is an error, because the output is useless
+    /// without its end.
     pub fn finish_whole(mut self) -> Result<(), OutputError> {
         Ok(self.0.flush()?)
     }
 }
 
-/// Takes it for done if the reader went away: what a command did, and how it ends, does not depend
-/// on who listens.
+/// Ignores a closed pipe: the result of a command does not depend on its reader.
 fn unless_unheard(told: Result<(), OutputError>) -> Result<(), OutputError> {
     told.or_else(|error| if error.reader_is_gone() { Ok(()) } else { Err(error) })
 }
 
-/// Writes a text, or what is left of it when the reader goes away.
+/// Prints a text; a closed pipe is no error.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let print = || {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         writeln!(out, "{text}")?;
         out.finish()
     };
@@ -88,24 +87,24 @@ pub fn print(text: &str) -> Result<(), OutputError> {
 /// Writes one JSON document to standard output.
 pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
     let print = || {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         out.write_json(document)?;
         out.finish()
     };
     unless_unheard(print())
 }
 
-/// One JSON document with one long list, which is written item by item: a million items are no
-/// reason to hold them all.
+/// One JSON document with one list, which is written item by item, so that a million items need no
+/// memory.
 pub struct JsonList {
-    out: Output,
+    out: BufferedStdout,
     count: u64,
 }
 
 impl JsonList {
     /// Begins the document with the fields before the list, and the list's name.
     pub fn begin(fields: &[(&str, Value)], list: &str) -> Result<Self, OutputError> {
-        let mut out = Output::stdout()?;
+        let mut out = BufferedStdout::open()?;
         writeln!(out, "{{")?;
         for (name, value) in fields {
             writeln!(out, "  \"{name}\": {},", json::line(value))?;
@@ -137,7 +136,7 @@ impl JsonList {
     }
 }
 
-/// Writes to standard error; if nobody reads it, that is no reason to fail.
+/// Writes to standard error and ignores failures.
 pub fn write_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -16,34 +16,34 @@ use super::table::char_width;
 use crate::monitor::Monitor;
 use crate::text;
 
-/// How progress is shown.
+/// Form of progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressKind {
     /// Not at all.
     None,
-    /// Two lines that are drawn over and over.
+    /// Two lines that are redrawn.
     Terminal,
-    /// One JSON object a second.
+    /// One JSON object per second.
     Json,
 }
 
-/// Nothing is drawn before this time: short operations need no progress.
+/// Delay of the first output: short operations need no progress.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 const TERMINAL_EVERY: Duration = Duration::from_millis(200);
 const JSON_EVERY: Duration = Duration::from_secs(1);
-/// Rates are taken over this much of the past.
+/// Time over which rates are averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
-/// Columns that are used when the terminal does not say how many it has.
+/// Columns if the terminal does not report its width.
 const COLUMNS_DEFAULT: usize = 80;
 
 /// Shows a monitor's counters until it is dropped.
-pub struct Progress {
+pub struct ProgressDisplay {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Progress {
-    /// Begins to show `monitor`; `verb` says what happens: `backing up`.
+impl ProgressDisplay {
+    /// Starts to show `monitor`; `verb` names the operation: `backing up`.
     pub fn start(kind: ProgressKind, verb: &'static str, monitor: Arc<Monitor>) -> Self {
         if kind == ProgressKind::None {
             return Self { stop: None, thread: None };
@@ -65,13 +65,13 @@ impl Progress {
                 write_stderr("\r\x1b[J");
             }
         };
-        // Without a thread there is no progress, and nothing else is lost.
+        // Without a thread there is only no progress output.
         let thread = std::thread::Builder::new().name("progress".into()).spawn(show).ok();
         Self { stop: Some(stop), thread }
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -82,7 +82,7 @@ impl Drop for Progress {
 
 /// A snapshot of the counters, as in a JSON line.
 #[derive(Clone, Debug, Serialize)]
-struct State {
+struct ProgressSnapshot {
     event: &'static str,
     files_done: u64,
     files_total: Option<u64>,
@@ -109,7 +109,7 @@ impl Meter {
         Self { began, samples: VecDeque::from([(began, 0)]) }
     }
 
-    fn measure(&mut self, monitor: &Monitor) -> State {
+    fn measure(&mut self, monitor: &Monitor) -> ProgressSnapshot {
         let now = Instant::now();
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let known = |total: u64| (total > 0).then_some(total);
@@ -125,7 +125,7 @@ impl Meter {
         let left = bytes_total
             .map(|total| total.saturating_sub(bytes_done) as f64 / rate)
             .filter(|left| left.is_finite());
-        State {
+        ProgressSnapshot {
             event: "progress",
             files_done: load(&monitor.files_done),
             files_total: known(load(&monitor.files_total)),
@@ -142,23 +142,23 @@ impl Meter {
     }
 }
 
-fn write_json(state: &State, wait: Duration) -> Duration {
+fn write_json(state: &ProgressSnapshot, wait: Duration) -> Duration {
     write_stderr(&format!("{}\n", json::line(state)));
     wait
 }
 
-fn draw(state: &State, verb: &str, current: &[u8]) -> Duration {
+fn draw(state: &ProgressSnapshot, verb: &str, current: &[u8]) -> Duration {
     let columns = rustix::termios::tcgetwinsize(io::stderr())
         .map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col));
     let columns = columns.clamp(20, 500) - 1;
     let first = fit_start(&summary(state, verb), columns);
     let second = fit_end(&text::printable(current), columns - 2);
-    // Both lines are drawn, then the cursor goes back to the first one's start.
+    // Draws both lines and moves the cursor back to the start of the first.
     write_stderr(&format!("\r\x1b[J{first}\n  {second}\r\x1b[A"));
     TERMINAL_EVERY
 }
 
-fn summary(state: &State, verb: &str) -> String {
+fn summary(state: &ProgressSnapshot, verb: &str) -> String {
     let files = match state.files_total {
         Some(total) => format!(
             "{} of {} files",

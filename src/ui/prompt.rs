@@ -1,4 +1,4 @@
-//! Questions at the terminal: passwords, and nothing else.
+//! Password prompts at the terminal.
 
 use std::io;
 use std::sync::Mutex;
@@ -8,13 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::sync::lock;
 
-/// The terminal's settings from before a prompt, to restore if the program ends while one is
-/// open.
+/// The terminal's settings before a prompt, to restore if the program ends during it.
 static SETTINGS_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Asks for a password without showing it.
 ///
-/// Fails with [`io::ErrorKind::NotFound`] or the like if there is no terminal to ask.
+/// Fails with [`io::ErrorKind::NotFound`] or a similar error if there is no terminal.
 pub fn ask_password(question: &str) -> io::Result<Zeroizing<String>> {
     let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
     *lock(&SETTINGS_BEFORE) = tcgetattr(&terminal).ok();
@@ -23,7 +22,7 @@ pub fn ask_password(question: &str) -> io::Result<Zeroizing<String>> {
     answer.map(Zeroizing::new)
 }
 
-/// Gives the terminal its settings back if a prompt is open; called before the program ends on a
+/// Restores the terminal's settings if a prompt is open; called before the program ends on a
 /// signal.
 pub fn restore_terminal() {
     let settings = lock(&SETTINGS_BEFORE).take();

@@ -1,21 +1,21 @@
-//! Columns of text.
+//! Tables of text.
 
 /// Alignment of a column's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// At the left: names.
+    /// Left, for names.
     Left,
-    /// At the right: numbers.
+    /// Right, for numbers.
     Right,
 }
 
 /// Rows that are padded to equal columns, two spaces apart.
-pub struct Table {
+pub struct TextTable {
     aligns: Vec<Align>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// Begins a table with these headings.
     pub fn new(columns: &[(&str, Align)]) -> Self {
         let headings = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let mut table =
-            Table::new(&[("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
+            TextTable::new(&[("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
         table.row(vec!["日本".into(), "1 B".into(), "x".into()]);
         table.row(vec!["abcdef".into(), "10 B".into(), String::new()]);
         assert_eq!(table.lines(), ["name    size", "日本     1 B  x", "abcdef  10 B"]);

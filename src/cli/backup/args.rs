@@ -33,11 +33,11 @@ pub struct BackupArgs {
     pub app: Option<String>,
 
     /// Set a tag of the snapshot (repeatable)
-    #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::narrow::name)]
+    #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::series_filter::name)]
     pub tags: Vec<String>,
 
     /// Set the host's name [default: this machine's name]
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::narrow::name)]
+    #[arg(long, value_name = "NAME", value_parser = crate::cli::series_filter::name)]
     pub host: Option<String>,
 
     #[command(flatten)]

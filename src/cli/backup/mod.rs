@@ -5,7 +5,7 @@ mod outcome;
 mod plan;
 
 pub use args::BackupArgs;
-pub use outcome::{BackupView, Outcome};
+pub use outcome::{BackupOutcome, BackupView};
 pub use plan::{carry_out, plan_folder};
 
 use super::context::Context;
@@ -14,10 +14,10 @@ use crate::connect::Purpose;
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
-    let settings = ctx.settings()?;
+    let settings = ctx.connector.settings()?;
     let job = plan::plan(ctx, &settings, args)?;
-    let place = ctx.place(&settings, job.repository(ctx.global.repo.is_some())?)?;
-    let repository = ctx.open_place(&place, Purpose::BackUp)?;
+    let place = ctx.connector.place(&settings, job.repository(ctx.global.repo.is_some())?)?;
+    let repository = ctx.connector.open_place(&place, Purpose::BackUp)?;
     let outcome = carry_out(job, ctx, &place, &repository)?;
     let told = if ctx.ui.json {
         ctx.ui.print_json(&outcome.view(ctx))

@@ -1,4 +1,4 @@
-//! The report of a backup, for people and for scripts.
+//! Report of a backup as text and JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use serde::Serialize;
 use crate::backup::BackupReport;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
-use crate::cli::views::{ProblemView, RequestsView, SnapshotView, StatsView};
+use crate::cli::json_views::{ProblemView, RequestsView, SnapshotView, StatsView};
 use crate::format::snapshot::SnapshotStats;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::text;
 
-/// What came of a backup.
-pub struct Outcome {
+/// Result of a backup.
+pub struct BackupOutcome {
     /// The operation's report.
     pub report: BackupReport,
-    /// What it could not handle.
+    /// Its problems.
     pub monitor: Arc<Monitor>,
-    /// Whether nothing was to be stored.
+    /// Whether it was a dry run.
     pub dry_run: bool,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-impl Outcome {
+impl BackupOutcome {
     /// Returns 3 if a source file could not be read.
     pub fn exit(&self) -> Exit {
         if self.unreadable() > 0 { Exit::Unreadable } else { Exit::Done }
@@ -35,7 +35,7 @@ impl Outcome {
         self.monitor.count_of(ProblemKind::Unreadable)
     }
 
-    /// Lists what could not be read.
+    /// Prints the problems.
     pub fn list_problems(&self, ctx: &Context) {
         ctx.ui.list_problems(&self.monitor);
     }
@@ -54,7 +54,7 @@ impl Outcome {
         }
     }
 
-    /// Returns what happened, for people.
+    /// Returns the report as text.
     pub fn lines(&self) -> Vec<String> {
         let stats = &self.report.stats;
         let mut lines = vec![match (&self.report.snapshot, self.report.unchanged_since) {

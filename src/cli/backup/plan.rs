@@ -1,4 +1,4 @@
-//! From the command line and the configuration to a job.
+//! Merging of command line and configuration into a job.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{BackupArgs, ExcludeArgs, SourceArgs};
-use super::outcome::Outcome;
+use super::outcome::BackupOutcome;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::PROGRAM;
-use crate::connect::{Place, host};
+use crate::connect::{RepositoryPlace, host};
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{Additions, Job, lists};
 use crate::repo::Repository;
@@ -20,13 +20,14 @@ use crate::settings::Settings;
 use crate::settings::model::CommandSettings;
 use crate::text;
 
-/// Puts the command line and the configuration together; the command line wins, lists are joined.
+/// Merges command line and configuration; the command line takes precedence, lists are joined.
 pub fn plan(ctx: &Context, settings: &Settings, args: BackupArgs) -> Result<Job, Failure> {
-    let typed_at = Surroundings { home: ctx.env().home(), here: Some(host::here()?), root: None };
+    let typed_at =
+        Surroundings { home: ctx.connector.env.home(), here: Some(host::here()?), root: None };
     job_of(settings, args, ctx.global.threads(), typed_at)
 }
 
-/// Returns the job of one folder without any options.
+/// Returns the job for one folder without options.
 pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<Job, Failure> {
     plan(ctx, settings, BackupArgs { paths: vec![folder.to_path_buf()], ..BackupArgs::default() })
 }
@@ -35,14 +36,14 @@ pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<
 pub fn carry_out(
     job: Job,
     ctx: &Context,
-    place: &Place,
+    place: &RepositoryPlace,
     repository: &Arc<Repository>,
-) -> Result<Outcome, Failure> {
+) -> Result<BackupOutcome, Failure> {
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
     let (report, monitor) =
-        ctx.run("backing up", |monitor| job.run(ctx.connector(), place, repository, monitor))?;
-    Ok(Outcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
+        ctx.run("backing up", |monitor| job.run(&ctx.connector, place, repository, monitor))?;
+    Ok(BackupOutcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }
 
 fn job_of(
@@ -86,7 +87,7 @@ fn job_of(
     Ok(Job { app: args.app.unwrap_or_default(), settings: merged, additions })
 }
 
-/// Returns the patterns that were typed, those in files too.
+/// Returns the patterns of the command line, including those in files.
 fn patterns_of(typed: &ExcludeArgs, typed_at: &Surroundings) -> Result<Vec<Pattern>, Failure> {
     let mut patterns = typed_at.patterns(&typed.patterns, &typed.folded_patterns);
     for file in &typed.files {
@@ -95,8 +96,7 @@ fn patterns_of(typed: &ExcludeArgs, typed_at: &Surroundings) -> Result<Vec<Patte
     Ok(patterns)
 }
 
-/// Returns the path that was typed, or, if there is no such file, the one that is printed like
-/// this.
+/// Returns the typed path, or, if it does not exist, the one that is printed like it.
 fn typed_path(path: PathBuf) -> PathBuf {
     let printed = text::bytes_of_typed(path.as_os_str().as_bytes());
     let printed = PathBuf::from(OsString::from_vec(printed));

@@ -1,43 +1,43 @@
-//! What a repository costs at a provider: pure sums over what is stored and what is asked.
+//! Cost estimate for a provider, from stored bytes and requests. Pure.
 
-use super::prices::{Free, Plan, Provider, Tier};
+use super::prices::{BillingPlan, FreeEgress, Provider, Tier};
 
-/// What a class holds.
+/// Totals of a class of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct ClassTotals {
     /// Objects.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// The objects of a repository: those with file content, and all others, by their lengths in bytes.
+/// Lengths in bytes of the objects of a repository.
 #[derive(Clone, Debug, Default)]
-pub struct Stored {
+pub struct StoredObjects {
     /// Lengths of packs of file content.
     pub content: Vec<u64>,
     /// Lengths of all other objects.
     pub rest: Vec<u64>,
 }
 
-impl Stored {
+impl StoredObjects {
     fn bytes(&self) -> u64 {
         self.content.iter().chain(&self.rest).sum()
     }
 }
 
-/// What one run asks of a store.
+/// Requests of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RunRequests {
     /// Listings.
     pub list: u64,
     /// Reads of file content.
     pub read_content: u64,
     /// Other reads.
     pub read_rest: u64,
-    /// Packs of file content that are made.
+    /// Created packs of file content.
     pub create_content: u64,
-    /// Other objects that are made.
+    /// Other created objects.
     pub create_rest: u64,
     /// Bytes of file content that are read.
     pub down_content: u64,
@@ -47,15 +47,15 @@ pub struct Asked {
     pub up: u64,
 }
 
-impl Asked {
-    /// Returns how many requests these are.
+impl RunRequests {
+    /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         self.list + self.read_content + self.read_rest + self.create_content + self.create_rest
     }
 }
 
 /// Returns the price of a month of storage.
-pub fn storage(provider: &Provider, stored: &Stored) -> f64 {
+pub fn storage(provider: &Provider, stored: &StoredObjects) -> f64 {
     let gigabytes = |lens: &[u64], tier: &Tier| -> f64 {
         lens.iter().map(|len| (*len).max(tier.object_min_bytes) as f64).sum::<f64>()
             / provider.gigabyte as f64
@@ -63,22 +63,22 @@ pub fn storage(provider: &Provider, stored: &Stored) -> f64 {
     let (content, rest) =
         (gigabytes(&stored.content, &provider.content), gigabytes(&stored.rest, &provider.rest));
     match provider.plan {
-        Plan::Used => content * provider.content.storage + rest * provider.rest.storage,
-        Plan::Base { price, included } => {
+        BillingPlan::Used => content * provider.content.storage + rest * provider.rest.storage,
+        BillingPlan::Base { price, included } => {
             price + (content + rest - included).max(0.0) * provider.rest.storage
         }
-        Plan::Sizes(sizes) => {
+        BillingPlan::Sizes(sizes) => {
             let whole = content + rest;
             let fitting = sizes.iter().find(|(size, _)| *size >= whole);
-            // More than the largest takes several of them.
+            // Beyond the largest size, several of them are needed.
             let largest = sizes.last().map_or(0.0, |(size, price)| (whole / size).ceil() * price);
             fitting.map_or(largest, |(_, price)| *price)
         }
     }
 }
 
-/// Returns the price of what one run asks, in a month in which nothing else leaves.
-pub fn run(provider: &Provider, asked: &Asked, stored: &Stored) -> f64 {
+/// Returns the price of one run, in a month without other downloads.
+pub fn run(provider: &Provider, asked: &RunRequests, stored: &StoredObjects) -> f64 {
     let gigabytes = |bytes: u64| bytes as f64 / provider.gigabyte as f64;
     let thousands = |requests: u64| requests as f64 / 1000.0;
     let (content, rest) = (&provider.content, &provider.rest);
@@ -90,8 +90,8 @@ pub fn run(provider: &Provider, asked: &Asked, stored: &Stored) -> f64 {
     let retrieval = gigabytes(asked.down_content) * content.retrieval
         + gigabytes(asked.down_rest) * rest.retrieval;
     let free = match provider.egress_free {
-        Free::Gigabytes(free) => free,
-        Free::TimesStored(times) => times * gigabytes(stored.bytes()),
+        FreeEgress::Gigabytes(free) => free,
+        FreeEgress::TimesStored(times) => times * gigabytes(stored.bytes()),
     };
     let egress =
         (gigabytes(asked.down_content + asked.down_rest) - free).max(0.0) * provider.egress;
@@ -113,18 +113,18 @@ mod tests {
 
     #[test]
     fn a_month_of_storage() {
-        let stored = Stored { content: vec![1 << 30; 100], rest: vec![1 << 30; 2] };
+        let stored = StoredObjects { content: vec![1 << 30; 100], rest: vec![1 << 30; 2] };
         assert!(close(storage(provider("aws-standard"), &stored), 102.0 * 0.023));
         assert!(close(
             storage(provider("aws-deep-archive"), &stored),
             100.0 * 0.00099 + 2.0 * 0.023
         ));
-        let small = Stored { content: vec![1000; 8], rest: Vec::new() };
+        let small = StoredObjects { content: vec![1000; 8], rest: Vec::new() };
         assert!(
             close(storage(provider("aws-ia"), &small), 0.0125 / 1024.0),
             "each is charged as 128 KiB"
         );
-        let terabytes = |count: u64| Stored {
+        let terabytes = |count: u64| StoredObjects {
             content: vec![1_000_000_000_000; count as usize],
             rest: Vec::new(),
         };
@@ -136,22 +136,31 @@ mod tests {
         }
         assert!(close(storage(provider("hetzner-object-storage"), &terabytes(3)), 3.0 * 4.99));
         assert!(close(
-            storage(provider("cloudflare-r2"), &Stored { content: vec![1_000_000], rest: vec![] }),
+            storage(
+                provider("cloudflare-r2"),
+                &StoredObjects { content: vec![1_000_000], rest: vec![] }
+            ),
             0.0
         ));
     }
 
     #[test]
     fn what_a_run_costs() {
-        let stored = Stored { content: vec![1 << 30; 1000], rest: Vec::new() };
-        assert!(close(run(provider("aws-standard"), &Asked::default(), &stored), 0.0));
-        let backup =
-            Asked { list: 2, create_content: 1, create_rest: 4, up: 1 << 20, ..Asked::default() };
+        let stored = StoredObjects { content: vec![1 << 30; 1000], rest: Vec::new() };
+        assert!(close(run(provider("aws-standard"), &RunRequests::default(), &stored), 0.0));
+        let backup = RunRequests {
+            list: 2,
+            create_content: 1,
+            create_rest: 4,
+            up: 1 << 20,
+            ..RunRequests::default()
+        };
         assert!(close(
             run(provider("aws-glacier-ir"), &backup, &stored),
             (2.0 * 0.005 + 0.02 + 4.0 * 0.005) / 1000.0
         ));
-        let restore = Asked { read_content: 1000, down_content: 1000 << 30, ..Asked::default() };
+        let restore =
+            RunRequests { read_content: 1000, down_content: 1000 << 30, ..RunRequests::default() };
         assert!(close(
             run(provider("aws-ia"), &restore, &stored),
             0.001 + 1000.0 * 0.01 + 900.0 * 0.09

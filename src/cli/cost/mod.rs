@@ -1,8 +1,8 @@
-//! `drumlin cost`: what a repository asks of its store, and what that costs.
+//! `drumlin cost`: estimates the cost of a repository at providers.
 
 mod estimate;
 mod prices;
-pub mod thaw;
+pub mod thaw_prices;
 
 use clap::Args;
 use serde::Serialize;
@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::views::RequestsView;
-use crate::connect::{Place, Purpose};
+use super::json_views::RequestsView;
+use crate::connect::{Purpose, RepositoryPlace};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots::{self, Listing};
 use crate::settings::location::Location;
 use crate::store::Class;
 use crate::text;
-use estimate::{Asked, Held, Stored};
+use estimate::{ClassTotals, RunRequests, StoredObjects};
 use prices::{PROVIDERS, Provider, guess, parse_provider};
 
 /// Show what is stored and what a provider charges for it
@@ -36,13 +36,12 @@ pub struct CostArgs {
     provider: Option<&'static Provider>,
 }
 
-/// Bytes of a full pack of file content at least: they are the smaller the more are on their way at
-/// once.
+/// Least bytes of a full pack of file content; more concurrent uploads make packs smaller.
 const PACK_LEN_BYTES: u64 = 8 << 20;
-/// What a small changed backup with a warm cache asks, without packs of file content: three lists,
-/// whether its key still opens the repository, and the intent, trees, index run and snapshot that
-/// it makes. A test compares this with what happens.
-const SMALL_BACKUP: Asked = Asked {
+/// Requests of a small backup with changes and a warm cache, without packs of file content: three
+/// listings, a check of its key, and the creation of intent, trees, index run and snapshot. A test
+/// compares this with a real backup.
+const SMALL_BACKUP: RunRequests = RunRequests {
     list: 3,
     read_rest: 1,
     create_rest: 4,
@@ -52,16 +51,16 @@ const SMALL_BACKUP: Asked = Asked {
     down_rest: 0,
     up: 2048,
 };
-/// So many of the last snapshots say what a backup stores.
+/// Number of recent snapshots for the average of stored bytes.
 const SNAPSHOTS_LOOKED_AT: usize = 30;
 
 #[derive(Serialize)]
 struct CostView {
     stored: Vec<StoredView>,
     backups_looked_at: usize,
-    unchanged_backup: AskedView,
-    changed_backup: AskedView,
-    full_restore: AskedView,
+    unchanged_backup: RunRequestsView,
+    changed_backup: RunRequestsView,
+    full_restore: RunRequestsView,
     providers: Vec<ProviderView>,
     requests: RequestsView,
 }
@@ -74,7 +73,7 @@ struct StoredView {
 }
 
 #[derive(Serialize)]
-struct AskedView {
+struct RunRequestsView {
     calls: u64,
     list: u64,
     read: u64,
@@ -98,23 +97,23 @@ struct ProviderView {
     month_of_daily_backups: f64,
 }
 
-/// What was found out about the repository.
+/// Figures of the repository.
 struct Figures {
-    classes: Vec<(Class, Held)>,
-    stored: Stored,
+    classes: Vec<(Class, ClassTotals)>,
+    stored: StoredObjects,
     backups_looked_at: usize,
-    changed: Asked,
-    restore: Asked,
+    changed: RunRequests,
+    restore: RunRequests,
 }
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, Purpose::Work)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Work)?;
     let listing = snapshots::overview(&repository)?;
     warn_of_list(&ctx.ui, &repository, &listing)?;
-    let figures = look(&repository, listing)?;
+    let figures = measure(&repository, listing)?;
     let providers: Vec<&Provider> = match args.provider.or_else(|| guess_for(&place)) {
         Some(provider) => vec![provider],
         None => PROVIDERS.iter().collect(),
@@ -127,7 +126,7 @@ pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn guess_for(place: &Place) -> Option<&'static Provider> {
+fn guess_for(place: &RepositoryPlace) -> Option<&'static Provider> {
     match &place.location {
         Location::Local(_) => None,
         Location::Sftp(remote) => guess(Some(&remote.host), None),
@@ -142,34 +141,35 @@ fn guess_for(place: &Place) -> Option<&'static Provider> {
     }
 }
 
-fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
-    let (mut classes, mut stored) = (Vec::new(), Stored::default());
+fn measure(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
+    let (mut classes, mut stored) = (Vec::new(), StoredObjects::default());
     for class in Class::ALL {
         let lens = if class == Class::Data { &mut stored.content } else { &mut stored.rest };
         let before = lens.len();
         lens.extend(repository.object_lens(class)?);
-        let held =
-            Held { objects: (lens.len() - before) as u64, bytes: lens[before..].iter().sum() };
+        let held = ClassTotals {
+            objects: (lens.len() - before) as u64,
+            bytes: lens[before..].iter().sum(),
+        };
         classes.push((class, held));
     }
     let held = |class: Class| {
         classes
             .iter()
             .find(|(other, _)| *other == class)
-            .map_or_else(Held::default, |(_, held)| *held)
+            .map_or_else(ClassTotals::default, |(_, held)| *held)
     };
     let content = held(Class::Data);
     let others =
         [Class::Config, Class::Keys, Class::Meta, Class::Index, Class::Snapshots].map(held);
-    // Everything once, without any local copies: more than one snapshot needs, unless it is the
-    // only one.
-    let restore = Asked {
+    // Every object once, without local copies: an upper limit, exact for a single snapshot.
+    let restore = RunRequests {
         list: 4,
         read_content: content.objects,
         read_rest: others.iter().map(|held| held.objects).sum(),
         down_content: content.bytes,
         down_rest: others.iter().map(|held| held.bytes).sum(),
-        ..Asked::default()
+        ..RunRequests::default()
     };
     let snapshots: Vec<Snapshot> =
         listing.snapshots.into_iter().filter_map(|(_, one)| one.ok()).collect();
@@ -177,11 +177,10 @@ fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
     Ok(Figures { classes, stored, backups_looked_at, changed, restore })
 }
 
-/// Returns what a backup asks that stores as much as the last ones did on average, and how many
-/// were looked at.
+/// Returns the requests of a backup that stores the average of the last ones, and their number.
 ///
-/// First backups, which have no parent, are only looked at if there are no others.
-fn backup_like(snapshots: &[Snapshot]) -> (Asked, usize) {
+/// Ignores first backups, which have no parent, unless there are no others.
+fn backup_like(snapshots: &[Snapshot]) -> (RunRequests, usize) {
     let later: Vec<&Snapshot> =
         snapshots.iter().filter(|snapshot| snapshot.parent.is_some()).collect();
     let all = if later.is_empty() { snapshots.iter().collect() } else { later };
@@ -190,7 +189,7 @@ fn backup_like(snapshots: &[Snapshot]) -> (Asked, usize) {
         last.iter().fold(0_u64, |sum, snapshot| sum.saturating_add(snapshot.stats.bytes_stored));
     let up = sum / last.len().max(1) as u64;
     (
-        Asked {
+        RunRequests {
             create_content: up.div_ceil(PACK_LEN_BYTES),
             up: SMALL_BACKUP.up.saturating_add(up),
             ..SMALL_BACKUP
@@ -200,7 +199,7 @@ fn backup_like(snapshots: &[Snapshot]) -> (Asked, usize) {
 }
 
 fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
-    let asked = |asked: &Asked| AskedView {
+    let asked = |asked: &RunRequests| RunRequestsView {
         calls: asked.requests(),
         list: asked.list,
         read: asked.read_content + asked.read_rest,
@@ -208,15 +207,15 @@ fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
         bytes_up: asked.up,
         bytes_down: asked.down_content + asked.down_rest,
     };
-    let of_class = |(class, held): &(Class, Held)| StoredView {
-        class: class.folder(),
+    let of_class = |(class, held): &(Class, ClassTotals)| StoredView {
+        class: class.dir_name(),
         objects: held.objects,
         bytes: held.bytes,
     };
     CostView {
         stored: figures.classes.iter().map(of_class).collect(),
         backups_looked_at: figures.backups_looked_at,
-        unchanged_backup: asked(&Asked::default()),
+        unchanged_backup: asked(&RunRequests::default()),
         changed_backup: asked(&figures.changed),
         full_restore: asked(&figures.restore),
         providers: providers.iter().map(|provider| price(provider, figures)).collect(),
@@ -226,7 +225,7 @@ fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
 
 fn price(provider: &Provider, figures: &Figures) -> ProviderView {
     let storage_month = estimate::storage(provider, &figures.stored);
-    let of = |asked: &Asked| estimate::run(provider, asked, &figures.stored);
+    let of = |asked: &RunRequests| estimate::run(provider, asked, &figures.stored);
     let changed_backup = of(&figures.changed);
     ProviderView {
         name: provider.name,
@@ -236,7 +235,7 @@ fn price(provider: &Provider, figures: &Figures) -> ProviderView {
         page: provider.page,
         note: provider.note,
         storage_month,
-        unchanged_backup: of(&Asked::default()),
+        unchanged_backup: of(&RunRequests::default()),
         changed_backup,
         full_restore: of(&figures.restore),
         month_of_daily_backups: storage_month + 30.0 * changed_backup,
@@ -244,7 +243,7 @@ fn price(provider: &Provider, figures: &Figures) -> ProviderView {
 }
 
 fn lines(figures: &Figures, providers: &[&Provider]) -> Vec<String> {
-    let held = |name: &str, held: Held| {
+    let held = |name: &str, held: ClassTotals| {
         format!(
             "  {name:<10} {:>8}  {:>10}",
             text::counted(held.objects, "object"),
@@ -253,8 +252,8 @@ fn lines(figures: &Figures, providers: &[&Provider]) -> Vec<String> {
     };
     let mut lines = vec!["stored".to_owned()];
     let used = figures.classes.iter().filter(|(_, held)| held.objects > 0);
-    lines.extend(used.map(|(class, of_class)| held(class.folder(), *of_class)));
-    let asked = |name: &str, asked: &Asked| {
+    lines.extend(used.map(|(class, of_class)| held(class.dir_name(), *of_class)));
+    let asked = |name: &str, asked: &RunRequests| {
         let (up, down) = (text::size(asked.up), text::size(asked.down_content + asked.down_rest));
         format!(
             "  {name:<16} {:>11}, {up} up, {down} down",

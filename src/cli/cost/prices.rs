@@ -1,38 +1,38 @@
 //! Price tables of providers, from their public pages: list prices without tax, in the cheapest
 //! usual region.
 //!
-//! Prices change: each row says of when it is, and everything that is shown names the provider's
-//! page. To correct one, change it here.
+//! Prices change: each row has its date, and all output names the provider's page. To correct one,
+//! change it here.
 
 /// A provider, or a storage class of one for the packs of file content.
 pub struct Provider {
-    /// What `--provider` calls it.
+    /// Name for `--provider`.
     pub name: &'static str,
-    /// What people call it.
+    /// Title.
     pub title: &'static str,
     /// The currency of all its prices.
     pub currency: &'static str,
-    /// Of when the prices are.
+    /// Date of the prices.
     pub as_of: &'static str,
-    /// Where the provider tells them.
+    /// The provider's page of prices.
     pub page: &'static str,
-    /// Bytes that the provider calls a gigabyte.
+    /// Bytes of the provider's gigabyte.
     pub gigabyte: u64,
-    /// How file content is stored.
+    /// Prices of file content.
     pub content: Tier,
-    /// How all else is stored.
+    /// Prices of all other objects.
     pub rest: Tier,
-    /// How everything together is charged.
-    pub plan: Plan,
-    /// Price of a gigabyte that leaves the provider, beyond what is free.
+    /// Base charge.
+    pub plan: BillingPlan,
+    /// Price of a gigabyte of egress beyond the free amount.
     pub egress: f64,
-    /// Gigabytes a month that leave for nothing.
-    pub egress_free: Free,
-    /// What a sum does not say.
+    /// Free egress per month.
+    pub egress_free: FreeEgress,
+    /// Remark on the estimate.
     pub note: &'static str,
 }
 
-/// What storing and asking costs.
+/// Prices of storage and requests.
 #[derive(Clone, Copy)]
 pub struct Tier {
     /// A gigabyte for a month.
@@ -49,26 +49,26 @@ pub struct Tier {
     pub object_min_bytes: u64,
 }
 
-/// What is paid for the whole each month.
-pub enum Plan {
-    /// Nothing but what is used.
+/// Monthly charge for the whole repository.
+pub enum BillingPlan {
+    /// Only usage.
     Used,
-    /// A price that includes so many gigabytes; more are charged as in the tiers.
+    /// A base price that includes some gigabytes; further ones cost as in the tiers.
     Base {
         /// The price.
         price: f64,
         /// The gigabytes.
         included: f64,
     },
-    /// One of several sizes, in gigabytes, each with its price; they do not charge anything else.
+    /// Fixed sizes in gigabytes with their prices, without other charges.
     Sizes(&'static [(f64, f64)]),
 }
 
-/// What may leave for nothing each month.
-pub enum Free {
-    /// So many gigabytes.
+/// Free egress per month.
+pub enum FreeEgress {
+    /// Gigabytes.
     Gigabytes(f64),
-    /// So many times what is stored.
+    /// Multiple of the stored bytes.
     TimesStored(f64),
 }
 
@@ -93,14 +93,14 @@ const fn aws(
         gigabyte: 1 << 30,
         content,
         rest: AWS_STANDARD,
-        plan: Plan::Used,
+        plan: BillingPlan::Used,
         egress: 0.09,
-        egress_free: Free::Gigabytes(100.0),
+        egress_free: FreeEgress::Gigabytes(100.0),
         note,
     }
 }
 
-/// All that are known.
+/// All known providers.
 pub const PROVIDERS: [Provider; 8] = [
     aws("aws-standard", "AWS S3 Standard", AWS_STANDARD, "in us-east-1; other regions cost more"),
     aws(
@@ -153,9 +153,9 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.00499, ..FREE_TIER },
         rest: Tier { storage: 0.00499, ..FREE_TIER },
-        plan: Plan::Base { price: 4.99, included: 1000.0 },
+        plan: BillingPlan::Base { price: 4.99, included: 1000.0 },
         egress: 0.001,
-        egress_free: Free::Gigabytes(1000.0),
+        egress_free: FreeEgress::Gigabytes(1000.0),
         note: "the base price is that of the account, whatever else is stored there",
     },
     Provider {
@@ -167,9 +167,14 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: FREE_TIER,
         rest: FREE_TIER,
-        plan: Plan::Sizes(&[(1000.0, 3.20), (5000.0, 10.90), (10_000.0, 20.80), (20_000.0, 40.60)]),
+        plan: BillingPlan::Sizes(&[
+            (1000.0, 3.20),
+            (5000.0, 10.90),
+            (10_000.0, 20.80),
+            (20_000.0, 40.60),
+        ]),
         egress: 0.0,
-        egress_free: Free::Gigabytes(0.0),
+        egress_free: FreeEgress::Gigabytes(0.0),
         note: "the smallest box that holds it",
     },
     Provider {
@@ -181,9 +186,9 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
         rest: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
-        plan: Plan::Base { price: 0.0, included: 10.0 },
+        plan: BillingPlan::Base { price: 0.0, included: 10.0 },
         egress: 0.01,
-        egress_free: Free::TimesStored(3.0),
+        egress_free: FreeEgress::TimesStored(3.0),
         note: "2,500 requests of each kind a day are free and not counted here",
     },
     Provider {
@@ -195,22 +200,22 @@ pub const PROVIDERS: [Provider; 8] = [
         gigabyte: 1_000_000_000,
         content: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
         rest: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
-        plan: Plan::Base { price: 0.0, included: 10.0 },
+        plan: BillingPlan::Base { price: 0.0, included: 10.0 },
         egress: 0.0,
-        egress_free: Free::Gigabytes(0.0),
+        egress_free: FreeEgress::Gigabytes(0.0),
         note: "a million writes and ten million reads a month are free and not counted here",
     },
 ];
 
-/// Finds a provider by what `--provider` calls it.
+/// Parses the name of a provider.
 pub fn parse_provider(text: &str) -> Result<&'static Provider, String> {
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
     let found = PROVIDERS.iter().find(|provider| provider.name == text);
     found.ok_or_else(|| format!("`{text}` is not one of {}", names.join(", ")))
 }
 
-/// Guesses the provider from the host that is spoken to (`None` for AWS) and the storage class of
-/// file content.
+/// Guesses the provider from the server's host (`None` for AWS) and the storage class of file
+/// content.
 pub fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static Provider> {
     let aws = match storage_class {
         Some("STANDARD_IA" | "ONEZONE_IA") => "aws-ia",

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use crate::cli::failure::Failure;
-use crate::cli::narrow::Narrow;
+use crate::cli::series_filter::SeriesFilter;
 use crate::maintain::forget::GroupBy;
 use crate::retention::{Period, Policy, parse_span};
 
@@ -106,7 +106,7 @@ pub struct RuleArgs {
 #[command(next_help_heading = "Which snapshots")]
 pub struct WhichArgs {
     #[command(flatten)]
-    pub narrow: Narrow,
+    pub series_filter: SeriesFilter,
 
     /// What makes a series: host, app, paths, tags, or none
     ///

@@ -1,19 +1,19 @@
-//! `drumlin forget`: puts snapshots into the trash, by name or by policy; shows, simulates,
-//! protects.
+//! `drumlin forget`: moves snapshots to the trash by name or policy; also simulates policies and
+//! protects snapshots.
 
 mod args;
 mod names;
 mod outlook;
+mod report;
 mod view;
-mod words;
 
 pub use args::ForgetArgs;
 
 use jiff::tz::TimeZone;
 
 use self::outlook::show_outlook;
+use self::report::table_of;
 use self::view::ForgetView;
-use self::words::table_of;
 use super::candidates::warn_of_list;
 use super::context::Context;
 use super::failure::{Exit, Failure};
@@ -41,10 +41,12 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
             "snapshots are forgotten by name or by rules, not by both at once",
         ));
     }
-    let settings = ctx.settings()?;
+    let settings = ctx.connector.settings()?;
     let names = names::parse(args)?;
-    let jobs = if names.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
-    let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
+    let policies =
+        if names.is_empty() { policies_of(&settings, args, policy)? } else { Vec::new() };
+    let repository =
+        ctx.connector.open_place(&ctx.connector.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let named =
         names::resolve_all(ctx, &repository, &listing, &names, args.protect || args.unprotect)?;
@@ -57,7 +59,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     let zone = TimeZone::system();
     let mut plan = match names.is_empty() {
-        true => plan_jobs(&listing, args, &jobs, &zone, now.seconds),
+        true => plan_policies(&listing, args, &policies, &zone, now.seconds),
         false => forget::plan_named(&listing, &named.ids(), args.which.group_by, now.seconds),
     };
     if let Some(span_s) = args.simulate {
@@ -69,20 +71,24 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     carry_out(ctx, args.dry_run, &repository, &plan, &note)?;
     if args.dry_run {
-        words::refusals_of(&plan)
+        report::refusals_of(&plan)
             .iter()
             .for_each(|why| ctx.ui.warn(&format!("{why}: only done with --force")));
     } else {
         evidence.note_applied(&plan);
     }
-    words::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
+    report::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
 }
 
-/// An app of the configuration, none for a policy of the command line, and the policy.
-type Job = (Option<String>, Policy);
+/// A policy, and its app of the configuration (`None` for the command line's).
+type AppPolicy = (Option<String>, Policy);
 
-/// Returns the policies to apply: that of the command line, or those of the configured apps.
-fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec<Job>, Failure> {
+/// Returns the policy of the command line, else those of the configured apps.
+fn policies_of(
+    settings: &Settings,
+    args: &ForgetArgs,
+    policy: Policy,
+) -> Result<Vec<AppPolicy>, Failure> {
     if !policy.is_empty() {
         return Ok(vec![(None, policy)]);
     }
@@ -90,11 +96,11 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
         let app = settings.apps.get(name)?.clone().with_defaults(&settings.defaults);
         Some((Some(name.to_owned()), app.keep?))
     };
-    let jobs: Vec<Job> = match args.which.narrow.app() {
+    let policies: Vec<AppPolicy> = match args.which.series_filter.app() {
         Some(app) => with_defaults(app).into_iter().collect(),
         None => settings.apps.keys().filter_map(|name| with_defaults(name)).collect(),
     };
-    if jobs.is_empty() {
+    if policies.is_empty() {
         return Err(Failure::usage(
             "neither snapshots nor rules were given, and the configuration \
             has none for them",
@@ -104,19 +110,19 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
                 --dry-run shows what would go",
         ));
     }
-    Ok(jobs)
+    Ok(policies)
 }
 
-fn plan_jobs(
+fn plan_policies(
     listing: &Listing,
     args: &ForgetArgs,
-    jobs: &[Job],
+    policies: &[AppPolicy],
     zone: &TimeZone,
     now_s: i64,
 ) -> ForgetPlan {
     let mut plan = ForgetPlan::default();
-    for (app, policy) in jobs {
-        let filter = args.which.narrow.filter(app.as_deref());
+    for (app, policy) in policies {
+        let filter = args.which.series_filter.filter(app.as_deref());
         let scope = Scope { filter, by: args.which.group_by };
         plan.groups.extend(forget::plan_policy(listing, &scope, policy, zone, now_s).groups);
     }
@@ -135,20 +141,21 @@ fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
     }
     for (id, error) in &listing.faults {
         ctx.ui.loss(&format!(
-            "snapshot {} is not forgotten, because its tombstone does not hold: {}",
+            "snapshot {} counts as not forgotten, because its tombstone is damaged or not \
+                genuine: {}",
             id.short(),
             in_words(error)
         ));
     }
 }
 
-/// Returns an error and its causes in one line.
+/// Returns an error with its causes in one line.
 pub fn in_words(error: &crate::repo::Error) -> String {
     Failure::of(Exit::Error, error).text()
 }
 
 fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
-    // A clock that is behind must not date a tombstone back: its time to live would be shorter.
+    // A slow clock must not backdate a tombstone: the time in the trash would be too short.
     let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
     ForgetNote {
         host: host::host_name(),
@@ -189,11 +196,11 @@ fn carry_out(
         ctx.ui.say(&format!("{}  cannot be read", id.short()))?;
     }
     let is_all_refused = plan.accepted().next().is_none() && forgotten.is_empty();
-    if is_all_refused && words::failure_of(plan, dry_run).is_some() {
-        // The error says it all.
+    if is_all_refused && report::failure_of(plan, dry_run).is_some() {
+        // The error has all information.
         return Ok(());
     }
-    // A dry run tells what --force would do.
+    // A dry run shows what --force would do.
     let (stay, go) = if dry_run { plan.counts_with_refused() } else { plan.counts() };
     let (stay, go) = (text::counted(stay as u64, "snapshot"), go as u64);
     let style = ctx.ui.out_style;
@@ -224,7 +231,7 @@ fn protect_named(
     ctx: &Context,
     args: &ForgetArgs,
     repository: &Repository,
-    named: &names::Named,
+    named: &names::NamedSnapshots,
     note: &ForgetNote,
 ) -> Result<Exit, Failure> {
     repository.confirm_key()?;

@@ -6,7 +6,7 @@ use super::args::ForgetArgs;
 use crate::cli::candidates::{Candidates, is_by_id};
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::snap::SnapPath;
+use crate::cli::snapshot_spec::SnapshotSpec;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -14,15 +14,15 @@ use crate::repo::snapshots::Listing;
 use crate::repo::{Error, Reader, Repository, Trees};
 use crate::text;
 
-/// What the user named, each once.
-pub struct Named {
+/// The named snapshots, each once.
+pub struct NamedSnapshots {
     /// Snapshots that can be read.
     pub good: Vec<Snapshot>,
     /// Those that cannot.
     pub unreadable: Vec<SnapshotId>,
 }
 
-impl Named {
+impl NamedSnapshots {
     /// Returns all of them.
     pub fn ids(&self) -> Vec<SnapshotId> {
         self.good
@@ -34,10 +34,10 @@ impl Named {
 }
 
 /// Parses the names of the command line.
-pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
+pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapshotSpec>, Failure> {
     let here = here()?;
     let parse = |text| {
-        let name = SnapPath::parse(text, &here)?.among(&args.which.narrow);
+        let name = SnapshotSpec::parse(text, &here)?.among(&args.which.series_filter);
         if name.path.is_some() && !name.snapshot.starts_with("latest") {
             let why = "whole snapshots are forgotten, not paths of them";
             return Err(Failure::usage(why)
@@ -48,16 +48,16 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
     args.snaps.iter().map(|text| parse(text)).collect()
 }
 
-/// Finds the snapshots that the user named. What is in the trash is forgotten already, but cannot
-/// be protected.
+/// Finds the named snapshots. One in the trash is skipped, unless it is to be protected, which
+/// fails.
 pub fn resolve_all(
     ctx: &Context,
     repository: &Arc<Repository>,
     listing: &Listing,
-    names: &[SnapPath],
+    names: &[SnapshotSpec],
     is_for_protection: bool,
-) -> Result<Named, Failure> {
-    let mut named = Named { good: Vec::new(), unreadable: Vec::new() };
+) -> Result<NamedSnapshots, Failure> {
+    let mut named = NamedSnapshots { good: Vec::new(), unreadable: Vec::new() };
     if names.is_empty() {
         return Ok(named);
     }
@@ -82,7 +82,7 @@ pub fn resolve_all(
             named.unreadable.extend(Some(id).filter(|id| !named.unreadable.contains(id)));
             continue;
         }
-        let heads = repository.witness().heads_of(wanted.narrow().host());
+        let heads = repository.witness().heads_of(wanted.series_filter().host());
         if let Some(id) = damaged.iter().find(|id| heads.contains(id) && !is_by_id(name)) {
             let why = format!(
                 "snapshot {} cannot be read, and may be the one that '{name}' means",

@@ -1,10 +1,10 @@
-//! `drumlin forget --simulate`: what a policy leaves of each series over time.
+//! `drumlin forget --simulate`: effect of a policy on each series over time.
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::view::KeyView;
-use super::words::name_of;
+use super::report::name_of;
+use super::view::SeriesView;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::maintain::forget::ForgetPlan;
@@ -12,12 +12,12 @@ use crate::retention::simulate::{DayCount, Simulation, simulate};
 use crate::retention::{Policy, span_text};
 use crate::text;
 use crate::ui::style::Role;
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
 const DAY_S: i64 = 86_400;
 const MONTH_S: i64 = 2_629_800;
 const YEAR_S: i64 = 31_557_600;
-/// When the table tells how many there are, as far as the simulation goes.
+/// Times of the rows of the first table, within the simulated time.
 const MARKS_S: [i64; 9] = [
     DAY_S,
     7 * DAY_S,
@@ -29,10 +29,10 @@ const MARKS_S: [i64; 9] = [
     5 * YEAR_S,
     10 * YEAR_S,
 ];
-/// Ages at which the second table cuts what is left.
+/// Age limits of the rows of the second table.
 const AGES_S: [i64; 8] =
     [DAY_S, 7 * DAY_S, MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S, 2 * YEAR_S, 5 * YEAR_S];
-/// Columns of the picture.
+/// Width of the picture.
 const PICTURE_LEN: usize = 64;
 
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ struct OutlookView {
 #[derive(Serialize)]
 struct SimulationView {
     #[serde(flatten)]
-    key: KeyView,
+    key: SeriesView,
     policy: String,
     every_seconds: i64,
     assumed: bool,
@@ -58,7 +58,7 @@ struct CountView {
     oldest_seconds: i64,
 }
 
-/// Simulates the policy of each group for so many seconds and shows what is left.
+/// Simulates the policy of each group for `span_s` seconds and prints what is left.
 pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
     let policies = plan.groups.iter().filter_map(|group| Some((group, group.policy.as_ref()?)));
@@ -68,7 +68,7 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
     if ctx.ui.json {
         let simulations = told
             .iter()
-            .map(|(group, policy, told)| view_of(KeyView::new(&group.key), policy, told))
+            .map(|(group, policy, told)| view_of(SeriesView::new(&group.key), policy, told))
             .collect();
         ctx.ui.print_json(&OutlookView { simulations })?;
         return Ok(Exit::Done);
@@ -83,7 +83,7 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn view_of(key: KeyView, policy: &Policy, told: &Simulation) -> SimulationView {
+fn view_of(key: SeriesView, policy: &Policy, told: &Simulation) -> SimulationView {
     let count = |count: &DayCount| CountView {
         after_seconds: count.after_s,
         kept: count.kept,
@@ -112,8 +112,8 @@ fn lines_of(policy: &Policy, told: &Simulation, span_s: i64) -> Vec<String> {
     lines
 }
 
-fn over_time(told: &Simulation, span_s: i64) -> Table {
-    let mut table = Table::new(&[
+fn over_time(told: &Simulation, span_s: i64) -> TextTable {
+    let mut table = TextTable::new(&[
         ("after", Align::Left),
         ("snapshots", Align::Right),
         ("oldest", Align::Right),
@@ -133,9 +133,12 @@ fn over_time(told: &Simulation, span_s: i64) -> Table {
     table
 }
 
-fn by_age(told: &Simulation) -> Table {
-    let mut table =
-        Table::new(&[("age", Align::Left), ("snapshots", Align::Right), ("one in", Align::Right)]);
+fn by_age(told: &Simulation) -> TextTable {
+    let mut table = TextTable::new(&[
+        ("age", Align::Left),
+        ("snapshots", Align::Right),
+        ("one in", Align::Right),
+    ]);
     let mut from_s = 0;
     for to_s in AGES_S.into_iter().chain([i64::MAX]) {
         let within = told.left_s.iter().filter(|age_s| (from_s..to_s).contains(*age_s));
@@ -150,7 +153,7 @@ fn by_age(told: &Simulation) -> Table {
             let reach_s =
                 if told.left_s.iter().any(|age_s| *age_s >= to_s) { to_s } else { oldest_s };
             let gap_s = ((reach_s - from_s) / number).max(told.rhythm_s);
-            // One alone has no gap.
+            // A single snapshot has no gap.
             let gap = if number == 1 { String::new() } else { span_text(gap_s) };
             table.row(vec![name, text::count(number.unsigned_abs()), gap]);
         }
@@ -159,8 +162,8 @@ fn by_age(told: &Simulation) -> Table {
     table
 }
 
-/// Returns a line in which each snapshot is a stroke, the newest at the left, on a scale that
-/// shrinks with age.
+/// Returns a line with a stroke for each snapshot, the newest at the left, on a logarithmic scale
+/// of ages.
 fn picture(ages_s: &[i64]) -> String {
     let scale = |age_s: i64| (1.0 + age_s as f64 / DAY_S as f64).ln();
     let oldest_s = ages_s.last().copied().unwrap_or(0).max(DAY_S);

@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-use super::words::{reasons_of, refusal_name};
-use crate::cli::views::{RequestsView, exact, lossy};
+use super::report::{reasons_of, refusal_name};
+use crate::cli::json_views::{RequestsView, exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey};
 use crate::text;
 
-/// What a series has in common.
+/// Key of a series.
 #[derive(Serialize)]
-pub struct KeyView {
+pub struct SeriesView {
     host: Option<String>,
     app: Option<String>,
     paths: Option<Vec<String>>,
@@ -20,7 +20,7 @@ pub struct KeyView {
     tags: Option<Vec<String>>,
 }
 
-impl KeyView {
+impl SeriesView {
     /// Makes the view of a group's key.
     pub fn new(key: &GroupKey) -> Self {
         let hex: Vec<Option<String>> = key.paths.iter().flatten().map(|path| exact(path)).collect();
@@ -34,7 +34,7 @@ impl KeyView {
     }
 }
 
-/// What was or would be done.
+/// Result or plan.
 #[derive(Serialize)]
 pub struct ForgetView {
     dry_run: bool,
@@ -49,7 +49,7 @@ pub struct ForgetView {
 #[derive(Serialize)]
 struct GroupView {
     #[serde(flatten)]
-    key: KeyView,
+    key: SeriesView,
     policy: Option<String>,
     kept: usize,
     going: usize,
@@ -72,7 +72,7 @@ struct ReasonView {
 }
 
 impl ForgetView {
-    /// Makes the view of a plan and of what came of it.
+    /// Makes the view of a plan and its result.
     pub fn new(
         plan: &ForgetPlan,
         dry_run: bool,
@@ -106,7 +106,7 @@ fn view_of(group: &Group) -> GroupView {
     });
     let going = group.going().count();
     GroupView {
-        key: KeyView::new(&group.key),
+        key: SeriesView::new(&group.key),
         policy: group.policy.as_ref().map(ToString::to_string),
         kept: group.snapshots.len() - going,
         going,

@@ -1,4 +1,4 @@
-//! What `drumlin repair` can be told.
+//! Options of `drumlin repair`.
 
 use clap::{Args, ValueEnum};
 
@@ -13,7 +13,7 @@ use crate::maintain::check::Level;
 #[derive(Args)]
 pub struct RepairArgs {
     /// What to repair [default: index]
-    part: Option<Part>,
+    part: Option<RepairTarget>,
 
     /// How thoroughly to look first: structure or full
     ///
@@ -38,7 +38,7 @@ pub struct RepairArgs {
 
 /// What can be repaired.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum RepairTarget {
     /// The index, and packs that are damaged
     Index,
 }

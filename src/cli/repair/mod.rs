@@ -1,8 +1,8 @@
-//! `drumlin repair`: heals what can be healed, and says what cannot.
+//! `drumlin repair`: repairs damage as far as possible.
 
 mod args;
+mod report;
 mod view;
-mod words;
 
 pub use args::RepairArgs;
 
@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::view::{RepairView, ReplacedView, Shown};
-use self::words::tell;
+use self::report::tell;
+use self::view::{RepairSummary, RepairView, ReplacedView};
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use super::global::PROGRAM;
@@ -22,7 +22,7 @@ use crate::maintain::repair::{self, RepairOptions, RepairOutcome};
 use crate::repo::{self, Repository};
 use crate::text;
 
-/// How often to plan anew because collectors were at work in between.
+/// Maximum number of plans if concurrent prunes invalidate them.
 const ATTEMPTS_MAX: usize = 4;
 
 /// Runs the command.
@@ -45,11 +45,11 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     if let Some(outcome) = outcome {
         shown.sound = outcome.is_sound();
         went_back = outcome.after.went_back;
-        // What only the look before could see is lost as it said then.
+        // If the check afterwards is less precise, the losses of the first one are kept.
         if !outcome.is_misstated {
             shown.lost = outcome.after.affected;
         }
-        // What they lack was shown with them, and is lacking in the trash only.
+        // Losses of replaced snapshots concern only the trash.
         let old: HashSet<SnapshotId> =
             outcome.replaced.iter().map(|replaced| replaced.old).collect();
         shown.lost.take_out(|lost| old.contains(&lost.snapshot));
@@ -70,28 +70,28 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     ended(exit, tell(ctx, &shown, args))
 }
 
-/// What a plan said.
-struct Planned {
+/// Summary of a plan.
+struct RepairPreview {
     level: Level,
     went_back: bool,
-    shown: Shown,
+    shown: RepairSummary,
 }
 
-/// Plans, and does it if that is wanted; plans anew where collectors changed something in between.
+/// Plans, and applies the plan if `apply`; plans again if a concurrent prune changed something.
 fn plan_and_apply(
     ctx: &Context,
     repository: &Arc<Repository>,
     apply: bool,
     options: &RepairOptions,
-) -> Result<(Planned, Option<RepairOutcome>), Failure> {
+) -> Result<(RepairPreview, Option<RepairOutcome>), Failure> {
     let (mut attempts, mut replaced) = (1, Vec::new());
     loop {
         let (plan, _) =
             ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
-        let planned = Planned {
+        let planned = RepairPreview {
             level: plan.found.level,
             went_back: plan.found.went_back,
-            shown: Shown::planned(&plan),
+            shown: RepairSummary::planned(&plan),
         };
         if !apply {
             return Ok((planned, None));

@@ -1,21 +1,21 @@
-//! What there is to show of a repair, and its JSON. Every field is described in `docs/json.md`.
+//! Summary of a repair, and its JSON. Every field is described in `docs/json.md`.
 
 use serde::Serialize;
 
-use crate::cli::check::{AffectedView, ProblemView};
+use crate::cli::check::{AffectedView, CheckProblemView};
 use crate::format::run::PackRef;
 use crate::maintain::check::{AffectedPath, CappedList, CheckProblem, CheckReport, Level};
 use crate::maintain::repair::{Broken, NewPack, NewRun, RepairPlan, Replaced};
 use crate::repo::objects::layout;
 
-/// What was or would be done.
+/// Result or plan.
 #[derive(Serialize)]
 pub struct RepairView {
     level: String,
     applied: bool,
     sound: bool,
     problem_count: u64,
-    problems: Vec<ProblemView>,
+    problems: Vec<CheckProblemView>,
     beyond_repair: Vec<String>,
     new_packs: Vec<PackView>,
     new_runs: Vec<RunView>,
@@ -44,49 +44,50 @@ pub struct RunView {
     object: String,
     /// The runs that it replaces.
     pub replaces: Vec<String>,
-    /// How many packs it names.
+    /// Number of packs in it.
     pub packs: u64,
-    /// How many chunks it names.
+    /// Number of chunks in it.
     pub chunks: u64,
-    /// How many chunks of those it leaves out: they are stored elsewhere, or lost.
+    /// Number of chunks of the replaced runs that it leaves out: they are stored elsewhere, or
+    /// lost.
     pub left_out: u64,
 }
 
-/// A snapshot that gives way to one without what is lost.
+/// A snapshot that is replaced by one without the lost files.
 #[derive(Serialize)]
 pub struct ReplacedView {
     /// Its id.
     pub snapshot: String,
-    /// The id of the new one; `None` as long as there is none.
+    /// Id of the new one; `None` before it exists.
     pub by: Option<String>,
-    /// How many paths the new one lacks.
+    /// Number of paths that the new one lacks.
     pub left_out: u64,
 }
 
-/// What there is to show, before or after.
-pub struct Shown {
-    /// What is damaged.
+/// Summary of a plan or of an applied repair.
+pub struct RepairSummary {
+    /// The damage.
     pub problems: CappedList<CheckProblem>,
-    /// What of it no repair can heal, in words.
+    /// Irreparable damage, as text.
     pub beyond: Vec<String>,
-    /// Packs that store again what can be read of damaged ones.
+    /// Packs that store the readable chunks of damaged ones again.
     pub packs: Vec<PackView>,
     /// New index runs.
     pub runs: Vec<RunView>,
-    /// Snapshots that give way to others.
+    /// Replaced snapshots.
     pub replaced: Vec<ReplacedView>,
-    /// What stays lost.
+    /// Remaining losses.
     pub lost: CappedList<AffectedPath>,
-    /// Whether a snapshot that is not in the trash lacks something.
+    /// Whether a snapshot outside of the trash is incomplete.
     pub is_any_broken: bool,
-    /// Whether other machines must be told by their users what is lost.
+    /// Whether users must tell other machines about the losses.
     pub is_untold: bool,
-    /// Whether nothing is damaged, or nothing is any more.
+    /// Whether there is no damage (any more).
     pub sound: bool,
 }
 
-impl Shown {
-    /// Shows what a plan would do.
+impl RepairSummary {
+    /// Makes the summary of a plan.
     pub fn planned(plan: &RepairPlan) -> Self {
         let object = |pack: &PackRef| layout::pack_key(pack.class, &pack.name).to_string();
         let pack = |pack: &NewPack| PackView {
@@ -121,14 +122,14 @@ impl Shown {
 }
 
 impl ReplacedView {
-    /// Shows what would become of a snapshot, where `outlook` says what stays lost.
+    /// Makes the view of a planned replacement; `outlook` holds the remaining losses.
     pub fn planned(broken: &Broken, outlook: &CheckReport) -> Self {
         let of_it =
             outlook.affected.items.iter().filter(|lost| lost.snapshot == broken.snapshot.id);
         Self { snapshot: broken.snapshot.id.to_hex(), by: None, left_out: of_it.count() as u64 }
     }
 
-    /// Shows what became of a snapshot.
+    /// Makes the view of a done replacement.
     pub fn done(replaced: &Replaced) -> Self {
         let by = replaced.new.map(|new| new.to_hex());
         Self { snapshot: replaced.old.to_hex(), by, left_out: replaced.left_out }
@@ -136,14 +137,14 @@ impl ReplacedView {
 }
 
 impl RepairView {
-    /// Makes the view of what is shown.
-    pub fn new(shown: Shown, applied: bool, level: Level, seconds: f64) -> Self {
+    /// Makes the JSON of a summary.
+    pub fn new(shown: RepairSummary, applied: bool, level: Level, seconds: f64) -> Self {
         Self {
             level: level.to_string(),
             applied,
             sound: shown.sound,
             problem_count: shown.problems.count,
-            problems: shown.problems.items.iter().map(ProblemView::new).collect(),
+            problems: shown.problems.items.iter().map(CheckProblemView::new).collect(),
             beyond_repair: shown.beyond,
             new_packs: shown.packs,
             new_runs: shown.runs,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::archive::ArchiveArgs;
-use crate::cli::narrow::Narrow;
-use crate::cli::snap::SnapArg;
-use crate::cli::thaw::ThawArgs;
+use super::archive::ArchiveArgs;
+use super::thaw::ThawArgs;
+use crate::cli::series_filter::SeriesFilter;
+use crate::cli::snapshot_spec::SnapArg;
 
 /// Restore a snapshot, or a path in it
 ///
@@ -27,7 +27,7 @@ pub struct RestoreArgs {
     pub(super) snap: SnapArg,
 
     #[command(flatten)]
-    pub(super) narrow: Narrow,
+    pub(super) series_filter: SeriesFilter,
 
     /// Folder to restore into; it is made if it does not exist
     #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]

@@ -1,6 +1,8 @@
 //! `drumlin restore`: restores a snapshot or a path in it.
 
+mod archive;
 mod args;
+mod thaw;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,12 +15,10 @@ use serde::Serialize;
 pub use self::args::RestoreArgs;
 
 use self::args::OverwriteArg;
-use crate::cli::archive;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure, ended};
-use crate::cli::snap::SnapPath;
-use crate::cli::thaw;
-use crate::cli::views::{ProblemView, RequestsView, exact, lossy};
+use crate::cli::json_views::{ProblemView, RequestsView, exact, lossy};
+use crate::cli::snapshot_spec::SnapshotSpec;
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
@@ -27,7 +27,7 @@ use crate::monitor::Monitor;
 use crate::repo::Repository;
 use crate::restore::{self, Overwrite, PlannedEntry, RestoreOptions, RestoreReport};
 use crate::text;
-use crate::ui::output::{JsonList, Output};
+use crate::ui::output::{BufferedStdout, JsonList};
 
 #[derive(Serialize)]
 struct RestoreView {
@@ -92,17 +92,17 @@ struct PlannedView {
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let archive = args.archive.wanted(ctx, began)?;
-    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
-    let settings = ctx.settings()?;
-    let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, Purpose::Look)?;
+    let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Look)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let root = wanted.path.as_deref().map(|path| OsStr::from_bytes(path).into());
-    let typed_at = Surroundings { here: Some(here()?), home: ctx.env().home(), root };
+    let typed_at = Surroundings { here: Some(here()?), home: ctx.connector.env.home(), root };
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target.unwrap_or_default(),
-        own_dirs: ctx.own_folders(&place),
+        own_dirs: ctx.connector.own_dirs(&place),
         includes: typed_at.patterns(&args.includes, &args.folded_includes),
         excludes: typed_at.patterns(&args.excludes, &args.folded_excludes),
         dry_run: args.dry_run,
@@ -131,7 +131,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         return list(ctx, &repository, &snapshot, &options);
     }
     let restore = |monitor: &Arc<Monitor>| {
-        // What went wrong before it ended, and what it leaves in a state that the user has to know.
+        // Problems before the error, including files that are left in an intermediate state.
         restore::run(&repository, &snapshot, &options, monitor)
             .inspect_err(|_| ctx.ui.list_problems(monitor))
     };
@@ -155,8 +155,8 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     ended(exit_of(&report), told.map_err(Failure::from))
 }
 
-/// Damage in the repository and everything else that went wrong are told apart: one calls for
-/// `check`, the other does not.
+/// Returns the exit code: damage of the repository, which calls for `check`, differs from other
+/// failures.
 fn exit_of(report: &RestoreReport) -> Exit {
     match report {
         RestoreReport { damaged: 1.., .. } => Exit::Damage,
@@ -230,12 +230,12 @@ fn list(
 ) -> Result<Exit, Failure> {
     let mut plan = if ctx.ui.json {
         let target = options.target.to_string_lossy().into_owned();
-        Plan::Json(JsonList::begin(
+        DryRunOutput::Json(JsonList::begin(
             &[("snapshot", snapshot.id.to_hex().into()), ("target", target.into())],
             "planned",
         )?)
     } else {
-        Plan::Text(Output::stdout()?)
+        DryRunOutput::Text(BufferedStdout::open()?)
     };
     let mut failed = Ok(());
     let (report, monitor) = ctx.run("planning", |monitor: &Arc<Monitor>| {
@@ -253,13 +253,13 @@ fn list(
     ended(exit_of(&report), told)
 }
 
-/// The lines of a dry run.
-enum Plan {
+/// Output of a dry run.
+enum DryRunOutput {
     Json(JsonList),
-    Text(Output),
+    Text(BufferedStdout),
 }
 
-impl Plan {
+impl DryRunOutput {
     fn line(&mut self, planned: &PlannedEntry<'_>) -> Result<(), Failure> {
         let PlannedEntry { action, path, size, is_dir, .. } = *planned;
         match self {

@@ -312,7 +312,7 @@ pub fn usage(repository: &Repository) -> Result<Vec<ClassUsage>> {
     let of_class = |class: &Class| -> Result<ClassUsage> {
         let listed = repository.store().list(*class, "")?;
         let bytes = listed.iter().map(|object| object.len_bytes).sum();
-        Ok(ClassUsage { folder: class.folder(), objects: listed.len() as u64, bytes })
+        Ok(ClassUsage { folder: class.dir_name(), objects: listed.len() as u64, bytes })
     };
     Class::ALL.iter().map(of_class).collect()
 }

@@ -129,7 +129,7 @@ pub const REPOSITORY_SIGNS: [RepositorySign; 3] = [
 impl RepositorySign {
     /// Returns the directory's name.
     pub fn folder(&self) -> &'static str {
-        self.class.folder()
+        self.class.dir_name()
     }
 
     /// Returns whether a name in the directory is that of an object.

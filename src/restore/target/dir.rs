@@ -10,7 +10,7 @@ use super::descriptors::{Descriptors, Reopenable};
 use super::spelling::Spelling;
 use crate::id::ChunkId;
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::restore::plan::coverage::{SourceCoverage, SourceRelation};
@@ -299,7 +299,7 @@ impl TargetDir {
 }
 
 fn has_default_acl(dir: &Dir) -> io::Result<bool> {
-    Ok(Subject::Open(dir.as_fd()).read(b"system.posix_acl_default")?.is_some())
+    Ok(XattrTarget::Open(dir.as_fd()).read(b"system.posix_acl_default")?.is_some())
 }
 
 impl Reopenable for TargetDir {

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use super::dir::InodeId;
 use crate::format::entry::EntryKind;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::stat::Stat;
 use crate::repo::objects::layout::{REPOSITORY_SIGNS, RepositorySign};
 use crate::sync::lock;
@@ -24,7 +24,7 @@ pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repositor
 /// Returns whether a directory with these names looks like a repository, this one or any other.
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
-pub fn is_repository(dir: &Dir, names: &Names) -> bool {
+pub fn is_repository(dir: &Dir, names: &DirNames) -> bool {
     let holds = |sign: &&RepositorySign| {
         let sign_dir = sign.folder().as_bytes();
         // A directory that cannot be listed may contain the sign.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::format::entry::{Timestamp, Xattr};
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::process;
 use crate::os::stat::Stat;
@@ -60,7 +60,7 @@ impl MarkState {
 /// there.
 pub fn read(dir: &Dir, work: &str) -> MarkState {
     let boot = process::boot_id();
-    let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
+    let value = XattrTarget::Open(dir.as_fd()).read(NAME).ok().flatten();
     let mut found = value.map_or_else(MarkState::default, |value| parse(&value, &boot, work));
     // A mark in another user's directory may be forged, so its periods are not trusted.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
@@ -146,7 +146,7 @@ impl Mark {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        Subject::Open(self.dir.as_fd())
+        XattrTarget::Open(self.dir.as_fd())
             .write(&Xattr { name: NAME.to_vec(), value: text.as_bytes().to_vec() })
     }
 
@@ -159,7 +159,7 @@ impl Mark {
 
     /// Removes the mark.
     pub fn clear(&self) -> io::Result<()> {
-        let subject = Subject::Open(self.dir.as_fd());
+        let subject = XattrTarget::Open(self.dir.as_fd());
         match subject.read(NAME) {
             Ok(Some(_)) => subject.remove(NAME),
             Ok(None) => Ok(()),
@@ -176,12 +176,12 @@ impl Mark {
 pub fn mark_ancestor(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
     // Best effort: without it, an unfinished directory keeps the mode that it was created with.
-    let _ = Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
+    let _ = XattrTarget::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
 }
 
 /// Removes the mark of a directory whose other attributes are kept.
 pub fn take_off(dir: &Dir) {
-    let subject = Subject::Open(dir.as_fd());
+    let subject = XattrTarget::Open(dir.as_fd());
     if let Ok(Some(_)) = subject.read(NAME) {
         // Best effort, as setting it was.
         let _ = subject.remove(NAME);
@@ -192,7 +192,7 @@ pub fn take_off(dir: &Dir) {
 /// is on the disk.
 pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     let mut metadata = metadata.clone();
-    if let Ok(Some(value)) = Subject::Open(dir.as_fd()).read(NAME) {
+    if let Ok(Some(value)) = XattrTarget::Open(dir.as_fd()).read(NAME) {
         metadata.xattrs.retain(|xattr| !is_mark(xattr));
         metadata.xattrs.push(Xattr { name: NAME.to_vec(), value });
         metadata.xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));

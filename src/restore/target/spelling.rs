@@ -12,12 +12,12 @@ use std::sync::OnceLock;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::habits::has_exact_names;
 
 /// The names of a directory that existed before, on a file system that may take two names for one.
 pub struct Spelling {
-    listed: Names,
+    listed: DirNames,
     /// Keys of the snapshot's names in this directory, sorted; `None` if they cannot be read.
     snapshot: OnceLock<Option<Vec<u64>>>,
 }

@@ -14,7 +14,7 @@ use super::memory_load::Load;
 use crate::format::entry::{Content, Entry, Timestamp};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::{Monitor, ProblemKind, in_words};
-use crate::os::apply::{Failed, Metadata, SYSTEM_FLAGS};
+use crate::os::apply::{Metadata, MetadataFailure, SYSTEM_FLAGS};
 use crate::os::owners::OwnerNames;
 use crate::os::process;
 use crate::os::stat::Stat;
@@ -333,12 +333,12 @@ impl<'a> RestoreContext<'a> {
     ///
     /// A lack of rights is reported once, and so is each attribute that the file system does not
     /// support.
-    pub fn report_metadata(&self, failed: Vec<Failed>, path: impl FnOnce() -> Vec<u8>) {
+    pub fn report_metadata(&self, failed: Vec<MetadataFailure>, path: impl FnOnce() -> Vec<u8>) {
         if failed.is_empty() {
             return;
         }
         let path = path();
-        for Failed { what, is_refused, source } in failed {
+        for MetadataFailure { what, is_refused, source } in failed {
             let is_lacking = matches!(
                 Errno::from_io_error(&source),
                 Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY)

@@ -11,7 +11,7 @@ use super::existing;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_flags, write_flags};
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::{Dir, DirNames};
 use crate::os::special;
 use crate::os::stat::Stat;
 use crate::restore::options::add;
@@ -21,7 +21,7 @@ use crate::restore::target::protected_dirs;
 /// The sorted names of an existing directory, merged with the snapshot's names to find those that
 /// the snapshot lacks.
 pub struct Extras {
-    names: Names,
+    names: DirNames,
     at: usize,
 }
 
@@ -299,7 +299,7 @@ struct DeleteLevel {
     dir: Arc<TargetDir>,
     name: Vec<u8>,
     stat: Stat,
-    names: Names,
+    names: DirNames,
     at: usize,
     /// Whether an entry of it stays, so that it stays too.
     keeps_some: bool,

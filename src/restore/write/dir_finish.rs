@@ -8,7 +8,7 @@ use rustix::fs::{Mode, fchmod};
 
 use super::context::RestoreContext;
 use crate::id::ChunkId;
-use crate::os::apply::{Metadata, Object, Present, apply, confirm};
+use crate::os::apply::{CurrentMetadata, Metadata, MetadataTarget, apply, confirm};
 use crate::repo;
 use crate::restore::options::add;
 use crate::restore::plan::coverage::SourceRelation;
@@ -91,8 +91,9 @@ fn finish_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
         let mut failed = Vec::new();
         let may_have_xattrs =
             !dir.is_fresh || dir.has_default_acl || dir.relation == SourceRelation::Above;
-        let present = Present { has_xattrs: may_have_xattrs, ..Present::from(&stat) };
-        apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
+        let present =
+            CurrentMetadata { has_xattrs: may_have_xattrs, ..CurrentMetadata::from(&stat) };
+        apply(MetadataTarget::Open(open.as_fd()), &present, metadata, &mut failed);
         if dir.is_doubted {
             confirm(open.as_fd(), metadata, &mut failed);
         }

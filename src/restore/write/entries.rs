@@ -21,8 +21,8 @@ use super::link_outcomes::orphan;
 use super::make_links::make_link;
 use super::special_files::{SpecialFile, make_special_file};
 use crate::format::entry::{Content, EntryKind, Ref};
-use crate::os::apply::Present;
-use crate::os::attributes::Subject;
+use crate::os::apply::CurrentMetadata;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::os::stat::Stat;
@@ -153,7 +153,7 @@ fn handle_file(
         }
         FileDecision::Keep | FileDecision::CompareWhole => {
             if let Some(file) = reopen(&stat, dir.open_file(&job.name))
-                && existing::may_keep_linked(&Subject::Open(file.as_fd()), &stat, &job.metadata)
+                && existing::may_keep_linked(&XattrTarget::Open(file.as_fd()), &stat, &job.metadata)
                 && (decision == FileDecision::Keep
                     || is_whole(context, job, &file, &stat, &content))
             {
@@ -242,7 +242,7 @@ fn create_and_write(
 fn keep(context: &RestoreContext, job: &Arc<FileJob>, file: &File, stat: &Stat) {
     count_kept(context, job.size);
     add(&context.counts.files_kept, 1);
-    apply_to_file(context, job, file, &Present::from(stat));
+    apply_to_file(context, job, file, &CurrentMetadata::from(stat));
     finish_kept(context, job, stat);
 }
 
@@ -296,8 +296,8 @@ fn compare(
         file.write_all_at(&bytes, 0)?;
         count_written(context, bytes.len());
     }
-    let now = Present::from(&stat_of(&file)?);
-    let present = if is_same { now } else { Present { mtime: None, ..now } };
+    let now = CurrentMetadata::from(&stat_of(&file)?);
+    let present = if is_same { now } else { CurrentMetadata { mtime: None, ..now } };
     apply_to_file(context, job, &file, &present);
     finish_kept(context, job, &stat);
     Ok(None)

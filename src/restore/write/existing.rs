@@ -7,7 +7,7 @@ use super::context::{RestoreContext, StatTrust};
 use super::file_job::{FileJob, is_for};
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::habits::keeps_owners;
 use crate::os::process::own_ids;
@@ -97,7 +97,7 @@ pub fn decide(
 /// Returns whether an entry with several names already has the right metadata.
 ///
 /// If not, it is replaced: a change would affect the other names, too.
-pub fn may_keep_linked(subject: &Subject<'_>, stat: &Stat, wanted: &Metadata) -> bool {
+pub fn may_keep_linked(subject: &XattrTarget<'_>, stat: &Stat, wanted: &Metadata) -> bool {
     let is_right = (stat.uid, stat.gid) == (wanted.uid, wanted.gid)
         && is_as_near(stat.mtime, wanted.mtime)
         && (stat.mode == wanted.mode || stat.kind == EntryKind::Symlink);

@@ -10,7 +10,7 @@ use super::clear_name;
 use super::link_group::{LinkGroup, TargetName};
 use super::memory_load::Weight;
 use crate::format::entry::Timestamp;
-use crate::os::apply::{Metadata, Present};
+use crate::os::apply::{CurrentMetadata, Metadata};
 use crate::os::attributes::read_flags;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::process::own_ids;
@@ -323,19 +323,26 @@ impl FileJob {
 
     /// Returns the present metadata of a complete file: predicted without a system call for a
     /// created file.
-    pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<Present> {
+    pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<CurrentMetadata> {
         if origin == InodeOrigin::Existing && !self.has_changed() && !self.is_touched() {
-            return Ok(Present::from(&stat_of(file)?));
+            return Ok(CurrentMetadata::from(&stat_of(file)?));
         }
         let creation_defaults =
             self.dir.creation_defaults.get().filter(|_| origin == InodeOrigin::Created);
         let Some((creation_defaults, mask)) = creation_defaults
             .and_then(|creation_defaults| Some((creation_defaults, creation_defaults.mode_mask?)))
         else {
-            return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
+            return Ok(CurrentMetadata { mtime: None, ..CurrentMetadata::from(&stat_of(file)?) });
         };
         let CreationDefaults { uid, gid, flags, has_xattrs, .. } = *creation_defaults;
-        Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
+        Ok(CurrentMetadata {
+            uid,
+            gid,
+            flags,
+            has_xattrs,
+            mode: self.birth_mode() & mask,
+            mtime: None,
+        })
     }
 
     /// Takes the file out of the job when all its pieces are done; `None` if it was never created.

@@ -16,7 +16,7 @@ use super::link_group::{FirstLink, LinkGroup};
 use super::link_outcomes;
 use super::make_links::make_link;
 use crate::monitor::ProblemKind;
-use crate::os::apply::{LOCKING_FLAGS, Object, Present, apply, confirm};
+use crate::os::apply::{CurrentMetadata, LOCKING_FLAGS, MetadataTarget, apply, confirm};
 use crate::os::attributes::write_flags;
 use crate::os::dir::stat_of;
 use crate::os::special;
@@ -116,9 +116,14 @@ pub fn finish_open(
 }
 
 /// Applies a job's metadata to its file, which has the metadata `present`.
-pub fn apply_to_file(context: &RestoreContext, job: &FileJob, file: &File, present: &Present) {
+pub fn apply_to_file(
+    context: &RestoreContext,
+    job: &FileJob,
+    file: &File,
+    present: &CurrentMetadata,
+) {
     let mut failed = Vec::new();
-    apply(Object::Open(file.as_fd()), present, &job.metadata, &mut failed);
+    apply(MetadataTarget::Open(file.as_fd()), present, &job.metadata, &mut failed);
     if job.dir.is_doubted {
         confirm(file.as_fd(), &job.metadata, &mut failed);
     }
@@ -157,7 +162,7 @@ fn leave_as_it_was(context: &RestoreContext, job: &FileJob, file: &File) -> io::
             file.set_len(len)?;
         }
         if len < job.size || job.is_touched() {
-            Object::Open(file.as_fd()).set_mtime(mtime)?;
+            MetadataTarget::Open(file.as_fd()).set_mtime(mtime)?;
         }
         if stat_of(file)?.mode != mode {
             fchmod(file, Mode::from_raw_mode(mode.into()))?;

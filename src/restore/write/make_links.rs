@@ -20,8 +20,8 @@ use super::file_job::is_for;
 use super::link_group::{FirstLink, Link, LinkGroup, TargetName};
 use super::link_outcomes::count_link;
 use crate::format::entry::EntryKind;
-use crate::os::apply::{Metadata, Object, Present, apply};
-use crate::os::attributes::{Subject, read_flags, write_flags};
+use crate::os::apply::{CurrentMetadata, Metadata, MetadataTarget, apply};
+use crate::os::attributes::{XattrTarget, read_flags, write_flags};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::filesystem::is_trusted;
 use crate::os::special;
@@ -193,15 +193,15 @@ fn finish_copy(
     target: &File,
     link: &Link,
 ) -> io::Result<()> {
-    let metadata = metadata_of(&Subject::Open(source.as_fd()), stat)?;
-    let present = Present { mtime: None, ..Present::from(&stat_of(target)?) };
+    let metadata = metadata_of(&XattrTarget::Open(source.as_fd()), stat)?;
+    let present = CurrentMetadata { mtime: None, ..CurrentMetadata::from(&stat_of(target)?) };
     let mut failed = Vec::new();
-    apply(Object::Open(target.as_fd()), &present, &metadata, &mut failed);
+    apply(MetadataTarget::Open(target.as_fd()), &present, &metadata, &mut failed);
     context.report_metadata(failed, || link.dir.path_of(&link.name));
     Ok(())
 }
 
-fn metadata_of(subject: &Subject<'_>, stat: &Stat) -> io::Result<Metadata> {
+fn metadata_of(subject: &XattrTarget<'_>, stat: &Stat) -> io::Result<Metadata> {
     let Stat { uid, gid, mode, mtime, .. } = *stat;
     Ok(Metadata {
         uid,
@@ -306,7 +306,7 @@ fn copy_other(context: &RestoreContext, pair: LinkPair<'_>) -> io::Result<()> {
             Vec::new()
         },
         device: stat.device,
-        metadata: metadata_of(&Subject::of_path(source.as_fd()), &stat)?,
+        metadata: metadata_of(&XattrTarget::of_path(source.as_fd()), &stat)?,
         group: None,
         _weight: None,
     };

@@ -12,8 +12,8 @@ use super::existing;
 use super::link_group::LinkGroup;
 use super::memory_load::Weight;
 use crate::format::entry::EntryKind;
-use crate::os::apply::{Metadata, Object, Present, apply};
-use crate::os::attributes::Subject;
+use crate::os::apply::{CurrentMetadata, Metadata, MetadataTarget, apply};
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::habits::keeps_owners;
 use crate::os::process::own_ids;
@@ -60,7 +60,7 @@ pub fn make_special_file(
         }
         if other.is_like(&fd, &now) {
             add(&context.counts.files_kept, 1);
-            let present = Present { has_xattrs: true, ..Present::from(&now) };
+            let present = CurrentMetadata { has_xattrs: true, ..CurrentMetadata::from(&now) };
             finish(context, other, &dir, &fd, &present);
             return Ok(Some(InodeId::from(&now)));
         }
@@ -77,7 +77,8 @@ pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io
     }
     .map_err(same_name)?;
     let (fd, stat) = open_new(other, dir)?;
-    let present = Present { has_xattrs: other.dir.has_default_acl, ..Present::from(&stat) };
+    let present =
+        CurrentMetadata { has_xattrs: other.dir.has_default_acl, ..CurrentMetadata::from(&stat) };
     finish(context, other, dir, &fd, &present);
     Ok(InodeId::from(&stat))
 }
@@ -101,10 +102,11 @@ fn finish(
     other: &SpecialFile,
     dir: &Dir,
     fd: &OwnedFd,
-    present: &Present,
+    present: &CurrentMetadata,
 ) {
     let mut failed = Vec::new();
-    let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
+    let object =
+        MetadataTarget::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
     apply(object, present, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
 }
@@ -113,7 +115,7 @@ impl SpecialFile {
     /// Returns whether an open link or special file is the same, and may get this one's metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         self.is_same(fd, stat)
-            && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
+            && existing::may_keep_linked(&XattrTarget::of_path(fd.as_fd()), stat, &self.metadata)
     }
 
     fn is_same(&self, fd: &OwnedFd, stat: &Stat) -> bool {

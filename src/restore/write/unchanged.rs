@@ -11,7 +11,7 @@ use super::existing::{self, FileDecision, WantedFile, decide};
 use super::link_group::EntrySpec;
 use crate::format::entry::Entry;
 use crate::os::apply::Metadata;
-use crate::os::attributes::Subject;
+use crate::os::attributes::XattrTarget;
 use crate::os::dir::Dir;
 use crate::os::special;
 use crate::os::stat::Stat;
@@ -49,7 +49,11 @@ pub fn is_unchanged(
             // its content.
             let may_stay = |file: &File| {
                 decision == FileDecision::Compare
-                    || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
+                    || existing::may_keep_linked(
+                        &XattrTarget::Open(file.as_fd()),
+                        stat,
+                        &job.metadata,
+                    )
             };
             let is_whole = |file: &File| {
                 stat.size == job.size

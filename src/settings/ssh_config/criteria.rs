@@ -1,46 +1,45 @@
-//! What a `Match` line asks, and whether it is so.
+//! Evaluation of `Match` lines.
 
 use crate::store::sftp::pattern::{matches_any, matches_any_exactly};
 
-/// What is known of a connection when a `Match` line is read.
+/// The connection that a `Match` line is compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// The machine as `HostName` has it so far.
+pub struct MatchTarget<'a> {
+    /// The machine's name after `HostName`, as far as read.
     pub host: &'a str,
-    /// The machine's name as the user gave it.
+    /// The machine's name as the user wrote it.
     pub original_host: &'a str,
-    /// Who logs in, as far as is known.
+    /// The user of the login, as far as known.
     pub user: &'a str,
-    /// Who runs the program.
+    /// The local user.
     pub local_user: &'a str,
-    /// The files are read for the second time, which `final` asks for.
+    /// This is the second pass, which `final` requires.
     pub is_final: bool,
 }
 
-/// Whether a block applies.
+/// Result for a `Match` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It does.
+pub enum MatchVerdict {
+    /// The block applies.
     Applies,
-    /// It does not.
+    /// The block does not apply.
     Not,
-    /// It does if this criterion holds, which cannot be found out here.
+    /// The block applies if this criterion holds, which cannot be evaluated here.
     Depends(String),
 }
 
-/// Decides about the criteria of a `Match` line: all of them must hold, each may have a `!` in
-/// front.
+/// Evaluates the criteria of a `Match` line: all must hold; each may be negated by `!`.
 ///
-/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood.
-/// Others (`exec`, which would run a command, `tagged`, `localnetwork`) make the verdict
-/// [`Verdict::Depends`], unless one that is understood does not hold. Fails if there is no
-/// criterion, or no value.
-pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
+/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are supported.
+/// Others (`exec`, which would run a command, `tagged`, `localnetwork`) result in
+/// [`MatchVerdict::Depends`], unless a supported one fails. Fails if there is no criterion, or no
+/// value.
+pub fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict, String> {
     if words.is_empty() {
         return Err("`Match` has no criterion; `Match all` applies always".to_owned());
     }
     let mut words = words.iter();
-    let mut verdict = Verdict::Applies;
+    let mut verdict = MatchVerdict::Applies;
     while let Some(word) = words.next() {
         let (is_negated, criterion) =
             word.strip_prefix('!').map_or((false, word.as_str()), |criterion| (true, criterion));
@@ -62,16 +61,16 @@ pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
             }
         };
         match holds {
-            Some(holds) if holds == is_negated => verdict = Verdict::Not,
-            None if verdict == Verdict::Applies => verdict = Verdict::Depends(name),
+            Some(holds) if holds == is_negated => verdict = MatchVerdict::Not,
+            None if verdict == MatchVerdict::Applies => verdict = MatchVerdict::Depends(name),
             _ => {}
         }
     }
     Ok(verdict)
 }
 
-/// Returns whether a criterion holds, if that is known.
-fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
+/// Returns whether a criterion holds, if it is supported.
+fn holds(name: &str, value: &str, target: MatchTarget<'_>) -> Option<bool> {
     let patterns = value.split(',');
     match name {
         "host" => Some(matches_any(patterns, target.host)),
@@ -86,7 +85,7 @@ fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const TARGET: Target<'_> = Target {
+    const TARGET: MatchTarget<'_> = MatchTarget {
         host: "u1.example.com",
         original_host: "box",
         user: "u1",
@@ -94,7 +93,7 @@ mod tests {
         is_final: false,
     };
 
-    fn verdict(line: &str) -> Result<Verdict, String> {
+    fn verdict(line: &str) -> Result<MatchVerdict, String> {
         decide(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), TARGET)
     }
 
@@ -121,22 +120,28 @@ mod tests {
         ] {
             assert_eq!(
                 verdict(line),
-                Ok(if applies { Verdict::Applies } else { Verdict::Not }),
+                Ok(if applies { MatchVerdict::Applies } else { MatchVerdict::Not }),
                 "{line}"
             );
         }
         assert_eq!(
-            decide(&["final".to_owned()], Target { is_final: true, ..TARGET }),
-            Ok(Verdict::Applies)
+            decide(&["final".to_owned()], MatchTarget { is_final: true, ..TARGET }),
+            Ok(MatchVerdict::Applies)
         );
     }
 
     #[test]
     fn what_cannot_be_found_out_counts_only_if_all_else_holds() {
-        assert_eq!(verdict("exec true host u1*"), Ok(Verdict::Depends("exec".into())));
-        assert_eq!(verdict("host u1* !exec false tagged x"), Ok(Verdict::Depends("exec".into())));
-        assert_eq!(verdict("localnetwork=10.0.0.0/8"), Ok(Verdict::Depends("localnetwork".into())));
-        assert_eq!(verdict("exec true host other"), Ok(Verdict::Not));
+        assert_eq!(verdict("exec true host u1*"), Ok(MatchVerdict::Depends("exec".into())));
+        assert_eq!(
+            verdict("host u1* !exec false tagged x"),
+            Ok(MatchVerdict::Depends("exec".into()))
+        );
+        assert_eq!(
+            verdict("localnetwork=10.0.0.0/8"),
+            Ok(MatchVerdict::Depends("localnetwork".into()))
+        );
+        assert_eq!(verdict("exec true host other"), Ok(MatchVerdict::Not));
         for line in ["", "host", "user u1 exec", "host="] {
             assert!(verdict(line).is_err(), "{line}");
         }

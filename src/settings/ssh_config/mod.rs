@@ -1,29 +1,28 @@
-//! What `~/.ssh/config` says about a machine, as far as Drumlin can use it.
+//! Parser of `~/.ssh/config`, for the options that Drumlin uses.
 //!
-//! Lines that mean nothing here are passed over. A block of `Match` whose criteria cannot be found
-//! out (`exec`) is an error where it would set something that is used here and not set yet: to
-//! guess would lead elsewhere than OpenSSH.
+//! Other lines are ignored. A `Match` block whose criteria cannot be evaluated (`exec`) is an error
+//! if it would set a used option that is not set yet: a guess could differ from OpenSSH.
 
 mod criteria;
-mod finish;
-mod found;
+mod expansion;
+mod host_config;
+mod lexer;
 pub mod proxy;
-mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::criteria::{Target, Verdict, decide};
-use self::finish::finish;
-use self::found::Found;
-use self::proxy::Proxy;
-use self::words::{command, expand, expand_path, option, words};
+use self::criteria::{MatchTarget, MatchVerdict, decide};
+use self::expansion::expand_config;
+use self::host_config::RawHostConfig;
+use self::lexer::{command, expand, expand_path, option, words};
+use self::proxy::ProxyRule;
 use crate::settings::error::SettingsError;
 use crate::store::sftp::pattern::matches_any_exactly;
 
-pub use self::found::{Asker, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
+pub use self::host_config::{ExpansionContext, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
 
-/// What is heeded, beside `Host` and `Match`.
+/// Options that are used, in addition to `Host` and `Match`.
 const OPTIONS: [&str; 15] = [
     "canonicalizehostname",
     "certificatefile",
@@ -41,42 +40,42 @@ const OPTIONS: [&str; 15] = [
     "user",
     "userknownhostsfile",
 ];
-/// Files that include each other, at most.
+/// Maximum depth of includes.
 const INCLUDE_DEPTH_MAX: usize = 16;
-/// Files in all, the first one too, at most.
+/// Maximum number of files, including the first one.
 pub const FILES_MAX: usize = 256;
-/// How long all files together may be.
+/// Maximum length of all files together.
 pub const LEN_MAX_BYTES: u64 = 1 << 20;
 
-/// Where the files come from.
-pub trait Files {
-    /// Returns the files that an absolute path names whose parts may be patterns, such as
-    /// `/home/ada/.ssh/config.d/*`, in order.
+/// Access to configuration files.
+pub trait ConfigFiles {
+    /// Returns the files that match an absolute pattern, such as `/home/ada/.ssh/config.d/*`, in
+    /// order.
     fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
 
     /// Returns the text of a file, or its first bytes if it is longer than `len_max_bytes`.
     fn read(&self, file: &Path, len_max_bytes: u64) -> io::Result<String>;
 }
 
-/// Returns what the configuration in `file` says about `alias`, the machine's name as the user gave
-/// it. A missing file says nothing.
+/// Returns the configuration of `alias`, the machine's name as the user wrote it. A missing file
+/// counts as empty.
 ///
 /// Fails if a file cannot be read, if there are more than [`FILES_MAX`] or longer ones than
-/// [`LEN_MAX_BYTES`] together, if they include each other too deeply, and if a `Match` cannot be
-/// decided that matters.
+/// [`LEN_MAX_BYTES`] together, if they include each other too deeply, and if a relevant `Match`
+/// cannot be evaluated.
 pub fn host_config(
     file: &Path,
     alias: &str,
-    asker: Asker<'_>,
-    files: &dyn Files,
+    context: ExpansionContext<'_>,
+    files: &dyn ConfigFiles,
 ) -> Result<HostConfig, SettingsError> {
-    let mut reader = Reader::new(alias, asker, files);
+    let mut reader = ConfigReader::new(alias, context, files);
     reader.read(file)?;
     if reader.wants_second_pass {
         let host = in_small_letters(reader.host());
-        // From now on it has its name: what the second pass says of it comes too late.
+        // The name is fixed now: `HostName` in the second pass has no effect.
         reader.found.config.host_name = Some(host.replace('%', "%%"));
-        reader = Reader {
+        reader = ConfigReader {
             host_of_blocks: host,
             is_final: true,
             files_left: FILES_MAX,
@@ -85,58 +84,58 @@ pub fn host_config(
         };
         reader.read(file)?;
     }
-    Ok(finish(reader.found, alias, asker))
+    Ok(expand_config(reader.found, alias, context))
 }
 
-/// Returns a name as the second pass has it; addresses stay as they are.
+/// Returns a name in lower case for the second pass; addresses stay as they are.
 fn in_small_letters(host: String) -> String {
     if host.contains(':') { host } else { host.to_ascii_lowercase() }
 }
 
-/// Whether the lines that come next are about the machine.
+/// Whether the following lines apply to the machine.
 enum Block {
     Ours,
     Others,
-    /// They are if this criterion of the `Match` holds.
+    /// They apply if this criterion of `Match` holds.
     Undecided(String),
 }
 
-struct Reader<'a> {
+struct ConfigReader<'a> {
     alias: &'a str,
-    asker: Asker<'a>,
-    files: &'a dyn Files,
-    found: Found,
-    /// The name that `Host` is asked about.
+    context: ExpansionContext<'a>,
+    files: &'a dyn ConfigFiles,
+    found: RawHostConfig,
+    /// The name that `Host` patterns are compared with.
     host_of_blocks: String,
     is_final: bool,
-    /// A `Match final` was met: all is read once more, when the machine's name is known.
+    /// A `Match final` was read: all files are read again once the machine's name is known.
     wants_second_pass: bool,
     files_left: usize,
     len_left_bytes: u64,
 }
 
-/// A line of a file, for what is said about it.
+/// Position in a file, for errors.
 #[derive(Clone, Copy)]
-struct At<'a> {
+struct Position<'a> {
     file: &'a Path,
     /// From 1.
     line: usize,
 }
 
-impl At<'_> {
+impl Position<'_> {
     fn refuse(self, message: impl Into<String>, hint: &str) -> SettingsError {
         let (file, hint) = (self.file.to_path_buf(), Some(hint.to_owned()));
         SettingsError::Invalid { file, line: self.line, message: message.into(), hint }
     }
 }
 
-impl<'a> Reader<'a> {
-    fn new(alias: &'a str, asker: Asker<'a>, files: &'a dyn Files) -> Self {
+impl<'a> ConfigReader<'a> {
+    fn new(alias: &'a str, context: ExpansionContext<'a>, files: &'a dyn ConfigFiles) -> Self {
         Self {
             alias,
-            asker,
+            context,
             files,
-            found: Found::default(),
+            found: RawHostConfig::default(),
             host_of_blocks: alias.to_owned(),
             is_final: false,
             wants_second_pass: false,
@@ -147,14 +146,14 @@ impl<'a> Reader<'a> {
 
     /// Reads the first file.
     fn read(&mut self, file: &Path) -> Result<(), SettingsError> {
-        match self.text(file, At { file, line: 1 })? {
+        match self.text(file, Position { file, line: 1 })? {
             Some(text) => self.take(file, &text, 0),
             None => Ok(()),
         }
     }
 
     /// Returns the text of a file, or `None` if it is missing.
-    fn text(&mut self, file: &Path, at: At<'_>) -> Result<Option<String>, SettingsError> {
+    fn text(&mut self, file: &Path, at: Position<'_>) -> Result<Option<String>, SettingsError> {
         if self.files_left == 0 {
             return Err(at.refuse(format!("more than {FILES_MAX} files are included"), TOO_MUCH));
         }
@@ -176,11 +175,11 @@ impl<'a> Reader<'a> {
         Ok(Some(text))
     }
 
-    /// Takes the lines of one file, which apply from its start.
+    /// Processes the lines of one file.
     fn take(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), SettingsError> {
         let mut block = Block::Ours;
         for (number, line) in text.lines().enumerate() {
-            let at = At { file, line: number + 1 };
+            let at = Position { file, line: number + 1 };
             let Some((option, behind)) = option(line) else { continue };
             let is_heeded = match block {
                 Block::Others => false,
@@ -215,8 +214,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A key that is revoked must not be taken, so a file of them is not passed over.
-    fn refuse_revoked(&mut self, values: &[String], at: At<'_>) -> Result<(), SettingsError> {
+    /// Refuses `RevokedHostKeys`: ignoring it would accept revoked keys.
+    fn refuse_revoked(&mut self, values: &[String], at: Position<'_>) -> Result<(), SettingsError> {
         let Some(first) = values.first().filter(|_| !self.found.revokes_nothing) else {
             return Ok(());
         };
@@ -239,27 +238,31 @@ impl<'a> Reader<'a> {
         if is_ours { Block::Ours } else { Block::Others }
     }
 
-    fn match_block(&mut self, criteria: &[String], at: At<'_>) -> Result<Block, SettingsError> {
+    fn match_block(
+        &mut self,
+        criteria: &[String],
+        at: Position<'_>,
+    ) -> Result<Block, SettingsError> {
         self.wants_second_pass |=
             criteria.iter().any(|word| word.trim_start_matches('!').eq_ignore_ascii_case("final"));
         let (host, config) = (self.host(), &self.found.config);
-        let user = self.asker.user.or(config.user.as_deref()).unwrap_or(self.asker.local_user);
-        let target = Target {
+        let user = self.context.user.or(config.user.as_deref()).unwrap_or(self.context.local_user);
+        let target = MatchTarget {
             host: &host,
             original_host: self.alias,
             user,
-            local_user: self.asker.local_user,
+            local_user: self.context.local_user,
             is_final: self.is_final,
         };
         match decide(criteria, target) {
-            Ok(Verdict::Applies) => Ok(Block::Ours),
-            Ok(Verdict::Not) => Ok(Block::Others),
-            Ok(Verdict::Depends(criterion)) => Ok(Block::Undecided(criterion)),
+            Ok(MatchVerdict::Applies) => Ok(Block::Ours),
+            Ok(MatchVerdict::Not) => Ok(Block::Others),
+            Ok(MatchVerdict::Depends(criterion)) => Ok(Block::Undecided(criterion)),
             Err(message) => Err(at.refuse(message, "`man ssh_config` has all that `Match` takes")),
         }
     }
 
-    /// Returns the machine's name as far as it is known.
+    /// Returns the machine's name as far as known.
     fn host(&self) -> String {
         self.found
             .config
@@ -271,7 +274,7 @@ impl<'a> Reader<'a> {
     fn include(
         &mut self,
         patterns: &[String],
-        at: At<'_>,
+        at: Position<'_>,
         depth: usize,
     ) -> Result<(), SettingsError> {
         if depth == INCLUDE_DEPTH_MAX {
@@ -281,16 +284,17 @@ impl<'a> Reader<'a> {
             ));
         }
         for pattern in patterns {
-            let path =
-                expand_path(pattern, self.asker.home, self.asker.env, &[]).ok_or_else(|| {
+            let path = expand_path(pattern, self.context.home, self.context.env, &[]).ok_or_else(
+                || {
                     let message = format!(
                         "`Include {pattern}` names a file by what stands for something else, \
                         which is not understood"
                     );
                     at.refuse(message, "write the path out; `~/` alone is your home folder")
-                })?;
+                },
+            )?;
             let path =
-                if path.is_absolute() { path } else { self.asker.home.join(".ssh").join(path) };
+                if path.is_absolute() { path } else { self.context.home.join(".ssh").join(path) };
             for file in self.files.matching(&path) {
                 if let Some(text) = self.text(&file, at)? {
                     self.take(&file, &text, depth + 1)?;
@@ -302,7 +306,8 @@ impl<'a> Reader<'a> {
 
     fn set(&mut self, option: &str, values: &[String], behind: &str) {
         let Some(first) = values.first() else { return };
-        let Found { config, identity_files, certificate_files, known_hosts, .. } = &mut self.found;
+        let RawHostConfig { config, identity_files, certificate_files, known_hosts, .. } =
+            &mut self.found;
         let keep = |field: &mut Option<String>| {
             field.get_or_insert_with(|| first.clone());
         };
@@ -329,26 +334,26 @@ impl<'a> Reader<'a> {
                 known_hosts.get_or_insert_with(|| values.to_vec());
             }
             "proxycommand" | "proxyjump" if is_none => {
-                config.proxy.get_or_insert(Proxy::None);
+                config.proxy.get_or_insert(ProxyRule::None);
             }
             "proxycommand" => {
-                config.proxy.get_or_insert_with(|| Proxy::Command(command(behind).to_owned()));
+                config.proxy.get_or_insert_with(|| ProxyRule::Command(command(behind).to_owned()));
             }
             "proxyjump" => {
-                config.proxy.get_or_insert_with(|| Proxy::Jump(first.clone()));
+                config.proxy.get_or_insert_with(|| ProxyRule::Jump(first.clone()));
             }
             _ => {}
         }
     }
 
-    /// Returns whether a line would change what is known so far.
+    /// Returns whether a line would change the result so far.
     fn would_set(&self, option: &str, values: &[String]) -> bool {
         let (config, is_given) = (&self.found.config, !values.is_empty());
         is_given
             && match option {
                 "include" => true,
                 "hostname" => config.host_name.is_none(),
-                "user" => config.user.is_none() && self.asker.user.is_none(),
+                "user" => config.user.is_none() && self.context.user.is_none(),
                 "identityagent" => config.identity_agent.is_none(),
                 "hostkeyalias" => config.host_key_alias.is_none(),
                 "port" => config.port.is_none(),
@@ -365,7 +370,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What to do about files without end.
+/// Hint for exceeded limits.
 const TOO_MUCH: &str = "include less, or let `ssh-config` in drumlin.toml name a file with what \
     this machine needs alone";
 

@@ -1,37 +1,37 @@
-//! Programs that a connection goes through: `ProxyCommand` and `ProxyJump`.
+//! `ProxyCommand` and `ProxyJump`.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::words::expand;
+use super::lexer::expand;
 
-/// What the configuration says about the way to a machine.
+/// The proxy of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proxy {
-    /// None, whatever is said below.
+pub enum ProxyRule {
+    /// `none`: later values have no effect.
     None,
-    /// `ProxyCommand`: a command of the shell, not expanded.
+    /// `ProxyCommand`: a shell command, not expanded.
     Command(String),
-    /// `ProxyJump`: machines that are gone through one after the other, as written.
+    /// `ProxyJump`: a list of machines, not expanded.
     Jump(String),
 }
 
-/// Where a proxy shall lead.
+/// The destination of a proxy.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'a> {
     /// The machine: `%h`.
     pub host: &'a str,
-    /// Its name as the user gave it: `%n`.
+    /// Its name as the user wrote it: `%n`.
     pub alias: &'a str,
     /// Its port: `%p`.
     pub port: u16,
-    /// Who logs in: `%r`.
+    /// The user of the login: `%r`.
     pub user: &'a str,
 }
 
-/// Returns the command of a `ProxyCommand` for the shell.
+/// Returns the expanded `ProxyCommand` for the shell.
 ///
-/// Fails if a name holds what the shell would read as more than a name: OpenSSH refuses that, too.
+/// Fails if a name contains shell syntax, as OpenSSH does.
 pub fn command_line(written: &str, to: Destination<'_>) -> Result<String, String> {
     refuse_odd_names(to, "ProxyCommand")?;
     Ok(expand_to(written, to))
@@ -55,12 +55,12 @@ fn expand_to(written: &str, to: Destination<'_>) -> String {
     expand(written, &[('h', to.host), ('n', to.alias), ('p', &to.port.to_string()), ('r', to.user)])
 }
 
-/// Returns the arguments with which `ssh` goes through the machines of a `ProxyJump`, as OpenSSH
-/// calls itself: it logs in at the last machine, by way of the others, and carries bytes from
-/// there. In the names of all of them `%h`, `%n`, `%p` and `%r` are about the destination.
+/// Returns the arguments of `ssh` for a `ProxyJump`, as OpenSSH itself uses them: it logs in at the
+/// last machine, through the others, and forwards bytes from there. In all names `%h`, `%n`, `%p`
+/// and `%r` mean the destination.
 ///
-/// `config` is the file that it shall read instead of the user's. Fails if a machine is not written
-/// as `user@host:port` or `ssh://user@host:port`, and if a name that is to stand in one cannot.
+/// `config` replaces the user's configuration. Fails if a machine is not written as
+/// `user@host:port` or `ssh://user@host:port`, or if an expanded name contains shell syntax.
 pub fn jump_arguments(
     written: &str,
     to: Destination<'_>,

@@ -8,8 +8,8 @@ use crate::settings::environment::Environment;
 
 static NO_VARIABLES: LazyLock<Environment> = LazyLock::new(Environment::default);
 
-fn asker(user: Option<&str>) -> Asker<'_> {
-    Asker {
+fn context(user: Option<&str>) -> ExpansionContext<'_> {
+    ExpansionContext {
         env: &NO_VARIABLES,
         home: Path::new("/home/ada"),
         local_user: "ada",
@@ -21,9 +21,9 @@ fn asker(user: Option<&str>) -> Asker<'_> {
 }
 
 /// Files by path; a pattern with a star names those that begin with what stands before it.
-struct Memory<'a>(&'a [(&'a str, &'a str)]);
+struct MemoryFiles<'a>(&'a [(&'a str, &'a str)]);
 
-impl Files for Memory<'_> {
+impl ConfigFiles for MemoryFiles<'_> {
     fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
         let pattern = pattern.to_str().unwrap();
         let is_named = |name: &str| {
@@ -53,7 +53,7 @@ fn read(
     alias: &str,
     user: Option<&str>,
 ) -> Result<HostConfig, SettingsError> {
-    host_config(Path::new("/c"), alias, asker(user), &Memory(files))
+    host_config(Path::new("/c"), alias, context(user), &MemoryFiles(files))
 }
 
 fn config(text: &str, alias: &str) -> HostConfig {
@@ -150,7 +150,7 @@ fn what_cannot_be_decided_is_an_error_where_it_matters() {
     let said = refused(&[("/c", jump)], "vault");
     assert!(said.contains("/c:2: `proxyjump` holds here only if `Match exec` does"), "{said}");
     assert_eq!(config(jump, "other"), HostConfig::default());
-    assert_eq!(config(&format!("ProxyJump none\n{jump}"), "vault").proxy, Some(Proxy::None));
+    assert_eq!(config(&format!("ProxyJump none\n{jump}"), "vault").proxy, Some(ProxyRule::None));
     assert_eq!(
         config(
             "Match exec \"gpg-connect-agent updatestartuptty /bye\"\n  ForwardAgent yes\nHost \
@@ -192,11 +192,11 @@ fn the_first_proxy_counts() {
     let proxy = |text: &str| config(text, "x").proxy;
     assert_eq!(
         proxy("ProxyCommand nc \"%h\" %p\nProxyJump a"),
-        Some(Proxy::Command("nc \"%h\" %p".into()))
+        Some(ProxyRule::Command("nc \"%h\" %p".into()))
     );
-    assert_eq!(proxy("ProxyJump a,b\nProxyCommand nc"), Some(Proxy::Jump("a,b".into())));
-    assert_eq!(proxy("ProxyJump none\nProxyCommand nc"), Some(Proxy::None));
-    assert_eq!(proxy("ProxyCommand NONE\nProxyJump a"), Some(Proxy::None));
+    assert_eq!(proxy("ProxyJump a,b\nProxyCommand nc"), Some(ProxyRule::Jump("a,b".into())));
+    assert_eq!(proxy("ProxyJump none\nProxyCommand nc"), Some(ProxyRule::None));
+    assert_eq!(proxy("ProxyCommand NONE\nProxyJump a"), Some(ProxyRule::None));
     assert_eq!(proxy("ProxyCommand"), None);
     let host = config("ProxyUseFdpass yes\nCanonicalizeHostname always", "x");
     assert_eq!((host.proxy_passes_connection, host.canonicalizes), (Some(true), Some(true)));
@@ -296,8 +296,8 @@ fn tokens_are_expanded_or_told() {
     );
     let host = config(&format!("HostKeyAlias vault\n{text}"), "box");
     assert!(host.known_hosts[0].starts_with("/home/ada/vault-23-1000-desk.example.com-desk"));
-    let given = Asker { port: Some(24), ..asker(None) };
-    let host = host_config(Path::new("/c"), "box", given, &Memory(&[("/c", text)])).unwrap();
+    let given = ExpansionContext { port: Some(24), ..context(None) };
+    let host = host_config(Path::new("/c"), "box", given, &MemoryFiles(&[("/c", text)])).unwrap();
     assert!(host.known_hosts[0].ends_with("box-24-1000-desk.example.com-desk"));
     let text = "UserKnownHostsFile /a%C /b\nIdentityFile ${HOME}/x\nCertificateFile \
         ~bob/x\nIdentityAgent ${HOME}/agent\n";

@@ -1,14 +1,13 @@
-//! The clock of the decorators: a test has its own and need not wait.
+//! Clock of the layers; tests use one without real waits.
 
 use std::time::{Duration, Instant};
 
-/// A clock that can be waited by.
+/// A clock with waits.
 pub trait Clock: Send + Sync {
-    /// Returns the time since some moment that does not change.
+    /// Returns the time since a fixed moment.
     fn now(&self) -> Duration;
 
-    /// Waits; returns false at once when nobody wants the result of waiting any more, because the
-    /// operation was cancelled.
+    /// Waits; returns false at once if the operation was cancelled.
     fn wait(&self, span: Duration) -> bool;
 }
 
@@ -18,7 +17,7 @@ pub struct SystemClock {
     is_cancelled: fn() -> bool,
 }
 
-/// How long a cancelled operation may go on waiting.
+/// Interval between checks for cancellation.
 const SLICE: Duration = Duration::from_millis(50);
 
 impl SystemClock {

@@ -1,5 +1,4 @@
-//! A decorator that counts what a store is asked: requests are money and time, so tests fix their
-//! number.
+//! Layer that counts calls and bytes: requests cost money and time, so tests fix their number.
 
 use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
@@ -9,36 +8,36 @@ use crate::store::{Action, Class, Key, Listed, Store, StoreError};
 
 /// Calls and bytes of one action on one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct CallCount {
     /// Calls, failed ones included.
     pub calls: u64,
     /// Bytes of objects that were read or created; for a `list`, the number of names returned.
     pub bytes: u64,
 }
 
-/// Counts of all actions on all classes at one moment; the difference of two says what happened
+/// Counts of all actions on all classes at one moment; the difference of two is what happened
 /// between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([[Count; Class::ALL.len()]; Action::ALL.len()]);
+pub struct CallCounts([[CallCount; Class::ALL.len()]; Action::ALL.len()]);
 
-impl Counts {
+impl CallCounts {
     /// Returns the counts of one action on one class.
-    pub fn of(&self, action: Action, class: Class) -> Count {
+    pub fn of(&self, action: Action, class: Class) -> CallCount {
         self.0[action as usize][class as usize]
     }
 
     /// Returns the counts of one action on all classes.
-    pub fn of_action(&self, action: Action) -> Count {
+    pub fn of_action(&self, action: Action) -> CallCount {
         sum(self.0[action as usize].iter())
     }
 
     /// Returns the counts of everything.
-    pub fn total(&self) -> Count {
+    pub fn total(&self) -> CallCount {
         sum(self.0.iter().flatten())
     }
 }
 
-impl Add for Counts {
+impl Add for CallCounts {
     type Output = Self;
 
     fn add(mut self, other: Self) -> Self {
@@ -50,7 +49,7 @@ impl Add for Counts {
     }
 }
 
-impl Sub for Counts {
+impl Sub for CallCounts {
     type Output = Self;
 
     fn sub(mut self, earlier: Self) -> Self {
@@ -62,8 +61,8 @@ impl Sub for Counts {
     }
 }
 
-fn sum<'a>(counts: impl Iterator<Item = &'a Count>) -> Count {
-    counts.fold(Count::default(), |sum, count| Count {
+fn sum<'a>(counts: impl Iterator<Item = &'a CallCount>) -> CallCount {
+    counts.fold(CallCount::default(), |sum, count| CallCount {
         calls: sum.calls + count.calls,
         bytes: sum.bytes + count.bytes,
     })
@@ -82,12 +81,12 @@ impl CountStore {
     }
 
     /// Returns the counts so far.
-    pub fn counts(&self) -> Counts {
-        let load = |(calls, bytes): &(AtomicU64, AtomicU64)| Count {
+    pub fn counts(&self) -> CallCounts {
+        let load = |(calls, bytes): &(AtomicU64, AtomicU64)| CallCount {
             calls: calls.load(Ordering::Relaxed),
             bytes: bytes.load(Ordering::Relaxed),
         };
-        Counts(std::array::from_fn(|action| {
+        CallCounts(std::array::from_fn(|action| {
             std::array::from_fn(|class| load(&self.counts[action][class]))
         }))
     }

@@ -1,5 +1,5 @@
-//! A decorator that fails as told, for tests: the nth call, before or after its effect, half done,
-//! short or with a bit flipped.
+//! Layer that injects faults, for tests: in the nth call, before or after its effect, half done,
+//! short or with a flipped bit.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use crate::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 use crate::sync::lock;
 
-/// What goes wrong.
+/// Kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The call fails and has done nothing.
@@ -17,7 +17,7 @@ pub enum Effect {
     /// The call fails although it has done its work: the answer was lost.
     After(ErrorKind),
     /// A `create` leaves only the first bytes and fails, as on a store that is not atomic; other
-    /// calls as `Before(Other)`.
+    /// calls fail as with `Before(Other)`.
     Torn {
         /// Bytes that are kept.
         len_bytes: usize,
@@ -38,20 +38,20 @@ pub struct Fault {
     pub action: Option<Action>,
     /// Only calls on this class count, if set.
     pub class: Option<Class>,
-    /// Which of the calls that count goes wrong, from 0.
+    /// Number of the failing call among those that count, from 0.
     pub call: u64,
-    /// What goes wrong.
+    /// Kind of fault.
     pub effect: Effect,
-    /// Whether every later call of any kind fails too, as if the process had died.
+    /// Whether all later calls fail, too, as if the process had died.
     pub then_dead: bool,
 }
 
-/// A planned failure happened.
+/// Cause of injected failures.
 #[derive(Debug, thiserror::Error)]
 #[error("a planned fault")]
-struct Planned;
+struct PlannedFault;
 
-/// Fails as planned, and otherwise passes on to the store that it wraps.
+/// Fails as planned; forwards all other calls.
 pub struct FaultStore {
     inner: Arc<dyn Store>,
     faults: Mutex<Vec<(Fault, u64)>>,
@@ -71,7 +71,7 @@ impl FaultStore {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Counts a call and returns what must go wrong with it.
+    /// Counts a call and returns its fault, if any.
     fn next(&self, action: Action, class: Class) -> Option<Effect> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if self.dead.load(Ordering::Relaxed) {
@@ -101,11 +101,11 @@ impl FaultStore {
             action: action.name(),
             location,
             object: object.to_string(),
-            source: Box::new(Planned),
+            source: Box::new(PlannedFault),
         }
     }
 
-    /// Makes a call whose answer carries no bytes to spoil.
+    /// Makes a call whose result has no bytes to damage.
     fn call<T>(
         &self,
         effect: Option<Effect>,
@@ -147,7 +147,7 @@ impl super::Layer for FaultStore {
         let effect = self.next(Action::List, class);
         self.call(
             effect,
-            |kind| self.fail(Action::List, class.folder(), kind),
+            |kind| self.fail(Action::List, class.dir_name(), kind),
             || self.inner.list(class, prefix),
         )
     }

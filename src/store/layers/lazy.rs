@@ -1,5 +1,5 @@
-//! A store that is opened when it is first asked for something: an unchanged backup never is, and
-//! needs no network.
+//! Store that is opened with its first call: a backup without changes makes none and needs no
+//! network.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,15 +11,14 @@ use crate::sync::lock;
 /// Opens a store.
 pub type OpenStore = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
-/// Opens another store with its first call, and passes everything on to it; a call that cannot open
-/// it fails as opening did.
+/// Opens another store with the first call and forwards all calls to it. A call that cannot open it
+/// fails with the error of opening.
 pub struct LazyStore {
     location: String,
     properties: StoreProperties,
     open: OpenStore,
     opened: OnceLock<Arc<dyn Store>>,
-    /// Held while it is being opened, so that a bad moment is not multiplied by the number of
-    /// threads.
+    /// Held while it is opened, so that only one thread at a time tries.
     opening: Mutex<()>,
 }
 
@@ -33,7 +32,7 @@ impl LazyStore {
         if self.opened.get().is_none() {
             let _guard = lock(&self.opening);
             if self.opened.get().is_none() {
-                // Nobody else can have set it: the guard is held.
+                // No other thread can have set it: the guard is held.
                 let _ = self.opened.set((self.open)()?);
             }
         }

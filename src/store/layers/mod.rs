@@ -1,4 +1,4 @@
-//! Stores around stores: each adds one property and forwards the rest.
+//! Store decorators: each adds one property and forwards the rest.
 
 pub mod clock;
 pub mod count;
@@ -12,9 +12,10 @@ use std::ops::Range;
 
 use super::{Archive, Class, Key, Listed, Store, StoreError, StoreProperties};
 
-/// A store around another one: what an implementation does not do otherwise, the inner store does.
+/// A decorator of a store. Methods that it does not override call the inner store.
 ///
-/// Every layer is a [`Store`]. Implement this instead, so that nothing is forgotten.
+/// Every layer is a [`Store`]. Implement this trait instead of `Store`, so that no method is left
+/// at its default.
 pub trait Layer: Send + Sync {
     /// Returns the store inside.
     fn inner(&self) -> &dyn Store;

@@ -7,35 +7,33 @@ use super::clock::{Clock, SystemClock};
 
 use crate::sync::lock;
 
-/// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones
-/// would be felt on a slow line.
+/// Longest piece in bytes that a store sends or receives between two calls of [`RateLimiter`], so
+/// that a slow line is used evenly.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
 
-/// How long a direction that was idle may then go at the line's own speed.
+/// Burst after idle time, as time at the line's own speed.
 const CREDIT: Duration = Duration::from_millis(100);
 
 /// Limits of both directions, shared by all threads and connections of a store.
 ///
 /// A store moves its objects in pieces of at most [`PIECE_LEN_MAX_BYTES`] and calls
-/// [`Pace::upload`] before it sends each, and [`Pace::download`] after it has received each. What
-/// must not block its thread asks [`Pace::upload_delay`] or [`Pace::download_delay`] for how long
-/// to wait by itself.
-pub struct Pace {
+/// [`RateLimiter::upload`] before it sends each, and [`RateLimiter::download`] after it has
+/// received each. Code that must not block calls [`RateLimiter::upload_delay`] or
+/// [`RateLimiter::download_delay`] and waits by itself.
+pub struct RateLimiter {
     clock: Arc<dyn Clock>,
     up: Option<Limit>,
     down: Option<Limit>,
 }
 
-/// Bytes per second, and when the line is free again if all that was let through goes at exactly
-/// that speed.
+/// Limit of one direction, and the time at which all admitted bytes have passed at that speed.
 struct Limit {
     bytes_per_s: u64,
     free_at: Mutex<Duration>,
 }
 
-impl Pace {
-    /// Limits each direction to so many bytes per second; `None` does not limit it. Zero is taken
-    /// for one.
+impl RateLimiter {
+    /// Limits each direction to this many bytes per second; `None` is no limit. Zero counts as one.
     pub fn new(
         clock: Arc<dyn Clock>,
         up_bytes_per_s: Option<u64>,
@@ -46,7 +44,7 @@ impl Pace {
         Self { clock, up: up_bytes_per_s.map(limit), down: down_bytes_per_s.map(limit) }
     }
 
-    /// Makes a pace that never waits.
+    /// Makes a limiter that never waits.
     pub fn unlimited() -> Self {
         Self::new(Arc::new(SystemClock::new(|| false)), None, None)
     }
@@ -56,7 +54,7 @@ impl Pace {
         self.up.is_none() && self.down.is_none()
     }
 
-    /// Waits until a piece may be sent. A cancelled operation does not wait: what it has begun ends
+    /// Waits until a piece may be sent. A cancelled operation does not wait, so that it ends
     /// quickly.
     pub fn upload(&self, len_bytes: usize) {
         self.clock.wait(self.upload_delay(len_bytes));
@@ -67,13 +65,12 @@ impl Pace {
         self.clock.wait(self.download_delay(len_bytes));
     }
 
-    /// Takes room for a piece to be sent, and returns how long to wait before that.
+    /// Admits a piece to be sent; returns how long to wait before.
     pub fn upload_delay(&self, len_bytes: usize) -> Duration {
         self.up.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
 
-    /// Takes room for a piece that was received, and returns how long to wait before the next one
-    /// is asked for.
+    /// Admits a received piece; returns how long to wait before the next one is requested.
     pub fn download_delay(&self, len_bytes: usize) -> Duration {
         self.down.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
@@ -83,7 +80,7 @@ impl Limit {
     fn take(&self, now: Duration, len_bytes: usize) -> Duration {
         let mut free_at = lock(&self.free_at);
         let start = (*free_at).max(now.saturating_sub(CREDIT));
-        // Pieces are short: this is exact to a nanosecond and ends in a year at worst.
+        // Pieces are short, so this is exact to a nanosecond and cannot overflow.
         let nanos = len_bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_s);
         *free_at = start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4));
         start.saturating_sub(now)
@@ -95,16 +92,16 @@ mod tests {
     use super::*;
     use crate::store::layers::clock::tests::TestClock;
 
-    fn pace(up: Option<u64>, down: Option<u64>) -> (Arc<TestClock>, Pace) {
+    fn rate_limiter(up: Option<u64>, down: Option<u64>) -> (Arc<TestClock>, RateLimiter) {
         let clock = Arc::new(TestClock::default());
-        (clock.clone(), Pace::new(clock, up, down))
+        (clock.clone(), RateLimiter::new(clock, up, down))
     }
 
     #[test]
     fn a_long_transfer_goes_at_the_limit() {
-        let (clock, pace) = pace(Some(1 << 20), None);
+        let (clock, rate_limiter) = rate_limiter(Some(1 << 20), None);
         for _ in 0..28 * 32 {
-            pace.upload(PIECE_LEN_MAX_BYTES);
+            rate_limiter.upload(PIECE_LEN_MAX_BYTES);
         }
         let took = clock.now();
         assert!(took > Duration::from_secs(27) && took <= Duration::from_secs(28), "{took:?}");
@@ -114,26 +111,26 @@ mod tests {
 
     #[test]
     fn directions_do_not_wait_for_each_other_and_rest_earns_little() {
-        let (clock, pace) = pace(Some(1000), Some(1000));
-        pace.upload(5000);
-        pace.download(100);
+        let (clock, rate_limiter) = rate_limiter(Some(1000), Some(1000));
+        rate_limiter.upload(5000);
+        rate_limiter.download(100);
         assert!(clock.now().is_zero(), "nothing was sent before the first piece");
-        pace.upload(1);
+        rate_limiter.upload(1);
         assert!(clock.now() >= Duration::from_millis(4900), "{:?}", clock.now());
         clock.advance(Duration::from_secs(3600));
         let before = clock.now();
-        pace.download(1000);
-        pace.download(1000);
-        pace.download(1);
+        rate_limiter.download(1000);
+        rate_limiter.download(1000);
+        rate_limiter.download(1);
         assert!(clock.now() - before >= Duration::from_millis(1900 - 100));
     }
 
     #[test]
     fn threads_share_one_limit() {
-        let (clock, pace) = pace(None, Some(1000));
+        let (clock, rate_limiter) = rate_limiter(None, Some(1000));
         let delays: Vec<Duration> = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| pace.download_delay(1000))).collect();
+                (0..4).map(|_| scope.spawn(|| rate_limiter.download_delay(1000))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         // The clock stands still: each waits for those that were before it.
@@ -143,19 +140,19 @@ mod tests {
 
     #[test]
     fn without_limits_nobody_waits() {
-        let (clock, pace) = pace(None, None);
-        assert!(pace.is_unlimited() && Pace::unlimited().is_unlimited());
-        pace.upload(1 << 30);
-        pace.download(1 << 30);
+        let (clock, rate_limiter) = rate_limiter(None, None);
+        assert!(rate_limiter.is_unlimited() && RateLimiter::unlimited().is_unlimited());
+        rate_limiter.upload(1 << 30);
+        rate_limiter.download(1 << 30);
         assert!(clock.waits().iter().all(Duration::is_zero));
     }
 
     #[test]
     fn absurd_limits_do_not_overflow() {
-        let (_, pace) = pace(Some(0), Some(u64::MAX));
+        let (_, rate_limiter) = rate_limiter(Some(0), Some(u64::MAX));
         for _ in 0..3 {
-            pace.upload_delay(usize::MAX);
-            pace.download_delay(usize::MAX);
+            rate_limiter.upload_delay(usize::MAX);
+            rate_limiter.download_delay(usize::MAX);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! A decorator that asks again when a store was not reached or did not answer, with pauses that
-//! grow.
+//! Layer that retries calls that did not reach the store or got no answer, with growing pauses.
 //!
-//! What may be asked again is a matter of what may have happened: `format-spec/12-store.md`,
+//! Whether a call may be repeated depends on what it may have done: `format-spec/12-store.md`,
 //! section 2.
 
 use std::ops::Range;
@@ -16,26 +15,25 @@ use crate::store::{
 
 use crate::sync::lock;
 
-/// How patient a [`RetryStore`] is.
+/// Time limits of a [`RetryStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// How long after the first failure of a call it is still repeated; zero repeats nothing.
+pub struct RetryPolicy {
+    /// Time after the first failure of a call during which it is repeated; zero disables retries.
     pub total: Duration,
-    /// The same until the store has answered for the first time: a wrong address is to be told
-    /// soon.
+    /// The same before the store has answered once: a wrong address should fail soon.
     pub at_first: Duration,
 }
 
-impl Patience {
-    /// Makes the usual one of a total.
-    pub fn of(total: Duration) -> Self {
+impl RetryPolicy {
+    /// Makes the policy of a total time.
+    pub fn of_total(total: Duration) -> Self {
         Self { total, at_first: total.min(AT_FIRST) }
     }
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Self::of(TOTAL)
+        Self::of_total(TOTAL)
     }
 }
 
@@ -46,24 +44,24 @@ const AT_FIRST: Duration = Duration::from_secs(20);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How often a distant store is asked again that cannot read an object: a disk with bad sectors has
-/// tried for long already.
+/// Retries if a remote store cannot read an object: a disk with bad sectors has already tried for
+/// long.
 const UNREADABLE_MAX: u32 = 1;
-/// For so long after one word about trouble, nothing more is said: many calls fail at once.
+/// Minimum time between two reports, because many calls fail at once.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Is told that a call failed, and for how long it will be repeated at most.
-pub type OnTrouble = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
+/// Called with a failure, and the longest time for which the call will be repeated.
+pub type OnRetry = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
 
 /// Repeats calls to the store that it wraps.
 ///
-/// A pause lasts from half to all of its time, by chance, so that many hosts do not come back at
-/// the same moment.
+/// Pauses are random between half and all of their time, so that many hosts do not retry at the
+/// same moment.
 pub struct RetryStore {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    patience: Patience,
-    on_trouble: OnTrouble,
+    policy: RetryPolicy,
+    on_retry: OnRetry,
     has_answered: AtomicBool,
     told_at: Mutex<Option<Duration>>,
 }
@@ -73,14 +71,14 @@ impl RetryStore {
     pub fn new(
         inner: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        patience: Patience,
-        on_trouble: OnTrouble,
+        policy: RetryPolicy,
+        on_retry: OnRetry,
     ) -> Self {
         Self {
             inner,
             clock,
-            patience,
-            on_trouble,
+            policy,
+            on_retry,
             has_answered: AtomicBool::new(false),
             told_at: Mutex::new(None),
         }
@@ -109,9 +107,9 @@ impl RetryStore {
         }
     }
 
-    /// Notes that the store has answered, were it only with a refusal.
+    /// Records that the store has answered, even if with a refusal.
     fn note<T>(&self, result: &Result<T, StoreError>) {
-        if result.as_ref().map_or_else(|error| !is_trouble(error.kind), |_| true) {
+        if result.as_ref().map_or_else(|error| !is_outage(error.kind), |_| true) {
             self.has_answered.store(true, Ordering::Relaxed);
         }
     }
@@ -122,24 +120,24 @@ impl RetryStore {
         if told_at.is_none_or(|told_at| now.saturating_sub(told_at) >= SILENCE) {
             *told_at = Some(now);
             drop(told_at);
-            (self.on_trouble)(error, limit);
+            (self.on_retry)(error, limit);
         }
     }
 
-    /// Decides whether an object that exists is the one that an earlier attempt made after all.
+    /// Returns whether an existing object is the one that an earlier attempt made.
     fn is_ours(&self, key: &Key, bytes: &[u8]) -> Result<bool, StoreError> {
         Ok(self.stat(key)? == bytes.len() as u64 && self.read(key)? == bytes)
     }
 }
 
-fn is_trouble(kind: ErrorKind) -> bool {
+fn is_outage(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Unanswered)
 }
 
-/// Returns whether a call that failed like that may be made again.
+/// Returns whether a call with this failure may be repeated.
 ///
-/// A `create` in `snapshots/` that may have been carried out may not: others may have answered to
-/// it since.
+/// A `create` in `snapshots/` that may have been carried out must not be repeated: others may have
+/// reacted to it.
 fn is_repeatable(kind: ErrorKind, action: Action, class: Class) -> bool {
     match kind {
         ErrorKind::Unavailable => true,
@@ -160,9 +158,9 @@ struct Call<'s> {
 }
 
 impl Call<'_> {
-    /// Waits if the call may be made again after this failure; false if it must fail.
+    /// Waits before the next attempt; returns false if the call must fail.
     fn may_repeat(&mut self, error: &StoreError) -> bool {
-        let Patience { total, at_first } = self.store.patience;
+        let RetryPolicy { total, at_first } = self.store.policy;
         let limit = if self.store.has_answered.load(Ordering::Relaxed) { total } else { at_first };
         if !is_repeatable(error.kind, self.action, self.class) || limit.is_zero() {
             return false;
@@ -190,7 +188,7 @@ impl Call<'_> {
 
 /// Returns between half of a pause and all of it.
 fn jittered(pause: Duration) -> Duration {
-    // Without randomness all hosts wait alike, and nothing else is lost.
+    // Without randomness all hosts wait equally long, which is acceptable.
     let chance = getrandom::u32().unwrap_or(u32::MAX);
     pause / 2 + (pause / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
@@ -243,8 +241,7 @@ impl super::Layer for RetryStore {
             may_exist |= error.kind == ErrorKind::Unanswered;
             if !call.may_repeat(&error) {
                 if may_exist {
-                    // Whatever the last attempt says of itself, an earlier one may have made the
-                    // object.
+                    // An earlier attempt may have made the object, whatever the last one reports.
                     error.kind = ErrorKind::Unanswered;
                 }
                 return Err(error);
@@ -262,7 +259,7 @@ impl super::Layer for RetryStore {
 }
 
 impl RetryStore {
-    /// Asks the archive again and again: all that it does can be done twice.
+    /// Repeats a call to the archive: all of them are idempotent.
     fn of_archive<T>(
         &self,
         key: &Key,

@@ -1,29 +1,29 @@
-//! A decorator that keeps to a [`Pace`] where the store itself does not: on disks, which are often
-//! a network's.
+//! Layer that applies a [`RateLimiter`] to stores without their own: directories, which are often
+//! on network disks.
 //!
-//! It moves whole objects, so it waits for all pieces of one before it is stored, and after it was
-//! read.
+//! It moves whole objects, so it waits for all pieces of an object before it stores it, and after
+//! it has read it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
+use super::rate_limit::{PIECE_LEN_MAX_BYTES, RateLimiter};
 use crate::store::{Key, Store, StoreError};
 
-/// Lets the bytes of objects through at a limited speed.
+/// Limits the speed of reads and creations.
 pub struct ThrottleStore {
     inner: Arc<dyn Store>,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
 }
 
 impl ThrottleStore {
     /// Wraps a store.
-    pub fn new(inner: Arc<dyn Store>, pace: Arc<Pace>) -> Self {
-        Self { inner, pace }
+    pub fn new(inner: Arc<dyn Store>, rate_limiter: Arc<RateLimiter>) -> Self {
+        Self { inner, rate_limiter }
     }
 
     fn received(&self, len_bytes: usize) {
-        pieces(len_bytes).for_each(|piece| self.pace.download(piece));
+        pieces(len_bytes).for_each(|piece| self.rate_limiter.download(piece));
     }
 }
 
@@ -53,7 +53,7 @@ impl super::Layer for ThrottleStore {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        pieces(bytes.len()).for_each(|piece| self.pace.upload(piece));
+        pieces(bytes.len()).for_each(|piece| self.rate_limiter.upload(piece));
         self.inner.create(key, bytes)
     }
 }
@@ -71,8 +71,8 @@ mod tests {
     #[test]
     fn objects_go_up_and_down_at_the_limit() {
         let clock = Arc::new(TestClock::default());
-        let pace = Arc::new(Pace::new(clock.clone(), Some(1 << 20), Some(4 << 20)));
-        let store = ThrottleStore::new(Arc::new(MemoryStore::default()), pace);
+        let rate_limiter = Arc::new(RateLimiter::new(clock.clone(), Some(1 << 20), Some(4 << 20)));
+        let store = ThrottleStore::new(Arc::new(MemoryStore::default()), rate_limiter);
         let key = Key::new(Class::Data, "00/00");
         let bytes = vec![7; (8 << 20) + 1];
         store.create(&key, &bytes).unwrap();

@@ -1,7 +1,7 @@
-//! Meaning of a file system's failures.
+//! Mapping of file-system errors to store errors.
 //!
-//! A caller acts on the kind: what is missing, what exists, what cannot be read while the rest of
-//! the store can be. File systems report these with many codes.
+//! Callers act on the kind: missing, existing, or unreadable while the rest of the store is fine.
+//! File systems report these with many codes.
 //!
 //! Spec: `format-spec/12-store.md`, section 3.
 
@@ -12,15 +12,13 @@ use rustix::io::Errno;
 use crate::store::beneath;
 use crate::store::{Action, ErrorKind, StoreError};
 
-/// What is said of a link in the way.
-const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what \
-    it leads to in its place, \
-                    or mount it there";
-/// What is said where a file system cannot read an object.
+/// Text about a symbolic link in the path.
+const LINK: &str = "a symbolic link is in the way; links inside a repository are not followed: put \
+    the folder or file that it leads to in its place, or mount it there";
+/// Text about an object that the file system cannot read.
 const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 
-/// Returns the error of the store for a failure of the system, with what a user can do where the
-/// cause is known.
+/// Returns the store's error for a system error, with a remedy if the cause is known.
 pub fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
@@ -51,8 +49,8 @@ pub fn failure(action: Action, location: &str, object: &str, error: io::Error) -
     }
 }
 
-/// Returns whether it is about the one object that was to be read, and not about the whole store:
-/// also what file systems say that find their own checksums wrong.
+/// Returns whether the error concerns one object only, not the whole store. Includes checksum
+/// errors of file systems.
 fn is_unreadable(error: &io::Error) -> bool {
     let is_bad = |code| {
         [Errno::IO, Errno::UCLEAN, Errno::BADMSG].iter().any(|errno| errno.raw_os_error() == code)

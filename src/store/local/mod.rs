@@ -1,14 +1,13 @@
-//! A folder of a local (or mounted) file system as a store.
+//! Store in a directory of a local (or mounted) file system.
 //!
-//! An object is a file below the folder of its class. Names that start with a dot are never
-//! objects: they are what a process leaves that dies while writing (see `publish`). Nothing here
-//! is ever opened for writing once it has its name.
+//! An object is a file below the directory of its class. Names that start with a dot are never
+//! objects: they are leftovers of processes that died while writing (see `publish`). A file is
+//! never opened for writing once it has its name.
 //!
-//! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it
-//! is.
+//! Other users may have write access to the directory, so no symbolic link below it is followed.
 
+mod dirs;
 mod failure;
-mod folders;
 mod publish;
 
 use std::fs::{self, File};
@@ -19,61 +18,61 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use self::dirs::{StoreDirs, make_dirs, sync_names};
 use self::failure::failure;
-use self::folders::{Folders, make_folders, sync_names};
-use self::publish::Publisher;
+use self::publish::LocalPublisher;
 use super::beneath;
 use super::{
     Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties,
     is_valid_name,
 };
 
-/// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
-const FOLDER_LEVELS_MAX: usize = 2;
-/// Longest name of a folder between a class's folder and an object.
-const FOLDER_NAME_LEN_MAX: usize = 2;
+/// Directory levels below a class that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
+const DIR_LEVELS_MAX: usize = 2;
+/// Longest name of a directory between a class's directory and an object.
+const DIR_NAME_LEN_MAX: usize = 2;
 
-/// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error
-/// and not an empty store.
+/// A store in a directory. Every path is relative to the open directory, so an unmounted disk is an
+/// error and not an empty store.
 pub struct LocalStore {
-    folders: Folders,
+    dirs: StoreDirs,
     location: String,
     /// The path without links and `..`.
     place: String,
-    publisher: Publisher,
+    publisher: LocalPublisher,
 }
 
 impl LocalStore {
-    /// Opens the store in an existing folder; fails with
+    /// Opens the store in an existing directory; fails with
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (place, location) = names_of(path);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(root) => {
-                let folders = Folders::below(root.into());
-                Ok(Self { folders, location, place, publisher: Publisher::default() })
+                let dirs = StoreDirs::below(root.into());
+                Ok(Self { dirs, location, place, publisher: LocalPublisher::default() })
             }
             Err(errno) => Err(failure(Action::List, &location, "its folder", errno.into())),
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
-    /// folder for each class.
+    /// Opens the store in a directory, which is made (for its owner only) if it is missing, with a
+    /// directory for each class.
     ///
-    /// Were these made on demand, the time of the store's folder would change under the first
-    /// backups: a backup of a folder that the store lies in would see a change where there is none.
+    /// If these were made on demand, the first backups would change the time of the store's
+    /// directory: a backup that includes this directory would see a change where there is none.
     ///
-    /// Dying before the return leaves empty folders at worst. Each folder made is durable when this
-    /// returns.
+    /// Dying before the return leaves empty directories at worst. The directories are durable when
+    /// this returns.
     pub fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path);
-        make_folders(&path).map_err(|error| {
+        make_dirs(&path).map_err(|error| {
             failure(Action::Create, &path.display().to_string(), "its folder", error)
         })?;
         let store = Self::open(&path)?;
-        let made = Class::ALL.iter().try_for_each(|class| store.folders.make(class.folder()));
-        made.and_then(|()| sync_names(&store.folders.root))
+        let made = Class::ALL.iter().try_for_each(|class| store.dirs.make(class.dir_name()));
+        made.and_then(|()| sync_names(&store.dirs.root))
             .map_err(|error| store.fail(Action::Create, "its folders", error))?;
         Ok(store)
     }
@@ -84,7 +83,7 @@ impl LocalStore {
 
     fn open_object(&self, key: &Key) -> io::Result<(File, u64)> {
         let file = beneath::open(
-            &self.folders.root,
+            &self.dirs.root,
             &checked_path(key)?,
             OFlags::RDONLY | OFlags::NONBLOCK,
             Mode::empty(),
@@ -122,54 +121,50 @@ impl LocalStore {
         if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
             return Err(io::Error::other("longer than any object may be"));
         }
-        let (folder_path, name) =
-            path.rsplit_once('/').expect("a class's folder precedes the name");
-        let folder = self.folders.open_or_make(folder_path)?;
+        let (dir_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let folder = self.dirs.open_or_make(dir_path)?;
         match self.publisher.publish(&folder, name, bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // The process that made it may not have come to the last step yet, and the caller
-                // will rely on it.
+                // The process that made it may not have synced it yet, and the caller will depend
+                // on it.
                 sync_names(&folder)?;
-                self.folders.sync_parents(folder_path)?;
+                self.dirs.sync_parents(dir_path)?;
                 return Err(error);
             }
             Err(error) => return Err(error),
         }
-        sync_names(&folder).and_then(|()| self.folders.sync_parents(folder_path)).inspect_err(
-            |_| {
-                // The kernel reports a failed write-back once and may have dropped the page: asking
-                // again would lie.
-                let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-            },
-        )
+        sync_names(&folder).and_then(|()| self.dirs.sync_parents(dir_path)).inspect_err(|_| {
+            // The kernel reports a failed write-back once and may have dropped the page: a second
+            // sync would wrongly succeed.
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        })
     }
 
     fn try_remove(&self, key: &Key) -> io::Result<()> {
         let path = checked_path(key)?;
-        let (folder_path, name) =
-            path.rsplit_once('/').expect("a class's folder precedes the name");
-        let folder = match self.folders.open(folder_path) {
+        let (dir_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let folder = match self.dirs.open(dir_path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
-            // Durable removal keeps the caller's order: an index run is gone before the packs that
-            // it names.
+            // Durable removal keeps the caller's order: an index run is removed before the packs
+            // that it names.
             Ok(()) | Err(Errno::NOENT) => sync_names(&folder),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    fn list_folder(&self, path: &str, search: &mut Search<'_>) -> io::Result<()> {
-        let folder = match self.folders.open(path) {
-            // A class without objects has no folder; but the store itself must be there.
+    fn list_dir(&self, path: &str, listing: &mut ClassListing<'_>) -> io::Result<()> {
+        let folder = match self.dirs.open(path) {
+            // A class without objects may have no directory; but the store itself must exist.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return rustix::fs::fstat(&self.folders.root).map(drop).map_err(Into::into);
+                return rustix::fs::fstat(&self.dirs.root).map(drop).map_err(Into::into);
             }
             other => other?,
         };
-        let class_len = search.class_len;
+        let class_len = listing.class_len;
         for found in rustix::fs::Dir::read_from(&folder)? {
             let found = found?;
             let Some(part) = found.file_name().to_str().ok().filter(|part| is_valid_name(part))
@@ -178,7 +173,7 @@ impl LocalStore {
             };
             let full = format!("{path}/{part}");
             let name = &full[class_len..];
-            if !name.starts_with(search.prefix) && !search.prefix.starts_with(name) {
+            if !name.starts_with(listing.prefix) && !listing.prefix.starts_with(name) {
                 continue;
             }
             let stat =
@@ -187,17 +182,21 @@ impl LocalStore {
                     other => other?,
                 };
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory if search.level < FOLDER_LEVELS_MAX => {
-                    search.level += 1;
-                    self.list_folder(&full, search)?;
-                    search.level -= 1;
+                FileType::Directory if listing.level < DIR_LEVELS_MAX => {
+                    listing.level += 1;
+                    self.list_dir(&full, listing)?;
+                    listing.level -= 1;
                 }
-                FileType::RegularFile if name.starts_with(search.prefix) => {
+                FileType::RegularFile if name.starts_with(listing.prefix) => {
                     let len_bytes = stat.st_size.cast_unsigned();
-                    search.found.push(Listed::new(name.to_owned(), len_bytes, Some(stat.st_mtime)));
+                    listing.found.push(Listed::new(
+                        name.to_owned(),
+                        len_bytes,
+                        Some(stat.st_mtime),
+                    ));
                 }
-                // What it leads to would be missing from the listing, and nobody would know.
-                FileType::Symlink if search.has_folders && part.len() <= FOLDER_NAME_LEN_MAX => {
+                // Its target would be missing from the listing without notice.
+                FileType::Symlink if listing.has_dirs && part.len() <= DIR_NAME_LEN_MAX => {
                     return Err(Errno::LOOP.into());
                 }
                 _ => {}
@@ -207,31 +206,31 @@ impl LocalStore {
     }
 }
 
-/// A listing in the making.
-struct Search<'a> {
+/// The listing of one class while it is collected.
+struct ClassListing<'a> {
     prefix: &'a str,
     /// Bytes of `<class>/` before each name.
     class_len: usize,
-    /// Whether the class has folders.
-    has_folders: bool,
+    /// Whether the class has directories.
+    has_dirs: bool,
     level: usize,
     found: Vec<Listed>,
 }
 
 impl Store for LocalStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let folder = class.folder();
-        let has_folders = matches!(class, Class::Data | Class::Meta | Class::Index);
-        let mut search = Search {
+        let folder = class.dir_name();
+        let has_dirs = matches!(class, Class::Data | Class::Meta | Class::Index);
+        let mut listing = ClassListing {
             prefix,
             class_len: folder.len() + 1,
-            has_folders,
+            has_dirs,
             level: 0,
             found: Vec::new(),
         };
-        self.list_folder(folder, &mut search)
+        self.list_dir(folder, &mut listing)
             .map_err(|error| self.fail(Action::List, folder, error))?;
-        Ok(search.found)
+        Ok(listing.found)
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
@@ -275,8 +274,8 @@ impl Store for LocalStore {
     }
 }
 
-/// Returns what the store in a folder calls its place, which is the path without links and `..` if
-/// it is there, and itself.
+/// Returns the place and the location of a store in this directory. The place is the path without
+/// links and `..`, if the directory exists.
 pub fn names_of(path: &Path) -> (String, String) {
     let location = absolute(path).display().to_string();
     (
@@ -285,7 +284,7 @@ pub fn names_of(path: &Path) -> (String, String) {
     )
 }
 
-/// Appends a range of a file to `out`, without zeroing the room first.
+/// Appends a range of a file to `out`, without zeroing the memory first.
 fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<()> {
     let mut missing =
         usize::try_from(range.end.saturating_sub(range.start)).expect("objects fit in memory");

@@ -9,33 +9,33 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-/// Start of the names of files that have no object's name yet.
+/// Prefix of the names of scratch files.
 const SCRATCH_PREFIX: &str = ".new-";
-/// For the owner only: a copy of the repository's folder need not have a private folder around it.
+/// For the owner only: a copy of the repository may end up in a directory that is not private.
 const OBJECT_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-/// Scratch files that nobody holds are removed when they are older than this.
+/// Scratch files without a lock are removed when they are older than this.
 const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
-/// Writes files that appear whole or not at all; remembers which way the file system offers.
+/// Writes files that appear whole or not at all; remembers what the file system supports.
 #[derive(Default)]
-pub struct Publisher {
-    /// The file system has no unnamed files, or `/proc` is not there to name them.
+pub struct LocalPublisher {
+    /// The file system has no unnamed files (`O_TMPFILE`), or `/proc`, which is needed to name
+    /// them, is missing.
     named_only: AtomicBool,
-    /// The file system can neither rename without replacing nor link: names were given by looking
-    /// first.
+    /// The file system can neither rename without replacing nor link: names were checked and then
+    /// taken.
     replaces: AtomicBool,
-    /// Leftovers were looked for.
+    /// Leftovers were removed once.
     swept: AtomicBool,
     counter: AtomicU64,
 }
 
-impl Publisher {
-    /// Writes a new file `name` in `folder`, its bytes durable before its name is there.
+impl LocalPublisher {
+    /// Writes a new file `name` in `folder`. Its bytes are durable before it has its name.
     ///
     /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is
-    /// durable only after the caller's fsync of the folder. Dying at any moment leaves either
-    /// nothing, or a scratch file (only where the file system has no unnamed files), or the whole
-    /// file.
+    /// durable only after the caller's fsync of the directory. Dying at any moment leaves nothing,
+    /// a scratch file (only if the file system has no unnamed files), or the whole file.
     pub fn publish(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.named_only.load(Ordering::Relaxed) {
             match publish_unnamed(folder, name, bytes) {
@@ -47,19 +47,19 @@ impl Publisher {
         self.publish_scratch(folder, name, bytes)
     }
 
-    /// Returns whether a name had to be given in a way that lets several creators of it succeed.
+    /// Returns whether names are given in a way that lets several creators of one name succeed.
     pub fn replaces(&self) -> bool {
         self.replaces.load(Ordering::Relaxed)
     }
 
     fn publish_scratch(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.swept.swap(true, Ordering::Relaxed) {
-            // Leftovers cost room only, so failing to remove them is no failure.
+            // Leftovers only take space, so failing to remove them is no failure.
             let _ = sweep(folder);
         }
         let (mut file, scratch) = self.open_scratch(folder)?;
-        // Closed before it is renamed: some mounted stores send a file only then, and say only then
-        // that they could not.
+        // Closed before it is renamed: some mounted stores send the file only then, and report
+        // errors only then.
         let written = write_durably(&mut file, bytes).and_then(|()| Ok(nix::unistd::close(file)?));
         let result = written.and_then(|()| self.give_name(folder, &scratch, name));
         if result.is_err() {
@@ -68,9 +68,9 @@ impl Publisher {
         result
     }
 
-    /// Renames without replacing; by a second link where the file system cannot rename so; and
-    /// where it has no links either, by looking whether the name is taken, which another creator
-    /// may pass at the same moment.
+    /// Renames without replacing. If the file system cannot do that, makes a second link. If it has
+    /// no links either, checks whether the name is free and renames, which is a race with other
+    /// creators.
     fn give_name(&self, folder: &File, scratch: &str, name: &str) -> io::Result<()> {
         match rustix::fs::renameat_with(folder, scratch, folder, name, RenameFlags::NOREPLACE) {
             Err(errno) if is_lacking(errno) => {}
@@ -80,8 +80,8 @@ impl Publisher {
             Err(errno) if is_lacking(errno) => {}
             Err(errno) => return Err(errno.into()),
             Ok(()) => {
-                // Dying here leaves a second name of the object, which no listing shows and the
-                // next sweep removes.
+                // Dying here leaves a second name, which listings ignore and the next sweep
+                // removes.
                 let _ = rustix::fs::unlinkat(folder, scratch, AtFlags::empty());
                 return Ok(());
             }
@@ -96,8 +96,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Opens a scratch file of our own, locked as long as it is open, so that others see that it is
-    /// in use.
+    /// Opens a scratch file and locks it while it is open, so that others see that it is in use.
     fn open_scratch(&self, folder: &File) -> io::Result<(File, String)> {
         let process = std::process::id();
         let nanos = SystemTime::now()
@@ -107,13 +106,13 @@ impl Publisher {
         let scratch = format!("{SCRATCH_PREFIX}{process}-{nanos}-{number}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(folder, &scratch, flags, OBJECT_MODE)?);
-        // Where locks are not to be had, age alone protects the file from being swept.
+        // Without locks, only its age protects the file from a sweep.
         let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok((file, scratch))
     }
 }
 
-/// Why a file could not be published without a scratch name.
+/// Why an unnamed file could not be published.
 enum Unnamed {
     Unsupported,
     Failed(io::Error),
@@ -125,8 +124,7 @@ impl From<io::Error> for Unnamed {
     }
 }
 
-/// The way that leaves no leftovers: a file without a name, which vanishes with its process until
-/// it is linked.
+/// Writes a file without a name and links it. It leaves nothing behind if the process dies.
 fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unnamed> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = match rustix::fs::openat(folder, ".", flags, OBJECT_MODE) {
@@ -146,19 +144,19 @@ fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unname
     }
 }
 
-/// A failed fdatasync means that the bytes are not there; it is never repeated, because the kernel
-/// reports it once only.
+/// A failed fdatasync means that the bytes are lost; it is never repeated, because the kernel
+/// reports it only once.
 fn write_durably(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     match rustix::fs::fdatasync(file) {
-        // Some mounted stores cannot: there the server answers for its files.
+        // Some mounted stores cannot sync: there the server is responsible.
         Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Returns whether a failure may mean that the file system does not know what was asked: some say
-/// that it is not permitted.
+/// Returns whether an error may mean that the file system lacks the operation: some report it as
+/// not permitted.
 fn is_lacking(errno: Errno) -> bool {
     matches!(
         errno,
@@ -166,7 +164,7 @@ fn is_lacking(errno: Errno) -> bool {
     )
 }
 
-/// Removes scratch files of dead processes: old ones that nobody holds a lock on.
+/// Removes scratch files of dead processes: old ones without a lock.
 fn sweep(folder: &File) -> io::Result<()> {
     for found in rustix::fs::Dir::read_from(folder)? {
         let found = found?;
@@ -187,7 +185,7 @@ fn sweep(folder: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether a name is one that [`Publisher::open_scratch`] gives.
+/// Returns whether a name is one that [`LocalPublisher::open_scratch`] gives.
 fn is_scratch(name: &str) -> bool {
     let numbers = name.strip_prefix(SCRATCH_PREFIX);
     numbers.is_some_and(|numbers| {
@@ -206,7 +204,8 @@ mod tests {
     fn scratch_files_become_objects_or_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = File::open(dir.path()).unwrap();
-        let publisher = Publisher { named_only: AtomicBool::new(true), ..Publisher::default() };
+        let publisher =
+            LocalPublisher { named_only: AtomicBool::new(true), ..LocalPublisher::default() };
         publisher.publish(&folder, "a", b"first").unwrap();
         let error = publisher.publish(&folder, "a", b"second").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);

@@ -1,4 +1,4 @@
-//! Objects in archive classes and under locks: what only a bucket can do.
+//! Archive classes and object locks of a bucket.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
@@ -6,10 +6,10 @@ use aws_sdk_s3::types::{
     GlacierJobParameters, ObjectLockRetention, ObjectLockRetentionMode, RestoreRequest, Tier,
 };
 
-use super::failure::Failure;
-use super::operations::Held;
-use super::transfer::Progress;
-use super::{Bucket, S3Store};
+use super::failure::S3Failure;
+use super::operations::ObjectLockState;
+use super::transfer::RequestProgress;
+use super::{BucketClient, S3Store};
 use crate::store::{Archive, ErrorKind, Key, Readiness, StoreError, ThawTier};
 
 impl Archive for S3Store {
@@ -27,7 +27,7 @@ impl Archive for S3Store {
         self.bucket.lock.map(|lock| lock.days)
     }
 
-    /// Locks are not seen without `s3:GetObjectRetention`.
+    /// Locks are invisible without `s3:GetObjectRetention`.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
         self.run("look at", key, async || {
             Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s))
@@ -41,8 +41,8 @@ impl Archive for S3Store {
     }
 }
 
-impl Bucket {
-    async fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), Failure> {
+impl BucketClient {
+    async fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), S3Failure> {
         let request = self.request("s3:RestoreObject", true);
         let tier = match tier {
             ThawTier::Expedited => Tier::Expedited,
@@ -50,7 +50,7 @@ impl Bucket {
             ThawTier::Bulk => Tier::Bulk,
         };
         let wrong =
-            |error| Failure::new(ErrorKind::Other, "the request cannot be made").because(error);
+            |error| S3Failure::new(ErrorKind::Other, "the request cannot be made").because(error);
         let job = GlacierJobParameters::builder().tier(tier).build().map_err(wrong)?;
         let order = RestoreRequest::builder()
             .days(i32::try_from(days).unwrap_or(i32::MAX))
@@ -62,7 +62,7 @@ impl Bucket {
             .bucket(&self.name)
             .key(self.path(key)?)
             .restore_request(order);
-        match Progress::new().watch(self.timeout, thaw.send()).await {
+        match RequestProgress::new().watch(self.timeout, thaw.send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.code() == Some("RestoreAlreadyInProgress") => Ok(()),
             Ok(Err(error)) => Err(request.explain(error, true)),
@@ -70,7 +70,7 @@ impl Bucket {
         }
     }
 
-    async fn readiness(&self, key: &Key) -> Result<Readiness, Failure> {
+    async fn readiness(&self, key: &Key) -> Result<Readiness, S3Failure> {
         let head = self.head(key).await?;
         let class =
             head.storage_class.filter(|class| matches!(&**class, "GLACIER" | "DEEP_ARCHIVE"));
@@ -84,17 +84,18 @@ impl Bucket {
         })
     }
 
-    async fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, Failure> {
+    async fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, S3Failure> {
         let Some(lock) = self.lock else {
-            return Err(Failure::new(ErrorKind::Other, "no mode of locks is configured"));
+            return Err(S3Failure::new(ErrorKind::Other, "no mode of locks is configured"));
         };
         let held = self.head(key).await?.lock;
-        let is_long_enough = |held: Option<Held>| held.is_some_and(|held| held.until_s >= until_s);
+        let is_long_enough =
+            |held: Option<ObjectLockState>| held.is_some_and(|held| held.until_s >= until_s);
         if is_long_enough(held) {
             return Ok(false);
         }
         let request = self.request("s3:PutObjectRetention", true);
-        // Nobody can make a strict lock a lenient one.
+        // A compliance lock cannot become a governance lock.
         let is_compliance = lock.is_compliance || held.is_some_and(|held| held.is_compliance);
         let mode = if is_compliance {
             ObjectLockRetentionMode::Compliance
@@ -111,12 +112,12 @@ impl Bucket {
             .bucket(&self.name)
             .key(self.path(key)?)
             .retention(retention);
-        let failure = match Progress::new().watch(self.timeout, extend.send()).await {
+        let failure = match RequestProgress::new().watch(self.timeout, extend.send()).await {
             Ok(Ok(_)) => return Ok(true),
             Ok(Err(error)) => request.explain(error, true),
             Err(_) => self.stalled(request.unanswered()),
         };
-        // The server refuses to shorten: another process may have extended it further meanwhile.
+        // The server refuses to shorten a lock: another process may have extended it further.
         if failure.kind == ErrorKind::NotPermitted && is_long_enough(self.head(key).await?.lock) {
             return Ok(false);
         }

@@ -1,29 +1,29 @@
-//! Errors of certificates, in words that say what to do.
+//! Certificate errors, with what to do about them.
 
 use std::error::Error;
 use std::io;
 
 use rustls::CertificateError as Wrong;
 
-use super::failure::{Failure, one_line};
+use super::failure::{S3Failure, one_line};
 use crate::store::ErrorKind;
 
-/// What to do about a certificate that nobody vouches for.
-const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who \
-    signed it, with `ca-file`";
+/// Hint for an untrusted certificate.
+const VOUCH: &str = "if it is the right server, set `ca-file` to a file with its certificate, or \
+    with that of the authority that signed it";
 
-/// Returns the failure if a connection was not made because of its encryption.
-pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
+/// Returns the failure if TLS was the cause.
+pub fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
     let says = match find(error)? {
         rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
-        // What the verifier says itself.
+        // Written by `CertificateVerifier`.
         rustls::Error::General(says) => one_line(says),
         rustls::Error::InvalidMessage(_) => {
             "the server does not speak TLS at this port: is it the one for `http://`?".to_owned()
         }
         other => format!("no encrypted connection can be made ({})", one_line(&other.to_string())),
     };
-    Some(Failure::new(ErrorKind::Other, says))
+    Some(S3Failure::new(ErrorKind::Other, says))
 }
 
 fn of_certificate(wrong: &Wrong) -> String {
@@ -34,27 +34,27 @@ fn of_certificate(wrong: &Wrong) -> String {
                 .to_owned()
         }
         Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet: look at this machine's clock".to_owned()
+            "the server's certificate is not valid yet: check this machine's clock".to_owned()
         }
         Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
             let what = one_line(&wrong.to_string());
             format!("the server's certificate is for another name than that of `endpoint` ({what})")
         }
         Wrong::UnknownIssuer => format!(
-            "nobody whom this machine trusts has signed the server's \
-            certificate: {VOUCH}"
+            "the server's certificate is signed by an authority that this machine does not trust: \
+                {VOUCH}"
         ),
         Wrong::Revoked => "the server's certificate was revoked".to_owned(),
         other => match one_line(&other.to_string()) {
             text if text.contains("CaUsedAsEndEntity") => {
-                format!("the server's certificate is one that it signed itself: {VOUCH}")
+                format!("the server's certificate is self-signed: {VOUCH}")
             }
             text => format!("the server's certificate cannot be used ({text}): {VOUCH}"),
         },
     }
 }
 
-/// Finds the error of the encryption among the causes, and inside of those that only wrap another.
+/// Finds the TLS error among the causes, also inside wrappers.
 fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

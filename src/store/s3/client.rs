@@ -17,33 +17,33 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use tokio::runtime::Runtime;
 
+use super::complete_listing::CompleteListing;
 use super::connector::{self, CONNECT_MAX, IDLE};
-use super::credentials::{self, Renewing};
-use super::failure::Failure;
+use super::credentials::{self, RenewingCredentials};
+use super::failure::S3Failure;
 use super::options::S3Options;
-use super::pages::NoPages;
-use super::short::Short;
+use super::reject_html::RejectHtml;
+use super::response_limit::ResponseLimit;
 use super::trust;
-use super::whole::WholePages;
 use crate::store::ErrorKind;
 
-/// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
+/// Runtime threads: encryption takes less than one core per gigabyte a second.
 const WORKERS: usize = 2;
 
 /// Returns the runtime that the SDK needs.
-pub fn runtime() -> Result<Runtime, Failure> {
+pub fn runtime() -> Result<Runtime, S3Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(WORKERS).thread_name("s3").enable_all().build();
     built.map_err(|error| {
-        Failure::new(ErrorKind::Other, "its threads cannot be started").because(error)
+        S3Failure::new(ErrorKind::Other, "its threads cannot be started").because(error)
     })
 }
 
 /// Returns a client that sends each request once.
 ///
-/// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for
+/// Must be called in a runtime. Sends no request to the bucket's server, but may ask others for
 /// credentials.
-pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Failure> {
+pub async fn client(options: &S3Options) -> Result<(Client, Arc<RenewingCredentials>), S3Failure> {
     check_names(options)?;
     let endpoint = options
         .endpoint
@@ -54,11 +54,11 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
     let connections = options.connections.max(1);
     let usual = http_client(connections, is_local);
     let region = credentials::region(options).await;
-    let credentials = Arc::new(Renewing::load(options, &usual, region.clone()).await?);
+    let credentials = Arc::new(RenewingCredentials::load(options, &usual, region.clone()).await?);
     let http = match &options.trust {
         Some(trust) => {
             let of_aws = || format!("https://{}.s3.{region}.amazonaws.com", options.bucket);
-            // What is on this machine is reached without a proxy.
+            // Servers on this machine are reached without a proxy.
             let address =
                 if is_local { String::new() } else { endpoint.map_or_else(of_aws, str::to_owned) };
             connector::http_client(&address, connections, trust::tls_config(trust)?)
@@ -75,19 +75,19 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
-        // Time-outs are those of `transfer`, which know how a request and its answer get on.
+        // `transfer` has the time-outs, because it knows the progress of a request.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Otherwise a wrong clock would fail at the first request of each process and at no other.
+        // Otherwise a wrong clock would fail only the first request of each process.
         .disable_clock_skew_correction(true)
-        // Checksums of its own would make bodies that many servers do not understand; everything
-        // stored is authenticated anyway.
+        // Many servers do not understand bodies with the SDK's checksums; everything stored is
+        // authenticated anyway.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // They are kept where they can be dropped before they expire.
+        // `RenewingCredentials` caches them, so that they can be dropped before they expire.
         .identity_cache(IdentityCache::no_cache())
-        .interceptor(NoPages)
-        .interceptor(Short)
-        .interceptor(WholePages)
+        .interceptor(RejectHtml)
+        .interceptor(ResponseLimit)
+        .interceptor(CompleteListing)
         .credentials_provider(SharedCredentialsProvider::new(provider));
     let config = match endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
@@ -111,15 +111,15 @@ fn http_client(connections: usize, is_local: bool) -> SharedHttpClient {
     })
 }
 
-/// Refuses names that the server or something in between would understand as others.
-fn check_names(options: &S3Options) -> Result<(), Failure> {
+/// Refuses names that a server or proxy may interpret as other names.
+fn check_names(options: &S3Options) -> Result<(), S3Failure> {
     let bucket = &options.bucket;
     let is_bucket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if bucket.is_empty() || bucket.starts_with('.') || !bucket.bytes().all(is_bucket) {
         let says = format!(
             "`{bucket}` is not the name of a bucket: letters, digits, dots and hyphens are allowed"
         );
-        return Err(Failure::new(ErrorKind::Other, says));
+        return Err(S3Failure::new(ErrorKind::Other, says));
     }
     let is_part =
         |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
@@ -128,15 +128,15 @@ fn check_names(options: &S3Options) -> Result<(), Failure> {
             "`{}` cannot be the prefix: no part between slashes may be empty, `.` or `..`",
             options.prefix.escape_debug()
         );
-        return Err(Failure::new(ErrorKind::Other, says));
+        return Err(S3Failure::new(ErrorKind::Other, says));
     }
     Ok(())
 }
 
 /// Returns the endpoint without a slash at its end.
-fn check_endpoint(text: &str, allow_http: bool) -> Result<&str, Failure> {
+fn check_endpoint(text: &str, allow_http: bool) -> Result<&str, S3Failure> {
     let endpoint = text.trim_end_matches('/');
-    let wrong = |says: String| Err(Failure::new(ErrorKind::Other, says));
+    let wrong = |says: String| Err(S3Failure::new(ErrorKind::Other, says));
     let is_http = endpoint.starts_with("http://");
     let host = host_of(endpoint);
     if !is_http && !endpoint.starts_with("https://")

@@ -1,5 +1,4 @@
-//! Connections to a server whose certificates the user vouches for; all others are made by the SDK
-//! itself.
+//! HTTP client for servers whose certificates the user configured; the SDK makes all others itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +19,13 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
-/// After how much time an idle connection is not used again: servers close theirs after a minute or
-/// so, and a request that meets this is lost.
+/// Idle time after which a connection is not reused: servers close idle ones after about a minute,
+/// and a request at that moment is lost.
 pub const IDLE: Duration = Duration::from_secs(10);
-/// Longest time for a connection to be made, with its encryption.
+/// Time-out of connection setup, TLS included.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Returns what makes connections to an endpoint, through the proxy that the environment names for
-/// it.
+/// Returns a client for an endpoint, through the proxy that the environment names for it.
 pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
@@ -42,9 +40,13 @@ pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> 
                 Some(auth) => tunnel.with_auth(auth.clone()),
                 None => tunnel,
             };
-            Connector::shared(&builder(connections).build(HttpsConnector::from((tunnel, config))))
+            UserTrustConnector::shared(
+                &builder(connections).build(HttpsConnector::from((tunnel, config))),
+            )
         }
-        None => Connector::shared(&builder(connections).build(HttpsConnector::from((tcp, config)))),
+        None => UserTrustConnector::shared(
+            &builder(connections).build(HttpsConnector::from((tcp, config))),
+        ),
     };
     http_client_fn(move |_, _| connector.clone())
 }
@@ -61,9 +63,9 @@ fn builder(connections: usize) -> hyper_util::client::legacy::Builder {
 /// Sends a request.
 type Send = dyn Fn(HttpRequest) -> HttpConnectorFuture + std::marker::Send + Sync;
 
-struct Connector(Box<Send>);
+struct UserTrustConnector(Box<Send>);
 
-impl Connector {
+impl UserTrustConnector {
     fn shared<C>(client: &Client<C, SdkBody>) -> SharedHttpConnector
     where
         C: hyper_util::client::legacy::connect::Connect
@@ -90,13 +92,13 @@ impl Connector {
     }
 }
 
-impl fmt::Debug for Connector {
+impl fmt::Debug for UserTrustConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connector")
+        f.write_str("UserTrustConnector")
     }
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for UserTrustConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         (self.0)(request)
     }

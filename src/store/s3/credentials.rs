@@ -14,19 +14,18 @@ use aws_credential_types::provider::{self, future};
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedHttpClient};
 use tokio::sync::Mutex;
 
-use super::failure::Failure;
+use super::credential_process::Programs;
+use super::failure::S3Failure;
 use super::options::S3Options;
-use super::process::Programs;
 use crate::store::ErrorKind;
 
-/// Longest time that loading credentials may take, without a program that has to be run for them.
+/// Time-out of loading credentials without running a program.
 const LOAD_MAX: Duration = Duration::from_secs(30);
-/// How long an instance's metadata service may take for a step; where there is none, nothing
-/// answers.
+/// Time-out per step of an instance's metadata service; where there is none, nothing answers.
 const METADATA_MAX: Duration = Duration::from_secs(1);
-/// How long before they run out credentials are renewed.
+/// Credentials are renewed this long before they expire.
 const RENEW_BEFORE: Duration = Duration::from_secs(10);
-/// What AWS calls its first region, and others accept.
+/// Default region, which servers other than AWS accept, too.
 const REGION: &str = "us-east-1";
 
 /// Returns the region: the given one, else that of the environment or the profile, else
@@ -49,43 +48,44 @@ pub async fn region(options: &S3Options) -> Region {
     region.map_or(Region::from_static(REGION), Region::new)
 }
 
-/// Credentials that are kept until they run out, or until the server refuses them: then they are
-/// looked for anew.
-pub struct Renewing {
-    source: Source,
+/// Cached credentials, loaded again when they expire or the server refuses them.
+pub struct RenewingCredentials {
+    source: CredentialSource,
     /// The credentials in use.
-    held: Mutex<Held>,
-    /// How many there were before.
+    held: Mutex<Option<Credentials>>,
+    /// Number of credentials that were in use before.
     number: std::sync::atomic::AtomicU64,
 }
 
-type Held = Option<Credentials>;
-
-/// Where credentials come from.
-enum Source {
-    /// These are all.
+/// Source of credentials.
+enum CredentialSource {
+    /// Fixed credentials.
     Given(Credentials),
-    /// AWS's chain, or a profile if one is named, read anew each time.
+    /// AWS's provider chain, or a named profile; read again each time.
     Aws { http: SharedHttpClient, region: Region, profile: Option<String>, programs: Programs },
 }
 
-impl Renewing {
-    /// Takes the given credentials, or finds some: in AWS's chain, or in the profile that is named.
+impl RenewingCredentials {
+    /// Takes the given credentials, or loads some from AWS's chain or the named profile.
     ///
-    /// Without any this fails within a few seconds, and not at the first request of each thread. A
-    /// program that gives them out may take longer.
+    /// Fails within a few seconds if there are none, instead of at the first request of each
+    /// thread. A credential program may take longer.
     pub async fn load(
         options: &S3Options,
         http: &SharedHttpClient,
         region: Region,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, S3Failure> {
         let source = match &options.credentials {
-            Some((id, secret)) => {
-                Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin"))
-            }
+            Some((id, secret)) => CredentialSource::Given(Credentials::new(
+                id.trim(),
+                secret.trim(),
+                None,
+                None,
+                "drumlin",
+            )),
             None => {
                 let programs = Programs::new(options.without);
-                Source::Aws {
+                CredentialSource::Aws {
                     http: http.clone(),
                     region,
                     profile: options.profile.clone(),
@@ -97,12 +97,12 @@ impl Renewing {
         Ok(Self { source, held: Mutex::new(Some(first)), number: 0.into() })
     }
 
-    /// Returns which credentials are in use, for [`Self::renew`].
+    /// Returns the number of the credentials in use, for [`Self::renew`].
     pub fn number(&self) -> u64 {
         self.number.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Looks for credentials anew because the server refused those of a number; returns whether
+    /// Loads credentials again because the server refused those with this number; returns whether
     /// there are others now.
     pub async fn renew(&self, refused: u64) -> bool {
         let mut held = self.held.lock().await;
@@ -117,7 +117,7 @@ impl Renewing {
         !is_same
     }
 
-    fn hold(&self, held: &mut Held, fresh: Credentials) {
+    fn hold(&self, held: &mut Option<Credentials>, fresh: Credentials) {
         if held.as_ref().is_none_or(|held| !is_same(held, &fresh)) {
             self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
@@ -134,7 +134,7 @@ impl Renewing {
         }
         match self.source.load().await {
             Ok(fresh) => self.hold(&mut held, fresh),
-            // The service may be away for a moment, and there is some time left.
+            // The service may be down for a moment, and the old ones are still valid.
             Err(_) if held.as_ref().is_some_and(|held| is_good_for(held, Duration::ZERO)) => {}
             Err(error) => return Err(error),
         }
@@ -142,13 +142,13 @@ impl Renewing {
     }
 }
 
-impl fmt::Debug for Renewing {
+impl fmt::Debug for RenewingCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Renewing")
+        f.write_str("RenewingCredentials")
     }
 }
 
-impl ProvideCredentials for Renewing {
+impl ProvideCredentials for RenewingCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -157,13 +157,13 @@ impl ProvideCredentials for Renewing {
     }
 }
 
-impl Source {
+impl CredentialSource {
     async fn load(&self) -> provider::Result {
         let (http, region, profile, programs) = match self {
             Self::Given(credentials) => return Ok(credentials.clone()),
             Self::Aws { http, region, profile, programs } => (http, region, profile, programs),
         };
-        // Each time all is new: what the SDK has read once it never reads again.
+        // New each time: the SDK never reads its files twice.
         let config = ProviderConfig::without_region()
             .with_http_client(http.clone())
             .with_region(Some(region.clone()));
@@ -171,7 +171,7 @@ impl Source {
             tokio::time::timeout(LOAD_MAX, from_aws(&config, region, profile.as_deref())).await;
         let loaded =
             match asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_MAX))) {
-                // Of programs the SDK knows, and is built without what runs them.
+                // The SDK is built without its runner of credential programs.
                 Err(error) if words(&error).any(|text| text.contains("cargo feature")) => {
                     programs.credentials(profile.clone()).await?
                 }
@@ -181,13 +181,13 @@ impl Source {
             .session_token()
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty());
-        // Files and variables end in line ends, which no key does and no header may.
+        // Files and variables may end with a line end, which no header may contain.
         let (id, secret) = (loaded.access_key_id().trim(), loaded.secret_access_key().trim());
         Ok(Credentials::new(id, secret, token, loaded.expiry(), "drumlin"))
     }
 }
 
-/// Asks the profile that is named, or else AWS's chain.
+/// Loads from the named profile, else from AWS's chain.
 async fn from_aws(
     config: &ProviderConfig,
     region: &Region,
@@ -195,11 +195,11 @@ async fn from_aws(
 ) -> provider::Result {
     let of_profile = ProfileFileCredentialsProvider::builder().configure(config);
     if let Some(name) = profile {
-        // A named profile is meant, even if the environment says otherwise.
+        // A named profile takes precedence over the environment.
         return of_profile.profile_name(name).build().provide_credentials().await;
     }
     match from_chain(config, region).await {
-        // The chain does not say that the profile that the environment names is none.
+        // The chain does not report that the environment names a missing profile.
         Err(all @ CredentialsError::CredentialsNotLoaded(_)) => {
             match of_profile.build().provide_credentials().await {
                 Err(error) if profile_failure(&error).is_some() => Err(error),
@@ -210,13 +210,13 @@ async fn from_aws(
     }
 }
 
-/// Returns what an error and its causes say.
+/// Returns the messages of an error and its causes.
 fn words(error: &CredentialsError) -> impl Iterator<Item = String> {
     let first = error as &(dyn std::error::Error + 'static);
     std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string)
 }
 
-/// Asks AWS's chain: environment, profile, files, container and instance roles.
+/// Loads from AWS's chain: environment, profile, files, container and instance roles.
 async fn from_chain(config: &ProviderConfig, region: &Region) -> provider::Result {
     let metadata = imds::Client::builder()
         .configure(config)
@@ -244,7 +244,7 @@ fn is_same(one: &Credentials, other: &Credentials) -> bool {
 
 const SILENT: &str = "the service that gives out credentials does not answer";
 
-fn not_loaded(error: CredentialsError) -> Failure {
+fn not_loaded(error: CredentialsError) -> S3Failure {
     if let Some(failure) = profile_failure(&error) {
         return failure;
     }
@@ -253,19 +253,19 @@ fn not_loaded(error: CredentialsError) -> Failure {
             let says = "there are no credentials: set `key-id` and `secret-file` of the \
                 repository, or AWS_ACCESS_KEY_ID and \
                         AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials";
-            return Failure::new(ErrorKind::Other, says);
+            return S3Failure::new(ErrorKind::Other, says);
         }
-        CredentialsError::ProviderTimedOut(_) => Failure::new(ErrorKind::Unavailable, SILENT),
+        CredentialsError::ProviderTimedOut(_) => S3Failure::new(ErrorKind::Unavailable, SILENT),
         CredentialsError::InvalidConfiguration(_) => {
-            Failure::new(ErrorKind::Other, "the AWS configuration is wrong")
+            S3Failure::new(ErrorKind::Other, "the AWS configuration is wrong")
         }
-        _ => Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
+        _ => S3Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
     };
     failure.because(error)
 }
 
-/// Returns the failure if it is about a profile; the SDK says which only in words.
-fn profile_failure(error: &CredentialsError) -> Option<Failure> {
+/// Returns the failure if it is about a profile; the SDK names it only in its message.
+fn profile_failure(error: &CredentialsError) -> Option<S3Failure> {
     let named = |text: &str, after: &str| {
         let (name, rest) = text.split_once("profile `")?.1.split_once('`')?;
         rest.starts_with(after).then(|| name.to_owned())
@@ -280,6 +280,6 @@ fn profile_failure(error: &CredentialsError) -> Option<Failure> {
             ),
             (None, None) => return None,
         };
-        Some(Failure::new(ErrorKind::Other, says))
+        Some(S3Failure::new(ErrorKind::Other, says))
     })
 }

@@ -1,5 +1,4 @@
-//! Interpretation of a server's answer, or its absence: the kind of the failure, and what can be
-//! done about it.
+//! Failures of requests: kind, cause and remedy, from the server's response or its absence.
 //!
 //! Spec: `format-spec/12-store.md`, section 6.
 
@@ -10,42 +9,42 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::certificate;
-use super::failure::{Again, Failure, one_line};
+use super::failure::{Again, S3Failure, one_line};
 use crate::store::ErrorKind;
 
-/// A request, as far as its failures are concerned.
+/// The facts about a request that its failure depends on.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct RequestContext<'a> {
     /// The bucket.
     pub bucket: &'a str,
     /// The permission that it needs.
     pub permission: &'static str,
-    /// Whether it changes something, so that it matters if it was carried out.
+    /// Whether it changes something, so that its outcome matters.
     pub changes: bool,
     /// Whether it is a `HEAD`, whose answers have no body.
     pub is_head: bool,
 }
 
-impl Request<'_> {
-    /// Returns what an answer that never came means.
+impl RequestContext<'_> {
+    /// Returns the failure kind if no response comes.
     pub fn unanswered(&self) -> ErrorKind {
         if self.changes { ErrorKind::Unanswered } else { ErrorKind::Unavailable }
     }
 
-    /// Returns what went wrong with the request.
+    /// Returns the failure of the request.
     ///
-    /// `was_sent` is whether some of it may have reached the server although no answer came.
-    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> Failure
+    /// `was_sent`: some of it may have reached the server although no response came.
+    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> S3Failure
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         if let Some(response) = error.raw_response() {
             return self
-                .answered(&Answer::read(response, error.code(), error.message()))
+                .answered(&ErrorResponse::read(response, error.code(), error.message()))
                 .because_of(&error);
         }
         if is_credentials(&error) {
-            return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed")
+            return S3Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed")
                 .because(error);
         }
         if let Some(failure) = certificate::failure(&error) {
@@ -53,15 +52,15 @@ impl Request<'_> {
         }
         let failure = match &error {
             SdkError::ConstructionFailure(_) => {
-                Failure::new(ErrorKind::Other, "the request cannot be made")
+                S3Failure::new(ErrorKind::Other, "the request cannot be made")
             }
             _ if is_connecting(&error) => {
-                Failure::new(ErrorKind::Unavailable, "the server cannot be reached")
+                S3Failure::new(ErrorKind::Unavailable, "the server cannot be reached")
             }
             _ if was_sent => {
-                Failure::new(self.unanswered(), "the connection broke before the server answered")
+                S3Failure::new(self.unanswered(), "the connection broke before the server answered")
             }
-            _ => Failure::new(
+            _ => S3Failure::new(
                 ErrorKind::Unavailable,
                 "the connection broke before anything was sent",
             ),
@@ -69,34 +68,34 @@ impl Request<'_> {
         failure.because(error)
     }
 
-    fn answered(&self, answer: &Answer<'_>) -> Failure {
-        let said = &answer.said;
-        let new = |kind, text: String| Failure::new(kind, text);
-        match (answer.status, answer.code) {
+    fn answered(&self, response: &ErrorResponse<'_>) -> S3Failure {
+        let said = &response.said;
+        let new = |kind, text: String| S3Failure::new(kind, text);
+        match (response.status, response.code) {
             (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
-            // In a server's own words; what in between says so knows nothing of the object.
+            // Only with an S3 error code: a proxy in between knows nothing of the object.
             (416, code) if !code.is_empty() => {
                 new(ErrorKind::Short, "the object ends before the range".to_owned())
             }
             (409, "ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification") => {
-                new(ErrorKind::Unavailable, format!("others are busy with the object ({said})"))
+                new(ErrorKind::Unavailable, format!("another request changes the object ({said})"))
             }
             (_, "NoSuchBucket") => {
                 let says = format!(
                     "there is no bucket `{}` at this endpoint: create it, or correct its name",
                     self.bucket
                 );
-                // Only who looks for a repository takes it for one that is not there: objects that
-                // are asked for are not lost.
+                // For a listing the repository is missing. For other requests it is a failure:
+                // their objects are not lost.
                 let is_look = self.permission == "s3:ListBucket";
                 new(if is_look { ErrorKind::NotFound } else { ErrorKind::Other }, says)
             }
-            // Without a word it is a proxy's that knows no way to the server; only to a HEAD there
-            // are no words.
+            // A 404 without an error code comes from a proxy that cannot reach the server. Only the
+            // response to a HEAD has never one.
             (404, code) if self.is_head || !code.is_empty() => {
                 new(ErrorKind::NotFound, "there is no such object".to_owned())
             }
-            (_, code) if is_full(answer.status, code) => new(
+            (_, code) if is_full(response.status, code) => new(
                 ErrorKind::Full,
                 format!("the bucket or the server is full ({said}): make room or raise the quota"),
             ),
@@ -108,21 +107,20 @@ impl Request<'_> {
             }
             (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => new(
                 ErrorKind::Unavailable,
-                format!("other bytes reached the server than were sent ({said})"),
+                format!("the data was corrupted on its way to the server ({said})"),
             ),
-            _ => self.credentials(answer).unwrap_or_else(|| self.by_status(answer)),
+            _ => self.credentials(response).unwrap_or_else(|| self.by_status(response)),
         }
     }
 
-    /// Returns the failure if it is about who asks, or about clocks and regions, which signatures
-    /// depend on.
-    fn credentials(&self, answer: &Answer<'_>) -> Option<Failure> {
-        let new = |text: &str| Failure::new(ErrorKind::Other, text);
-        Some(match (answer.status, answer.code) {
+    /// Returns the failure if it is about credentials, or about clocks and regions, which
+    /// signatures depend on.
+    fn credentials(&self, response: &ErrorResponse<'_>) -> Option<S3Failure> {
+        let new = |text: &str| S3Failure::new(ErrorKind::Other, text);
+        Some(match (response.status, response.code) {
             (_, "SignatureDoesNotMatch") => {
-                new("the secret key is wrong: the server computes another signature from the one \
-                    that it knows")
-                .again(Again::Renewed)
+                new("the secret key is wrong: the signature of the request does not match")
+                    .again(Again::Renewed)
             }
             (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException") => {
                 new("the server does not know the key id: it is mistyped, deleted, or of another \
@@ -134,39 +132,38 @@ impl Request<'_> {
                 "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken",
             ) => {
                 let says = format!(
-                    "the session that the credentials belong to is over ({}): log in again",
-                    answer.said
+                    "the session of these credentials has expired ({}): log in again",
+                    response.said
                 );
                 new(&says).again(Again::Renewed)
             }
-            // The answer to a HEAD has no words; this is how AWS refuses one with an old session.
+            // AWS refuses a HEAD of an expired session like this.
             (400, "") if self.is_head => {
-                new(&format!("the server refuses ({})", answer.said)).again(Again::Renewed)
+                new(&format!("the server refuses ({})", response.said)).again(Again::Renewed)
             }
-            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&answer.clocks()),
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&response.clocks()),
             (
                 _,
                 "PermanentRedirect"
                 | "AuthorizationHeaderMalformed"
                 | "IllegalLocationConstraintException",
             )
-            | (301 | 307, _) => new(&answer.region()),
+            | (301 | 307, _) => new(&response.region()),
             _ => return None,
         })
     }
 
-    fn by_status(&self, answer: &Answer<'_>) -> Failure {
-        let said = &answer.said;
-        let new = |kind, text: String| Failure::new(kind, text);
-        match (answer.status, answer.code) {
+    fn by_status(&self, response: &ErrorResponse<'_>) -> S3Failure {
+        let said = &response.said;
+        let new = |kind, text: String| S3Failure::new(kind, text);
+        match (response.status, response.code) {
             (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})"))
                 .again(Again::AFewTimes),
             (505, _) => new(ErrorKind::Other, format!("the server refuses ({said})")),
             (503, code) if !code.is_empty() => {
                 new(ErrorKind::Unavailable, format!("the server is busy ({said})"))
             }
-            // Also what proxies in front of a server say for themselves (520 to 530), and a refusal
-            // without a word.
+            // Includes responses of proxies (520 to 530), and refusals without an error code.
             (408 | 425 | 500.., _) | (400 | 404 | 416, "") => {
                 new(self.unanswered(), format!("the server failed ({said})"))
             }
@@ -176,16 +173,16 @@ impl Request<'_> {
             ),
             (200..=299, _) => new(
                 self.unanswered(),
-                "the answer broke off, or is none of an S3 server".to_owned(),
+                "the answer is incomplete, or does not come from an S3 server".to_owned(),
             ),
             _ => new(ErrorKind::Other, format!("the server refuses ({said})")),
         }
     }
 }
 
-impl Failure {
-    /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is
-    /// named.
+impl S3Failure {
+    /// Adds the cause only of an unreadable response: other texts already hold the server's
+    /// message.
     fn because_of<E, R>(self, error: &SdkError<E, R>) -> Self
     where
         E: Error + 'static,
@@ -195,8 +192,8 @@ impl Failure {
     }
 }
 
-/// What a server answered.
-struct Answer<'a> {
+/// A response of a server that reports an error.
+struct ErrorResponse<'a> {
     status: u16,
     code: &'a str,
     /// Status, code and message, for people.
@@ -205,11 +202,11 @@ struct Answer<'a> {
     region: Option<&'a str>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ErrorResponse<'a> {
     fn read(response: &'a HttpResponse, code: Option<&'a str>, message: Option<&str>) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers();
-        // The SDK makes up a code for a 404 without a body.
+        // The SDK invents a code for a 404 without a body.
         let has_words = response.body().bytes().is_none_or(|body| !body.is_empty());
         let code = code.filter(|_| has_words).unwrap_or_default();
         let mut said = format!("{status} {code}").trim_end().to_owned();
@@ -253,7 +250,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Quotas and full disks, as Ceph, MinIO and others call them.
+/// Quotas and full disks, in the codes of Ceph, MinIO and others.
 fn is_full(status: u16, code: &str) -> bool {
     status == 507
         || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"]
@@ -261,7 +258,7 @@ fn is_full(status: u16, code: &str) -> bool {
             .any(|full| code.contains(full))
 }
 
-/// "Not now", as servers of several makers call it, with any status.
+/// Overload, in the codes of several servers, with any status.
 fn is_busy(code: &str) -> bool {
     let parts = [
         "SlowDown",

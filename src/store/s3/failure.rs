@@ -5,45 +5,43 @@ use std::fmt;
 
 use crate::store::ErrorKind;
 
-/// Longest text of a server that is shown, in characters.
+/// Longest server text that is shown, in characters.
 const TEXT_LEN_MAX: usize = 300;
 
-/// Why something could not be done.
+/// A failed request.
 #[derive(Debug)]
-pub struct Failure {
+pub struct S3Failure {
     /// Its kind.
     pub kind: ErrorKind,
-    /// Whether the same request may fare better at once, because the server did nothing.
+    /// Whether the same request may succeed at once, because the server did nothing.
     pub again: Again,
     says: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Whether a request may fare better at once.
+/// Whether a request is worth repeating at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// It may not.
+    /// It is not.
     No,
-    /// It may, a few times: the server says that it cannot do this, which one of many behind an
-    /// address may say by mistake.
+    /// A few times: one of several servers of an address may say by mistake that it cannot do this.
     AFewTimes,
-    /// It may with other credentials: those that it was made with are over, or were never right.
+    /// With other credentials: those of the request have expired, or were never right.
     Renewed,
 }
 
-impl Failure {
-    /// Makes a failure from what it says.
+impl S3Failure {
+    /// Makes a failure with this message.
     pub fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
         Self { kind, again: Again::No, says: says.into(), cause: None }
     }
 
-    /// Says that the same request may fare better at once.
+    /// Sets whether the request is worth repeating at once.
     pub fn again(self, again: Again) -> Self {
         Self { again, ..self }
     }
 
-    /// Adds what caused it: the last of the causes, as those between only repeat that something
-    /// failed.
+    /// Adds the innermost cause: those between only repeat that something failed.
     pub fn because(mut self, error: impl Error) -> Self {
         let cause = innermost(&error).to_string();
         self.cause = (!cause.is_empty()).then(|| one_line(&cause).into());
@@ -51,13 +49,13 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for S3Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.says)
     }
 }
 
-impl Error for Failure {
+impl Error for S3Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
@@ -72,7 +70,7 @@ pub fn innermost(error: &dyn Error) -> &dyn Error {
     error
 }
 
-/// Returns a text of a server for a message of ours.
+/// Returns a server's text as one short line.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

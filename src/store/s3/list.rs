@@ -1,7 +1,6 @@
-//! Listing a bucket: whole pages, as many as there are. Spec: `format-spec/12-store.md`, section 6.
+//! Listing of a bucket, page by page. Spec: `format-spec/12-store.md`, section 6.
 //!
-//! An object that is missing from a listing is taken for removed, so half a page must never be
-//! taken for one.
+//! An object that a listing lacks counts as removed, so a truncated page must never be accepted.
 
 use std::collections::HashSet;
 
@@ -9,21 +8,21 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::Object;
 
-use super::Bucket;
-use super::failure::Failure;
-use super::transfer::Progress;
+use super::BucketClient;
+use super::failure::S3Failure;
+use super::transfer::RequestProgress;
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{Class, ErrorKind, Listed, is_valid_name};
 
-/// Pages of a listing in a row on which there may be nothing.
+/// Maximum number of empty pages in a row.
 const EMPTY_PAGES_MAX: usize = 1000;
-/// Names on a page of a listing.
+/// Names per page.
 const PAGE_NAMES: i32 = 1000;
 
-impl Bucket {
-    /// Lists objects by the beginning of their names.
-    pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, Failure> {
-        let folder = self.path_of(&format!("{}/", class.folder()));
+impl BucketClient {
+    /// Lists the objects whose names begin with `prefix`.
+    pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, S3Failure> {
+        let folder = self.path_of(&format!("{}/", class.dir_name()));
         let request = self.request("s3:ListBucket", false);
         let mut found = Vec::new();
         let mut token: Option<String> = None;
@@ -35,7 +34,7 @@ impl Bucket {
                 .bucket(&self.name)
                 .prefix(format!("{folder}{prefix}"));
             let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
-            let page = match Progress::new().watch(self.timeout, list.send()).await {
+            let page = match RequestProgress::new().watch(self.timeout, list.send()).await {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => return Err(request.explain(error, true)),
                 Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
@@ -45,7 +44,7 @@ impl Bucket {
             for object in page.contents() {
                 let (key, len_bytes) = parts_of(object).ok_or_else(half)?;
                 if !room.take(key.len()) {
-                    return Err(Failure::new(ErrorKind::Other, ENDLESS));
+                    return Err(S3Failure::new(ErrorKind::Other, ENDLESS));
                 }
                 let name =
                     key.strip_prefix(&folder).filter(|name| name.split('/').all(is_valid_name));
@@ -57,27 +56,27 @@ impl Bucket {
             }
             token = page.next_continuation_token().map(str::to_owned);
             let Some(next) = &token else {
-                return Err(Failure::new(
+                return Err(S3Failure::new(
                     ErrorKind::Other,
-                    "the server says that there is more, and not where it goes on",
+                    "the server says that the listing goes on, but not where",
                 ));
             };
             if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
-                return Err(Failure::new(
+                return Err(S3Failure::new(
                     ErrorKind::Other,
                     "the server's listing goes in circles: it never ends",
                 ));
             }
             if !room.take(next.len()) {
-                return Err(Failure::new(ErrorKind::Other, ENDLESS));
+                return Err(S3Failure::new(ErrorKind::Other, ENDLESS));
             }
         }
     }
 }
 
-/// Returns whether a page is the last one; fails if it does not say so, or has not as many entries
-/// as it says.
-fn is_last(page: &ListObjectsV2Output) -> Result<bool, Failure> {
+/// Returns whether a page is the last one; fails if the page does not say so, or has another number
+/// of entries than it says.
+fn is_last(page: &ListObjectsV2Output) -> Result<bool, S3Failure> {
     let entries = page.contents().len() + page.common_prefixes().len();
     let is_whole = page
         .key_count()
@@ -90,6 +89,9 @@ fn parts_of(object: &Object) -> Option<(&str, u64)> {
     Some((object.key()?, u64::try_from(object.size()?).ok()?))
 }
 
-fn half() -> Failure {
-    Failure::new(ErrorKind::Unavailable, "the listing broke off, or is none of an S3 server")
+fn half() -> S3Failure {
+    S3Failure::new(
+        ErrorKind::Unavailable,
+        "the listing is incomplete, or does not come from an S3 server",
+    )
 }

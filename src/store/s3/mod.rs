@@ -1,24 +1,24 @@
-//! A bucket of an S3 server as a store. Spec: `format-spec/12-store.md`, section 6.
+//! Store in a bucket of an S3 server. Spec: `format-spec/12-store.md`, section 6.
 //!
-//! The SDK is asynchronous; its runtime is an island in here, and nothing of it leaves.
+//! The SDK is asynchronous; its runtime is private to this module.
 
 mod archive;
 mod certificate;
 mod client;
+mod complete_listing;
 mod connector;
+mod credential_process;
 mod credentials;
 mod errors;
 mod failure;
 mod list;
 mod operations;
 pub mod options;
-mod pages;
-mod process;
-mod short;
+mod reject_html;
+mod response_limit;
 mod signed_hash;
 mod transfer;
 mod trust;
-mod whole;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -29,44 +29,44 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use tokio::runtime::Runtime;
 
-use self::credentials::Renewing;
-use self::failure::{Again, Failure};
+use self::credentials::RenewingCredentials;
+use self::failure::{Again, S3Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
-use super::layers::rate_limit::Pace;
+use super::layers::rate_limit::RateLimiter;
 use super::{
     Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError,
     StoreProperties,
 };
 
-/// How often a request is sent again that the server says it cannot do, and the pause before.
+/// Repetitions of a request that the server says it cannot do, and the pause between them.
 const REFUSALS_MAX: u32 = 2;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
-/// How often the credentials are renewed for one request: some programs give others each time, and
-/// a server may take none of them.
+/// Renewals of credentials for one request: some programs return new ones each time, and a server
+/// may accept none of them.
 const RENEWALS_MAX: u32 = 3;
 
-/// A store in a bucket. Each request is sent once, but for a few that the server refused and that
-/// may fare better at once: callers add more retries around it.
+/// A store in a bucket. Each request is sent once, except a few that the server refused and that
+/// may succeed at once; a retry layer adds the rest.
 pub struct S3Store {
-    bucket: Bucket,
+    bucket: BucketClient,
     location: String,
     gate: Gate,
     transfers: usize,
-    /// There until the store is dropped.
+    /// `Some` until the store is dropped.
     runtime: Option<Runtime>,
 }
 
-/// A bucket and how it is spoken to.
-struct Bucket {
+/// A bucket and its client.
+struct BucketClient {
     client: Client,
-    credentials: Arc<Renewing>,
+    credentials: Arc<RenewingCredentials>,
     name: String,
     prefix: String,
     storage_classes: BTreeMap<Class, String>,
     lock: Option<Lock>,
     timeout: Duration,
-    pace: Arc<Pace>,
+    rate_limiter: Arc<RateLimiter>,
     /// Whether the connection is.
     is_encrypted: bool,
     /// Whether an object was created: from then on what the server knows is known.
@@ -97,9 +97,11 @@ impl S3Store {
             !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let transfers = options.connections.max(1);
         let gate = Gate::new(transfers);
-        let S3Options { bucket: name, prefix, storage_classes, lock, timeout, pace, .. } = options;
+        let S3Options {
+            bucket: name, prefix, storage_classes, lock, timeout, rate_limiter, ..
+        } = options;
         let (has_created, knows_no_conditions) = (AtomicBool::new(false), AtomicBool::new(false));
-        let bucket = Bucket {
+        let bucket = BucketClient {
             client,
             credentials,
             name,
@@ -107,7 +109,7 @@ impl S3Store {
             storage_classes,
             lock,
             timeout,
-            pace,
+            rate_limiter,
             is_encrypted,
             has_created,
             knows_no_conditions,
@@ -120,7 +122,7 @@ impl S3Store {
         &self,
         action: &'static str,
         object: &dyn ToString,
-        request: impl AsyncFnMut() -> Result<T, Failure>,
+        request: impl AsyncFnMut() -> Result<T, S3Failure>,
     ) -> Result<T, StoreError> {
         let _pass = self.gate.enter();
         self.run_at_once(action, object, request)
@@ -132,7 +134,7 @@ impl S3Store {
         &self,
         action: &'static str,
         object: &dyn ToString,
-        mut request: impl AsyncFnMut() -> Result<T, Failure>,
+        mut request: impl AsyncFnMut() -> Result<T, S3Failure>,
     ) -> Result<T, StoreError> {
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
         let asked = runtime.block_on(async {
@@ -164,8 +166,7 @@ impl S3Store {
 
 impl Drop for S3Store {
     fn drop(&mut self) {
-        // Not waiting: looking up a host's name can take longer than anybody wants to wait, and
-        // cannot be stopped.
+        // Without waiting: a host name lookup can take long and cannot be stopped.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -174,7 +175,7 @@ impl Drop for S3Store {
 
 impl Store for S3Store {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.run(Action::List.name(), &class.folder(), async || {
+        self.run(Action::List.name(), &class.dir_name(), async || {
             self.bucket.list(class, prefix).await
         })
     }
@@ -203,12 +204,13 @@ impl Store for S3Store {
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         let put = async || {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
-                return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
+                return Err(S3Failure::new(ErrorKind::Other, "longer than any object may be"));
             }
             self.bucket.put(key, bytes).await
         };
         match key.class {
-            // Those of a probe race each other: one after the other they would prove nothing.
+            // A probe's requests must race each other: one after the other they would prove
+            // nothing.
             Class::Probe => self.run_at_once(Action::Create.name(), key, put),
             _ => self.run(Action::Create.name(), key, put),
         }
@@ -227,7 +229,7 @@ impl Store for S3Store {
     }
 
     fn properties(&self) -> StoreProperties {
-        // A bucket may have a quota, and there is no asking for it.
+        // A bucket may have a quota, which no request reveals.
         StoreProperties { parallelism: self.transfers, is_local: false, can_run_full: true }
     }
 }
@@ -236,7 +238,7 @@ fn store_error(
     action: &'static str,
     location: &str,
     object: String,
-    failure: Failure,
+    failure: S3Failure,
 ) -> StoreError {
     StoreError {
         kind: failure.kind,

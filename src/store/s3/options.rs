@@ -5,56 +5,53 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Class;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 
-/// A bucket and how to reach it. The caller has read the configuration and the environment.
+/// A bucket and how to reach it. The caller merges configuration and environment.
 #[derive(Clone)]
 pub struct S3Options {
     /// The bucket's name.
     pub bucket: String,
-    /// What all names in it begin with, without slashes at either end; empty for the whole bucket.
+    /// Prefix of all names, without slashes at either end; empty for the whole bucket.
     pub prefix: String,
     /// The server, such as `https://fsn1.your-objectstorage.com`; `None` for AWS.
     pub endpoint: Option<String>,
     /// The region; `None` for what the AWS configuration says, else `us-east-1`.
     pub region: Option<String>,
-    /// Whether the bucket's name is in the path and not in the host's name; `None` decides by
-    /// the endpoint.
+    /// Whether the bucket's name is in the path instead of the host name; `None` decides by the
+    /// endpoint.
     pub path_style: Option<bool>,
-    /// Whether a server that is not on this machine may be spoken to without encryption.
+    /// Whether a server on another machine may be used without encryption.
     pub allow_http: bool,
     /// Key id and secret; `None` for AWS's chain: environment, profile, files, container and
     /// instance roles.
     pub credentials: Option<(String, zeroize::Zeroizing<String>)>,
-    /// The profile of the AWS configuration that the chain uses; `None` for the usual one.
+    /// The profile of the AWS configuration that the chain uses; `None` for the default one.
     pub profile: Option<String>,
-    /// Variables that a program which gives out credentials shall not have: secrets of this
-    /// program.
+    /// Environment variables that credential programs do not get: secrets of this program.
     pub without: &'static [&'static str],
-    /// The storage class of objects, by their class here; the server's default where there is none.
+    /// Storage class of each class of objects; the server's default if there is none.
     pub storage_classes: BTreeMap<Class, String>,
-    /// For how long new objects are locked against removal, and how strictly; `None` for not at
-    /// all.
+    /// Object lock of new objects; `None` for no lock.
     pub lock: Option<Lock>,
-    /// Which certificates the server may show; `None` for those that an authority has signed which
-    /// the system trusts.
-    pub trust: Option<Trust>,
-    /// Transfers at once.
+    /// Accepted certificates; `None` for those signed by an authority that the system trusts.
+    pub trust: Option<ServerTrust>,
+    /// Maximum number of concurrent requests.
     pub connections: usize,
-    /// After how much time without progress a request has failed.
+    /// Time without progress after which a request fails.
     pub timeout: Duration,
-    /// How quickly bytes may go up and come down.
-    pub pace: Arc<Pace>,
+    /// Limits of upload and download.
+    pub rate_limiter: Arc<RateLimiter>,
 }
 
-/// Which certificates a server may show.
+/// Accepted certificates of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Those in a file, and those that one of them has signed.
+pub enum ServerTrust {
+    /// Those in a file, and those signed by one of them.
     File {
-        /// What the file holds.
+        /// The file's content.
         pem: Vec<u8>,
-        /// What names the file, for errors.
+        /// Name of the file, for errors.
         name: String,
     },
     /// The one with this SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
@@ -64,8 +61,8 @@ pub enum Trust {
 /// Retention of objects that the server enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// Whether nobody at all can shorten it (`COMPLIANCE`), or some can (`GOVERNANCE`).
+    /// `COMPLIANCE`, which nobody can shorten, or `GOVERNANCE`, which some users can.
     pub is_compliance: bool,
-    /// Days from when an object is made or the lock extended.
+    /// Days from the creation of the object or the extension of the lock.
     pub days: u32,
 }

@@ -1,4 +1,4 @@
-//! The hash of a body that is signed without being in memory as a whole.
+//! Signature with a known hash of a streamed body.
 
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
@@ -6,8 +6,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use sha2::{Digest, Sha256};
 
-/// Signs a request with a hash that is known; the SDK would sign a body that is sent step by step
-/// as one that nobody knows.
+/// Signs a request with a known hash; for a streamed body the SDK would sign "unknown".
 #[derive(Debug)]
 pub struct SignedHash(PayloadSigningOverride);
 

@@ -1,4 +1,4 @@
-//! Concurrency limit of requests, and the end of those that stall.
+//! Concurrency limit, progress and time-out of requests.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,15 +14,15 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use crate::store::layers::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
+use crate::store::layers::rate_limit::{PIECE_LEN_MAX_BYTES, RateLimiter};
 use crate::sync::lock;
 
-/// Bytes that are handed to the connection at once: small enough for a slow line to show progress.
+/// Bytes per piece of a body: small enough that a slow line shows progress.
 const STEP_LEN_BYTES: usize = 128 << 10;
-/// Steps that wait for the connection, so that it need not wait for them.
+/// Pieces that are queued for the connection.
 const STEPS_AHEAD: usize = 2;
 
-/// Lets a fixed number of threads in.
+/// Semaphore for threads.
 pub struct Gate {
     free: Mutex<usize>,
     freed: Condvar,
@@ -32,12 +32,12 @@ pub struct Gate {
 pub struct Pass<'a>(&'a Gate);
 
 impl Gate {
-    /// Makes a gate with so many places, of which there must be one at least.
+    /// Makes a gate with `places` permits, at least one.
     pub fn new(places: usize) -> Self {
         Self { free: Mutex::new(places), freed: Condvar::new() }
     }
 
-    /// Waits for a place.
+    /// Waits for a permit.
     pub fn enter(&self) -> Pass<'_> {
         let free = lock(&self.free);
         *self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner) -=
@@ -53,11 +53,11 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// When a request last got on, and whether any of its body was sent.
+/// Time of a request's last progress, and whether any of its body was sent.
 #[derive(Clone)]
-pub struct Progress(Arc<State>);
+pub struct RequestProgress(Arc<ProgressTimes>);
 
-struct State {
+struct ProgressTimes {
     start: Instant,
     /// Milliseconds after `start`.
     last_ms: AtomicU64,
@@ -67,10 +67,10 @@ struct State {
 /// A request made no progress for too long.
 pub struct Stalled;
 
-impl Progress {
+impl RequestProgress {
     /// Starts to watch a request.
     pub fn new() -> Self {
-        let state = State {
+        let state = ProgressTimes {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
             has_begun: AtomicBool::new(false),
@@ -78,13 +78,13 @@ impl Progress {
         Self(Arc::new(state))
     }
 
-    /// Says that bytes went out or came in.
+    /// Records that bytes were sent or received.
     pub fn note(&self) {
         let ms = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Says that nothing can be expected for so long.
+    /// Extends the deadline, because nothing can move during `delay`.
     pub fn note_until(&self, delay: Duration) {
         let ms = u64::try_from((self.0.start.elapsed() + delay).as_millis()).unwrap_or(u64::MAX);
         self.0.last_ms.fetch_max(ms, Ordering::Relaxed);
@@ -117,38 +117,38 @@ impl Progress {
         }
     }
 
-    /// Returns a body of so many bytes that notes its progress, and the end into which they are to
-    /// be fed.
-    pub fn body(&self, len_bytes: usize, pace: &Arc<Pace>) -> (SdkBody, Feeder) {
+    /// Returns a body of this length that records its progress, and the feeder of its bytes.
+    pub fn body(&self, len_bytes: usize, rate_limiter: &Arc<RateLimiter>) -> (SdkBody, Feeder) {
         let (sender, steps) = mpsc::channel(STEPS_AHEAD);
-        let step_len = if pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
-        let (progress, pace) = (self.clone(), pace.clone());
+        let step_len =
+            if rate_limiter.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
+        let (progress, rate_limiter) = (self.clone(), rate_limiter.clone());
         let body = SdkBody::from_body_1_x(Steps {
             steps,
             next: None,
             rest_len: len_bytes as u64,
             progress,
-            pace,
+            rate_limiter,
             wait: None,
         });
         (body, Feeder { steps: sender, step_len })
     }
 }
 
-/// The end of a body that its bytes go into. They stay with the caller that waits for the request,
-/// but for a few steps: packs of many transfers at once would be in memory twice.
+/// Sender of a body's bytes. Only a few pieces are copied at a time: otherwise the packs of all
+/// transfers would be in memory twice.
 pub struct Feeder {
     steps: mpsc::Sender<Bytes>,
     step_len: usize,
 }
 
 impl Feeder {
-    /// Feeds the bytes while it waits for a request that sends them.
+    /// Feeds the bytes while it waits for the request.
     pub async fn feed_while<T>(self, bytes: &[u8], request: impl Future<Output = T>) -> T {
         let feed = async move {
             for step in bytes.chunks(self.step_len) {
                 if self.steps.send(Bytes::copy_from_slice(step)).await.is_err() {
-                    // The request has ended, or will find that its body has.
+                    // The request has ended, or will notice that its body has.
                     break;
                 }
             }
@@ -162,16 +162,16 @@ impl Feeder {
     }
 }
 
-/// A body that is handed out step by step.
+/// A body that is sent piece by piece.
 struct Steps {
     steps: mpsc::Receiver<Bytes>,
-    /// The next step, while it waits for the limit.
+    /// The next piece, while it waits for the rate limiter.
     next: Option<Bytes>,
-    /// Bytes that were not handed out.
+    /// Bytes that were not sent yet.
     rest_len: u64,
-    progress: Progress,
-    pace: Arc<Pace>,
-    /// Until when the next step waits, where there is a limit.
+    progress: RequestProgress,
+    rate_limiter: Arc<RateLimiter>,
+    /// Wait for the rate limiter.
     wait: Option<Pin<Box<Sleep>>>,
 }
 
@@ -182,7 +182,7 @@ impl Steps {
             let delay = self
                 .next
                 .as_ref()
-                .map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
+                .map_or(Duration::ZERO, |step| self.rate_limiter.upload_delay(step.len()));
             // Waiting for the limit is no stall.
             self.progress.note_until(delay);
             self.wait =
@@ -214,10 +214,7 @@ impl Body for Steps {
                 self.rest_len = self.rest_len.saturating_sub(step.len() as u64);
                 Ok(Frame::data(step))
             }
-            None => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "nobody waits for the request any more",
-            )),
+            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the request was cancelled")),
         }))
     }
 

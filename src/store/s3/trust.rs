@@ -1,5 +1,5 @@
-//! Certificates that the user trusts a server with: an authority, the server's own, or
-//! one by its fingerprint.
+//! Certificate verification against the user's configuration: an authority, the server's own
+//! certificate, or a fingerprint.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use super::failure::Failure;
-use super::options::Trust;
+use super::failure::S3Failure;
+use super::options::ServerTrust;
 use crate::id::encode_hex;
 use crate::store::ErrorKind;
 
-/// Returns how a connection is encrypted, and whom it may be to.
-pub fn tls_config(trust: &Trust) -> Result<ClientConfig, Failure> {
+/// Returns the TLS configuration with this verification.
+pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Verifier::new(trust, Arc::clone(&provider))?);
+    let verifier = Arc::new(CertificateVerifier::new(trust, Arc::clone(&provider))?);
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| {
-        Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error)
+        S3Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error)
     })?;
     let mut config =
         builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
@@ -34,7 +34,7 @@ pub fn tls_config(trust: &Trust) -> Result<ClientConfig, Failure> {
     Ok(config)
 }
 
-/// Returns the certificates of a file of them.
+/// Parses the certificates of a PEM file.
 pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -46,26 +46,26 @@ pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
     }
 }
 
-/// Lets through what the user vouches for.
+/// Accepts certificates that the user configured.
 ///
-/// A certificate that is in the user's own file is taken as it is, whatever its names, uses and
-/// times are: people make such certificates as authorities, without names, of version 1. All others
-/// must be signed by one of the file.
+/// A certificate that is in the user's file is accepted whatever its names, uses and times are:
+/// people make such certificates as authorities, without names, of version 1. All others must be
+/// signed by one of the file.
 #[derive(Debug)]
-struct Verifier {
+struct CertificateVerifier {
     pin: Option<[u8; 32]>,
     own: Vec<CertificateDer<'static>>,
     signed: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Verifier {
-    fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, Failure> {
+impl CertificateVerifier {
+    fn new(trust: &ServerTrust, provider: Arc<CryptoProvider>) -> Result<Self, S3Failure> {
         let (own, pin) = match trust {
-            Trust::Pinned(pin) => (Vec::new(), Some(*pin)),
-            Trust::File { pem, name } => {
+            ServerTrust::Pinned(pin) => (Vec::new(), Some(*pin)),
+            ServerTrust::File { pem, name } => {
                 let wrong = |why: String| {
-                    Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"))
+                    S3Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"))
                 };
                 (certificates_of(pem).map_err(wrong)?, None)
             }
@@ -80,7 +80,7 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -129,8 +129,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let known = &self.provider.signature_verification_algorithms;
         match (verify_tls13_signature(message, shown, signature, known), key_of(shown)) {
-            // Of a certificate of version 1 nothing but its key is understood, and nothing else is
-            // needed of it.
+            // rustls supports only the key of a version 1 certificate, and nothing else is needed.
             (Err(Error::InvalidCertificate(_)), Some(key)) => verify_tls13_signature_with_raw_key(
                 message,
                 &SubjectPublicKeyInfoDer::from(key),
@@ -148,7 +147,7 @@ impl ServerCertVerifier for Verifier {
 
 fn another(fingerprint: &[u8]) -> String {
     format!(
-        "the server shows another certificate than the one that is expected: sha256:{}",
+        "the server's certificate is not the one that `certificate` expects: it is sha256:{}",
         encode_hex(fingerprint)
     )
 }

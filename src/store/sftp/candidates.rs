@@ -1,7 +1,7 @@
-//! The keys to try, in order: servers hang up after a few that they do not accept.
+//! Order of the keys to try: servers hang up after a few refused ones.
 //!
-//! Keys that the user named come first, each with its certificates before it, from the agent if
-//! that has it; then the agent's other keys. Files that are merely the usual ones come last.
+//! Keys that the user named come first, each after its certificates, from the agent if it holds
+//! them; then the agent's other keys. Default key files come last.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,28 +12,28 @@ use zeroize::Zeroizing;
 use super::options::SftpOptions;
 use super::public_key::{certified, is_certificate, of_private_file, of_public_file};
 
-/// How an unprotected key begins in OpenSSH's own format: its magic, and `none` for the cipher.
+/// Start of an unprotected key in OpenSSH's format: magic, and `none` as cipher.
 const OPENSSH_UNPROTECTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 
-/// The private half of a key, as its file has it.
+/// Text of a private key file.
 pub struct PrivateKey {
     /// The file's text.
     pub text: Zeroizing<String>,
-    /// A passphrase opens it.
+    /// Whether a passphrase protects it.
     pub is_protected: bool,
 }
 
-/// A key file that is to be tried.
-pub struct Identity {
+/// A key file to try.
+pub struct KeyFile {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// The public half, if it is known.
+    /// The public half, if known.
     pub public: Option<Vec<u8>>,
-    /// The private half; or why the file cannot be used.
+    /// The private key, or why the file cannot be used.
     pub private: Result<PrivateKey, String>,
 }
 
-/// How a key is identified.
+/// A certificate and the key that it certifies.
 pub struct Certificate {
     /// Its file.
     pub file: PathBuf,
@@ -41,40 +41,40 @@ pub struct Certificate {
     pub text: String,
     /// The certificate.
     pub key: Vec<u8>,
-    /// The key that it is about.
+    /// The certified key.
     pub of: Vec<u8>,
 }
 
-/// One try.
+/// One attempt to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidate {
-    /// A key, or a certificate, that the agent has; and the key file that it belongs to.
+    /// A key or certificate of the agent.
     Agent {
-        /// Which of the agent's.
+        /// Position among the agent's keys.
         at: usize,
         /// Which of the key files.
-        identity: Option<usize>,
+        key_file: Option<usize>,
     },
-    /// The private key of a file, and a certificate.
+    /// A private key file, perhaps with a certificate.
     File {
         /// Which of the key files.
-        identity: usize,
+        key_file: usize,
         /// Which of the certificates.
         certificate: Option<usize>,
     },
-    /// A certificate whose private key is nowhere.
+    /// A certificate whose private key was not found.
     Lonely {
         /// Which of the certificates.
         certificate: usize,
     },
 }
 
-/// Everything that keys are made of.
+/// All key files and certificates.
 #[derive(Default)]
 pub struct Keys {
     /// The key files that were named.
-    pub identities: Vec<Identity>,
-    /// Certificates, those beside key files too.
+    pub key_files: Vec<KeyFile>,
+    /// The certificates: named ones, and those next to key files.
     pub certificates: Vec<Certificate>,
     /// Why certificates that were named cannot be used.
     pub complaints: Vec<String>,
@@ -84,9 +84,9 @@ impl Keys {
     /// Reads the key files and certificates of `options`.
     pub fn read(options: &SftpOptions) -> Self {
         let has_passphrase = options.key_passphrase.is_some();
-        let identities: Vec<_> =
-            options.identity_files.iter().map(|file| read_identity(file, has_passphrase)).collect();
-        let mut keys = Self { identities, ..Self::default() };
+        let key_files: Vec<_> =
+            options.identity_files.iter().map(|file| read_key_file(file, has_passphrase)).collect();
+        let mut keys = Self { key_files, ..Self::default() };
         for file in &options.certificate_files {
             if let Err(why) = keys.read_certificate(file.clone()) {
                 keys.complaints.push(format!("certificate {}: {why}", file.display()));
@@ -98,7 +98,7 @@ impl Keys {
             } else {
                 file.clone()
             };
-            // One that does not lie there was not promised.
+            // These are optional.
             let _ = keys.read_certificate(with_end(&private, "-cert.pub"));
         }
         keys
@@ -109,71 +109,71 @@ impl Keys {
         let key = of_public_file(&text)
             .filter(|key| is_certificate(key))
             .ok_or("it is no certificate of OpenSSH")?;
-        let of = certified(&key).ok_or("it is about a kind of key that is not understood")?;
+        let of = certified(&key).ok_or("it is for an unsupported kind of key")?;
         if !self.certificates.iter().any(|known| known.key == key) {
             self.certificates.push(Certificate { file, text, key, of });
         }
         Ok(())
     }
 
-    /// Returns what to try, in order. `agent` has the public halves of the agent's keys; with
-    /// `only`, those that belong to no file are left out; with `usual`, nobody has named the files.
+    /// Returns the attempts in order. `agent` holds the public halves of the agent's keys; `only`
+    /// leaves out those that belong to no file; `usual` says that the files are the default ones.
     pub fn in_order(&self, agent: &[&[u8]], only: bool, usual: bool) -> Vec<Candidate> {
         let mut named = Vec::new();
         for certificate in 0..self.certificates.len() {
             self.add_certificate(certificate, agent, &mut named);
         }
-        for (identity, Identity { public, .. }) in self.identities.iter().enumerate() {
+        for (key_file, KeyFile { public, .. }) in self.key_files.iter().enumerate() {
             if let Some(at) =
                 public.as_ref().and_then(|public| agent.iter().position(|key| key == public))
             {
-                named.push(Candidate::Agent { at, identity: Some(identity) });
+                named.push(Candidate::Agent { at, key_file: Some(key_file) });
             }
-            named.push(Candidate::File { identity, certificate: None });
+            named.push(Candidate::File { key_file, certificate: None });
         }
         let is_named = |wanted: usize| {
             named.iter().any(|one| matches!(one, Candidate::Agent { at, .. } if *at == wanted))
         };
         let others = (0..agent.len()).filter(|at| !only && !is_named(*at));
         let others: Vec<Candidate> =
-            others.map(|at| Candidate::Agent { at, identity: None }).collect();
+            others.map(|at| Candidate::Agent { at, key_file: None }).collect();
         if usual { [others, named].concat() } else { [named, others].concat() }
     }
 
     fn add_certificate(&self, certificate: usize, agent: &[&[u8]], named: &mut Vec<Candidate>) {
         let Certificate { key, of, .. } = &self.certificates[certificate];
-        let identity =
-            self.identities.iter().position(|identity| identity.public.as_ref() == Some(of));
+        let key_file =
+            self.key_files.iter().position(|key_file| key_file.public.as_ref() == Some(of));
         let in_agent = agent.iter().position(|known| known == key);
         if let Some(at) = in_agent {
-            named.push(Candidate::Agent { at, identity });
+            named.push(Candidate::Agent { at, key_file });
         }
-        match identity.filter(|identity| self.identities[*identity].private.is_ok()) {
-            Some(identity) => {
-                named.push(Candidate::File { identity, certificate: Some(certificate) })
+        match key_file.filter(|key_file| self.key_files[*key_file].private.is_ok()) {
+            Some(key_file) => {
+                named.push(Candidate::File { key_file, certificate: Some(certificate) })
             }
             None if in_agent.is_none() => named.push(Candidate::Lonely { certificate }),
             None => {}
         }
     }
 
-    /// Returns the public key, or certificate, that a try shows; `None` if it is not known before.
+    /// Returns the public key or certificate that an attempt presents, if known.
     pub fn shown<'a>(&'a self, candidate: Candidate, agent: &[&'a [u8]]) -> Option<&'a [u8]> {
         match candidate {
             Candidate::Agent { at, .. } => Some(agent[at]),
             Candidate::File { certificate: Some(certificate), .. } => {
                 Some(&self.certificates[certificate].key)
             }
-            Candidate::File { identity, certificate: None } => {
-                self.identities[identity].public.as_deref()
+            Candidate::File { key_file, certificate: None } => {
+                self.key_files[key_file].public.as_deref()
             }
             Candidate::Lonely { .. } => None,
         }
     }
 }
 
-/// Reads a key file: a private key, or a public one whose private half an agent may have.
-fn read_identity(file: &Path, has_passphrase: bool) -> Identity {
+/// Reads a key file: a private key, or a public key whose private half an agent may hold.
+fn read_key_file(file: &Path, has_passphrase: bool) -> KeyFile {
     let beside =
         || fs::read_to_string(with_end(file, ".pub")).ok().and_then(|text| of_public_file(&text));
     let text = match fs::read_to_string(file) {
@@ -187,12 +187,12 @@ fn read_identity(file: &Path, has_passphrase: bool) -> Identity {
                 }
                 _ => format!("cannot be read ({error})"),
             };
-            return Identity { file: file.to_path_buf(), public, private: Err(why) };
+            return KeyFile { file: file.to_path_buf(), public, private: Err(why) };
         }
     };
     if let Some(public) = of_public_file(&text) {
         let why = "is a public key, and no agent has its private half".to_owned();
-        return Identity { file: file.to_path_buf(), public: Some(public), private: Err(why) };
+        return KeyFile { file: file.to_path_buf(), public: Some(public), private: Err(why) };
     }
     let public = of_private_file(&text).or_else(beside);
     let is_protected = is_protected(&text);
@@ -200,7 +200,7 @@ fn read_identity(file: &Path, has_passphrase: bool) -> Identity {
         true => Err("is protected, and no passphrase was given".to_owned()),
         false => Ok(PrivateKey { text, is_protected }),
     };
-    Identity { file: file.to_path_buf(), public, private }
+    KeyFile { file: file.to_path_buf(), public, private }
 }
 
 fn with_end(file: &Path, end: &str) -> PathBuf {
@@ -221,10 +221,10 @@ pub fn is_protected(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn identity(public: Option<&str>, is_there: bool) -> Identity {
+    fn key_file(public: Option<&str>, is_there: bool) -> KeyFile {
         let private = PrivateKey { text: Zeroizing::default(), is_protected: false };
         let private = if is_there { Ok(private) } else { Err("is missing".to_owned()) };
-        Identity { file: "/k".into(), public: public.map(|key| key.as_bytes().to_vec()), private }
+        KeyFile { file: "/k".into(), public: public.map(|key| key.as_bytes().to_vec()), private }
     }
 
     fn certificate(key: &str, of: &str) -> Certificate {
@@ -243,9 +243,9 @@ mod tests {
         let shown =
             keys.in_order(&agent, only, usual).into_iter().map(|candidate| match candidate {
                 Candidate::Agent { at, .. } => format!("a{at}"),
-                Candidate::File { identity, certificate: None } => format!("f{identity}"),
-                Candidate::File { identity, certificate: Some(certificate) } => {
-                    format!("f{identity}c{certificate}")
+                Candidate::File { key_file, certificate: None } => format!("f{key_file}"),
+                Candidate::File { key_file, certificate: Some(certificate) } => {
+                    format!("f{key_file}c{certificate}")
                 }
                 Candidate::Lonely { certificate } => format!("l{certificate}"),
             });
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn named_keys_come_before_the_others_of_the_agent() {
         let keys = Keys {
-            identities: vec![identity(Some("y"), true), identity(None, true)],
+            key_files: vec![key_file(Some("y"), true), key_file(None, true)],
             ..Keys::default()
         };
         assert_eq!(order(&keys, &["x", "y", "z"], false, false), "a1 f0 f1 a0 a2");
@@ -268,10 +268,10 @@ mod tests {
 
     #[test]
     fn certificates_come_before_their_keys() {
-        let identities = vec![identity(Some("x"), true), identity(Some("y"), false)];
+        let key_files = vec![key_file(Some("x"), true), key_file(Some("y"), false)];
         let certificates =
             vec![certificate("X", "x"), certificate("Y", "y"), certificate("Z", "z")];
-        let keys = Keys { identities, certificates, complaints: Vec::new() };
+        let keys = Keys { key_files, certificates, complaints: Vec::new() };
         assert_eq!(order(&keys, &[], false, false), "f0c0 l1 l2 f0 f1");
         assert_eq!(order(&keys, &["y", "Y", "Z", "w"], false, false), "f0c0 a1 a2 f0 a0 f1 a3");
         assert_eq!(order(&keys, &["X", "w"], true, false), "a0 f0c0 l1 l2 f0 f1");

@@ -1,11 +1,11 @@
 //! Connection to a server, and the time-out of its requests.
 //!
-//! libssh2 moves bytes without blocking; what is limited is each wait for the socket, so whatever
-//! moves is progress, however long it takes. Many requests may be under way: a distant server is
-//! asked what can be asked at once. Several threads may have requests under way too: one of those
-//! that wait for answers watches the socket, and wakes the others when something has come. A thread
-//! that takes in what came meanwhile, perhaps the answer for the one that watches, wakes that one:
-//! nothing else may come.
+//! libssh2 moves bytes without blocking. The time-out limits each wait for the socket, so a slow
+//! transfer that moves does not fail. Many requests may be in flight, from several threads.
+//!
+//! One of the waiting threads, the *watcher*, polls the socket and wakes the others when bytes have
+//! come. A thread that reads replies wakes the watcher, too, whose own reply may be among them:
+//! otherwise it would wait for bytes that never come.
 //!
 //! Spec: `format-spec/12-store.md`, section 5.
 
@@ -22,42 +22,42 @@ use ssh2::{BlockDirections, DisconnectCode, Session};
 
 use super::dial::{self, Carrier};
 use super::error::SftpError;
-use super::kept::KeptFiles;
-use super::line::{Line, Sent};
+use super::multiplexer::{Multiplexer, Sent};
+use super::open_files::OpenFileCache;
 use super::options::SftpOptions;
-use super::spare::{Spare, SpareSlot};
+use super::preopened::{PreopenedScratch, PreopenedSlot};
 use super::wire::{self, Answer, Attributes, Handle, Request};
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 use crate::sync::lock;
 
 /// Longest wait for an answer to the question whether an idle connection still works.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
-/// How soon it is tried again to send when the server had no room and something else came: the word
-/// that there is room may have come with it.
+/// Longest wait before sending is tried again when the server had no room: a window update may have
+/// come together with other bytes.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
 
-/// A connection that is logged in. After a failure that is not the server's plain answer it is
-/// broken and of no more use.
+/// A connection that is logged in. Any failure other than the server's refusal of a request breaks
+/// it for good.
 pub struct Connection {
-    state: Mutex<State>,
-    /// Something has come, nobody watches the socket any more, or the connection is broken.
+    state: Mutex<ConnectionState>,
+    /// Bytes have come, the watcher has left, or the connection is broken.
     changed: Condvar,
-    /// Something has moved, for the one who watches the socket.
+    /// Wakes the watcher: another thread has moved bytes.
     moved: OwnedFd,
     session: Session,
     carrier: Carrier,
     timeout: Duration,
     is_broken: AtomicBool,
-    pace: Arc<Pace>,
-    spare: SpareSlot,
-    kept: Option<KeptFiles>,
+    rate_limiter: Arc<RateLimiter>,
+    preopened: PreopenedSlot,
+    open_files: Option<OpenFileCache>,
 }
 
-struct State {
-    line: Line,
+struct ConnectionState {
+    multiplexer: Multiplexer,
     /// When bytes moved last.
     moved: Instant,
-    /// A thread waits for the socket.
+    /// A thread polls the socket.
     is_watched: bool,
 }
 
@@ -69,8 +69,8 @@ impl Connection {
         let moved = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
             .map_err(|errno| SftpError::Lost(errno.to_string()))?;
         let connection = Self {
-            state: Mutex::new(State {
-                line: Line::new(channel),
+            state: Mutex::new(ConnectionState {
+                multiplexer: Multiplexer::new(channel),
                 moved: Instant::now(),
                 is_watched: false,
             }),
@@ -80,9 +80,9 @@ impl Connection {
             carrier,
             timeout: options.timeout,
             is_broken: AtomicBool::new(false),
-            pace: options.pace.clone(),
-            spare: SpareSlot::default(),
-            kept: options.keeps_files.then(KeptFiles::default),
+            rate_limiter: options.rate_limiter.clone(),
+            preopened: PreopenedSlot::default(),
+            open_files: options.keeps_files.then(OpenFileCache::default),
         };
         match connection.greet() {
             Ok(()) => Ok(connection),
@@ -93,13 +93,13 @@ impl Connection {
         }
     }
 
-    /// Agrees with the server upon the version.
+    /// Agrees on the protocol version.
     fn greet(&self) -> Result<(), SftpError> {
         let began = Instant::now();
         let mut state = self.state();
-        state.line.greet();
+        state.multiplexer.greet();
         loop {
-            match state.line.version() {
+            match state.multiplexer.version() {
                 Some(wire::VERSION) => return Ok(()),
                 Some(other) => {
                     return Err(self.lost(&format!(
@@ -112,10 +112,10 @@ impl Connection {
         }
     }
 
-    /// Says why no greeting came: because the program that answers does not speak SFTP, which
-    /// another try would not change, or because the line broke.
+    /// Returns why no greeting came: the program that answers does not speak SFTP, which another
+    /// try would not change, or the connection broke.
     fn refusal(&self, options: &SftpOptions, error: &SftpError) -> SftpError {
-        match self.state().line.foreign() {
+        match self.state().multiplexer.foreign() {
             Some(came) => SftpError::NotSftp {
                 host: options.host.clone(),
                 user: options.user.clone(),
@@ -125,35 +125,35 @@ impl Connection {
         }
     }
 
-    /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename
-    /// first and renames then.
-    pub fn is_racy(&self) -> bool {
+    /// Returns whether the server is ProFTPD, which checks the target of a rename first and renames
+    /// in a second step.
+    pub fn has_create_race(&self) -> bool {
         self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
     }
 
-    /// Returns how quickly bytes may go.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    /// Returns the rate limiter.
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
-    /// Returns the files that stay open, if any may.
-    pub fn kept(&self) -> Option<&KeptFiles> {
-        self.kept.as_ref()
+    /// Returns the cache of open files, if there is one.
+    pub fn open_files(&self) -> Option<&OpenFileCache> {
+        self.open_files.as_ref()
     }
 
-    /// Returns where a scratch file is kept that was asked for ahead; it is removed with the
-    /// connection if nobody takes it.
-    pub fn spare(&self) -> &SpareSlot {
-        &self.spare
+    /// Returns the slot of the preopened scratch file. An unused file is removed when the
+    /// connection is dropped.
+    pub fn preopened(&self) -> &PreopenedSlot {
+        &self.preopened
     }
 
-    /// Returns whether it is of no more use.
+    /// Returns whether the connection is broken.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    /// Returns whether a connection that was not used for `idle` still works; only after `trusted`
-    /// the server is asked.
+    /// Returns whether a connection that was idle for `idle` still works; asks the server only if
+    /// that is at least `trusted`.
     pub fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
         let works = match self.carrier.socket.peek(&mut [0]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
@@ -170,23 +170,22 @@ impl Connection {
         self.answer_within(&sent, self.timeout.min(CHECK_TIME_MAX)).is_ok() || !self.is_broken()
     }
 
-    /// Puts a request after those that are to be sent. It is on its way when an answer is waited
-    /// for, of this one or another.
+    /// Queues a request. It is sent when any thread waits for a reply.
     pub fn send(&self, request: &Request<'_>) -> Sent {
-        self.state().line.send(request)
+        self.state().multiplexer.send(request)
     }
 
-    /// Sends a request whose answer nobody wants, with the next one whose answer is wanted.
-    pub fn tell(&self, request: &Request<'_>) {
+    /// Queues a request whose reply is ignored.
+    pub fn send_ignoring_reply(&self, request: &Request<'_>) {
         self.decline(self.send(request));
     }
 
-    /// Says that nobody wants the answer.
+    /// Ignores the reply when it comes.
     pub fn decline(&self, sent: Sent) {
-        self.state().line.decline(&sent);
+        self.state().multiplexer.decline(&sent);
     }
 
-    /// Waits for an answer as long as anything moves.
+    /// Waits for a reply as long as bytes move.
     ///
     /// Fails with [`SftpError::Status`] if the server refuses the request; after any other failure
     /// the connection is broken.
@@ -198,7 +197,7 @@ impl Connection {
         let began = Instant::now();
         let mut state = self.state();
         loop {
-            match state.line.take_answer(sent) {
+            match state.multiplexer.take_answer(sent) {
                 Some(Answer::Status(code)) if code != 0 => return Err(SftpError::status(code)),
                 Some(answer) => return Ok(answer),
                 None => state = self.advance(state, began, wait_max)?,
@@ -211,81 +210,79 @@ impl Connection {
         self.answer(self.send(request))
     }
 
-    /// Waits for the answer that all is well.
+    /// Waits for a reply of success.
     pub fn done(&self, sent: Sent) -> Result<(), SftpError> {
         match self.answer(sent)? {
             Answer::Status(_) => Ok(()),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
-    /// Waits for a file or folder to be open.
+    /// Waits for the handle of a file or directory.
     pub fn opened(&self, sent: Sent) -> Result<Handle, SftpError> {
         match self.answer(sent)? {
             Answer::Handle(handle) => Ok(handle),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
-    /// Waits for what something is.
+    /// Waits for attributes.
     pub fn attributes(&self, sent: Sent) -> Result<Attributes, SftpError> {
         match self.answer(sent)? {
             Answer::Attributes(attributes) => Ok(attributes),
-            _ => Err(self.misunderstood()),
+            _ => Err(self.protocol_error()),
         }
     }
 
-    /// Gives up a server whose answer makes no sense.
-    pub fn misunderstood(&self) -> SftpError {
-        self.lost("the server's answer makes no sense")
+    /// Breaks the connection because the server violated the protocol.
+    pub fn protocol_error(&self) -> SftpError {
+        self.lost("the server's answer breaks the protocol")
     }
 
-    /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if it is
-    /// so old that another process can have taken it for a dead one's.
-    pub fn take_spare(&self) -> Option<(String, Result<Handle, SftpError>)> {
-        let spare = self.spare.take()?;
-        if spare.is_old() {
-            self.remove_spare(spare);
+    /// Takes the preopened scratch file and waits until it is open; removes it instead if it is too
+    /// old.
+    pub fn take_preopened(&self) -> Option<(String, Result<Handle, SftpError>)> {
+        let preopened = self.preopened.take()?;
+        if preopened.is_old() {
+            self.remove_preopened(preopened);
             return None;
         }
-        Some((spare.below, self.opened(spare.sent)))
+        Some((preopened.below, self.opened(preopened.sent)))
     }
 
-    fn remove_spare(&self, spare: Spare) {
-        if let Ok(handle) = self.opened(spare.sent) {
-            self.tell(&Request::Close(&handle));
-            // A client that hangs up before the answer does not know whether the server came to
-            // it.
-            let _ = self.ask(&Request::Remove(&spare.path));
+    fn remove_preopened(&self, preopened: PreopenedScratch) {
+        if let Ok(handle) = self.opened(preopened.sent) {
+            self.send_ignoring_reply(&Request::Close(&handle));
+            // The reply is awaited: a server may not process requests of a client that hangs up.
+            let _ = self.ask(&Request::Remove(&preopened.path));
         }
     }
 
-    /// Sends what is to be sent, so that it does not pile up.
-    pub fn push(&self) -> Result<(), SftpError> {
+    /// Sends all queued requests.
+    pub fn flush(&self) -> Result<(), SftpError> {
         let began = Instant::now();
         let mut state = self.state();
-        while !state.line.is_sent() {
+        while !state.multiplexer.is_sent() {
             state = self.advance(state, began, self.timeout)?;
         }
         Ok(())
     }
 
-    /// Sends what is to be sent, as far as it goes, and takes what has come; waits if neither is
-    /// possible. Returns when something has changed, or may have: a caller that waits for something
-    /// looks for it again.
+    /// Sends and receives as much as possible without blocking; waits if nothing can move. Returns
+    /// when something may have changed, so callers check again in a loop.
     ///
-    /// Fails when nothing has moved for `wait_max` since the caller `began`.
+    /// Fails if nothing has moved for `wait_max`, counted from `began` at the earliest.
     fn advance<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, ConnectionState>,
         began: Instant,
         wait_max: Duration,
-    ) -> Result<MutexGuard<'a, State>, SftpError> {
+    ) -> Result<MutexGuard<'a, ConnectionState>, SftpError> {
         if self.is_broken() {
-            return Err(SftpError::Lost("it was given up".to_owned()));
+            return Err(SftpError::Lost("it was closed after an earlier error".to_owned()));
         }
-        if self.step(&mut state.line).map_err(|error| self.lost(&error))? {
-            self.tell_all(&mut state);
+        if self.step(&mut state.multiplexer).map_err(|error| self.lost(&error))? {
+            self.wake_all(&mut state);
             return Ok(state);
         }
         let left = wait_max.saturating_sub(state.moved.max(began).elapsed());
@@ -294,9 +291,9 @@ impl Connection {
             return Err(SftpError::Silent(wait_max.as_secs()));
         }
         let is_half_sent = self.wants_to_send();
-        // Half a packet of SSH needs room in the socket alone; a whole one needs the server's word
-        // that there is room.
-        let at_most = if state.line.is_sent() || (is_half_sent && !state.is_watched) {
+        // Half an SSH packet needs only room in the socket; a whole one needs a window update of
+        // the server.
+        let at_most = if state.multiplexer.is_sent() || (is_half_sent && !state.is_watched) {
             left
         } else {
             left.min(NO_ROOM_WAIT)
@@ -312,37 +309,37 @@ impl Connection {
             self.watch(if is_half_sent { PollFlags::OUT } else { PollFlags::IN }, at_most);
         let mut state = self.state();
         state.is_watched = false;
-        // Who watches may have what it wants now, and leave: another one must go on.
+        // The watcher may have its reply now and leave: another thread must become the watcher.
         self.changed.notify_all();
         watched.map(|()| state)
     }
 
-    /// Tells all who wait, at the socket too, that something has moved.
-    fn tell_all(&self, state: &mut State) {
+    /// Wakes all waiting threads, the watcher included, because bytes have moved.
+    fn wake_all(&self, state: &mut ConnectionState) {
         state.moved = Instant::now();
         self.changed.notify_all();
         if state.is_watched {
-            // It is full only if the one who watches is awake already.
+            // The counter is full only if the watcher is awake already.
             let _ = rustix::io::write(&self.moved, &1u64.to_ne_bytes());
         }
     }
 
-    /// Takes what has come without being asked for: answers that nobody waited for, or a question
-    /// whether we are there, as some servers ask.
+    /// Receives bytes that no request waits for: late replies to ignored requests, or keep-alive
+    /// messages of the server.
     fn take_stray(&self) -> Result<(), String> {
         let mut state = self.state();
-        let taken = state.line.take_some();
+        let taken = state.multiplexer.take_some();
         // Another thread may have begun to wait meanwhile.
-        self.tell_all(&mut state);
+        self.wake_all(&mut state);
         taken.map(drop)
     }
 
-    /// Moves what can be moved at once; returns whether that was anything.
-    fn step(&self, line: &mut Line) -> Result<bool, String> {
-        let is_sent = line.send_some()?;
-        // While a packet of SSH is half sent nothing else may be done.
-        let may_take = line.is_sent() || !self.wants_to_send();
-        Ok((may_take && line.take_some()?) || is_sent)
+    /// Moves bytes without blocking; returns whether any moved.
+    fn step(&self, multiplexer: &mut Multiplexer) -> Result<bool, String> {
+        let is_sent = multiplexer.send_some()?;
+        // libssh2 demands that a half-sent SSH packet is completed before anything else.
+        let may_take = multiplexer.is_sent() || !self.wants_to_send();
+        Ok((may_take && multiplexer.take_some()?) || is_sent)
     }
 
     fn wants_to_send(&self) -> bool {
@@ -355,7 +352,7 @@ impl Connection {
         let mut watched =
             [PollFd::new(&self.carrier.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
         let polled = poll(&mut watched, at_most.as_ref());
-        // There is nothing in it if nobody has.
+        // Empty if no thread has signalled.
         let _ = rustix::io::read(&self.moved, &mut [0; 8]);
         match polled {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -363,7 +360,7 @@ impl Connection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         lock(&self.state)
     }
 
@@ -373,7 +370,7 @@ impl Connection {
         SftpError::Lost(why)
     }
 
-    /// Nothing is sent or awaited any more, not even when handles are dropped.
+    /// Shuts the connection down: nothing is sent or awaited from now on.
     fn break_off(&self) {
         self.is_broken.store(true, Ordering::Relaxed);
         self.carrier.shut_down();
@@ -383,8 +380,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let spare = self.spare.take();
-        spare.into_iter().for_each(|spare| self.remove_spare(spare));
+        let preopened = self.preopened.take();
+        preopened.into_iter().for_each(|preopened| self.remove_preopened(preopened));
         if !self.is_broken() {
             let _ = self.session.disconnect(Some(DisconnectCode::ByApplication), "done", None);
         }

@@ -1,5 +1,4 @@
-//! Reaching a server: TCP or a program that carries the connection, the server's key checked,
-//! logged in, a channel with SFTP.
+//! Connection setup: TCP or proxy program, host key check, login, SFTP channel.
 
 use std::io;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -13,14 +12,14 @@ use super::login::{has_ended, log_in};
 use super::options::SftpOptions;
 use super::proxy::RunningProxy;
 
-/// Bytes that a server may send before we have taken any: what a fast line holds.
+/// Receive window in bytes: as much as a fast line holds.
 const WINDOW_LEN_BYTES: u32 = 4 << 20;
-/// Longest packet of SSH that is taken.
+/// Longest SSH packet that is accepted.
 const PACKET_LEN_MAX_BYTES: u32 = 32 << 10;
 
-/// What carries a connection. A program among it ends when this is dropped.
+/// The transport of a connection. Its proxy program ends when this is dropped.
 pub struct Carrier {
-    /// The socket of the connection, or the one that the program is joined to.
+    /// The TCP socket, or our end of the proxy program's sockets.
     pub socket: TcpStream,
     proxy: Option<RunningProxy>,
 }
@@ -34,18 +33,18 @@ impl Carrier {
         }
     }
 
-    /// Nothing comes or goes any more.
+    /// Shuts down both directions.
     pub fn shut_down(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Returns why a connection broke, with what a program among it says. Nothing may have been
-    /// shut down yet.
+    /// Returns why a connection broke, with the output of the proxy program. To be called before
+    /// [`shut_down`](Self::shut_down).
     pub fn explain_break(&self, why: &str) -> String {
         self.proxy.as_ref().map_or_else(|| why.to_owned(), |proxy| proxy.explain_break(why))
     }
 
-    /// Adds what a program among it says to why there is no connection, if that may be the cause.
+    /// Adds the output of the proxy program to a failed handshake, which it may have caused.
     pub fn explain(&self, error: SftpError) -> SftpError {
         match (&self.proxy, error) {
             (Some(proxy), error @ SftpError::Handshake { .. }) => proxy.explain(error),
@@ -54,8 +53,8 @@ impl Carrier {
     }
 }
 
-/// Connects, checks the server's key, logs in and starts SFTP; nothing of SFTP was said yet. Each
-/// step takes at most the time-out of `options`.
+/// Connects, checks the host key, logs in and starts the SFTP subsystem, without an SFTP request.
+/// Each step takes at most the time-out of `options`.
 pub fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpError> {
     let carrier = Carrier::open(options)?;
     match reach_by(&carrier.socket, options) {
@@ -80,19 +79,19 @@ fn reach_by(socket: &TcpStream, options: &SftpOptions) -> Result<(Session, Chann
             ErrorCode::Session(raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) if !has_ended(socket) => {
                 SftpError::NoSftp { host: options.host.clone(), user: options.user.clone() }
             }
-            // Some servers count connections only after the login, and hang up then.
+            // Some servers enforce their limit of connections only after the login, by hanging up.
             _ => failed(error),
         })
     });
     let channel = ready.inspect_err(|_| {
-        // Else freeing the session would wait for a server that is silent.
+        // Otherwise freeing the session would wait for a silent server.
         let _ = socket.shutdown(Shutdown::Both);
     })?;
     session.set_blocking(false);
     Ok((session, channel))
 }
 
-/// Says that a connection ended before it could be used.
+/// Returns the error of a connection that ended before it could be used.
 pub fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
     SftpError::Handshake {
         host: options.host.clone(),
@@ -101,7 +100,7 @@ pub fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
     }
 }
 
-/// Starts SFTP in a session that is logged in.
+/// Starts the SFTP subsystem.
 fn start_sftp(session: &Session) -> Result<Channel, Error> {
     let mut channel =
         session.channel_open("session", WINDOW_LEN_BYTES, PACKET_LEN_MAX_BYTES, None)?;

@@ -1,10 +1,10 @@
-//! Errors between this machine and a server, and their kinds.
+//! Errors of SFTP, and their kinds.
 
 use std::io;
 
 use crate::store::ErrorKind;
 
-/// `SSH_FX_*` codes of the protocol (version 3, and later ones that servers use all the same).
+/// `SSH_FX_*` codes of the protocol (version 3, and later ones that servers use, too).
 const END_OF_FILE: i32 = 1;
 const NO_SUCH_FILE: i32 = 2;
 const PERMISSION_DENIED: i32 = 3;
@@ -19,7 +19,7 @@ const QUOTA_EXCEEDED: i32 = 15;
 /// Why a server could not be used. Never holds a password or passphrase.
 #[derive(Debug, thiserror::Error)]
 pub enum SftpError {
-    /// Nobody answers at the address, or there is none.
+    /// No server answers at the address, or the name has none.
     #[error("cannot reach {host} port {port}; check the name, the port and the network")]
     Unreachable {
         /// The machine.
@@ -29,9 +29,9 @@ pub enum SftpError {
         /// What the system said.
         source: io::Error,
     },
-    /// It answers, but no connection came about: another protocol, or no more connections are
-    /// taken.
-    #[error("no SSH connection to {host} port {port} came about: {message}")]
+    /// The server answers, but there is no SSH connection: another protocol, or a limit of
+    /// connections.
+    #[error("cannot make an SSH connection to {host} port {port}: {message}")]
     Handshake {
         /// The machine.
         host: String,
@@ -47,27 +47,25 @@ pub enum SftpError {
          Compare that with what its operator publishes, then add this line to {file}:\n{line}"
     )]
     HostUnknown {
-        /// The name that files would have it by: the machine, and its port if that is not the usual
-        /// one.
+        /// Name for known_hosts: the machine, and its port if that is not 22.
         name: Box<str>,
         /// The kind of its key.
         key_type: Box<str>,
         /// SHA-256 of its key, as OpenSSH prints it.
         fingerprint: Box<str>,
-        /// What they know of it nevertheless, to follow "not known on this machine".
+        /// What the files know all the same; follows "not known on this machine".
         note: Box<str>,
         /// The line that makes it known.
         line: Box<str>,
-        /// Where that belongs.
+        /// The file for that line.
         file: Box<str>,
     },
     /// A known_hosts file has another key for the machine, or has this one as revoked.
     #[error(
-        "{host} does not show the key that it is known by: either it was installed anew, or \
-            somebody is between it and you. \
-         It shows the {key_type} key {fingerprint}, which {file} does not have for it. \
-         Nothing was sent. Ask its operator; only if the new key is right, replace the old line \
-         (ssh-keygen -R '{name}')"
+        "the host key of {host} has changed: either it was installed anew, or somebody intercepts \
+            the connection. It shows the {key_type} key {fingerprint}, which {file} does not have \
+            for it. Nothing was sent. Ask its operator; only if the new key is right, replace the \
+            old line (ssh-keygen -R '{name}')"
     )]
     HostChanged {
         /// The machine.
@@ -82,27 +80,26 @@ pub enum SftpError {
         file: String,
     },
     /// No key or password was accepted.
-    #[error("{host} does not let {user} in; {tried}; the server takes: {methods}")]
+    #[error("{host} does not let {user} in; {tried}; the server accepts: {methods}")]
     LoginRefused {
         /// The machine.
         host: String,
-        /// Who wanted in.
+        /// The user of the login.
         user: String,
         /// What was tried, and what came of it.
         tried: String,
         /// What the server would take.
         methods: String,
     },
-    /// It lets us in, but offers no files.
+    /// The login succeeds, but the server offers no SFTP.
     #[error("{host} lets {user} in, but does not offer SFTP; its operator can switch it on")]
     NoSftp {
         /// The machine.
         host: String,
-        /// Who logged in.
+        /// The user of the login.
         user: String,
     },
-    /// It lets us in, but what answers does not speak SFTP: a shell's greeting, or a program that
-    /// is missing.
+    /// The login succeeds, but the program that answers does not speak SFTP, or is missing.
     #[error(
         "{host} lets {user} in, but what answers there is not SFTP: {came}. If a start-up file of \
             the login shell prints that, let it print \
@@ -112,7 +109,7 @@ pub enum SftpError {
     NotSftp {
         /// The machine.
         host: String,
-        /// Who logged in.
+        /// The user of the login.
         user: String,
         /// What came.
         came: String,
@@ -125,8 +122,8 @@ pub enum SftpError {
         /// Why not.
         why: String,
     },
-    /// The program that carries the connection has said something, or ended, before there was one.
-    #[error("no connection came about through {shown}: {why}")]
+    /// The program that carries the connection printed an error, or ended, before there was one.
+    #[error("cannot connect through {shown}: {why}")]
     Proxy {
         /// The option that names it, and the program.
         shown: String,
@@ -149,15 +146,15 @@ pub enum SftpError {
     Status {
         /// `SSH_FX_*`.
         code: i32,
-        /// What it stands for.
+        /// Its meaning.
         text: String,
     },
-    /// The repository's folder is missing.
+    /// The repository's directory is missing.
     #[error("there is no folder {0} on the server; drumlin init makes one")]
-    NoSuchFolder(String),
+    NoSuchDir(String),
     /// The repository's path is something else.
     #[error("{0} is not a folder on the server")]
-    NotAFolder(String),
+    NotADir(String),
     /// There is an object of that name.
     #[error("it exists already")]
     Exists,
@@ -173,13 +170,13 @@ pub enum SftpError {
     /// This one object cannot be read.
     #[error("{0}")]
     Unreadable(&'static str),
-    /// The request makes no sense.
+    /// A request that must not be sent, or an answer that must not be used.
     #[error("{0}")]
     Refused(&'static str),
 }
 
 impl SftpError {
-    /// Returns what a server's refusal is.
+    /// Returns the error of a status code.
     pub fn status(code: u32) -> Self {
         let code = i32::try_from(code).unwrap_or(i32::MAX);
         let text = match code {
@@ -201,8 +198,8 @@ impl SftpError {
         matches!(self, Self::Status { code: END_OF_FILE, .. })
     }
 
-    /// Makes a plain failure, which is all that servers say of a bad sector, one to read this
-    /// object.
+    /// Turns a plain failure, which is all that servers report of a bad sector, into
+    /// [`SftpError::Unreadable`].
     pub fn when_reading(self) -> Self {
         match self {
             Self::Status { code: FAILURE, .. } => Self::Unreadable(
@@ -213,18 +210,17 @@ impl SftpError {
         }
     }
 
-    /// Returns what a caller of the store is told.
+    /// Returns the kind that callers of the store see.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            // Reading, and what only touches a scratch file, can be repeated as if nothing had
-            // happened.
+            // Reads, and requests that only touch a scratch file, can be repeated without harm.
             Self::Unreachable { .. } | Self::Handshake { .. } | Self::Lost(_) | Self::Silent(_) => {
                 ErrorKind::Unavailable
             }
             Self::Unanswered(_) => ErrorKind::Unanswered,
             Self::Proxy { source, .. } => source.kind(),
             Self::LoginRefused { .. } | Self::ReadOnly => ErrorKind::NotPermitted,
-            Self::NoSuchFolder(_) => ErrorKind::NotFound,
+            Self::NoSuchDir(_) => ErrorKind::NotFound,
             Self::Exists => ErrorKind::Exists,
             Self::Full => ErrorKind::Full,
             Self::Short => ErrorKind::Short,
@@ -237,8 +233,8 @@ impl SftpError {
         }
     }
 
-    /// Makes a failure of a request that changes something one whose outcome is not known, if it is
-    /// not.
+    /// Turns a lost connection into [`SftpError::Unanswered`]: a sent request that changes
+    /// something may have been carried out.
     pub fn when_sent(self) -> Self {
         match self {
             Self::Lost(_) | Self::Silent(_) => Self::Unanswered(Box::new(self)),
@@ -246,7 +242,7 @@ impl SftpError {
         }
     }
 
-    /// Returns whether the server says that there is no such file or folder.
+    /// Returns whether the server says that there is no such file or directory.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Status { code: NO_SUCH_FILE | NO_SUCH_PATH, .. })
     }
@@ -256,22 +252,21 @@ impl SftpError {
         matches!(self, Self::Status { code: OP_UNSUPPORTED, .. })
     }
 
-    /// Returns whether the server refused the request, and the connection goes on.
+    /// Returns whether the server refused the request; the connection still works.
     pub fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
     }
 
-    /// Returns whether trying again, or elsewhere in a pool, is out of the question.
+    /// Returns whether the host key was refused: then no other attempt may be made.
     pub fn is_about_the_host_key(&self) -> bool {
         matches!(self, Self::HostUnknown { .. } | Self::HostChanged { .. })
     }
 }
 
-/// How much of what a server or a program says is shown.
+/// Longest message of a server or program that is shown.
 const SAID_LEN_MAX_CHARS: usize = 300;
 
-/// Returns a message of the other side as one line that does nothing to a terminal: the beginning
-/// if it is long.
+/// Returns a peer's message as one line that is safe to print; a long one is cut.
 pub fn printable(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

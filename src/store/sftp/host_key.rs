@@ -1,9 +1,8 @@
-//! Whether a server is the one that it should be: its key against the `known_hosts` files of
-//! OpenSSH.
+//! Host key check against the `known_hosts` files of OpenSSH.
 //!
-//! A server is known by its name and its port together: another port of the machine is
-//! another server. (OpenSSH asks for the plain name, too, where nothing is known by the port.)
-//! Certificates cannot be checked, so they are not asked for.
+//! A server is known by its name and port together: another port is another server. (OpenSSH
+//! accepts the plain name, too, if nothing is known of the port.) Host certificates cannot be
+//! checked, so they are not requested.
 
 use std::fs;
 use std::io;
@@ -15,21 +14,21 @@ use super::error::SftpError;
 use super::options::SftpOptions;
 use super::pattern::matches_any;
 
-/// Placeholder for a key where only names matter; libssh2 passes over shorter ones.
+/// Placeholder for a key where only names matter; libssh2 ignores shorter ones.
 const ANY_KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ";
 
-/// The names that lines have a server by.
+/// Names of a server in known_hosts lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// What a line must name: the `HostKeyAlias`, else the host, with its port if that is not the
-    /// usual one.
+pub struct HostNames {
+    /// Name that a line must have: the `HostKeyAlias`, else the host, with its port if that is not
+    /// 22.
     own: String,
     /// The host without its port.
     host: String,
 }
 
-impl Names {
-    /// Returns the names of a server. With a `HostKeyAlias` neither host nor port count.
+impl HostNames {
+    /// Returns the names of a server. A `HostKeyAlias` replaces host and port.
     pub fn new(host: &str, port: u16, alias: Option<&str>) -> Self {
         let host = host.to_ascii_lowercase();
         let own = match alias {
@@ -40,7 +39,7 @@ impl Names {
         Self { own, host }
     }
 
-    /// Returns a name in a line that has the machine by another port, or without one.
+    /// Returns a name of the machine in this line with another port, or without one.
     fn elsewhere<'a>(&self, line_names: &'a str) -> Option<&'a str> {
         let with_port = format!("[{}]:", self.host);
         line_names.split(',').find(|name| {
@@ -50,24 +49,23 @@ impl Names {
     }
 }
 
-/// What the known_hosts files say about one server.
+/// Entries of the known_hosts files for one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownKeys {
-    /// Keys that it may show: kind, and key in base64.
+    /// Accepted keys: kind, and key in base64.
     trusted: Vec<(String, String)>,
-    /// Keys that nobody may show any more.
+    /// Revoked keys.
     revoked: Vec<String>,
-    /// An authority vouches for it.
+    /// Whether a certificate authority is listed for it.
     has_authority: bool,
-    /// Names that the machine is known by elsewhere, at another port, and the keys.
+    /// Names of the machine at other ports, and the keys.
     elsewhere: Vec<(String, String)>,
 }
 
 impl KnownKeys {
-    /// Reads what concerns the server of `options`; files that are missing are empty.
+    /// Reads the entries for the server of `options`; a missing file counts as empty.
     ///
-    /// Fails if a file cannot be read: not to know a key that is there would be taken for never
-    /// having known it.
+    /// Fails if a file cannot be read: otherwise a known server would look like an unknown one.
     pub fn read(session: &Session, options: &SftpOptions) -> Result<Self, SftpError> {
         let names = names(options);
         let mut known = Self::default();
@@ -84,18 +82,18 @@ impl KnownKeys {
         Ok(known)
     }
 
-    /// Returns what a file of this text says about a server.
-    pub fn of_text(names: &Names, text: &str) -> Result<Self, ssh2::Error> {
+    /// Returns the entries of this text for a server.
+    pub fn of_text(names: &HostNames, text: &str) -> Result<Self, ssh2::Error> {
         let mut known = Self::default();
         known.take_text(&Session::new()?, names, text);
         Ok(known)
     }
 
-    fn take_text(&mut self, session: &Session, names: &Names, text: &str) {
+    fn take_text(&mut self, session: &Session, names: &HostNames, text: &str) {
         text.lines().for_each(|line| self.take_line(session, names, line));
     }
 
-    fn take_line(&mut self, session: &Session, names: &Names, line: &str) {
+    fn take_line(&mut self, session: &Session, names: &HostNames, line: &str) {
         let (marker, entry) = match line.trim().strip_prefix('@') {
             Some(rest) => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
             None => ("", line.trim()),
@@ -117,7 +115,7 @@ impl KnownKeys {
             "" => self
                 .elsewhere
                 .extend(names.elsewhere(line_names).map(|name| (name.to_owned(), key.to_owned()))),
-            // A key that was stolen is no better at another port.
+            // A stolen key is revoked at every port.
             "revoked" if is_own || names_it(session, line_names, &names.host) => {
                 self.revoked.push(key.to_owned())
             }
@@ -128,7 +126,7 @@ impl KnownKeys {
         }
     }
 
-    /// Returns the keys in base64 that the server may show.
+    /// Returns the accepted keys in base64.
     pub fn trusted(&self) -> impl Iterator<Item = &str> {
         self.trusted
             .iter()
@@ -136,8 +134,8 @@ impl KnownKeys {
             .filter(|key| !self.revoked.iter().any(|revoked| revoked == key))
     }
 
-    /// Asks for kinds of keys that are known first: else a server with several keys shows one that
-    /// is not.
+    /// Requests known kinds of keys first: otherwise a server with several keys may present an
+    /// unknown one.
     pub fn prefer(&self, session: &Session) -> Result<(), ssh2::Error> {
         let mut algorithms = session.supported_algs(MethodType::HostKey)?;
         algorithms.retain(|algorithm| !algorithm.contains("-cert-"));
@@ -147,7 +145,7 @@ impl KnownKeys {
         session.method_pref(MethodType::HostKey, &algorithms.join(","))
     }
 
-    /// Checks the key that the server has shown.
+    /// Checks the key that the server presented.
     pub fn check(&self, session: &Session, options: &SftpOptions) -> Result<(), SftpError> {
         let Some((key, key_type)) = session.host_key() else {
             return Err(handshake_error(options, "the server shows no key".to_owned()));
@@ -179,7 +177,7 @@ impl KnownKeys {
         Err(SftpError::HostUnknown { name, key_type, fingerprint, note, line, file })
     }
 
-    /// Says what the files have about an unknown server all the same.
+    /// Returns what the files say about an unknown server all the same.
     fn note(&self, key: &str) -> String {
         if self.has_authority {
             return " by a key (a certificate authority vouches for it with @cert-authority, but \
@@ -201,11 +199,11 @@ fn handshake_error(options: &SftpOptions, message: String) -> SftpError {
     SftpError::Handshake { host: options.host.clone(), port: options.port, message }
 }
 
-fn names(options: &SftpOptions) -> Names {
-    Names::new(&options.host, options.port, options.host_key_alias.as_deref())
+fn names(options: &SftpOptions) -> HostNames {
+    HostNames::new(&options.host, options.port, options.host_key_alias.as_deref())
 }
 
-/// Returns whether a line with these names has the name. Hashed ones are left to libssh2.
+/// Returns whether a line with these names includes the name. libssh2 checks hashed ones.
 fn names_it(session: &Session, line_names: &str, name: &str) -> bool {
     if !line_names.starts_with('|') {
         return matches_any(line_names.split(','), name);
@@ -214,11 +212,11 @@ fn names_it(session: &Session, line_names: &str, name: &str) -> bool {
     let is_read = alone
         .read_str(&format!("{line_names} ssh-rsa {ANY_KEY}"), KnownHostFileKind::OpenSSH)
         .is_ok();
-    // Without a port, so that a name with one counts as it is written.
+    // Without a port argument, because the name may include one.
     is_read && matches!(alone.check(name, b"any"), CheckResult::Match | CheckResult::Mismatch)
 }
 
-/// Returns the kind of key that an algorithm signs with.
+/// Returns the key kind of a signature algorithm.
 fn kind_of(algorithm: &str) -> &str {
     if algorithm.starts_with("rsa-sha2-") { "ssh-rsa" } else { algorithm }
 }
@@ -305,7 +303,7 @@ mod tests {
             );
         }
         let text = "[box]:23 ssh-rsa A\n@revoked box ssh-rsa A\n[box]:23 ssh-rsa B\n";
-        let known = KnownKeys::of_text(&Names::new("box", 23, None), text).unwrap();
+        let known = KnownKeys::of_text(&HostNames::new("box", 23, None), text).unwrap();
         assert_eq!(known.trusted().collect::<Vec<_>>(), ["B"]);
     }
 

@@ -8,40 +8,46 @@ use std::path::Path;
 use libssh2_sys as raw;
 use ssh2::{Agent, Error, ErrorCode, KeyboardInteractivePrompt, Prompt, PublicKey, Session};
 
-use super::candidates::{Candidate, Identity, Keys, PrivateKey};
+use super::candidates::{Candidate, KeyFile, Keys, PrivateKey};
 use super::error::SftpError;
 use super::options::SftpOptions;
 use super::public_key::is_certificate;
 
-/// What the library says when the server takes a key, and the agent does not sign with it.
+/// libssh2's message when the server accepts a key and the agent does not sign with it.
 const NOT_SIGNED: &str = "Callback returned error";
 
-/// Room for a socket's path, and a zero after it, in the system's addresses.
+/// Length of a socket's path in a system address, with its final zero.
 const SOCKET_PATH_LEN_BYTES: usize = 108;
 
-/// Logs in. The session must have checked the server's key.
+/// Logs in. The host key must have been checked.
 ///
 /// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with
 /// [`SftpError::Handshake`] if the connection broke or went silent before anything was refused:
-/// that says nothing about keys, and may end soon.
+/// that says nothing about keys, and a retry may succeed.
 pub fn log_in(
     session: &Session,
     socket: &TcpStream,
     options: &SftpOptions,
 ) -> Result<(), SftpError> {
-    let mut attempt =
-        Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
-    // To ask what the server takes costs a round trip, so a client with nothing but keys tries them
-    // first.
+    let mut attempt = LoginAttempt {
+        session,
+        socket,
+        options,
+        tried: Vec::new(),
+        is_refused: false,
+        broken: None,
+    };
+    // Asking for the accepted methods costs a round trip, so a client with nothing but keys tries
+    // them first.
     let has_tried_keys = options.password.is_none();
     if has_tried_keys && attempt.with_keys() {
         return Ok(());
     }
     let methods = match session.auth_methods(&options.user) {
         Ok(methods) => methods.to_owned(),
-        // A server that lets everybody in says so in this way.
+        // A server that needs no authentication fails this request.
         Err(_) if session.authenticated() => return Ok(()),
-        // It hung up because of what was tried: that is told below.
+        // It hung up after refused attempts, which are reported below.
         Err(_) if attempt.is_refused || attempt.broken.is_some() => "it did not say".to_owned(),
         Err(error) => return Err(handshake_error(options, error.message())),
     };
@@ -76,30 +82,30 @@ fn handshake_error(options: &SftpOptions, message: &str) -> SftpError {
     }
 }
 
-/// What was tried so far.
-struct Attempt<'a> {
+/// State of a login: what was tried so far.
+struct LoginAttempt<'a> {
     session: &'a Session,
     socket: &'a TcpStream,
     options: &'a SftpOptions,
     tried: Vec<String>,
-    /// The server has refused something.
+    /// Whether the server refused a key or password.
     is_refused: bool,
-    /// Why there is no connection any more.
+    /// Why the connection broke.
     broken: Option<String>,
 }
 
-/// What came of trying a key.
-enum Outcome {
-    /// We are in.
+/// Result of trying a key.
+enum KeyOutcome {
+    /// The login succeeded.
     IsIn,
     /// The server does not take the key.
     Refused,
-    /// The key could not be used, or the line broke.
+    /// The key could not be used, or the connection broke.
     NotTried,
 }
 
-impl Attempt<'_> {
-    /// Notes what came of one try, and returns whether we are in.
+impl LoginAttempt<'_> {
+    /// Records the result of one attempt; returns whether the login succeeded.
     fn note(&mut self, what: String, result: Result<(), Error>) -> bool {
         let Err(error) = result else { return self.session.authenticated() };
         let refused = [
@@ -108,8 +114,8 @@ impl Attempt<'_> {
             raw::LIBSSH2_ERROR_FILE,
             raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED,
         ];
-        // A line that breaks while the answer is awaited has the code of a refusal, so the socket
-        // is asked first.
+        // libssh2 reports a connection that breaks here as a refusal, so the socket is checked
+        // first.
         let why = match error.code() {
             ErrorCode::Session(raw::LIBSSH2_ERROR_TIMEOUT) => {
                 self.break_off("the server was silent during the login")
@@ -133,7 +139,7 @@ impl Attempt<'_> {
         why.to_owned()
     }
 
-    /// Tries keys, of files and of the agent, in their order.
+    /// Tries the keys of files and of the agent, in order.
     fn with_keys(&mut self) -> bool {
         let keys = Keys::read(self.options);
         let agent = self.ask_agent();
@@ -147,14 +153,14 @@ impl Attempt<'_> {
             self.options.identity_files_are_usual,
         ) {
             let shown = keys.shown(candidate, &known);
-            // What the server does not take from the agent it does not take from a file.
+            // A key that was refused from the agent would be refused from its file, too.
             if shown.is_some_and(|shown| refused.contains(&shown)) {
                 continue;
             }
             match self.try_key(candidate, &keys, agent.as_ref()) {
-                Outcome::IsIn => return true,
-                Outcome::Refused => refused.extend(shown),
-                Outcome::NotTried => {}
+                KeyOutcome::IsIn => return true,
+                KeyOutcome::Refused => refused.extend(shown),
+                KeyOutcome::NotTried => {}
             }
             if self.broken.is_some() {
                 break;
@@ -163,7 +169,7 @@ impl Attempt<'_> {
         false
     }
 
-    /// Returns the agent and its keys; or notes why there are none.
+    /// Returns the agent and its keys, or records why there are none.
     fn ask_agent(&mut self) -> Option<(Agent, Vec<PublicKey>)> {
         let socket = self.options.agent_socket.as_ref()?;
         if let Err(why) = find_agent(socket) {
@@ -193,16 +199,16 @@ impl Attempt<'_> {
         candidate: Candidate,
         keys: &Keys,
         agent: Option<&(Agent, Vec<PublicKey>)>,
-    ) -> Outcome {
+    ) -> KeyOutcome {
         match candidate {
-            Candidate::Agent { at, identity } => {
-                let Some((agent, known)) = agent else { return Outcome::NotTried };
+            Candidate::Agent { at, key_file } => {
+                let Some((agent, known)) = agent else { return KeyOutcome::NotTried };
                 let key = &known[at];
                 let kind = if is_certificate(key.blob()) { "certificate" } else { "key" };
-                let what = match identity {
-                    Some(identity) => format!(
+                let what = match key_file {
+                    Some(key_file) => format!(
                         "{kind} of {}, from the agent",
-                        keys.identities[identity].file.display()
+                        keys.key_files[key_file].file.display()
                     ),
                     None => format!("agent {kind} {}", key.comment()),
                 };
@@ -214,10 +220,10 @@ impl Attempt<'_> {
                 let why = "its private key is in no key file that was named, and the agent does \
                     not have both (ssh-add adds them together)";
                 self.tried.push(format!("certificate {file}: {why}"));
-                Outcome::NotTried
+                KeyOutcome::NotTried
             }
-            Candidate::File { identity, certificate } => {
-                let Identity { file, private, .. } = &keys.identities[identity];
+            Candidate::File { key_file, certificate } => {
+                let KeyFile { file, private, .. } = &keys.key_files[key_file];
                 let certificate = certificate.map(|certificate| &keys.certificates[certificate]);
                 match (private, certificate) {
                     (Ok(key), Some(certificate)) => {
@@ -233,21 +239,26 @@ impl Attempt<'_> {
                     }
                     (Err(why), _) => {
                         self.tried.push(format!("key file {}: {why}", file.display()));
-                        Outcome::NotTried
+                        KeyOutcome::NotTried
                     }
                 }
             }
         }
     }
 
-    fn with_file(&mut self, what: String, key: &PrivateKey, certificate: Option<&str>) -> Outcome {
+    fn with_file(
+        &mut self,
+        what: String,
+        key: &PrivateKey,
+        certificate: Option<&str>,
+    ) -> KeyOutcome {
         let passphrase = self
             .options
             .key_passphrase
             .as_ref()
             .filter(|_| key.is_protected)
             .map(|phrase| phrase.as_str());
-        // The library takes one line.
+        // libssh2 expects one line.
         let certificate = certificate.map(str::trim);
         let result = self.session.userauth_pubkey_memory(
             &self.options.user,
@@ -262,31 +273,31 @@ impl Attempt<'_> {
         let why = if key.is_protected {
             "the passphrase does not open it"
         } else {
-            "it is not a private key that is understood"
+            "it is no private key of a supported kind"
         };
         self.tried.push(format!("{what}: {why}"));
-        Outcome::NotTried
+        KeyOutcome::NotTried
     }
 
-    /// Notes what came of one key. An agent that would not sign, though the server takes the key,
-    /// says nothing about the key.
-    fn note_key(&mut self, what: String, result: Result<(), Error>) -> Outcome {
+    /// Records the result of one key. If the agent did not sign with an accepted key, the key
+    /// itself was not refused.
+    fn note_key(&mut self, what: String, result: Result<(), Error>) -> KeyOutcome {
         let code = result.as_ref().err().map(Error::code);
         let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED)
             && !has_ended(self.socket);
         if is_unsigned {
             self.tried.push(format!(
-                "{what}: the server takes it, but it was not signed with (is the agent locked, or \
-                    did somebody say no?)"
+                "{what}: the server accepts it, but the agent did not sign with it (is the agent \
+                    locked, or was its question refused?)"
             ));
-            return Outcome::NotTried;
+            return KeyOutcome::NotTried;
         }
         match self.note(what, result) {
-            true => Outcome::IsIn,
+            true => KeyOutcome::IsIn,
             false if code == Some(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED)) => {
-                Outcome::Refused
+                KeyOutcome::Refused
             }
-            false => Outcome::NotTried,
+            false => KeyOutcome::NotTried,
         }
     }
 
@@ -300,7 +311,7 @@ impl Attempt<'_> {
             return self.note("password".to_owned(), result);
         }
         if has("keyboard-interactive") {
-            let mut answer = Answer(password);
+            let mut answer = PasswordPrompt(password);
             let result =
                 self.session.userauth_keyboard_interactive(&self.options.user, &mut answer);
             return self.note("password".to_owned(), result);
@@ -310,10 +321,10 @@ impl Attempt<'_> {
     }
 }
 
-/// Makes sure that the library can connect to an agent.
+/// Checks that libssh2 can connect to an agent.
 ///
-/// Where it cannot it closes its socket twice, and the second time that may be another file's
-/// file. It also cuts a long path off.
+/// Otherwise libssh2 closes its socket twice, and the second time the descriptor may belong to
+/// another file. It also truncates a long path.
 fn find_agent(socket: &Path) -> Result<(), String> {
     if socket.as_os_str().len() >= SOCKET_PATH_LEN_BYTES {
         return Err(format!("a socket's path has less than {SOCKET_PATH_LEN_BYTES} bytes"));
@@ -321,15 +332,15 @@ fn find_agent(socket: &Path) -> Result<(), String> {
     UnixStream::connect(socket).map(drop).map_err(|error| error.to_string())
 }
 
-/// Returns whether the other end of a connection has ended it, or the network has.
+/// Returns whether the peer or the network has ended the connection.
 pub fn has_ended(socket: &TcpStream) -> bool {
     socket.peek(&mut [0]).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |len| len == 0)
 }
 
-/// Answers every question whose answer is not to be seen with the password.
-struct Answer<'a>(&'a str);
+/// Answers every hidden prompt with the password.
+struct PasswordPrompt<'a>(&'a str);
 
-impl KeyboardInteractivePrompt for Answer<'_> {
+impl KeyboardInteractivePrompt for PasswordPrompt<'_> {
     fn prompt<'a>(
         &mut self,
         _user: &str,

@@ -1,28 +1,28 @@
-//! A folder of another machine, reached by SFTP, as a store. Spec: `format-spec/12-store.md`,
+//! Store in a directory of another machine, reached by SFTP. Spec: `format-spec/12-store.md`,
 //! section 5.
 //!
-//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server
-//! has them; never a command of a shell. What does not depend on an answer is asked without waiting
-//! for it: a distant server would be waited for otherwise.
+//! Uses only requests of SFTP version 3, and OpenSSH's `fsync` and `fstatvfs` where a server has
+//! them; never a shell command. Requests that do not depend on each other are sent without waiting
+//! for replies, because each round trip to a remote server takes long.
 
 mod base64;
 pub mod candidates;
 mod connection;
 mod dial;
 pub mod error;
-mod folder;
 pub mod host_key;
-mod kept;
-mod line;
 mod login;
+mod multiplexer;
+mod open_files;
 pub mod options;
 pub mod pattern;
 mod pool;
+mod preopened;
 pub mod proxy;
 mod public_key;
 mod publish;
 mod read;
-mod spare;
+mod remote_dir;
 pub mod wire;
 
 use std::ops::Range;
@@ -30,11 +30,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use self::connection::Connection;
 use self::error::SftpError;
-use self::folder::{Entry, Folder};
 use self::options::SftpOptions;
-use self::pool::{Lease, Pool, Use};
-use self::publish::{Publisher, SCRATCH_FOLDER};
+use self::pool::{Lease, Pool, PoolOptions, Sharing};
+use self::publish::{SCRATCH_DIR, SftpPublisher};
+use self::remote_dir::{RemoteDir, RemoteEntry};
 use super::listing::Room;
 use super::{
     Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties,
@@ -43,69 +44,69 @@ use super::{
 
 use crate::sync::{self, lock};
 
-/// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
-const FOLDER_LEVELS_MAX: usize = 2;
-/// Folders that are listed at once over one connection: a server holds each of them open.
-const FOLDERS_AT_ONCE: usize = 16;
+/// Directory levels below a class that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
+const DIR_LEVELS_MAX: usize = 2;
+/// Directories listed at once over one connection: the server holds each of them open.
+const DIRS_AT_ONCE: usize = 16;
 
 /// A store in a directory of a server; concurrent callers share its connections.
 pub struct SftpStore {
     pool: Pool,
-    folder: Folder,
+    folder: RemoteDir,
     location: String,
-    publisher: Publisher,
+    publisher: SftpPublisher,
 }
 
 impl SftpStore {
-    /// Opens the store in an existing folder, which proves that the server can be reached, is the
-    /// right one and lets us in.
+    /// Opens the store in an existing directory. Success proves that the server can be reached, is
+    /// the right one and accepts the login.
     ///
-    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder,
+    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if the directory is missing,
     /// and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::take_for_granted(options);
-        store.with(Action::List, Use::Little, "its folder", |connection| {
+        let store = Self::open_unchecked(options);
+        store.with(Action::List, Sharing::Small, "its folder", |connection| {
             store.folder.check(connection)
         })?;
         Ok(store)
     }
 
-    /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is
-    /// missing, requests fail like [`open`](Self::open).
-    pub fn take_for_granted(options: SftpOptions) -> Self {
+    /// Opens the store without asking the server anything. If the directory is missing, requests
+    /// fail like [`open`](Self::open).
+    pub fn open_unchecked(options: SftpOptions) -> Self {
         let location = options.location();
         Self {
-            folder: Folder::new(&options.path),
-            pool: Pool::new(options),
+            folder: RemoteDir::new(&options.path),
+            pool: Pool::new(PoolOptions::from(&options), move || Connection::open(&options)),
             location,
-            publisher: Publisher::default(),
+            publisher: SftpPublisher::default(),
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
-    /// folder for each class.
+    /// Opens the store in a directory, which is made (for its owner only) if it is missing, with a
+    /// directory for each class.
     ///
-    /// Dying before the return leaves empty folders at worst.
+    /// Dying before the return leaves empty directories at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::take_for_granted(options);
-        store.with(Action::Create, Use::Little, "its folder", |connection| {
+        let store = Self::open_unchecked(options);
+        store.with(Action::Create, Sharing::Small, "its folder", |connection| {
             store.folder.make(connection)?;
             let wanted: Vec<_> =
-                Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
+                Class::ALL.iter().map(|class| class.dir_name()).chain([SCRATCH_DIR]).collect();
             store.folder.make_all_inner(connection, &wanted)
         })?;
         Ok(store)
     }
 
-    /// Acts with a connection, and says what could not be done if that fails.
+    /// Runs `act` with a connection, and adds the action and the object to its error.
     fn with<T>(
         &self,
         action: Action,
-        wanted: Use,
+        sharing: Sharing,
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
-        self.with_one(action, self.pool.lease(wanted), object, act)
+        self.with_one(action, self.pool.lease(sharing), object, act)
     }
 
     fn with_one<T>(
@@ -116,10 +117,10 @@ impl SftpStore {
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
         let result = leased.and_then(|connection| {
-            // What is missing may be so because all of it is.
+            // An object may be missing because the whole repository is.
             act(&connection).map_err(|error| {
                 match error.is_missing().then(|| self.folder.check(&connection)) {
-                    Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
+                    Some(Err(why @ SftpError::NoSuchDir(_))) => why,
                     _ => error,
                 }
             })
@@ -139,55 +140,54 @@ impl SftpStore {
     }
 
     fn try_list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, SftpError> {
-        let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
+        let mut listing = ClassListing { prefix, found: Vec::new(), dirs: Vec::new() };
         let guessed: Vec<String> =
-            guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
+            guesses(class).iter().map(|below| format!("{}/{below}", class.dir_name())).collect();
         let paths: Vec<&str> =
-            [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
-        let (connection, room) = (self.pool.lease(Use::Little)?, Room::for_class(class));
+            [class.dir_name()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
+        let (connection, room) = (self.pool.lease(Sharing::Small)?, Room::for_class(class));
         let mut listed = self.folder.list_all(&connection, &paths, &room)?.into_iter();
         let entries = match listed.next().flatten() {
             Some(entries) => entries,
             None => {
-                // A class without objects may have no folder; but the store itself must be there.
+                // A class without objects may have no directory; but the store itself must exist.
                 self.folder.check(&connection)?;
                 Vec::new()
             }
         };
         drop(connection);
-        search.take(entries, "");
+        listing.take(entries, "");
         for (below, entries) in guesses(class).iter().zip(listed) {
-            if let Some(at) = search.folders.iter().position(|folder| folder == below) {
-                search.folders.swap_remove(at);
-                search.take(entries.unwrap_or_default(), &format!("{below}/"));
+            if let Some(at) = listing.dirs.iter().position(|folder| folder == below) {
+                listing.dirs.swap_remove(at);
+                listing.take(entries.unwrap_or_default(), &format!("{below}/"));
             }
         }
-        for _ in 0..FOLDER_LEVELS_MAX {
+        for _ in 0..DIR_LEVELS_MAX {
             for (below, entries) in
-                self.list_folders(class, std::mem::take(&mut search.folders), &room)?
+                self.list_dirs(class, std::mem::take(&mut listing.dirs), &room)?
             {
-                search.take(entries, &format!("{below}/"));
+                listing.take(entries, &format!("{below}/"));
             }
         }
-        Ok(search.found)
+        Ok(listing.found)
     }
 
-    /// Lists folders of a class, some at once, over as many connections as there may be.
-    fn list_folders(
+    /// Lists directories of a class, several at once, over as many connections as allowed.
+    fn list_dirs(
         &self,
         class: Class,
-        folders: Vec<String>,
+        dirs: Vec<String>,
         room: &Room,
-    ) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
-        let (next, listed) =
-            (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
-        let groups: Vec<&[String]> = folders.chunks(FOLDERS_AT_ONCE).collect();
+    ) -> Result<Vec<(String, Vec<RemoteEntry>)>, SftpError> {
+        let (next, listed) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(dirs.len()))));
+        let groups: Vec<&[String]> = dirs.chunks(DIRS_AT_ONCE).collect();
         let list = |group: &[String]| {
             let paths: Vec<String> =
-                group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
+                group.iter().map(|below| format!("{}/{below}", class.dir_name())).collect();
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             self.pool
-                .lease(Use::Little)
+                .lease(Sharing::Small)
                 .and_then(|connection| self.folder.list_all(&connection, &paths, room))
         };
         let work = || {
@@ -219,28 +219,28 @@ impl SftpStore {
     }
 }
 
-/// Returns folders of a class that mostly are there, so that they are listed without waiting for
-/// the listing that shows them.
+/// Returns directories of a class that usually exist, so that they are listed without waiting for
+/// the listing that names them.
 fn guesses(class: Class) -> &'static [&'static str] {
     if matches!(class, Class::Index) { &["0", "1"] } else { &[] }
 }
 
-/// A listing in the making.
-struct Search<'a> {
+/// The listing of one class while it is collected.
+struct ClassListing<'a> {
     prefix: &'a str,
     found: Vec<Listed>,
-    /// Folders, below that of the class, that are still to be listed.
-    folders: Vec<String>,
+    /// Directories below that of the class that are still to be listed.
+    dirs: Vec<String>,
 }
 
-impl Search<'_> {
+impl ClassListing<'_> {
     /// Sorts the entries of one directory into objects and directories.
-    fn take(&mut self, entries: Vec<Entry>, below: &str) {
-        for Entry { name, is_folder, len_bytes, modified_s } in entries {
+    fn take(&mut self, entries: Vec<RemoteEntry>, below: &str) {
+        for RemoteEntry { name, is_dir, len_bytes, modified_s } in entries {
             let name = format!("{below}{name}");
-            if is_folder && (name.starts_with(self.prefix) || self.prefix.starts_with(&name)) {
-                self.folders.push(name);
-            } else if !is_folder && name.starts_with(self.prefix) {
+            if is_dir && (name.starts_with(self.prefix) || self.prefix.starts_with(&name)) {
+                self.dirs.push(name);
+            } else if !is_dir && name.starts_with(self.prefix) {
                 self.found.push(Listed::new(name, len_bytes, modified_s));
             }
         }
@@ -249,11 +249,12 @@ impl Search<'_> {
 
 impl Store for SftpStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.try_list(class, prefix).map_err(|error| self.fail(Action::List, class.folder(), error))
+        self.try_list(class, prefix)
+            .map_err(|error| self.fail(Action::List, class.dir_name(), error))
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.with(Action::Stat, Use::Little, key, |connection| {
+        self.with(Action::Stat, Sharing::Small, key, |connection| {
             self.folder.len_bytes(connection, &checked_path(key)?)
         })
     }
@@ -261,11 +262,10 @@ impl Store for SftpStore {
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let len = range.end.saturating_sub(range.start);
         let path = checked_path(key).map_err(|error| self.fail(Action::Read, key, error))?;
-        let leased = self.pool.lease_for(&self.folder.path(&path), Use::of_len(len));
+        let leased = self.pool.lease_for(&self.folder.path(&path), Sharing::of_len(len));
         self.with_one(Action::Read, leased, key, |connection| {
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
-                // Reading would not find out whether there is such an object, and whether it is so
-                // long.
+                // Reading would not check that the object exists and is long enough.
                 return match self.folder.len_bytes(connection, &path)? {
                     object_len if range.end > object_len => Err(SftpError::Short),
                     _ if len == 0 => Ok(()),
@@ -278,21 +278,24 @@ impl Store for SftpStore {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        let wanted = match key.class {
-            Class::Data | Class::Meta | Class::Index => Use::Much,
-            _ => Use::Little,
+        let sharing = match key.class {
+            Class::Data | Class::Meta | Class::Index => Sharing::Bulk,
+            _ => Sharing::Small,
         };
-        self.with(Action::Read, wanted, key, |connection| {
+        self.with(Action::Read, sharing, key, |connection| {
             read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
         })?;
         Ok(out)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        // Races are held to find out what the server does with two connections.
-        let wanted =
-            if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
-        self.with(Action::Create, wanted, key, |connection| {
+        // A probe tests what the server does when two connections create one name.
+        let sharing = if key.class == Class::Probe {
+            Sharing::Exclusive
+        } else {
+            Sharing::of_len(bytes.len() as u64)
+        };
+        self.with(Action::Create, sharing, key, |connection| {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(SftpError::Refused("longer than any object may be"));
             }
@@ -301,7 +304,7 @@ impl Store for SftpStore {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.with(Action::Remove, Use::Little, key, |connection| {
+        self.with(Action::Remove, Sharing::Small, key, |connection| {
             self.folder.remove(connection, &checked_path(key)?)
         })
     }
@@ -327,13 +330,13 @@ impl Store for SftpStore {
             return;
         }
         // The read itself reports what is wrong.
-        if let Ok(connection) = self.pool.lease(Use::Little) {
+        if let Ok(connection) = self.pool.lease(Sharing::Small) {
             read::open_ahead(&connection, &paths);
         }
     }
 
     fn has_create_race(&self) -> bool {
-        self.pool.is_racy()
+        self.pool.has_create_race()
     }
 }
 

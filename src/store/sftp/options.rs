@@ -7,58 +7,57 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::proxy::Proxy;
-use crate::store::layers::rate_limit::Pace;
+use crate::store::layers::rate_limit::RateLimiter;
 
-/// A directory of another machine and how to reach it. The caller has read the configuration,
-/// `~/.ssh/config` and the environment.
+/// A directory of another machine and how to reach it. The caller merges configuration,
+/// `~/.ssh/config` and environment.
 #[derive(Clone)]
 pub struct SftpOptions {
     /// Name or address of the machine.
     pub host: String,
     /// Its port, usually 22.
     pub port: u16,
-    /// Who logs in.
+    /// The user who logs in.
     pub user: String,
-    /// The folder: absolute, or relative to where a login begins.
+    /// The directory: absolute, or relative to where a login begins.
     pub path: String,
-    /// Key files to try, in order: private keys, or public ones whose private half an agent has.
+    /// Key files to try, in order: private keys, or public keys whose private half an agent holds.
     pub identity_files: Vec<PathBuf>,
-    /// Nobody has named these files, they are merely the usual ones: other keys of the agent come
+    /// The key files are the default ones, not named by the user: other keys of the agent come
     /// first.
     pub identity_files_are_usual: bool,
-    /// Keys of the agent that belong to none of the files are not tried.
+    /// Whether to skip keys of the agent that belong to none of the files.
     pub identities_only: bool,
-    /// Certificates of these keys, beside those that lie at `<key file>-cert.pub`.
+    /// Certificates of these keys, in addition to those at `<key file>-cert.pub`.
     pub certificate_files: Vec<PathBuf>,
-    /// What opens key files that are protected.
+    /// Passphrase of protected key files.
     pub key_passphrase: Option<Zeroizing<String>>,
     /// The socket of a running agent.
     pub agent_socket: Option<PathBuf>,
     /// The account's password, tried last.
     pub password: Option<Zeroizing<String>>,
-    /// Files with the keys of machines that are known; those that are missing are empty.
+    /// Files with the keys of known machines; a missing file counts as empty.
     pub known_hosts: Vec<PathBuf>,
-    /// The name that those files have for the machine, instead of its own and its port.
+    /// Name of the machine in those files, instead of its own name and port.
     pub host_key_alias: Option<String>,
-    /// The program that carries connections; none for TCP.
+    /// Program that carries connections; `None` for TCP.
     pub proxy: Option<Proxy>,
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// After how much time without progress a request has failed.
+    /// Time without progress after which a request fails.
     pub timeout: Duration,
-    /// After how much time without use a connection is asked whether it still works, before it is
-    /// used again.
+    /// Idle time after which a connection is checked before its next use.
     pub keep_alive: Duration,
-    /// Whether a file stays open for some seconds after a part of it was read: for those that only
-    /// look. An object that is removed or replaced meanwhile is read as it was.
+    /// Whether a file stays open for some seconds after a partial read, for read-only commands. If
+    /// the object is removed or replaced meanwhile, its old bytes are read.
     pub keeps_files: bool,
-    /// How quickly bytes may go up and come down.
-    pub pace: Arc<Pace>,
+    /// Limits of upload and download.
+    pub rate_limiter: Arc<RateLimiter>,
 }
 
 impl SftpOptions {
-    /// Returns what reaches a folder with neither keys nor password, by four connections that may
-    /// each stand still for a minute.
+    /// Returns options with neither keys nor password, four connections, and a time-out of a
+    /// minute.
     pub fn new(host: impl Into<String>, user: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             host: host.into(),
@@ -79,12 +78,12 @@ impl SftpOptions {
             timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(30),
             keeps_files: false,
-            pace: Arc::new(Pace::unlimited()),
+            rate_limiter: Arc::new(RateLimiter::unlimited()),
         }
     }
 
-    /// Returns the location as a URL, for people: a path that is relative to where a login begins
-    /// follows `/./`.
+    /// Returns the location as a URL for people. A path relative to where a login begins follows
+    /// `/./`.
     pub fn location(&self) -> String {
         let host =
             if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };

@@ -1,13 +1,13 @@
-//! Patterns of names as OpenSSH has them in `known_hosts` and in its configuration.
+//! Name patterns of OpenSSH, as in `known_hosts` and its configuration.
 
-/// Returns whether one of the patterns matches the name and none with a `!` in front does. Capital
-/// letters are as good as small ones.
+/// Returns whether one of the patterns matches the name and none with a leading `!` does. Ignores
+/// case.
 pub fn matches_any<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
     let patterns: Vec<String> = patterns.into_iter().map(str::to_ascii_lowercase).collect();
     matches_any_exactly(patterns.iter().map(String::as_str), &name.to_ascii_lowercase())
 }
 
-/// The like for names of users, in which capital letters are others than small ones.
+/// Like [`matches_any`], but case counts, as in names of users.
 pub fn matches_any_exactly<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
     let mut is_matched = false;
     for pattern in patterns {
@@ -24,7 +24,7 @@ pub fn matches_any_exactly<'a>(patterns: impl IntoIterator<Item = &'a str>, name
 /// at most.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name) = (0, 0);
-    // Where to go on if what follows the last star does not fit.
+    // Where to continue if the text after the last star does not match.
     let mut retry = None;
     while in_name < name.len() {
         match pattern.get(at) {

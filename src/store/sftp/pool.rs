@@ -1,7 +1,10 @@
-//! A pool of connections to one server.
+//! Connection pool of one server.
 //!
-//! A caller gets an idle connection, else it shares a used one, while another one is opened in the
-//! background: a login takes nine round trips, and many small questions fit through one connection.
+//! A caller gets an idle connection. If there is none, it shares one that is in use, while another
+//! is opened in the background: a login takes nine round trips, and one connection serves many
+//! small requests.
+
+mod state;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -10,251 +13,207 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use self::state::Pooled;
+use self::state::{PoolState, PooledConnection};
 use super::connection::Connection;
 use super::error::SftpError;
 use super::options::SftpOptions;
 
 use crate::sync::{self, lock};
 
-/// More bytes than these are worth waiting for a connection.
-const LITTLE_LEN_MAX_BYTES: u64 = 1 << 20;
-/// So many who move little have enough of one connection.
-const LITTLE_USERS_MAX: usize = 4;
-/// For how long no more connections are asked for once a server has taken no more.
-const LIMIT_TIME: Duration = Duration::from_secs(30);
+/// Transfers of more bytes are [`Sharing::Bulk`].
+const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
+/// Users with [`Sharing::Small`] per connection before another one is opened.
+const SMALL_USERS_MAX: usize = 4;
+
+/// Options of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Maximum number of connections, at least one.
+    pub connections_max: usize,
+    /// Idle time after which a connection is checked before its next use.
+    pub keep_alive: Duration,
+    /// Whether connections cache open files.
+    pub keeps_files: bool,
+}
+
+impl From<&SftpOptions> for PoolOptions {
+    fn from(options: &SftpOptions) -> Self {
+        Self {
+            connections_max: options.connections.max(1),
+            keep_alive: options.keep_alive,
+            keeps_files: options.keeps_files,
+        }
+    }
+}
+
+/// Opens a connection.
+type OpenConnection<C> = Box<dyn Fn() -> Result<C, SftpError> + Send + Sync>;
 
 /// The connections to one server.
-pub struct Pool(Arc<Shared>);
+pub struct Pool<C: Pooled = Connection>(Arc<Shared<C>>);
 
-/// State that threads share which open connections in the background.
-struct Shared {
-    options: SftpOptions,
-    state: Mutex<State>,
+/// Shared with the threads that open connections in the background.
+struct Shared<C> {
+    options: PoolOptions,
+    open: OpenConnection<C>,
+    state: Mutex<PoolState<C>>,
     changed: Condvar,
-    is_racy: AtomicBool,
+    has_create_race: AtomicBool,
 }
 
-#[derive(Default)]
-struct State {
-    open: Vec<Place>,
-    /// Connections that are being opened.
-    opening: usize,
-    /// How many the server took when it took no more, and when that was.
-    limit: Option<(usize, Instant)>,
-    /// How many wait for a connection that nobody uses.
-    waiting: usize,
-    /// The server showed another key to a connection that was opened in the background.
-    wrong_key: Option<SftpError>,
-    is_closed: bool,
-}
-
-/// A connection that works, as far as one knows.
-struct Place {
-    connection: Arc<Connection>,
-    users: usize,
-    /// When the last user left.
-    since: Instant,
-}
-
-impl State {
-    fn may_open(&self, connections_max: usize) -> bool {
-        let limit = self
-            .limit
-            .filter(|(_, since)| since.elapsed() < LIMIT_TIME)
-            .map_or(usize::MAX, |(limit, _)| limit);
-        self.count() < limit.min(connections_max).max(1)
-    }
-
-    fn count(&self) -> usize {
-        self.open.len() + self.opening
-    }
-
-    fn place(&mut self, connection: &Arc<Connection>) -> Option<&mut Place> {
-        self.open.iter_mut().find(|place| Arc::ptr_eq(&place.connection, connection))
-    }
-
-    fn forget(&mut self, connection: &Arc<Connection>) {
-        self.open.retain(|place| !Arc::ptr_eq(&place.connection, connection));
-    }
-
-    /// Takes the connection that was used last by nobody now, and since when.
-    fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
-        let idle =
-            self.open.iter_mut().filter(|place| place.users == 0 && !place.connection.is_broken());
-        let place = idle.max_by_key(|place| place.since)?;
-        place.users = 1;
-        Some((place.connection.clone(), place.since))
-    }
-
-    /// Joins the users of a connection that has a file open.
-    fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
-        let has_it = |connection: &Connection| {
-            !connection.is_broken() && connection.kept().is_some_and(|kept| kept.has(path))
-        };
-        let place = self.open.iter_mut().find(|place| has_it(&place.connection))?;
-        place.users += 1;
-        Some(place.connection.clone())
-    }
-
-    /// Joins the connection with the fewest users, unless another thread waits for them to leave;
-    /// returns how many they are now, too.
-    fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
-        if self.waiting > 0 {
-            return None;
-        }
-        let place = self
-            .open
-            .iter_mut()
-            .filter(|place| !place.connection.is_broken())
-            .min_by_key(|place| place.users)?;
-        place.users += 1;
-        Some((place.connection.clone(), place.users))
-    }
-}
-
-/// What to do for a connection.
-enum Next {
-    /// Take this one, which nobody has used since then.
-    Idle(Arc<Connection>, Instant),
-    /// Take this one, which others use too.
-    Joined(Arc<Connection>),
-    /// Make one, which is counted already.
+/// Next step on the way to a lease.
+enum LeaseStep<C> {
+    /// Use this connection, idle since then, if it still works.
+    Idle(Arc<C>, Instant),
+    /// Use this connection, together with others.
+    Joined(Arc<C>),
+    /// Open a connection; it is already counted in `opening`.
     Open,
 }
 
-/// Who else may use a connection.
+/// How a caller shares a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Nobody: what is done at once shall go through connections of its own.
-    Alone,
-    /// Others while another connection is opened in the background, up to the maximum:
-    /// then one is waited for.
-    Much,
-    /// Others. If they are many, another connection is opened in the background.
-    Little,
+pub enum Sharing {
+    /// Not at all. For races, which must run over several connections.
+    Exclusive,
+    /// With others while a further connection is opened in the background. At the maximum the
+    /// caller waits for an idle one.
+    Bulk,
+    /// With others. If they are many, another connection is opened in the background.
+    Small,
 }
 
-impl Use {
-    /// Returns how a connection is used to move so many bytes.
+impl Sharing {
+    /// Returns the sharing for a transfer of this length.
     pub fn of_len(len_bytes: u64) -> Self {
-        if len_bytes > LITTLE_LEN_MAX_BYTES { Self::Much } else { Self::Little }
+        if len_bytes > SMALL_LEN_MAX_BYTES { Self::Bulk } else { Self::Small }
     }
 }
 
-/// How a caller gets a connection.
-struct Attempt {
-    wanted: Use,
-    /// If the first connection of all is being made by another thread, it waits for that: once,
-    /// because that may fail.
+/// State of one call of [`Pool::lease`].
+struct LeaseRequest {
+    sharing: Sharing,
+    /// Wait for the first connection if another thread is opening it. Only once, since that may
+    /// fail.
     is_patient: bool,
-    /// Why it could not make one. While there are others that is no failure.
+    /// Why this call could not open a connection. It matters only if there is no other one.
     failed: Option<SftpError>,
 }
 
-/// A connection in use; dropping it gives it back.
-pub struct Lease<'a> {
-    shared: &'a Shared,
-    connection: Arc<Connection>,
+/// A connection in use; dropping the lease returns it to the pool.
+pub struct Lease<'a, C: Pooled = Connection> {
+    shared: &'a Shared<C>,
+    connection: Arc<C>,
 }
 
-impl Pool {
-    /// Makes a pool without connections.
-    pub fn new(options: SftpOptions) -> Self {
-        let (state, changed, is_racy) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self(Arc::new(Shared { options, state, changed, is_racy }))
+impl<C: Pooled> Pool<C> {
+    /// Makes an empty pool, whose connections `open` opens.
+    pub fn new(
+        options: PoolOptions,
+        open: impl Fn() -> Result<C, SftpError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            options,
+            open: Box::new(open),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            has_create_race: AtomicBool::new(false),
+        }))
     }
 
-    /// Returns how many connections there may be at once.
+    /// Returns the maximum number of connections.
     pub fn connections_max(&self) -> usize {
-        self.0.connections_max()
+        self.0.options.connections_max
     }
 
-    /// Returns whether files may stay open.
+    /// Returns whether connections cache open files.
     pub fn keeps_files(&self) -> bool {
         self.0.options.keeps_files
     }
 
-    /// Returns whether the server, as far as it was spoken to, lets several creators succeed now
-    /// and then.
-    pub fn is_racy(&self) -> bool {
-        self.0.is_racy.load(Ordering::Relaxed)
+    /// Returns whether a server that was connected to is known to let several creators of one name
+    /// succeed.
+    pub fn has_create_race(&self) -> bool {
+        self.0.has_create_race.load(Ordering::Relaxed)
     }
 
-    /// Returns the connection that has a file open, to read little on in it; if there is none, or
-    /// for more, one as [`lease`](Self::lease) does.
+    /// Returns the connection that has this file open, for a small read; else one as
+    /// [`lease`](Self::lease) does.
     ///
-    /// A connection with an open file was used a moment ago.
-    pub fn lease_for(&self, path: &Path, wanted: Use) -> Result<Lease<'_>, SftpError> {
+    /// It is not checked first: a connection with an open file was used a moment ago.
+    pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
-        let has_open = (shared.options.keeps_files && wanted == Use::Little)
+        let has_open = (shared.options.keeps_files && sharing == Sharing::Small)
             .then(|| shared.state().join_open(path))
             .flatten();
-        has_open.map_or_else(|| self.lease(wanted), |connection| Ok(Lease { shared, connection }))
+        has_open.map_or_else(|| self.lease(sharing), |connection| Ok(Lease { shared, connection }))
     }
 
-    /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is
-    /// opened behind, else a new one, else the first that is given back.
+    /// Returns, in this order: an idle connection; one in use, if `sharing` allows it; a new one;
+    /// the first that becomes idle.
     ///
-    /// Fails if there is none and none can be made. While there is one, a server that takes no more
-    /// is no failure.
-    pub fn lease(&self, wanted: Use) -> Result<Lease<'_>, SftpError> {
+    /// Fails only if there is no connection at all and none can be opened. A server that refuses a
+    /// further connection is no failure.
+    pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
-        let mut attempt = Attempt { wanted, is_patient: wanted != Use::Alone, failed: None };
+        let mut request =
+            LeaseRequest { sharing, is_patient: sharing != Sharing::Exclusive, failed: None };
         loop {
-            match self.next(&mut attempt)? {
-                Next::Idle(connection, since) => {
+            match self.next(&mut request)? {
+                LeaseStep::Idle(connection, since) => {
                     if connection.still_works(since.elapsed(), shared.options.keep_alive) {
                         return lend(connection);
                     }
                     shared.state().forget(&connection);
                     shared.changed.notify_all();
                 }
-                Next::Joined(connection) => return lend(connection),
-                Next::Open => match shared.open(1) {
+                LeaseStep::Joined(connection) => return lend(connection),
+                LeaseStep::Open => match shared.open(1) {
                     Ok(connection) => return lend(connection),
                     Err(error) if error.is_about_the_host_key() => return Err(error),
-                    Err(error) => attempt.failed = Some(error),
+                    Err(error) => request.failed = Some(error),
                 },
             }
         }
     }
 
-    /// Waits until there is something to do for a connection.
-    fn next(&self, attempt: &mut Attempt) -> Result<Next, SftpError> {
+    /// Waits until the caller can take a step.
+    fn next(&self, request: &mut LeaseRequest) -> Result<LeaseStep<C>, SftpError> {
         let mut state = self.0.state();
         loop {
             if let Some(error) = state.wrong_key.take() {
                 return Err(error);
             }
             if let Some((connection, since)) = state.take_idle() {
-                return Ok(Next::Idle(connection, since));
+                return Ok(LeaseStep::Idle(connection, since));
             }
             if state.count() == 0
-                && let Some(error) = attempt.failed.take()
+                && let Some(error) = request.failed.take()
             {
                 return Err(error);
             }
             let may_open = state.may_open(self.connections_max());
-            if attempt.is_patient && state.open.is_empty() && state.opening > 0 {
-                attempt.is_patient = false;
+            if request.is_patient && state.open.is_empty() && state.opening > 0 {
+                request.is_patient = false;
                 state = self.0.wait(state);
                 continue;
             }
-            let may_join = match attempt.wanted {
-                Use::Alone => false,
-                Use::Much => may_open || state.opening > 0,
-                Use::Little => true,
+            let may_join = match request.sharing {
+                Sharing::Exclusive => false,
+                Sharing::Bulk => may_open || state.opening > 0,
+                Sharing::Small => true,
             };
             if let Some((connection, users)) = may_join.then(|| state.join()).flatten() {
-                if may_open && (attempt.wanted == Use::Much || users > LITTLE_USERS_MAX) {
-                    self.open_behind(&mut state);
+                if may_open && (request.sharing == Sharing::Bulk || users > SMALL_USERS_MAX) {
+                    self.open_in_background(&mut state);
                 }
-                return Ok(Next::Joined(connection));
+                return Ok(LeaseStep::Joined(connection));
             }
             if may_open {
                 state.opening += 1;
-                return Ok(Next::Open);
+                return Ok(LeaseStep::Open);
             }
             let for_idle = usize::from(!may_join);
             state.waiting += for_idle;
@@ -263,8 +222,8 @@ impl Pool {
         }
     }
 
-    /// Opens one more connection while there are others to go on with.
-    fn open_behind(&self, state: &mut State) {
+    /// Opens one more connection in a thread of its own.
+    fn open_in_background(&self, state: &mut PoolState<C>) {
         let shared = self.0.clone();
         let open = move || {
             if let Err(error) = shared.open(0)
@@ -279,33 +238,29 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<C: Pooled> Drop for Pool<C> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.is_closed = true;
-        // Who opens one behind keeps the rest alive, and a connection says goodbye when it is
-        // dropped.
+        // Threads that still open a connection keep `Shared` alive. The others are dropped here,
+        // which logs them out.
         let open = std::mem::take(&mut state.open);
         drop(state);
         drop(open);
     }
 }
 
-impl Shared {
-    fn connections_max(&self) -> usize {
-        self.options.connections.max(1)
-    }
-
-    /// Opens a connection that is counted already, for so many users.
-    fn open(&self, users: usize) -> Result<Arc<Connection>, SftpError> {
-        let opened = Connection::open(&self.options).map(Arc::new);
+impl<C: Pooled> Shared<C> {
+    /// Opens a connection that `opening` already counts, with this number of users.
+    fn open(&self, users: usize) -> Result<Arc<C>, SftpError> {
+        let opened = (self.open)().map(Arc::new);
         let mut state = self.state();
         state.opening -= 1;
         match &opened {
             Ok(connection) => {
-                self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
+                self.has_create_race.fetch_or(connection.has_create_race(), Ordering::Relaxed);
                 if !state.is_closed {
-                    state.open.push(Place {
+                    state.open.push(PooledConnection {
                         connection: connection.clone(),
                         users,
                         since: Instant::now(),
@@ -313,38 +268,41 @@ impl Shared {
                 }
             }
             Err(error) if error.is_about_the_host_key() => {}
-            Err(_) => state.limit = Some((state.count(), Instant::now())),
+            Err(_) => state.note_refusal(),
         }
         self.changed.notify_all();
         opened
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, PoolState<C>>) -> MutexGuard<'a, PoolState<C>> {
         sync::wait(&self.changed, state)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState<C>> {
         lock(&self.state)
     }
 }
 
-impl Deref for Lease<'_> {
-    type Target = Connection;
+impl<C: Pooled> Deref for Lease<'_, C> {
+    type Target = C;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &C {
         &self.connection
     }
 }
 
-impl Drop for Lease<'_> {
+impl<C: Pooled> Drop for Lease<'_, C> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         if self.connection.is_broken() {
             state.forget(&self.connection);
-        } else if let Some(place) = state.place(&self.connection) {
-            place.users -= 1;
-            place.since = Instant::now();
+        } else if let Some(pooled) = state.pooled(&self.connection) {
+            pooled.users -= 1;
+            pooled.since = Instant::now();
         }
         self.shared.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
-//! Programs that carry a connection: `ProxyCommand`, and `ssh` for `ProxyJump`.
+//! Proxy programs that carry a connection: `ProxyCommand`, and `ssh` for `ProxyJump`.
 //!
-//! The program's standard input and output are one end of a pair of sockets, and SSH goes through
-//! the other. It has no terminal: several connections could ask at once, and backups run where
-//! nobody is. It ends with the connection.
+//! The program's standard input and output are one end of a pair of sockets; SSH uses the other. It
+//! has no terminal, because several connections could prompt at once and most backups run
+//! unattended. It ends with the connection.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
@@ -23,31 +23,31 @@ use super::error::{SftpError, printable};
 
 use crate::sync::lock;
 
-/// How long a program may take to end by itself when its connection has, and to say why; and then
-/// once more when it is asked to.
+/// Time for a program to end by itself after its connection has ended, and once more after
+/// `SIGTERM`.
 const GRACE: Duration = Duration::from_millis(300);
-/// How much of what it says is kept: the end.
+/// Bytes of its error output that are kept: the last ones.
 const SAID_LEN_MAX_BYTES: usize = 2 << 10;
-/// How a shell, and `env`, say that there is no such program, or that it cannot be run.
+/// Exit codes of a shell and of `env` for a program that is missing or cannot be run.
 const NOT_RUN: [i32; 2] = [126, 127];
 
-/// The programs that have not ended. Each leads a process group.
+/// Programs that are running. Each leads a process group.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// A program that connections go through.
+/// A program that carries connections.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// The program.
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// What people are told that it is: the option that names it, and what is run.
+    /// Its description for people: the option that names it, and the command.
     pub shown: String,
-    /// Variables that it shall not have: secrets of this program.
+    /// Environment variables to remove: secrets of this program.
     pub without: &'static [&'static str],
 }
 
-/// A program that carries a connection. Dropping this ends it, and all that it has started.
+/// A running program. Dropping this ends it and its children.
 pub struct RunningProxy {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
@@ -55,7 +55,7 @@ pub struct RunningProxy {
     shown: String,
 }
 
-/// Kills all programs that carry connections: there is no time to let them end.
+/// Kills all running programs at once.
 pub fn kill_all() {
     for group in running().iter() {
         let _ = kill_process_group(*group, Signal::KILL);
@@ -67,8 +67,8 @@ fn running() -> MutexGuard<'static, Vec<Pid>> {
 }
 
 impl RunningProxy {
-    /// Starts the program, and returns our end of the sockets. (It is one that TCP knows nothing
-    /// of; the type represents any stream.)
+    /// Starts the program and returns our end of the sockets. (It is a Unix socket; the type works
+    /// for any stream.)
     ///
     /// Fails with [`SftpError::NoProxy`] if it cannot be started.
     pub fn start(proxy: &Proxy) -> Result<(Self, TcpStream), SftpError> {
@@ -98,16 +98,16 @@ impl RunningProxy {
         running().push(Pid::from_child(&child));
         let (said, stderr) = (Arc::default(), child.stderr.take().expect("its errors are piped"));
         let listener = listen(stderr, Arc::clone(&said));
-        // With `command` goes our hold on their end, whose closing tells that the program has
-        // ended.
+        // Dropping `command` closes our copy of their end, so that the end of the program is
+        // noticed.
         Ok((
             Self { child, said, listener, shown: proxy.shown.clone() },
             TcpStream::from(OwnedFd::from(ours)),
         ))
     }
 
-    /// Adds what the program says, and how it ended, to why there is no connection. Waits a moment
-    /// for its end.
+    /// Adds the program's output and exit status to the error of a failed connection. Waits a
+    /// moment for its end.
     pub fn explain(&self, error: SftpError) -> SftpError {
         let (code, why) = self.last_words();
         let shown = self.shown.clone();
@@ -118,16 +118,15 @@ impl RunningProxy {
         }
     }
 
-    /// Adds the like to why a connection broke that there was.
+    /// Adds the program's output and exit status to the cause of a broken connection.
     pub fn explain_break(&self, why: &str) -> String {
         match self.last_words().1 {
             words if words.is_empty() => why.to_owned(),
-            words => format!("{why}; {} carried it: {words}", self.shown),
+            words => format!("{why}; {} reports: {words}", self.shown),
         }
     }
 
-    /// Returns the code with which the program ended, if it did so by itself, and in words how it
-    /// ended and what it says.
+    /// Returns the program's exit code, if it exited, and a text of its end and its output.
     fn last_words(&self) -> (Option<i32>, String) {
         let ended = self.wait_for_end();
         let since = Instant::now();
@@ -149,8 +148,8 @@ impl RunningProxy {
         (code, words.join("; "))
     }
 
-    /// Waits a moment for the program's end. What has ended keeps its number, which is that of its
-    /// group, until this is dropped.
+    /// Waits a moment for the program's end. It stays a zombie until this is dropped, so its
+    /// number, which is also its group's, is not reused.
     fn wait_for_end(&self) -> Option<WaitIdStatus> {
         let (since, group) = (Instant::now(), Pid::from_child(&self.child));
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -165,8 +164,7 @@ impl RunningProxy {
 }
 
 impl Drop for RunningProxy {
-    /// The socket must be closed or shut down: a program without a connection ends by itself,
-    /// mostly.
+    /// The socket must be closed or shut down: most programs end by themselves then.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);
         if self.wait_for_end().is_none() {
@@ -178,25 +176,25 @@ impl Drop for RunningProxy {
         if self.wait_for_end().is_some() {
             return take_leave(group);
         }
-        // One that runs as another user cannot be killed, and nothing waits for it.
+        // A program of another user cannot be killed; a thread waits for its end.
         let wait = move || {
             let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
             take_leave(group);
         };
-        // Without a thread it keeps its number until this process ends, which does no harm.
+        // Without a thread it stays a zombie until this process ends, which is harmless.
         let _ = thread::Builder::new().name("proxy end".to_owned()).spawn(wait);
     }
 }
 
-/// Gives the number of a program free that has ended. The lock is held for it: killing all
-/// must not hit another process that got the number.
+/// Reaps a program that has ended. Holds the lock, so that `kill_all` cannot hit another process
+/// with the same number.
 fn take_leave(group: Pid) {
     let mut running = running();
     let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     running.retain(|pid| *pid != group);
 }
 
-/// Keeps the end of what a program says as long as it, or what it has started, can say anything.
+/// Collects the end of the error output of a program and its children.
 fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHandle<()>> {
     let listen = move || {
         let mut buffer = [0; 512];
@@ -207,8 +205,8 @@ fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHand
             said.drain(..surplus);
         }
     };
-    // Without one it is not known what the program says, and it waits when it has said much: that
-    // is told as a silent server.
+    // Without a thread the output is lost, and a program with much of it blocks: that looks like a
+    // silent server.
     thread::Builder::new().name("proxy errors".to_owned()).spawn(listen).ok()
 }
 

@@ -1,12 +1,13 @@
-//! The public half of keys, as files have it and as the protocol has it.
+//! Public keys of files, in the encoding of the protocol.
 //!
-//! An agent tells the public halves of its keys, so that is how the key of a file is found in it.
+//! An agent lists its keys by their public halves, so the key of a file is found by its public
+//! half.
 
 use super::base64;
 
 /// How a private key of OpenSSH's own format begins.
 const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
-/// What the kind of a certificate ends with.
+/// Suffix of a certificate's kind.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// Returns the key of a `.pub` file, which may be a certificate: its only line is `kind base64
@@ -37,8 +38,7 @@ pub fn is_certificate(key: &[u8]) -> bool {
     take(&mut &key[..]).is_some_and(|kind| kind.ends_with(CERTIFICATE.as_bytes()))
 }
 
-/// Returns the key that a certificate is about; `None` if it is no certificate of a kind that is
-/// known.
+/// Returns the key that a certificate certifies; `None` if it is no certificate of a known kind.
 pub fn certified(certificate: &[u8]) -> Option<Vec<u8>> {
     let rest = &mut &certificate[..];
     let kind = std::str::from_utf8(take(rest)?).ok()?.strip_suffix(CERTIFICATE)?;

@@ -7,39 +7,39 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::error::SftpError;
-use super::folder::Folder;
-use super::line::Sent;
-use super::spare::Spare;
+use super::multiplexer::Sent;
+use super::preopened::PreopenedScratch;
+use super::remote_dir::RemoteDir;
 use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 
 use crate::sync::lock;
 
-/// The folder of files that have no object's name yet.
-pub const SCRATCH_FOLDER: &str = "tmp";
-/// Scratch files are removed when they are so much older than one that was just made, in seconds.
+/// The directory of files that have no object's name yet.
+pub const SCRATCH_DIR: &str = "tmp";
+/// Scratch files are removed if they are this much older than a new one, in seconds.
 const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
-/// Bytes that are on their way at most. More are of no use: OpenSSH takes 2 MiB before it answers.
+/// Maximum bytes in flight. OpenSSH accepts 2 MiB before it replies, so more would not help.
 const WINDOW_LEN_BYTES: usize = 4 << 20;
-/// Blocks that are handed to a connection at once.
+/// Blocks that are queued before they are sent.
 const BLOCKS_AT_ONCE: usize = 8;
-/// After an object that is no longer than this the next one's scratch file is asked for ahead:
-/// the cost of small ones is round trips, not bytes.
+/// Maximum length of an object after which the next scratch file is opened ahead: the cost of small
+/// objects is round trips, not bytes.
 const SMALL_LEN_BYTES: usize = 64 << 10;
 /// Bytes of the random part of a scratch file's name.
 const SCRATCH_ID_LEN_BYTES: usize = 16;
 
-/// Writes files that appear whole or not at all, in one folder.
+/// Writes files of one directory that appear whole or not at all.
 #[derive(Default)]
-pub struct Publisher {
+pub struct SftpPublisher {
     /// The server has no `fsync@openssh.com`.
     cannot_sync: AtomicBool,
-    /// Leftovers were looked for.
+    /// Leftovers were removed once.
     swept: AtomicBool,
-    /// Folders that were asked for.
+    /// Directories that the server was asked to make.
     folders: Mutex<HashSet<String>>,
 }
 
-impl Publisher {
+impl SftpPublisher {
     /// Makes a new file with the given bytes; one that exists is never touched.
     ///
     /// Fails with [`SftpError::Exists`] if there is one. Dying at any moment leaves nothing, a
@@ -50,22 +50,23 @@ impl Publisher {
     pub fn publish(
         &self,
         connection: &Connection,
-        folder: &Folder,
+        folder: &RemoteDir,
         name: &str,
         bytes: &[u8],
     ) -> Result<(), SftpError> {
-        // First: what is sent ahead goes with what has to wait for an answer anyway.
-        let spare = connection.take_spare();
-        self.make_folder_ahead(connection, folder, name);
-        let scratch = self.write(connection, folder, spare, bytes)?;
+        // Requests without a needed reply come first, so that they travel with one whose reply is
+        // awaited.
+        let preopened = connection.take_preopened();
+        self.make_dir_ahead(connection, folder, name);
+        let scratch = self.write(connection, folder, preopened, bytes)?;
         if is_probe(name) && !self.swept.swap(true, Ordering::Relaxed) {
-            // Leftovers cost room only, so failing to remove them is no failure.
+            // Leftovers only take space, so failing to remove them is no failure.
             let _ = sweep(connection, folder, &scratch);
         }
         let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
-        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.spare().claim() {
-            let spare = ask_for_scratch(connection, folder);
-            spare.into_iter().for_each(|spare| connection.spare().keep(spare));
+        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.preopened().claim() {
+            let preopened = ask_for_scratch(connection, folder);
+            preopened.into_iter().for_each(|preopened| connection.preopened().keep(preopened));
         }
         let renamed = match connection.done(renamed).map_err(SftpError::when_sent) {
             Err(refused) if refused.is_status() => settle(connection, folder, &scratch, name),
@@ -77,31 +78,30 @@ impl Publisher {
         renamed
     }
 
-    /// Asks for a name's folder to be made, if objects of its class lie in folders below the
-    /// class's and it was not asked for before.
+    /// Asks for the object's directory once, if its class has directories below its own.
     ///
-    /// The answer does not matter: mostly it is there.
-    fn make_folder_ahead(&self, connection: &Connection, folder: &Folder, name: &str) {
+    /// The reply does not matter: the directory usually exists.
+    fn make_dir_ahead(&self, connection: &Connection, folder: &RemoteDir, name: &str) {
         let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/'))
         else {
             return;
         };
         let mut asked_for = lock(&self.folders);
         if asked_for.insert(inner.to_owned()) {
-            connection.tell(&Request::MakeDir(&folder.path(inner), 0o755));
+            connection.send_ignoring_reply(&Request::MakeDir(&folder.path(inner), 0o755));
         }
     }
 
-    /// Writes a scratch file, on the server's disk when this returns if the server can say so;
-    /// nothing is left of it after a failure unless the connection is broken.
+    /// Writes a scratch file. It is on the server's disk when this returns, if the server supports
+    /// `fsync`. After a failure it is removed, unless the connection is broken.
     fn write(
         &self,
         connection: &Connection,
-        folder: &Folder,
-        spare: Option<Opened>,
+        folder: &RemoteDir,
+        preopened: Option<Opened>,
         bytes: &[u8],
     ) -> Result<String, SftpError> {
-        let (scratch, handle) = open_scratch(connection, folder, spare)?;
+        let (scratch, handle) = open_scratch(connection, folder, preopened)?;
         let written = self.fill(connection, &handle, bytes);
         let Err(error) = written else { return Ok(scratch) };
         let error = folder.explain(connection, &scratch, bytes.len() as u64, error);
@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     /// Writes all bytes to an open file, syncs and closes it. A failed sync means that the bytes
-    /// are not there; it is never repeated, because systems report it once only.
+    /// are lost; it is never repeated, because systems report it only once.
     fn fill(
         &self,
         connection: &Connection,
@@ -140,13 +140,13 @@ impl Publisher {
     }
 }
 
-/// Returns whether only those make such an object who also remove some: who makes a repository, and
-/// collectors.
+/// Returns whether it is a probe: only `init` and collectors make those, and they may also remove
+/// objects.
 fn is_probe(name: &str) -> bool {
     name.starts_with("probe/")
 }
 
-/// Returns whether mostly no object is made after such a one.
+/// Returns whether it is usually the last object that a process makes.
 fn is_last(name: &str) -> bool {
     name.starts_with("snapshots/") || is_probe(name)
 }
@@ -156,7 +156,7 @@ fn scratch_name() -> Result<String, SftpError> {
     getrandom::fill(&mut id)
         .map_err(|_| SftpError::Refused("the system gives no random numbers"))?;
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{SCRATCH_FOLDER}/{hex}"))
+    Ok(format!("{SCRATCH_DIR}/{hex}"))
 }
 
 fn is_scratch_name(name: &str) -> bool {
@@ -168,49 +168,53 @@ fn is_scratch_name(name: &str) -> bool {
 type Opened = (String, Result<Handle, SftpError>);
 
 /// Asks for a scratch file.
-fn ask_for_scratch(connection: &Connection, folder: &Folder) -> Result<Spare, SftpError> {
+fn ask_for_scratch(
+    connection: &Connection,
+    folder: &RemoteDir,
+) -> Result<PreopenedScratch, SftpError> {
     let below = scratch_name()?;
     let path = folder.path(&below);
     let sent = connection.send(&Request::Open(&path, NEW_FILE));
-    Ok(Spare { below, path, sent, since: Instant::now() })
+    Ok(PreopenedScratch { below, path, sent, since: Instant::now() })
 }
 
-/// Returns an open scratch file, and its name.
+/// Returns the name and handle of an open scratch file; makes the scratch directory if it is
+/// missing.
 fn open_scratch(
     connection: &Connection,
-    folder: &Folder,
-    spare: Option<Opened>,
+    folder: &RemoteDir,
+    preopened: Option<Opened>,
 ) -> Result<(String, Handle), SftpError> {
     let open = || {
         let asked = ask_for_scratch(connection, folder)?;
         Ok::<_, SftpError>((asked.below, connection.opened(asked.sent)?))
     };
-    match spare.map_or_else(open, |(below, opened)| Ok((below, opened?))) {
+    match preopened.map_or_else(open, |(below, opened)| Ok((below, opened?))) {
         Err(error) if error.is_missing() => {}
         Err(error) => return Err(explain_by_any(connection, folder, error)),
         Ok(opened) => return Ok(opened),
     }
     folder.check(connection)?;
-    let opened = folder.make_all_inner(connection, &[SCRATCH_FOLDER]).and_then(|()| open());
+    let opened = folder.make_all_inner(connection, &[SCRATCH_DIR]).and_then(|()| open());
     opened.map_err(|error| explain_by_any(connection, folder, error))
 }
 
-/// Explains a refusal where no file could be made, by any file that is there: every repository has
-/// a configuration.
-fn explain_by_any(connection: &Connection, folder: &Folder, error: SftpError) -> SftpError {
+/// Explains why no file could be made, by means of a file that exists: every repository has a
+/// configuration.
+fn explain_by_any(connection: &Connection, folder: &RemoteDir, error: SftpError) -> SftpError {
     let entries = if error.is_status() {
         folder.list(connection, "config").ok().flatten().unwrap_or_default()
     } else {
         Vec::new()
     };
-    match entries.iter().find(|entry| !entry.is_folder) {
+    match entries.iter().find(|entry| !entry.is_dir) {
         Some(entry) => folder.explain(connection, &format!("config/{}", entry.name), 0, error),
         None => error,
     }
 }
 
-/// Sends all bytes with as many on their way as the window holds; `blocks` are those whose answers
-/// have not been taken at the end.
+/// Sends all bytes, with at most a window of them in flight; `blocks` holds the requests whose
+/// replies are still to be read.
 fn write_all(
     connection: &Connection,
     handle: &Handle,
@@ -223,29 +227,36 @@ fn write_all(
         {
             connection.done(first)?;
         }
-        connection.pace().upload(block.len());
+        connection.rate_limiter().upload(block.len());
         blocks.push_back(connection.send(&Request::Write(
             handle,
             (index * BLOCK_LEN_BYTES) as u64,
             block,
         )));
-        if !connection.pace().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1 {
-            connection.push()?;
+        if !connection.rate_limiter().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1
+        {
+            connection.flush()?;
         }
     }
     Ok(())
 }
 
-fn rename(connection: &Connection, folder: &Folder, from: &str, to: &str) -> Result<(), SftpError> {
+fn rename(
+    connection: &Connection,
+    folder: &RemoteDir,
+    from: &str,
+    to: &str,
+) -> Result<(), SftpError> {
     connection
         .done(connection.send(&Request::Rename(&folder.path(from), &folder.path(to))))
         .map_err(SftpError::when_sent)
 }
 
-/// Finds out why a rename was refused: the name is taken, or its folder is missing, which is made.
+/// Handles a refused rename: fails if the name is taken; else makes the missing directory and
+/// renames again.
 fn settle(
     connection: &Connection,
-    folder: &Folder,
+    folder: &RemoteDir,
     scratch: &str,
     name: &str,
 ) -> Result<(), SftpError> {
@@ -265,7 +276,7 @@ fn settle(
     }
 }
 
-fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, SftpError> {
+fn exists(connection: &Connection, folder: &RemoteDir, name: &str) -> Result<bool, SftpError> {
     match connection.ask(&Request::LStat(&folder.path(name))) {
         Ok(_) => Ok(true),
         Err(error) if error.is_status() => Ok(false),
@@ -273,17 +284,16 @@ fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, 
     }
 }
 
-/// Removes scratch files of the dead: those that are much older than our own, by the server's
-/// clock.
-fn sweep(connection: &Connection, folder: &Folder, own: &str) -> Result<(), SftpError> {
-    let entries = folder.list(connection, SCRATCH_FOLDER)?.unwrap_or_default();
-    let path = |name: &str| format!("{SCRATCH_FOLDER}/{name}");
+/// Removes scratch files of dead processes: those much older than our own, by the server's clock.
+fn sweep(connection: &Connection, folder: &RemoteDir, own: &str) -> Result<(), SftpError> {
+    let entries = folder.list(connection, SCRATCH_DIR)?.unwrap_or_default();
+    let path = |name: &str| format!("{SCRATCH_DIR}/{name}");
     let Some(now_s) =
         entries.iter().find(|entry| path(&entry.name) == own).and_then(|entry| entry.modified_s)
     else {
         return Ok(());
     };
-    for entry in entries.iter().filter(|entry| !entry.is_folder && is_scratch_name(&entry.name)) {
+    for entry in entries.iter().filter(|entry| !entry.is_dir && is_scratch_name(&entry.name)) {
         if entry.modified_s.is_some_and(|made_s| made_s <= now_s.saturating_sub(SCRATCH_AGE_MIN_S))
         {
             folder.remove(connection, &path(&entry.name))?;

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::error::SftpError;
-use super::folder::regular_len_bytes;
-use super::kept::{FileHandle, OpenFile};
-use super::line::Sent;
+use super::multiplexer::Sent;
+use super::open_files::{CachedFile, FileHandle};
+use super::remote_dir::regular_len_bytes;
 use super::wire::{Answer, BLOCK_LEN_BYTES, Handle, READING, Request};
 
-/// Blocks that are asked for at once, and how many where the line must not be filled.
+/// Blocks requested at once, without and with a rate limit.
 const BLOCKS_AHEAD: usize = 128;
 const BLOCKS_AHEAD_LIMITED: usize = 8;
 
@@ -25,7 +25,7 @@ pub fn read(
     range: Option<Range<u64>>,
     out: &mut Vec<u8>,
 ) -> Result<(), SftpError> {
-    if let Some(read) = range.clone().and_then(|range| read_kept(connection, path, range, out)) {
+    if let Some(read) = range.clone().and_then(|range| read_in_open(connection, path, range, out)) {
         return read;
     }
     let since = Instant::now();
@@ -45,34 +45,34 @@ pub fn read(
     if is_part && result.is_ok() {
         leave(
             connection,
-            OpenFile { path: path.to_owned(), handle: FileHandle::Known(handle), since },
+            CachedFile { path: path.to_owned(), handle: FileHandle::Open(handle), since },
         );
     } else {
-        // What was read has been read.
-        connection.tell(&Request::Close(&handle));
+        // The result of the close does not matter: the bytes are here.
+        connection.send_ignoring_reply(&Request::Close(&handle));
     }
     result
 }
 
-/// Reads in a file that is open already, or is being opened; `None` if there is none, or if it is
-/// of no use any more.
-fn read_kept(
+/// Reads through the cache of open files; `None` if the file is not in it, or if its handle no
+/// longer works.
+fn read_in_open(
     connection: &Connection,
     path: &Path,
     range: Range<u64>,
     out: &mut Vec<u8>,
 ) -> Option<Result<(), SftpError>> {
-    let (start, file) = (out.len(), connection.kept()?.take(path)?);
+    let (start, file) = (out.len(), connection.open_files()?.take(path)?);
     let read = handle_of(connection, file.handle).and_then(|handle| {
         let read = read_range(connection, &handle, range, out);
         match &read {
-            Ok(()) => leave(connection, OpenFile { handle: FileHandle::Known(handle), ..file }),
-            Err(_) => connection.tell(&Request::Close(&handle)),
+            Ok(()) => leave(connection, CachedFile { handle: FileHandle::Open(handle), ..file }),
+            Err(_) => connection.send_ignoring_reply(&Request::Close(&handle)),
         }
         read
     });
     match read {
-        // The server may have lost it, or has another one there by now.
+        // The server may have lost the handle, or another file may have taken the name.
         Err(error)
             if error.is_status()
                 || matches!(error, SftpError::Short | SftpError::Unreadable(_)) =>
@@ -84,34 +84,34 @@ fn read_kept(
     }
 }
 
-/// Asks the server to open files for those who will read in them, and does not wait for it.
+/// Asks the server to open files that will be read soon; does not wait.
 pub fn open_ahead(connection: &Connection, paths: &[PathBuf]) {
-    let Some(kept) = connection.kept() else { return };
-    for path in paths.iter().filter(|path| !kept.has(path)) {
-        let handle = FileHandle::Asked(connection.send(&Request::Open(path, READING)));
-        leave(connection, OpenFile { path: path.clone(), handle, since: Instant::now() });
+    let Some(open_files) = connection.open_files() else { return };
+    for path in paths.iter().filter(|path| !open_files.has(path)) {
+        let handle = FileHandle::Requested(connection.send(&Request::Open(path, READING)));
+        leave(connection, CachedFile { path: path.clone(), handle, since: Instant::now() });
     }
 }
 
 fn handle_of(connection: &Connection, handle: FileHandle) -> Result<Handle, SftpError> {
     match handle {
-        FileHandle::Known(handle) => Ok(handle),
-        FileHandle::Asked(sent) => connection.opened(sent),
+        FileHandle::Open(handle) => Ok(handle),
+        FileHandle::Requested(sent) => connection.opened(sent),
     }
 }
 
-/// Leaves a file open for the next one who reads in it, or closes it if none may stay open.
-fn leave(connection: &Connection, file: OpenFile) {
-    let closed = match connection.kept() {
-        Some(kept) => kept.put(file),
+/// Puts a file into the cache for the next read, or closes it if there is no cache.
+fn leave(connection: &Connection, file: CachedFile) {
+    let closed = match connection.open_files() {
+        Some(open_files) => open_files.put(file),
         None => vec![file],
     };
     for handle in closed.into_iter().filter_map(|file| handle_of(connection, file.handle).ok()) {
-        connection.tell(&Request::Close(&handle));
+        connection.send_ignoring_reply(&Request::Close(&handle));
     }
 }
 
-/// A part of the range that was asked for: its place in the range, and its length.
+/// Offset in the requested range, and length.
 type Block = (usize, usize);
 
 fn read_range(
@@ -125,7 +125,8 @@ fn read_range(
     let start = out.len();
     out.resize(start + len, 0);
     let target = &mut out[start..];
-    let ahead = if connection.pace().is_unlimited() { BLOCKS_AHEAD } else { BLOCKS_AHEAD_LIMITED };
+    let ahead =
+        if connection.rate_limiter().is_unlimited() { BLOCKS_AHEAD } else { BLOCKS_AHEAD_LIMITED };
     let ask = |(at, len): Block| {
         let len_asked = u32::try_from(len).expect("a block is short");
         (connection.send(&Request::Read(handle, range.start + at as u64, len_asked)), (at, len))
@@ -137,13 +138,13 @@ fn read_range(
         let Some((sent, (at, len))) = asked.pop_front() else { break Ok(()) };
         let bytes = match connection.answer(sent) {
             Ok(Answer::Data(bytes)) if (1..=len).contains(&bytes.len()) => bytes,
-            Ok(_) => break Err(connection.misunderstood()),
+            Ok(_) => break Err(connection.protocol_error()),
             Err(error) if error.is_end() => break Err(SftpError::Short),
             Err(error) => break Err(error.when_reading()),
         };
         target[at..at + bytes.len()].copy_from_slice(&bytes);
-        connection.pace().download(bytes.len());
-        // Servers may give less than was asked for.
+        connection.rate_limiter().download(bytes.len());
+        // Servers may return less than was requested.
         let rest = (at + bytes.len(), len - bytes.len());
         let next = if rest.1 > 0 { Some(rest) } else { blocks.next() };
         asked.extend(next.map(ask));

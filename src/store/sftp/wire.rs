@@ -1,22 +1,21 @@
-//! Requests and answers of SFTP version 3 as bytes, and two of OpenSSH's extensions. Pure: nothing
-//! is sent here.
+//! Encoding of SFTP version 3 and two OpenSSH extensions. Pure: nothing is sent here.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The version that is spoken.
+/// Protocol version.
 pub const VERSION: u32 = 3;
-/// Longest answer that is taken; OpenSSH's are at most 256 KiB.
+/// Longest accepted packet; OpenSSH's are at most 256 KiB.
 pub const ANSWER_LEN_MAX_BYTES: usize = 1 << 20;
-/// Bytes of a file that are read or written by one request: every server takes them.
+/// Bytes of a file per read or write request: every server accepts this length.
 pub const BLOCK_LEN_BYTES: usize = 32 << 10;
 
-/// Makes a file that must not exist, for writing.
+/// Flags that create a file, which must not exist, for writing.
 pub const NEW_FILE: u32 = 0x02 | 0x08 | 0x20;
-/// Opens a file for reading.
+/// Flags that open a file for reading.
 pub const READING: u32 = 0x01;
 
-/// What a server calls an open file or folder.
+/// The server's handle of an open file or directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handle(Vec<u8>);
 
@@ -25,27 +24,27 @@ pub struct Handle(Vec<u8>);
 pub enum Request<'a> {
     /// Opens a file.
     Open(&'a Path, u32),
-    /// Closes a file or folder.
+    /// Closes a file or directory.
     Close(&'a Handle),
-    /// Asks for bytes from an offset on.
+    /// Reads bytes at an offset.
     Read(&'a Handle, u64, u32),
-    /// Stores bytes at an offset.
+    /// Writes bytes at an offset.
     Write(&'a Handle, u64, &'a [u8]),
-    /// Asks what something is, links not followed.
+    /// Reads attributes, links not followed.
     LStat(&'a Path),
-    /// Asks what something is.
+    /// Reads attributes, links followed.
     Stat(&'a Path),
-    /// Opens a folder.
+    /// Opens a directory.
     OpenDir(&'a Path),
-    /// Asks for more names.
+    /// Reads more names of an open directory.
     ReadDir(&'a Handle),
     /// Removes a file.
     Remove(&'a Path),
-    /// Makes a folder with these permissions.
+    /// Makes a directory with these permissions.
     MakeDir(&'a Path, u32),
-    /// Asks for the full path.
+    /// Resolves a path.
     RealPath(&'a Path),
-    /// Gives a file another name, which must be free.
+    /// Renames a file; the new name must be free.
     Rename(&'a Path, &'a Path),
     /// `fsync@openssh.com`.
     Sync(&'a Handle),
@@ -54,7 +53,7 @@ pub enum Request<'a> {
 }
 
 impl Request<'_> {
-    /// Appends the request to what is to be sent.
+    /// Appends the encoded request.
     pub fn encode(&self, id: u32, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
@@ -160,20 +159,20 @@ const HAS_PERMISSIONS: u32 = 4;
 const HAS_TIMES: u32 = 8;
 const HAS_MORE: u32 = 1 << 31;
 
-/// What a server says of a file or folder.
+/// Attributes of a file or directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Length in bytes.
     pub len_bytes: Option<u64>,
-    /// Kind and permissions, as POSIX has them.
+    /// Kind and permissions, as in POSIX.
     pub mode: Option<u32>,
     /// When it was changed last, in seconds since 1970.
     pub modified_s: Option<u32>,
 }
 
 impl Attributes {
-    /// Returns whether it is a folder.
-    pub fn is_folder(&self) -> bool {
+    /// Returns whether it is a directory.
+    pub fn is_dir(&self) -> bool {
         self.mode.is_some_and(|mode| mode & 0o170_000 == 0o040_000)
     }
 
@@ -183,36 +182,36 @@ impl Attributes {
     }
 }
 
-/// What a server says of a file system.
+/// Status of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// Bytes that there is room for.
+    /// Free bytes.
     pub room_bytes: u64,
-    /// How many files there can be, if there is a limit, and how many more.
+    /// Total and free inodes; the total is 0 if there is no limit.
     pub files: (u64, u64),
-    /// Whether it takes no changes.
+    /// Whether it is mounted read-only.
     pub is_read_only: bool,
 }
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// How it went: 0 is well.
+    /// Status code; 0 is success.
     Status(u32),
-    /// Something is open.
+    /// Handle of an open file or directory.
     Handle(Handle),
     /// Bytes of a file.
     Data(Vec<u8>),
     /// Names and their attributes.
     Names(Vec<(Vec<u8>, Attributes)>),
-    /// What something is.
+    /// Attributes of a path.
     Attributes(Attributes),
-    /// What an extension answers.
+    /// Reply of an extension.
     Extended(Vec<u8>),
 }
 
 impl Answer {
-    /// Reads an answer as one about a file system.
+    /// Decodes the reply to `fstatvfs`.
     pub fn file_system(&self) -> Option<FileSystem> {
         let Self::Extended(bytes) = self else { return None };
         let mut rest = &bytes[..];
@@ -229,17 +228,16 @@ impl Answer {
     }
 }
 
-/// The content of a packet from a server.
+/// A packet from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// The version that it speaks.
+    /// The server's version.
     Version(u32),
-    /// An answer, and the number of its request.
+    /// A reply, and the number of its request.
     Answer(u32, Answer),
 }
 
-/// Reads a packet, without the four bytes of its length; `None` if it is none that a server may
-/// send.
+/// Decodes a packet, without its four length bytes; `None` if a server must not send it.
 pub fn decode(packet: &[u8]) -> Option<Packet> {
     let (kind, mut rest) = packet.split_first()?;
     let rest = &mut rest;
@@ -251,8 +249,7 @@ pub fn decode(packet: &[u8]) -> Option<Packet> {
         103 => Answer::Data(take(rest)?.to_vec()),
         104 => {
             let count = take_u32(rest)?;
-            // Each takes twelve bytes at least, so there cannot be more than the packet has room
-            // for.
+            // Each name takes at least twelve bytes, which limits the capacity.
             let mut names = Vec::with_capacity((count as usize).min(packet.len() / 12));
             for _ in 0..count {
                 let name = take(rest)?.to_vec();
@@ -372,7 +369,7 @@ mod tests {
         };
         let system = FileSystem { room_bytes: 10, files: (6, 8), is_read_only: false };
         assert_eq!(answer.file_system(), Some(system));
-        assert!(is.is_file() && !is.is_folder());
+        assert!(is.is_file() && !is.is_dir());
         // A count of names never takes more memory than the packet has bytes.
         assert_eq!(decode(b"\x68\0\0\0\x07\xff\xff\xff\xff"), None);
         assert_eq!((decode(b""), decode(b"\x03\0\0\0\x07")), (None, None));

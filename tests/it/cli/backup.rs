@@ -230,11 +230,11 @@ fn a_repository_that_may_not_be_used_is_13() {
     let home = Home::with_repository();
     fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0o000)).unwrap();
     let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
-    ran.fails(13, "", "must be allowed to use the repository's folder");
+    ran.fails(13, "", "must be allowed to read and write the repository's folder");
     fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0o000)).unwrap();
     let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
-    ran.fails(13, "", "must be allowed to use the repository's folder");
+    ran.fails(13, "", "must be allowed to read and write the repository's folder");
     fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 

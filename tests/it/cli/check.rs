@@ -136,7 +136,11 @@ fn a_snapshot_that_went_away_means_the_repository_went_back_in_time() {
     let second = home.json(["backup", "src"])["snapshot"]["id"].as_str().unwrap().to_owned();
     fs::remove_file(home.path("repo/snapshots").join(second)).unwrap();
     home.write("src/a.txt", "changed again");
-    home.run(["backup", "src"]).fails(5, "went back in time", "an older copy of the repository");
+    home.run(["backup", "src"]).fails(
+        5,
+        "repository rollback detected",
+        "an older copy of the repository",
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn apps_say_what_to_back_up() {
     assert!(!home.run(["ls", "-R", "latest"]).ok().out.contains("c.tmp"));
     home.run(["backup", "--app", "shop"]).fails(
         2,
-        "app `shop` has `mariadb`, which comes in a later version",
+        "app `shop` has `mariadb`, which this version does not support yet",
         "would not be what",
     );
     home.run(["backup", "--app", "both"]).fails(2, "has several repositories", "give --repo NAME");

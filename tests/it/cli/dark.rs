@@ -94,7 +94,7 @@ fn that_nothing_can_be_remembered_is_told() {
     for command in ["backup src", "snapshots", "prune"] {
         let ran = home.script(&[], &format!("{nobody} {command}")).ok();
         assert!(
-            ran.err.contains("cannot remember the repository, so that going back"),
+            ran.err.contains("cannot remember the repository, so a rollback"),
             "{command}: {}",
             ran.err
         );

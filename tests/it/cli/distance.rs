@@ -130,7 +130,7 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
     let (mut for_one, mut for_all) = (ONE_MIN, u64::MAX);
     for attempt in 0..6 {
         let start = proxy.rounds();
-        let store = SftpStore::take_for_granted(options.clone());
+        let store = SftpStore::open_unchecked(options.clone());
         store.stat(&Key::new(Class::Config, "1")).unwrap();
         drop(store);
         // Connecting, one request, hanging up.

@@ -160,7 +160,7 @@ fn too_much_at_once_is_refused() {
     home.run(["forget", "--keep-last", "2"]).fails(
         1,
         "this would forget 3 of the 5 snapshots of",
-        "`--force` does it",
+        "`--force` forgets it",
     );
     home.run(["forget", "latest"]).fails(
         1,
@@ -321,7 +321,7 @@ fn a_damaged_tombstone_is_told_and_hides_nothing() {
     home.write(&format!("repo/snapshots/{first}.forgotten"), "no container");
     let listed = home.run(["snapshots", "--json"]).ok();
     assert_eq!(ids(&listed.json()).len(), 3);
-    assert!(listed.err.contains("its tombstone does not hold"), "{}", listed.err);
+    assert!(listed.err.contains("its tombstone is damaged or not genuine"), "{}", listed.err);
     let report = home.run(["check", "--json"]).code(4).json();
     assert_eq!(report["problems"][0]["object"], format!("snapshots/{first}.forgotten"));
     home.run(["undelete", &first]).ok();
@@ -439,7 +439,7 @@ fn a_damaged_snapshot_is_forgotten_only_by_force() {
     let short = &before[1][..8];
     home.run(["forget", short]).fails(
         1,
-        "cannot be read: this would forget nobody knows what",
+        "cannot be read, so nobody can tell what this would forget",
         "--force",
     );
     home.run(["forget", "--protect", short]).fails(1, "cannot be read, so it is not protected", "");

@@ -44,6 +44,6 @@ fn a_snapshot_that_is_hidden_is_missed_by_whoever_lists() {
         let _ = [".cache", ".state"].map(|folder| fs::remove_dir_all(home.path(folder)));
         home.run(["ls", command]).fails(5, "before", "--accept-rollback");
     }
-    home.run(["prune"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["prune"]).fails(5, "repository rollback detected", "--accept-rollback");
     assert_eq!(home.tree("repo"), before);
 }

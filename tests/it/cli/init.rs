@@ -167,7 +167,7 @@ fn locations_are_understood_or_refused_by_name() {
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     home.run(["--repo", "ftp://x", "snapshots"]).fails(
         2,
-        "`ftp://` is no kind of location",
+        "does not support repositories at `ftp://`",
         "use a path",
     );
     home.run(["--repo", "u@h:x", "snapshots"]).fails(

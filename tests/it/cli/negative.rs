@@ -152,7 +152,7 @@ fn a_life(home: &Home, server: &S3Server) {
     home.run(["forget", "--keep-last", "1", "--force"]).ok();
     kill_after_making(home, server, "gc", &PRUNE);
     let pruned = home.run(PRUNE).ok();
-    assert!(pruned.err.contains("what backups that died have stored stays"), "{}", pruned.err);
+    assert!(pruned.err.contains("data of interrupted backups stays"), "{}", pruned.err);
     home.run(["check", "--level", "full", "--cache-dir", "cold"]).ok();
     for (number, source) in (2..).zip(sources) {
         restores(home, source, number);

@@ -55,7 +55,7 @@ fn a_plan_changes_nothing_and_a_prune_frees() {
 #[test]
 fn a_machine_that_knows_better_refuses() {
     let home = with_garbage();
-    home.run(["prune"]).fails(5, "went back in time", "an older copy");
+    home.run(["prune"]).fails(5, "repository rollback detected", "an older copy");
 }
 
 /// A store that this machine once saw replacing objects: the user has to answer for what it cannot
@@ -69,7 +69,7 @@ fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
     prune(&[]).fails(1, "this store replaces objects", "--only-collector");
     let told = prune(&["--only-collector"]).ok();
     assert!(
-        told.err.contains("this store replaces objects: what backups that died have stored stays"),
+        told.err.contains("this store replaces objects: data of interrupted backups stays"),
         "{}",
         told.err
     );

@@ -68,7 +68,7 @@ fn a_life_on_another_machine() {
         json!(0),
         "nothing has changed, so nobody is asked"
     );
-    let ran = home.run(["snapshots"]).fails(1, "", "look at the network");
+    let ran = home.run(["snapshots"]).fails(1, "", "check the network");
     assert!(
         ran.err.contains("warning: cannot list sftp://")
             && ran.err.contains("trying again for up to 1.00 s"),
@@ -136,11 +136,11 @@ fn nobody_answers() {
     for url in [&s3, &sftp] {
         home.write("once.toml", format!("[repository.far]\n{url}\nretry = \"0s\"\n"));
         let ran =
-            home.run(["init", "--config", "once.toml"]).fails(1, "cannot ", "look at the network");
+            home.run(["init", "--config", "once.toml"]).fails(1, "cannot ", "check the network");
         assert!(!ran.err.contains("trying again"), "{}", ran.err);
         home.write("twice.toml", format!("[repository.far]\n{url}\nretry = \"1s\"\n"));
         let ran =
-            home.run(["init", "--config", "twice.toml"]).fails(1, "cannot ", "look at the network");
+            home.run(["init", "--config", "twice.toml"]).fails(1, "cannot ", "check the network");
         assert_eq!(ran.err.matches("trying again for up to 1.00 s").count(), 1, "{}", ran.err);
     }
     assert!(!home.path("key").exists(), "no key is made for a repository that cannot be");

@@ -174,8 +174,7 @@ fn a_proxy_jump_goes_through_another_machine() {
     gate.stop();
     let said = vault.fails().err;
     assert!(
-        said.contains("no connection came about through `ssh -F ")
-            && said.contains("Connection refused"),
+        said.contains("cannot connect through `ssh -F ") && said.contains("Connection refused"),
         "{said}"
     );
     assert!(said.contains("for ProxyJump"), "{said}");

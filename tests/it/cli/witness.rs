@@ -68,7 +68,8 @@ fn going_back_in_time_is_noticed_by_every_command() {
         for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
             let ran = home.run(command.iter().map(String::as_str).chain([cache])).code(5);
             assert!(
-                ran.err.contains("went back in time") || ran.out.contains("went back in time"),
+                ran.err.contains("repository rollback detected")
+                    || ran.out.contains("repository rollback detected"),
                 "{command:?} {cache}: {ran:?}"
             );
             let _ = fs::remove_dir_all(home.path("empty"));
@@ -85,7 +86,7 @@ fn going_back_in_time_is_noticed_by_every_command() {
     fs::rename(home.path("state-before"), home.path(".state")).unwrap();
     assert_eq!(home.tree(".state"), state);
     home.write("src/g", "three");
-    home.run(["backup", "src"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["backup", "src"]).fails(5, "repository rollback detected", "--accept-rollback");
     let only = home.json(["snapshots", "--accept-rollback"]);
     assert_eq!(only["snapshots"].as_array().unwrap().len(), 1);
     for command in all_commands(&home) {
@@ -127,7 +128,7 @@ fn copies_are_used_in_turn() {
     home.write("src/f", "changed once more");
     home.run(["backup", "src"]).ok();
     swap(&home, "repo", "old");
-    home.run(["snapshots"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["snapshots"]).fails(5, "repository rollback detected", "--accept-rollback");
     swap(&home, "repo", "older");
     assert_eq!(count(&[]), 5);
 }
@@ -235,11 +236,7 @@ fn a_lost_config_is_damage_and_put_back() {
     home.run(["check"]).ok();
     // Without any key nothing opens, and no password is wrong.
     fs::remove_dir_all(home.path("repo/keys")).unwrap();
-    home.run(["snapshots", "--cache-dir=empty"]).fails(
-        4,
-        "has lost its keys",
-        "bring `keys/` back",
-    );
+    home.run(["snapshots", "--cache-dir=empty"]).fails(4, "has lost its keys", "copy `keys/` back");
 }
 
 /// An empty folder, as where a disk is not mounted, is no repository, also for a backup that would
@@ -376,7 +373,7 @@ fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
             .unwrap()
             .success()
     );
-    assert!(home.run(["snapshots"]).ok().err.contains("no file of usual length"));
+    assert!(home.run(["snapshots"]).ok().err.contains("it is too long, or not a regular file"));
     fs::remove_file(place.join("memory.json")).unwrap();
     assert_eq!(home.run(["snapshots"]).ok().err, "");
     let everybodys: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -424,7 +421,7 @@ fn garbage_locks_nobody_out() {
     for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
         let ran = home.run(["restore", "latest", "--target", "out", cache]).ok();
         assert!(ran.err.contains(&format!("config/{}", u64::MAX)), "{}", ran.err);
-        assert!(ran.err.contains("remove this object from the store"), "{}", ran.err);
+        assert!(ran.err.contains("remove this object with the store"), "{}", ran.err);
         let restored = home.path("out").join(home.text("src/f").trim_start_matches('/'));
         assert_eq!(fs::read_to_string(restored).unwrap(), "one");
         fs::remove_dir_all(home.path("out")).unwrap();
@@ -444,14 +441,14 @@ fn garbage_locks_nobody_out() {
     home.write("src/f", "two, longer");
     let named = home.run(["backup", "src"]).code(4);
     let what = ["config/", "gc/7."].iter().any(|object| named.err.contains(object));
-    assert!(what && named.err.contains("remove this object from the store"), "{}", named.err);
+    assert!(what && named.err.contains("remove this object with the store"), "{}", named.err);
     (0..300).for_each(|number| {
         fs::remove_file(home.path(&format!("repo/config/{}", u64::MAX - number))).unwrap()
     });
     for (object, also) in [("gc/7.", "gc/7.condemned"), ("intents/", "")] {
         let named = home.run(["prune"]).code(4);
         assert!(
-            named.err.contains(object) && named.err.contains("remove this object from the store"),
+            named.err.contains(object) && named.err.contains("remove this object with the store"),
             "{}",
             named.err
         );
@@ -527,7 +524,7 @@ fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
     }
     for name in ["latest~1", "latest~2", "@2100-01-01"] {
         let ran = home.run(["restore", name, "--target", "out"]).code(5);
-        assert!(ran.err.contains("went back in time"), "{ran:?}");
+        assert!(ran.err.contains("repository rollback detected"), "{ran:?}");
     }
     home.run(["restore", &all[0], "--target", "out"]).ok();
     home.run(["prune", "--dry-run"]).code(5);
@@ -698,7 +695,11 @@ fn a_known_folder_is_known_under_every_name() {
     swap(&home, "repo", "old");
     std::os::unix::fs::symlink("repo", home.path("link")).unwrap();
     for name in ["repo", "./repo", "src/../repo", "link", "link/../repo", "link/"] {
-        home.run(["snapshots", "-r", name]).fails(5, "went back in time", "--accept-rollback");
+        home.run(["snapshots", "-r", name]).fails(
+            5,
+            "repository rollback detected",
+            "--accept-rollback",
+        );
     }
     swap(&home, "repo", "old");
     home.run(["snapshots", "-r", "link"]).ok();
@@ -715,6 +716,6 @@ fn a_known_folder_is_known_under_every_name() {
     home.run(["backup", "src"]).ok();
     fs::remove_file(home.path("link")).unwrap();
     std::os::unix::fs::symlink("older", home.path("link")).unwrap();
-    home.run(["snapshots"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["snapshots"]).fails(5, "repository rollback detected", "--accept-rollback");
     home.run(["snapshots", "-r", "new"]).ok();
 }

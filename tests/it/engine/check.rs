@@ -217,7 +217,7 @@ fn bad_local_copies_are_no_damage() {
     assert!(spoiled >= 3);
     let trees = repo.trees();
     let place = browse::find(&trees, &snapshot, &repo.stored_path("many")).unwrap();
-    let walked = browse::Walk::new(&trees, &place.tree.unwrap(), &place.path, true);
+    let walked = browse::TreeWalk::new(&trees, &place.tree.unwrap(), &place.path, true);
     assert_eq!(walked.map(|(_, entry)| entry.unwrap()).collect::<Vec<_>>().len(), 1500);
     let report = repo.check(Level::Full);
     assert!(report.is_sound(), "{report:#?}");

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use drumlin::browse::{self, Place};
+use drumlin::browse::{self, ResolvedPath};
 use drumlin::format::container::{
     FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES, frame_at, header_at,
     trailer_at,
@@ -175,14 +175,14 @@ fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
 /// Reads every path of a snapshot as far as that is possible.
 pub fn read_all(trees: &Trees, snapshot: &Snapshot) -> Contents {
     let mut contents = Contents::new();
-    for (path, entry) in browse::Walk::new(trees, &snapshot.root, b"", true) {
+    for (path, entry) in browse::TreeWalk::new(trees, &snapshot.root, b"", true) {
         let Ok(entry) = entry else {
             continue;
         };
         let mut bytes =
             format!("{:?} {:o} {:?}", entry.entry.kind, entry.entry.mode, entry.entry.mtime)
                 .into_bytes();
-        let place = Place {
+        let place = ResolvedPath {
             path: path.clone(),
             tree: None,
             totals: Default::default(),

@@ -90,7 +90,7 @@ fn a_pack_or_run_that_is_listed_and_not_given_is_found_by_a_check() {
     for class in [Class::Data, Class::Meta, Class::Index] {
         let (_cache, repository) = stranger(&repo, class);
         let report = run_check(&repository, Level::Full);
-        let begins = |object: &str| object.starts_with(&format!("{}/", class.folder()));
+        let begins = |object: &str| object.starts_with(&format!("{}/", class.dir_name()));
         assert!(
             report.problems.items.iter().any(|problem| begins(&problem.object)),
             "{class:?}: {report:#?}"

@@ -335,7 +335,7 @@ fn a_local_store_follows_no_link() {
     // The folder of each class, by a relative and by an absolute path.
     for class in Class::ALL {
         for target in [Path::new("../victim"), &victim] {
-            let at = root.join(class.folder());
+            let at = root.join(class.dir_name());
             std::fs::remove_dir(&at).unwrap();
             symlink(target, &at).unwrap();
             let error = store.list(class, "").unwrap_err();
@@ -527,9 +527,9 @@ fn class_folders_are_made_at_once_and_again_if_one_is_missing() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(here, set(&Class::ALL.map(Class::folder)));
+    assert_eq!(here, set(&Class::ALL.map(Class::dir_name)));
     for class in Class::ALL {
-        std::fs::remove_dir(folder.path().join(class.folder())).unwrap();
+        std::fs::remove_dir(folder.path().join(class.dir_name())).unwrap();
         assert_eq!(names(&store, class, ""), set(&[]));
         let key = Key::new(class, "0123");
         store.remove(&key).unwrap();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drumlin::store::layers::clock::SystemClock;
-use drumlin::store::layers::rate_limit::Pace;
+use drumlin::store::layers::rate_limit::RateLimiter;
 use drumlin::store::{Class, Key, Store};
 
 use crate::support::fixture::noise;
@@ -20,8 +20,8 @@ const LIMIT_BYTES_PER_S: u64 = 2 << 20;
 const AHEAD_BYTES: u64 = 512 << 10;
 const TRANSFERS: u8 = 2;
 
-fn pace() -> Arc<Pace> {
-    Arc::new(Pace::new(
+fn rate_limiter() -> Arc<RateLimiter> {
+    Arc::new(RateLimiter::new(
         Arc::new(SystemClock::new(|| false)),
         Some(LIMIT_BYTES_PER_S),
         Some(LIMIT_BYTES_PER_S),
@@ -72,7 +72,8 @@ fn another_machine() {
     use drumlin::store::sftp::options::SftpOptions;
     let server = crate::support::servers::openssh::OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let options = SftpOptions { pace: pace(), ..server.options_through(&proxy, "r") };
+    let options =
+        SftpOptions { rate_limiter: rate_limiter(), ..server.options_through(&proxy, "r") };
     keeps_to_the_limit(&SftpStore::open_or_make(options).unwrap(), &proxy);
 }
 
@@ -85,5 +86,8 @@ fn a_bucket() {
     let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())));
     let options =
         crate::support::servers::s3::options(server.bucket(), proxy.port(), ("id", "secret"));
-    keeps_to_the_limit(&S3Store::open(S3Options { pace: pace(), ..options }).unwrap(), &proxy);
+    keeps_to_the_limit(
+        &S3Store::open(S3Options { rate_limiter: rate_limiter(), ..options }).unwrap(),
+        &proxy,
+    );
 }

@@ -150,7 +150,7 @@ fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     let open = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(file)?;
     let found = open.metadata()?;
     if !found.is_file() || found.len() > LEN_MAX_BYTES {
-        return Err(io::Error::other("it is no file of usual length"));
+        return Err(io::Error::other("it is too long, or not a regular file"));
     }
     let mut text = Vec::new();
     open.take(LEN_MAX_BYTES).read_to_end(&mut text)?;

@@ -29,15 +29,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(faults: Vec<Fault>, patience: Patience) -> Self {
+    fn new(faults: Vec<Fault>, policy: RetryPolicy) -> Self {
         let memory = Arc::new(MemoryStore::default());
         let faulty = Arc::new(FaultStore::new(memory.clone(), faults));
         let (clock, told) = (Arc::new(TestClock::default()), Arc::new(AtomicU64::new(0)));
         let counter = told.clone();
-        let on_trouble: OnTrouble = Box::new(move |_, _| {
+        let on_retry: OnRetry = Box::new(move |_, _| {
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        let store = RetryStore::new(faulty.clone(), clock.clone(), patience, on_trouble);
+        let store = RetryStore::new(faulty.clone(), clock.clone(), policy, on_retry);
         Self { memory, faulty, clock, told, store }
     }
 
@@ -45,7 +45,7 @@ impl Bench {
     fn failing(action: Action, count: u64, effect: Effect) -> Self {
         let fault =
             |call| Fault { action: Some(action), class: None, call, effect, then_dead: false };
-        Self::new((0..count).map(fault).collect(), Patience::default())
+        Self::new((0..count).map(fault).collect(), RetryPolicy::default())
     }
 
     fn call(&self, action: Action, key: &Key) -> Result<(), StoreError> {
@@ -154,7 +154,7 @@ fn doubt_does_not_go_away() {
         let later = (1..200).map(|call| fault(call, Effect::Before(kind)));
         let faults =
             std::iter::once(fault(0, Effect::After(ErrorKind::Unanswered))).chain(later).collect();
-        let bench = Bench::new(faults, Patience::default());
+        let bench = Bench::new(faults, RetryPolicy::default());
         assert_eq!(
             bench.store.create(&key(Class::Data), b"bytes").unwrap_err().kind,
             ErrorKind::Unanswered,
@@ -173,7 +173,7 @@ fn doubt_does_not_go_away() {
         fault(Action::Create, 0, Effect::After(ErrorKind::Unanswered)),
         fault(Action::Read, 0, Effect::Before(ErrorKind::NotPermitted)),
     ];
-    let error = Bench::new(faults, Patience::default())
+    let error = Bench::new(faults, RetryPolicy::default())
         .store
         .create(&key(Class::Data), b"bytes")
         .unwrap_err();
@@ -202,7 +202,7 @@ fn pauses_grow_and_end() {
         assert!(*wait >= longest / 2 && *wait <= longest, "{waits:?}");
         longest = (longest * 2).min(PAUSE_MAX);
     }
-    assert_eq!(bench.clock.now(), TOTAL, "the last pause ends with the patience");
+    assert_eq!(bench.clock.now(), TOTAL, "the last pause ends with the policy");
     // Once a minute at most.
     let told = bench.told.load(Ordering::Relaxed);
     assert!((2..=5).contains(&told), "{told}");
@@ -210,7 +210,7 @@ fn pauses_grow_and_end() {
 
 #[test]
 fn a_store_that_never_answered_is_given_less_time() {
-    let patient_for = |patience: Patience| {
+    let patient_for = |policy: RetryPolicy| {
         let fault = |call| Fault {
             action: None,
             class: None,
@@ -218,13 +218,13 @@ fn a_store_that_never_answered_is_given_less_time() {
             effect: Effect::Before(ErrorKind::Unavailable),
             then_dead: false,
         };
-        let bench = Bench::new((0..1000).map(fault).collect(), patience);
+        let bench = Bench::new((0..1000).map(fault).collect(), policy);
         assert!(bench.store.stat(&key(Class::Data)).is_err());
         bench.clock.now()
     };
-    assert_eq!(patient_for(Patience::default()), AT_FIRST);
-    assert_eq!(patient_for(Patience::of(Duration::from_secs(3))), Duration::from_secs(3));
-    assert_eq!(patient_for(Patience::of(Duration::ZERO)), Duration::ZERO);
+    assert_eq!(patient_for(RetryPolicy::default()), AT_FIRST);
+    assert_eq!(patient_for(RetryPolicy::of_total(Duration::from_secs(3))), Duration::from_secs(3));
+    assert_eq!(patient_for(RetryPolicy::of_total(Duration::ZERO)), Duration::ZERO);
 }
 
 /// A refusal is an answer.

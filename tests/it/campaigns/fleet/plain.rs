@@ -36,7 +36,7 @@ fn objects(place: &Place) -> BTreeMap<String, usize> {
     let list = |class: Class| {
         let listed = store.list(class, "").unwrap().into_iter();
         listed.map(move |object| {
-            (format!("{}/{}", class.folder(), object.name), object.len_bytes as usize)
+            (format!("{}/{}", class.dir_name(), object.name), object.len_bytes as usize)
         })
     };
     Class::ALL.into_iter().flat_map(list).collect()

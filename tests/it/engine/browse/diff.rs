@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use drumlin::browse::{self, Change, ChangeKind, Diff, Place, Walk, WindowLimits};
+use drumlin::browse::{self, Change, ChangeKind, Diff, ResolvedPath, TreeWalk, WindowLimits};
 use drumlin::format::entry::{Content, Entry, EntryKind};
 use drumlin::format::node::TreeChild;
 use drumlin::format::snapshot::Snapshot;
@@ -17,14 +17,19 @@ use proptest::prelude::*;
 use super::{Folder, Forest, Thing, folder, root_of};
 use crate::support::fixture::{TestRepo, noise, write};
 
-fn diff_with(trees: &Trees, left: &Place, right: &Place, limits: WindowLimits) -> Vec<Change> {
+fn diff_with(
+    trees: &Trees,
+    left: &ResolvedPath,
+    right: &ResolvedPath,
+    limits: WindowLimits,
+) -> Vec<Change> {
     let monitor = Monitor::default();
     Diff::new(trees, [left, right], limits, &monitor)
         .map(|change| change.map_err(|(_, error)| error).unwrap())
         .collect()
 }
 
-fn diff(trees: &Trees, left: &Place, right: &Place) -> Vec<Change> {
+fn diff(trees: &Trees, left: &ResolvedPath, right: &ResolvedPath) -> Vec<Change> {
     diff_with(trees, left, right, WindowLimits::default())
 }
 
@@ -58,8 +63,8 @@ fn plain(entry: &Entry) -> Entry {
 
 type Listed = BTreeMap<Vec<u8>, Entry>;
 
-fn listing(trees: &Trees, place: &Place) -> Listed {
-    let walk = Walk::new(trees, &place.tree.unwrap(), &place.path, true);
+fn listing(trees: &Trees, place: &ResolvedPath) -> Listed {
+    let walk = TreeWalk::new(trees, &place.tree.unwrap(), &place.path, true);
     walk.map(|(path, found)| (path, plain(&found.unwrap().entry))).collect()
 }
 
@@ -190,7 +195,7 @@ proptest! {
     }
 }
 
-fn source_of(repo: &TestRepo, trees: &Trees, snapshot: &Snapshot) -> Place {
+fn source_of(repo: &TestRepo, trees: &Trees, snapshot: &Snapshot) -> ResolvedPath {
     browse::find(trees, snapshot, &repo.stored_path("")).unwrap()
 }
 

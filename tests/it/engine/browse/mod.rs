@@ -9,7 +9,7 @@ mod search;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drumlin::browse::Place;
+use drumlin::browse::ResolvedPath;
 use drumlin::compress::Compression;
 use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp};
@@ -184,6 +184,6 @@ fn ends_node(name: &[u8], level: u8) -> bool {
 }
 
 /// Returns a tree as the root of a snapshot.
-pub fn root_of((tree, totals): (ChunkId, Totals)) -> Place {
-    Place { path: Vec::new(), entry: None, tree: Some(tree), totals }
+pub fn root_of((tree, totals): (ChunkId, Totals)) -> ResolvedPath {
+    ResolvedPath { path: Vec::new(), entry: None, tree: Some(tree), totals }
 }

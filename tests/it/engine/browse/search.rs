@@ -1,6 +1,6 @@
 //! Finding names in many snapshots, and sums.
 
-use drumlin::browse::{Criteria, PatternOptions, Patterns, Search, Usages};
+use drumlin::browse::{Criteria, DiskUsages, NamePatterns, PatternOptions, Search};
 use drumlin::format::entry::{EntryKind, Timestamp};
 use drumlin::id::ChunkId;
 use drumlin::monitor::Monitor;
@@ -26,7 +26,7 @@ fn found(
     criteria: Criteria,
 ) -> Vec<(usize, String)> {
     let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-    let mut search = Search::new(trees, Patterns::new(&patterns, options).unwrap(), criteria);
+    let mut search = Search::new(trees, NamePatterns::new(&patterns, options).unwrap(), criteria);
     let monitor = Monitor::default();
     let mut found = Vec::new();
     for (at, root) in roots.iter().enumerate() {
@@ -102,7 +102,7 @@ fn patterns_and_criteria() {
     );
     for (pattern, regex) in [("[", false), ("(", true)] {
         assert!(
-            Patterns::new(&[pattern.to_owned()], PatternOptions { regex, ..plain }).is_err(),
+            NamePatterns::new(&[pattern.to_owned()], PatternOptions { regex, ..plain }).is_err(),
             "{pattern}"
         );
     }
@@ -165,7 +165,7 @@ fn a_damaged_folder_is_told_once() {
     let trees = forest.finish();
     let mut search = Search::new(
         &trees,
-        Patterns::new(&["x".to_owned()], PatternOptions::default()).unwrap(),
+        NamePatterns::new(&["x".to_owned()], PatternOptions::default()).unwrap(),
         Criteria::default(),
     );
     let (mut good, mut bad) = (0, Vec::new());
@@ -195,7 +195,7 @@ fn sums_come_from_the_nodes_above() {
     let trees = forest.finish();
     assert_eq!((place.totals.files, place.totals.dirs, place.totals.bytes), (154, 3, 154 * 600));
     let usages = |depth| -> Vec<(String, u64, u64, u64)> {
-        let all = Usages::new(&trees, &place, depth).map(Result::unwrap);
+        let all = DiskUsages::new(&trees, &place, depth).map(Result::unwrap);
         let of = |path: &[u8]| String::from_utf8(path.to_vec()).unwrap();
         all.filter(|one| one.kind == EntryKind::Dir)
             .map(|one| (of(&one.path), one.totals.files, one.totals.dirs, one.totals.bytes))

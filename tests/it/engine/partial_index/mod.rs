@@ -17,7 +17,7 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, ObjectId};
 use drumlin::repo::index::{Run, RunMerge, merge_runs, seal_run};
 use drumlin::repo::{Reader, Repository, Trees};
-use drumlin::store::layers::count::{Count, CountStore};
+use drumlin::store::layers::count::{CallCount, CountStore};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::layers::lazy::LazyStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreProperties};
@@ -141,7 +141,7 @@ fn plant(repo: &TestRepo, planted: Planted) -> (Key, RunToc, Vec<RunRecord>) {
     (key, toc, records)
 }
 
-fn index_reads(store: &CountStore) -> Count {
+fn index_reads(store: &CountStore) -> CallCount {
     store.counts().of(Action::Read, Class::Index)
 }
 
@@ -163,7 +163,7 @@ fn only_run(reader: &Reader) -> Arc<Run> {
 
 /// Reads all nodes of trees by their ids, and no file.
 fn list(reader: &Arc<Reader>, snapshot: &Snapshot) -> usize {
-    drumlin::browse::Walk::new(&Trees::new(reader.clone()), &snapshot.root, b"", true)
+    drumlin::browse::TreeWalk::new(&Trees::new(reader.clone()), &snapshot.root, b"", true)
         .inspect(|(path, entry)| assert!(entry.is_ok(), "{path:?}"))
         .count()
 }
@@ -207,13 +207,13 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
     let (store, repository) = long.open(cache.path());
     let reader = Reader::for_lookup(&repository).unwrap();
     assert_eq!(list(&reader, &long.snapshot), long.contents.len());
-    assert_eq!(index_reads(&store), Count::default());
+    assert_eq!(index_reads(&store), CallCount::default());
     assert_eq!(read_all(&Trees::new(reader), &long.snapshot), long.contents);
 
     // Who needs all of the index gets it, and the end is part of that.
     let (store, repository) = long.open(cache.path());
     let whole = only_run(&Reader::new(&repository).unwrap());
-    assert_eq!(index_reads(&store), Count { calls: 1, bytes: long.len_bytes });
+    assert_eq!(index_reads(&store), CallCount { calls: 1, bytes: long.len_bytes });
     (0..whole.block_count()).for_each(|block| drop(whole.read_block(block).unwrap()));
     assert_eq!((copies(cache.path(), "tail").len(), copies(cache.path(), "index").len()), (0, 1));
     let (store, repository) = long.open(cache.path());
@@ -221,7 +221,7 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
         read_all(&Trees::new(Reader::for_lookup(&repository).unwrap()), &long.snapshot),
         long.contents
     );
-    assert_eq!(index_reads(&store), Count::default());
+    assert_eq!(index_reads(&store), CallCount::default());
 }
 
 #[test]
@@ -231,12 +231,12 @@ fn short_runs_and_those_of_a_store_at_hand_are_fetched_whole() {
     let counted = Arc::new(CountStore::new(long.repo.memory.clone()));
     let repository = long.repo.open_in(counted.clone(), cache.path()).unwrap();
     Reader::for_lookup(&repository).unwrap();
-    assert_eq!(index_reads(&counted), Count { calls: 1, bytes: long.len_bytes });
+    assert_eq!(index_reads(&counted), CallCount { calls: 1, bytes: long.len_bytes });
     let short = Long::new(Planted { content: CONTENT / 2, ..LONG });
     let cache = fast_folder();
     let (store, repository) = short.open(cache.path());
     Reader::for_lookup(&repository).unwrap();
-    assert_eq!(index_reads(&store), Count { calls: 1, bytes: short.len_bytes });
+    assert_eq!(index_reads(&store), CallCount { calls: 1, bytes: short.len_bytes });
 }
 
 #[test]

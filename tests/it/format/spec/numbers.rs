@@ -172,7 +172,7 @@ fn profiles_and_classes_are_the_programs() {
     }
     let classes = table("classes");
     let folders: Vec<&str> = classes.rows.iter().map(|row| row[0].as_str()).collect();
-    assert_eq!(folders, Class::ALL.map(Class::folder));
+    assert_eq!(folders, Class::ALL.map(Class::dir_name));
     assert!(classes.rows.iter().all(|row| row[1].starts_with(&format!("{}/", row[0]))));
     let index = std::fs::read_to_string(root().join("format-spec/06-index.md")).unwrap();
     let stride = RECORDS_PER_BLOCK * RECORD_LEN_BYTES + 64;

@@ -184,7 +184,7 @@ fn readers_notice_nothing_of_backups_and_prunes() {
         assert!(
             line.starts_with("warning: ")
                 && line
-                    .ends_with("its snapshot was forgotten, and a prune has removed what it held"),
+                    .ends_with("its snapshot was forgotten, and a prune has removed its content"),
             "{line}"
         );
         let id = line.split_once("snapshot ").and_then(|(_, rest)| rest.split_once(':')).unwrap().0;

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drumlin::browse::{
-    self, Criteria, Diff, PatternOptions, Patterns, Search, Usages, Walk, WindowLimits,
+    self, Criteria, Diff, DiskUsages, NamePatterns, PatternOptions, Search, TreeWalk, WindowLimits,
 };
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::{self, CheckOptions, Level};
@@ -53,9 +53,9 @@ fn limited(what: &str, walker: impl FnOnce(&Monitor) + Send) {
 pub fn walk_all(repository: &Arc<Repository>, snapshots: &[Snapshot; 2], scratch: &Path) {
     let trees = &Trees::new(Reader::new(repository).unwrap());
     let [left, right] = snapshots;
-    limited("ls", |_| Walk::new(trees, &right.root, b"", true).take(STEPS_MAX).for_each(drop));
+    limited("ls", |_| TreeWalk::new(trees, &right.root, b"", true).take(STEPS_MAX).for_each(drop));
     limited("find", |monitor| {
-        let patterns = Patterns::new(&["*1".to_owned()], PatternOptions::default()).unwrap();
+        let patterns = NamePatterns::new(&["*1".to_owned()], PatternOptions::default()).unwrap();
         let mut search = Search::new(trees, patterns, Criteria::default());
         for snapshot in snapshots {
             search.enter(&snapshot.root, b"");
@@ -63,7 +63,7 @@ pub fn walk_all(repository: &Arc<Repository>, snapshots: &[Snapshot; 2], scratch
         }
     });
     let place = |snapshot: &Snapshot| browse::find(trees, snapshot, b"/").unwrap();
-    limited("du", |_| Usages::new(trees, &place(right), 10).take(STEPS_MAX).for_each(drop));
+    limited("du", |_| DiskUsages::new(trees, &place(right), 10).take(STEPS_MAX).for_each(drop));
     limited("diff", |monitor| {
         let diff =
             Diff::new(trees, [&place(left), &place(right)], WindowLimits::default(), monitor);

@@ -49,8 +49,12 @@ impl Lab {
         let trees = self.repo.trees();
         let path = self.liar.dir().join(path).into_os_string().into_encoded_bytes();
         let entry = trees.lookup(&snapshot.root, &path).unwrap()?;
-        let place =
-            browse::Place { path, tree: None, totals: Default::default(), entry: Some(entry) };
+        let place = browse::ResolvedPath {
+            path,
+            tree: None,
+            totals: Default::default(),
+            entry: Some(entry),
+        };
         let mut bytes = Vec::new();
         browse::cat(&trees, &place, &mut bytes, &Monitor::default()).unwrap();
         Some(bytes)

@@ -234,7 +234,7 @@ impl Row {
             };
             assert!(ran.err.lines().any(is_where), "where? {ran:?}");
             assert!(
-                ran.err.contains("  hint: ") && ran.err.contains("look at the network"),
+                ran.err.contains("  hint: ") && ran.err.contains("check the network"),
                 "what to do? {ran:?}"
             );
         }

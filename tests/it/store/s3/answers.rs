@@ -21,7 +21,7 @@ fn every_answer_has_its_kind() {
         (error("429 Many", "TooManyRequests"), [Unavailable; 3], "busy"),
         (answer("429 Many", ""), [Unavailable; 3], "did not take"),
         (error("400 Bad", "RequestTimeout"), [Unavailable; 3], "did not take"),
-        (error("409 Conflict", "OperationAborted"), [Unavailable; 3], "others are busy"),
+        (error("409 Conflict", "OperationAborted"), [Unavailable; 3], "another request changes"),
         (
             answer("503 Busy", "<html>sorry</html>"),
             [Unanswered, Unavailable, Unanswered],
@@ -63,13 +63,13 @@ fn every_answer_has_its_kind() {
         (error("400 Slow", "ThrottlingException"), [Unavailable; 3], "busy"),
         (error("400 Slow", "RequestLimitExceeded"), [Unavailable; 3], "busy"),
         (error("509 Slow", "BandwidthLimitExceeded"), [Unavailable; 3], "busy"),
-        (error("400 Bad", "BadDigest"), [Unavailable; 3], "other bytes reached"),
-        (error("400 Bad", "XAmzContentSHA256Mismatch"), [Unavailable; 3], "other bytes reached"),
+        (error("400 Bad", "BadDigest"), [Unavailable; 3], "the data was corrupted"),
+        (error("400 Bad", "XAmzContentSHA256Mismatch"), [Unavailable; 3], "the data was corrupted"),
         (error("400 Bad", "InvalidArgument"), [Other; 3], "the server refuses"),
         (
             answer("200 OK", "<html>log in</html>").with("Content-Type: text/html; charset=utf-8"),
             [Unanswered, Unavailable, Unanswered],
-            "none of an S3 server",
+            "does not come from an S3 server",
         ),
         (
             error("500 Oops", "InternalError"),

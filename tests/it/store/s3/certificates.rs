@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use drumlin::store::s3::options::Trust;
+use drumlin::store::s3::options::ServerTrust;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -80,16 +80,16 @@ impl Made {
         Sha256::digest(&self.certificates(name)[0]).into()
     }
 
-    fn trust(&self, names: &[&str]) -> Trust {
+    fn trust(&self, names: &[&str]) -> ServerTrust {
         let pem = names.iter().flat_map(|name| self.read(&format!("{name}.pem"))).collect();
-        Trust::File { pem, name: "the ca-file x.pem".to_owned() }
+        ServerTrust::File { pem, name: "the ca-file x.pem".to_owned() }
     }
 
     /// Asks a server that shows a certificate, and returns what came of it.
     fn ask(
         &self,
         shows: &str,
-        trust: Option<Trust>,
+        trust: Option<ServerTrust>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<(), StoreError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -110,7 +110,7 @@ const BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 #[test]
 fn certificates_that_the_user_names_are_believed_and_no_others() {
     let made = Made::new();
-    let refused = |shows: &str, trust: Option<Trust>, says: &str| {
+    let refused = |shows: &str, trust: Option<ServerTrust>, says: &str| {
         let error = made.ask(shows, trust, &BOTH).unwrap_err();
         let text = text_of(&error);
         // To ask again would not help.
@@ -122,7 +122,7 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
     };
     // Signed by an authority of the user's own.
     made.ask("leaf", Some(made.trust(&["ca"])), &BOTH).unwrap();
-    refused("leaf", Some(made.trust(&["own"])), "nobody whom this machine trusts");
+    refused("leaf", Some(made.trust(&["own"])), "an authority that this machine does not trust");
     refused("leaf", None, "`ca-file`");
     refused("elsewhere", Some(made.trust(&["ca"])), "for another name");
     refused("expired", Some(made.trust(&["ca"])), "has expired");
@@ -130,11 +130,11 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
     for own in ["own", "rsa", "old", "leaf"] {
         let versions = if own == "old" { &BOTH[1..] } else { &BOTH[..1] };
         made.ask(own, Some(made.trust(&["ca", own])), versions).unwrap();
-        made.ask(own, Some(Trust::Pinned(made.fingerprint(own))), &BOTH).unwrap();
+        made.ask(own, Some(ServerTrust::Pinned(made.fingerprint(own))), &BOTH).unwrap();
         refused(
             own,
-            Some(Trust::Pinned(made.fingerprint("ca"))),
-            "another certificate than the one that is expected: sha256:",
+            Some(ServerTrust::Pinned(made.fingerprint("ca"))),
+            "not the one that `certificate` expects: it is sha256:",
         );
         refused(own, None, "certificate");
     }
@@ -149,7 +149,7 @@ fn a_certificate_without_its_key_is_nobodys() {
         let copy = Path::new(own).with_extension("key");
         fs::copy(made.0.path().join("ca.key"), made.0.path().join(copy)).unwrap();
         for version in BOTH {
-            for trust in [made.trust(&[own]), Trust::Pinned(made.fingerprint(own))] {
+            for trust in [made.trust(&[own]), ServerTrust::Pinned(made.fingerprint(own))] {
                 made.ask(own, Some(trust), &[version]).unwrap_err();
             }
         }
@@ -161,7 +161,8 @@ fn a_file_that_holds_no_certificate_is_refused() {
     for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\n%%\n-----END CERTIFICATE-----\n"] {
         let mut options =
             crate::support::servers::s3::options("bucket".to_owned(), 9, ("id", "secret"));
-        options.trust = Some(Trust::File { pem: pem.into(), name: "the ca-file x.pem".to_owned() });
+        options.trust =
+            Some(ServerTrust::File { pem: pem.into(), name: "the ca-file x.pem".to_owned() });
         let error = drumlin::store::s3::S3Store::open(options).err().expect("it cannot be used");
         assert!(
             text_of(&error).contains("the ca-file x.pem cannot be used: "),

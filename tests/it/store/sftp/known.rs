@@ -104,7 +104,7 @@ fn a_pinned_key_of_a_port_excludes_the_others_of_the_host() {
         let (kind, said) = refused(known.options.clone());
         assert!(
             kind == ErrorKind::Other
-                && said.contains("somebody is between it and you")
+                && said.contains("somebody intercepts the connection")
                 && said.contains(&with_port),
             "{lines}{said}"
         );
@@ -128,7 +128,7 @@ fn an_alias_is_asked_for_alone_and_without_port() {
     known.write(&format!("strongbox {}\n", known.other_key));
     assert!(refused(options.clone()).1.contains("ssh-keygen -R 'strongbox'"));
     known.write(&format!("strongbox {0}\n@revoked {1} {0}\n", known.key, known.options.host));
-    assert!(refused(options).1.contains("somebody is between it and you"));
+    assert!(refused(options).1.contains("somebody intercepts the connection"));
 }
 
 /// A server with a certificate is known to OpenSSH by the authority's line alone; here by its own

@@ -54,7 +54,7 @@ fn a_server_with_another_key_is_refused() {
         let (kind, said) = refused(options.clone());
         assert_eq!(kind, ErrorKind::Other);
         assert!(
-            said.contains("somebody is between it and you")
+            said.contains("somebody intercepts the connection")
                 && said.contains("SHA256:")
                 && said.contains(name),
             "{said}"
@@ -112,8 +112,8 @@ fn keys_are_taken_or_refused() {
     let wanted = [
         "stranger: refused",
         "none: is missing",
-        "config: it is not a private key",
-        "the server takes: publickey",
+        "config: it is no private key",
+        "the server accepts: publickey",
     ];
     assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
     // The server hangs up before it has seen them all.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drumlin::store::layers::clock::SystemClock;
-use drumlin::store::layers::rate_limit::Pace;
+use drumlin::store::layers::rate_limit::RateLimiter;
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;
 use drumlin::store::sftp::proxy::Proxy;
@@ -87,7 +87,7 @@ fn why_there_is_no_connection_is_what_the_program_says() {
     );
     let (kind, said) = refused(through("sh", &["-c", "echo 'the gate\n is closed' >&2; exit 3"]));
     assert_eq!(kind, ErrorKind::Unavailable, "{said}");
-    let wanted = "no connection came about through the relay `sh`: it ended with status 3; it says: the gate / is closed";
+    let wanted = "cannot connect through the relay `sh`: it ended with status 3; it says: the gate / is closed";
     assert!(said.contains(wanted), "{said}");
     let (kind, said) = refused(through("sh", &["-c", "kill -KILL $$"]));
     assert!(kind == ErrorKind::Unavailable && said.contains("it was killed"), "{said}");
@@ -109,11 +109,11 @@ fn why_a_connection_broke_is_what_the_program_says() {
     let relay = "exec 3<>/dev/tcp/$0/$1 4<&0; cat <&3 & r=$!; cat <&4 >&3 & w=$!; \
                  trap 'kill $r $w; echo the gate fell >&2; exit 7' USR1; echo $$ >> $2; wait";
     let arguments = ["-c", relay, &server.address.ip().to_string(), &port, log.to_str().unwrap()];
-    let pace = Pace::new(Arc::new(SystemClock::new(|| false)), Some(200_000), None);
+    let rate_limiter = RateLimiter::new(Arc::new(SystemClock::new(|| false)), Some(200_000), None);
     let options = SftpOptions {
         proxy: proxy("bash", &arguments),
         connections: 1,
-        pace: Arc::new(pace),
+        rate_limiter: Arc::new(rate_limiter),
         ..server.options("r")
     };
     let store = SftpStore::open_or_make(options).unwrap();

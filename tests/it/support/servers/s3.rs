@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
-use drumlin::store::layers::rate_limit::Pace;
+use drumlin::store::layers::rate_limit::RateLimiter;
 use drumlin::store::s3::S3Store;
 use drumlin::store::s3::options::S3Options;
 use tempfile::TempDir;
@@ -137,6 +137,6 @@ pub fn options(bucket: String, port: u16, (id, secret): (&str, &str)) -> S3Optio
         connections: 8,
         timeout: Duration::from_secs(60),
         trust: None,
-        pace: Arc::new(Pace::unlimited()),
+        rate_limiter: Arc::new(RateLimiter::unlimited()),
     }
 }

@@ -1,4 +1,4 @@
-//! Directory listings, piece by piece.
+//! Directory listings, in pieces.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,69 +6,69 @@ use fuser::{FileAttr, FileType};
 use rustix::io::Errno;
 
 use super::attributes::file_type;
-use super::files::{Answer, Files, top_node};
-use super::inodes::{EntryNode, Node, ROOT, number_of_group, number_of_name};
+use super::files::{Files, FuseResult, top_node};
+use super::inodes::{EntryNode, MountNode, ROOT, number_of_group, number_of_name};
 use super::views::BY_ID;
 use crate::format::limits;
 use crate::id::ChunkId;
 use crate::repo::read::node_cache::CachedEntry;
 
-/// Places of `.` and `..` before those of the entries.
+/// Offsets of `.` and `..`, before those of the entries.
 const DOTS: u64 = 2;
-/// Places per leaf: the place of an entry tells its leaf and its position there, so that any place
-/// can be found at once.
+/// Offsets per leaf: the offset of an entry encodes its leaf and its position there, so that a
+/// listing can continue anywhere.
 const PLACES_PER_LEAF: u64 = 1 << 16;
 const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
 /// Longest name that the kernel takes, in bytes.
 const NAME_LEN_MAX_BYTES: usize = 1_024;
 
-/// An open folder.
-pub struct OpenFolder {
+/// An open directory.
+pub struct OpenDir {
     number: u64,
     parent: u64,
-    list: List,
+    list: DirContent,
 }
 
-enum List {
-    /// What is above the snapshots changes: an open folder stays as it was when it was opened.
-    Top(Vec<(String, Node)>),
+enum DirContent {
+    /// Directories above the snapshots change: this is the content at the time of opening.
+    Top(Vec<(String, MountNode)>),
     Tree {
-        folder: Arc<Node>,
+        folder: Arc<MountNode>,
         dir: ChunkId,
         leaves: OnceLock<Vec<ChunkId>>,
     },
 }
 
-/// A line of a folder.
-pub struct Line<'a> {
-    /// The number of what it names.
+/// An entry of a listing.
+pub struct ListedEntry<'a> {
+    /// Inode number.
     pub number: u64,
-    /// The offset of the next entry.
+    /// Offset of the next entry.
     pub next: u64,
     /// What it is.
     pub kind: FileType,
     /// Its name.
     pub name: &'a [u8],
-    /// Its attributes, if they are wanted; the kernel then knows what has the number.
+    /// Its attributes, if requested; the kernel then holds a reference to the number.
     pub attributes: Option<FileAttr>,
 }
 
-/// Takes a line and returns whether it did not fit.
-pub type Sink<'a> = dyn FnMut(&Line<'_>) -> bool + 'a;
+/// Takes an entry; returns true if it did not fit.
+pub type Sink<'a> = dyn FnMut(&ListedEntry<'_>) -> bool + 'a;
 
-impl OpenFolder {
-    /// Returns whether what it lists can never change.
+impl OpenDir {
+    /// Returns whether its content can never change.
     pub fn is_fixed(&self) -> bool {
-        matches!(self.list, List::Tree { .. })
+        matches!(self.list, DirContent::Tree { .. })
     }
 }
 
 impl Files {
-    /// Opens a folder.
-    pub fn open_folder(&self, number: u64) -> Answer<OpenFolder> {
+    /// Opens a directory.
+    pub fn open_dir(&self, number: u64) -> FuseResult<OpenDir> {
         let folder = self.node(number)?;
         let (parent, list) = match &*folder {
-            Node::Top(path) => {
+            MountNode::Top(path) => {
                 let views = self.views().ok_or(Errno::STALE)?;
                 let items = views.folder(path).ok_or(Errno::NOENT)?;
                 let nodes = items.iter().map(|(name, item)| {
@@ -76,34 +76,34 @@ impl Files {
                 });
                 let above =
                     path.rsplit_once('/').map(|(above, _)| number_of_name(ROOT, above.as_bytes()));
-                (above.unwrap_or(ROOT), List::Top(nodes.collect()))
+                (above.unwrap_or(ROOT), DirContent::Top(nodes.collect()))
             }
-            Node::Link(_) => return Err(Errno::NOTDIR),
+            MountNode::Link(_) => return Err(Errno::NOTDIR),
             node => {
                 let dir = self.tree_of(number, node)?;
                 let parent = match node {
                     _ if number == ROOT => ROOT,
-                    Node::Entry(entry) => entry.parent,
+                    MountNode::Entry(entry) => entry.parent,
                     _ => number_of_name(ROOT, BY_ID.as_bytes()),
                 };
-                (parent, List::Tree { folder, dir, leaves: OnceLock::new() })
+                (parent, DirContent::Tree { folder, dir, leaves: OnceLock::new() })
             }
         };
-        Ok(OpenFolder { number, parent, list })
+        Ok(OpenDir { number, parent, list })
     }
 
-    /// Lists an open folder from a place on, until `sink` has enough.
+    /// Lists an open directory from an offset until `sink` is full.
     ///
-    /// Fails if nothing can be read at this place; what comes before is listed first.
+    /// Fails only if not even the first entry can be read.
     pub fn list(
         &self,
-        open: &OpenFolder,
+        open: &OpenDir,
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
-    ) -> Answer<()> {
+    ) -> FuseResult<()> {
         let mut given = 0;
-        let mut sink = |line: &Line<'_>| {
+        let mut sink = |line: &ListedEntry<'_>| {
             let is_full = sink(line);
             given += u64::from(!is_full);
             is_full
@@ -111,8 +111,8 @@ impl Files {
         for (at, number, name) in [(0, open.number, "."), (1, open.parent, "..")] {
             if place <= at {
                 let attributes =
-                    with_attributes.then(|| self.view(number, &Node::Top(String::new())));
-                let line = Line {
+                    with_attributes.then(|| self.view(number, &MountNode::Top(String::new())));
+                let line = ListedEntry {
                     number,
                     next: at + 1,
                     kind: FileType::Directory,
@@ -126,11 +126,11 @@ impl Files {
         }
         let place = place.saturating_sub(DOTS);
         let listed = match &open.list {
-            List::Top(nodes) => {
+            DirContent::Top(nodes) => {
                 self.list_top(open.number, nodes, place, with_attributes, &mut sink);
                 Ok(())
             }
-            List::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
+            DirContent::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
         };
         if given > 0 { Ok(()) } else { listed }
     }
@@ -138,7 +138,7 @@ impl Files {
     fn list_top(
         &self,
         parent: u64,
-        nodes: &[(String, Node)],
+        nodes: &[(String, MountNode)],
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
@@ -149,11 +149,19 @@ impl Files {
             let wanted = node.number(parent, name.as_bytes());
             let number =
                 if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
-            let kind =
-                if matches!(node, Node::Link(_)) { FileType::Symlink } else { FileType::Directory };
+            let kind = if matches!(node, MountNode::Link(_)) {
+                FileType::Symlink
+            } else {
+                FileType::Directory
+            };
             let attributes = with_attributes.then(|| self.view(number, node));
-            if sink(&Line { number, next: DOTS + at + 1, kind, name: name.as_bytes(), attributes })
-            {
+            if sink(&ListedEntry {
+                number,
+                next: DOTS + at + 1,
+                kind,
+                name: name.as_bytes(),
+                attributes,
+            }) {
                 if with_attributes {
                     self.inodes.forget(number, 1);
                 }
@@ -164,12 +172,12 @@ impl Files {
 
     fn list_tree(
         &self,
-        open: &OpenFolder,
+        open: &OpenDir,
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
-    ) -> Answer<()> {
-        let List::Tree { folder, dir, leaves } = &open.list else {
+    ) -> FuseResult<()> {
+        let DirContent::Tree { folder, dir, leaves } = &open.list else {
             return Err(Errno::NOTDIR);
         };
         let failed = |error| self.failed(open.number, &error);
@@ -203,7 +211,7 @@ impl Files {
         Ok(())
     }
 
-    /// Gives one entry to the sink and returns whether it did not fit.
+    /// Passes one entry to the sink; returns true if it did not fit.
     fn list_entry(
         &self,
         entry: &EntryNode,
@@ -219,7 +227,7 @@ impl Files {
             let of_group = entry.group.map(|group| number_of_group(&entry.snapshot.id, group));
             (of_group.unwrap_or_else(|| number_of_name(entry.parent, &entry.name)), None)
         };
-        let is_full = sink(&Line {
+        let is_full = sink(&ListedEntry {
             number,
             next,
             kind: file_type(found.kind),

@@ -1,5 +1,5 @@
-//! `drumlin restore --plan` and `--thaw`: which packs a restore reads, which of them lie in an
-//! archive class, and ordering these.
+//! `drumlin restore --plan` and `--thaw`: the packs that a restore reads, and thawing of those in
+//! archive classes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +9,9 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::Context;
-use super::cost::thaw as prices;
-use super::failure::{Exit, Failure};
+use crate::cli::context::Context;
+use crate::cli::cost::thaw_prices as prices;
+use crate::cli::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::ProblemKind;
 use crate::repo::{self, Repository};
@@ -68,15 +68,15 @@ impl From<Speed> for ThawTier {
     }
 }
 
-/// Packs of one kind.
+/// Number and length of packs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Share {
+struct PackSum {
     packs: u64,
     /// Whole packs, because only these can be thawed.
     bytes: u64,
 }
 
-impl Share {
+impl PackSum {
     fn add(&mut self, pack: &NeededPack) {
         self.packs += 1;
         self.bytes += u64::from(pack.pack.len);
@@ -87,38 +87,38 @@ impl Share {
     }
 }
 
-/// What one archive class holds of it.
+/// Packs in one archive class.
 #[derive(Debug, Serialize)]
 struct Frozen {
     storage_class: String,
     #[serde(flatten)]
-    share: Share,
-    /// Hours that thawing takes, at least and at most, if that is known.
+    share: PackSum,
+    /// Least and most hours of thawing, if known.
     hours: Option<(f64, f64)>,
-    /// What it costs in USD, if that is known.
+    /// Price in USD, if known.
     price_usd: Option<f64>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    ready: Share,
-    thawing: Share,
+struct PackReadiness {
+    ready: PackSum,
+    thawing: PackSum,
     frozen: BTreeMap<String, Vec<NeededPack>>,
 }
 
 #[derive(Serialize)]
-struct PlanView {
+struct ThawPlanView {
     snapshot: String,
-    /// Bytes of packs that are read; the rest of each is not needed.
+    /// Bytes that are read; packs may be longer.
     bytes_read: u64,
-    ready: Share,
-    thawing: Share,
+    ready: PackSum,
+    thawing: PackSum,
     frozen: Vec<Frozen>,
     prices_as_of: &'static str,
     prices_page: &'static str,
 }
 
-/// Shows what a restore needs.
+/// Prints what a restore needs.
 pub fn plan(
     ctx: &Context,
     repository: &Arc<Repository>,
@@ -126,8 +126,8 @@ pub fn plan(
     options: &RestoreOptions,
     args: &ThawArgs,
 ) -> Result<Exit, Failure> {
-    let (needed, state, exit) = look(ctx, repository, snapshot, options)?;
-    let view = PlanView {
+    let (needed, state, exit) = check_readiness(ctx, repository, snapshot, options)?;
+    let view = ThawPlanView {
         snapshot: snapshot.id.to_hex(),
         bytes_read: needed.iter().map(|pack| pack.bytes).sum(),
         ready: state.ready,
@@ -144,7 +144,7 @@ pub fn plan(
     Ok(exit)
 }
 
-fn lines(view: &PlanView) -> Vec<String> {
+fn lines(view: &ThawPlanView) -> Vec<String> {
     let mut lines = vec![format!("a restore reads {}", text::size(view.bytes_read))];
     lines.push(format!("  ready    {}", view.ready.in_words()));
     if view.thawing.packs > 0 {
@@ -166,9 +166,9 @@ fn lines(view: &PlanView) -> Vec<String> {
     lines
 }
 
-fn frozen_views(state: &State, tier: ThawTier) -> Vec<Frozen> {
+fn frozen_views(state: &PackReadiness, tier: ThawTier) -> Vec<Frozen> {
     let view = |(class, packs): (&String, &Vec<NeededPack>)| {
-        let mut share = Share::default();
+        let mut share = PackSum::default();
         packs.iter().for_each(|pack| share.add(pack));
         let thaw = prices::of(class, tier);
         Frozen {
@@ -181,7 +181,7 @@ fn frozen_views(state: &State, tier: ThawTier) -> Vec<Frozen> {
     state.frozen.iter().map(view).collect()
 }
 
-/// Orders what is frozen; succeeds only if everything can be read now.
+/// Requests thawing of frozen packs; succeeds only if everything is readable now.
 pub fn thaw(
     ctx: &Context,
     repository: &Arc<Repository>,
@@ -189,7 +189,7 @@ pub fn thaw(
     options: &RestoreOptions,
     args: &ThawArgs,
 ) -> Result<(), Failure> {
-    let (_, state, _) = look(ctx, repository, snapshot, options)?;
+    let (_, state, _) = check_readiness(ctx, repository, snapshot, options)?;
     let frozen: Vec<NeededPack> = state.frozen.values().flatten().copied().collect();
     let tier = args.thaw_speed.into();
     for_each_pack(repository, &frozen, &|pack| repository.thaw(&pack.pack, args.thaw_days, tier))?;
@@ -222,20 +222,20 @@ pub fn thaw(
     )))
 }
 
-/// Returns what is needed and in which state it is, and the exit code: 4 if something of it cannot
-/// be found or read.
-fn look(
+/// Returns the needed packs, their readiness, and the exit code: 4 if a pack cannot be found or
+/// read.
+fn check_readiness(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-) -> Result<(Vec<NeededPack>, State, Exit), Failure> {
+) -> Result<(Vec<NeededPack>, PackReadiness, Exit), Failure> {
     let (needed, monitor) = ctx
         .run("planning", |monitor| restore::needed_packs(repository, snapshot, options, monitor))?;
     ctx.ui.list_problems(&monitor);
     let is_damaged = monitor.problems().iter().any(|problem| problem.kind == ProblemKind::Damaged);
     let exit = if is_damaged { Exit::Damage } else { Exit::Done };
-    let state = Mutex::new(State::default());
+    let state = Mutex::new(PackReadiness::default());
     for_each_pack(repository, &needed, &|pack| {
         let readiness = repository.readiness(&pack.pack)?;
         let mut state = lock(&state);
@@ -249,7 +249,7 @@ fn look(
     Ok((needed, sync::into_inner(state), exit))
 }
 
-/// Asks something about every pack, several at once; the first failure ends it.
+/// Calls `ask` for every pack, several at once; the first failure ends it.
 fn for_each_pack(
     repository: &Repository,
     packs: &[NeededPack],

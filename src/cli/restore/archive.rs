@@ -1,4 +1,4 @@
-//! `drumlin restore --to-tar` and `--to-zip`: an archive instead of a folder.
+//! `drumlin restore --to-tar` and `--to-zip`: output as an archive.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -10,17 +10,17 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
-use super::failure::{Exit, Failure};
-use super::views::{ProblemView, RequestsView};
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json_views::{ProblemView, RequestsView};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::restore::archive::{self, ArchiveFormat, ArchiveOutput, ArchiveReport};
 use crate::restore::{self, RestoreOptions};
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 
-/// Bytes that are handed to the system at once.
+/// Size of the write buffer in bytes.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
 /// Options about archives.
@@ -58,19 +58,19 @@ struct ArchiveView<'a> {
     requests: RequestsView,
 }
 
-/// Where an archive is to go.
-pub struct Wanted {
+/// Format and destination of an archive.
+pub struct ArchiveTarget {
     format: ArchiveFormat,
     /// `None` for standard output.
     file: Option<PathBuf>,
-    /// When the command began.
+    /// Start of the command.
     began: Instant,
 }
 
 impl ArchiveArgs {
-    /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a
-    /// password.
-    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<Wanted>, Failure> {
+    /// Returns the destination, if an archive is wanted; refuses invalid ones before a password is
+    /// typed.
+    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<ArchiveTarget>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
             (None, Some(file)) => (ArchiveFormat::Zip, file),
@@ -83,7 +83,7 @@ impl ArchiveArgs {
                     failure.hint("existing files are never overwritten: choose another name")
                 );
             }
-            return Ok(Some(Wanted { format, file: Some(place.clone()), began }));
+            return Ok(Some(ArchiveTarget { format, file: Some(place.clone()), began }));
         }
         if format == ArchiveFormat::Zip {
             return Err(Failure::usage("a zip file is not written to standard output")
@@ -97,7 +97,7 @@ impl ArchiveArgs {
             return Err(Failure::usage("an archive is not written to a terminal")
                 .hint("name a file, or send it on: --to-tar - | ssh ..."));
         }
-        Ok(Some(Wanted { format, file: None, began }))
+        Ok(Some(ArchiveTarget { format, file: None, began }))
     }
 }
 
@@ -107,7 +107,7 @@ pub fn run(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    wanted: &Wanted,
+    wanted: &ArchiveTarget,
 ) -> Result<Exit, Failure> {
     let write = |out: &mut dyn Write| {
         ctx.run("archiving", |monitor| {
@@ -123,9 +123,9 @@ pub fn run(
     let (report, monitor) = match &wanted.file {
         Some(file) => into_file(options, file, write)?,
         None => {
-            let mut out = Output::stdout()?;
+            let mut out = BufferedStdout::open()?;
             let written = write(out.writer())?;
-            // An archive of which the end is not read is no archive.
+            // An archive without its end is useless, so a closed pipe is an error.
             out.finish_whole().map_err(|error| Failure::of(Exit::Error, &error))?;
             written
         }
@@ -165,8 +165,7 @@ pub fn run(
     })
 }
 
-/// Makes the file, fills it, and waits for the disk; on any failure the new file goes
-/// again: it would be no archive.
+/// Creates the file, writes the archive and syncs it; removes a new file after any failure.
 fn into_file<T>(
     options: &RestoreOptions,
     path: &Path,
@@ -177,7 +176,7 @@ fn into_file<T>(
     restore::refuse_own(&RestoreOptions { target: folder.to_path_buf(), ..options.clone() })?;
     let is_new = path.symlink_metadata().is_err();
     let failed = |error: &std::io::Error| Failure::file("write", path, error);
-    // For its owner alone: it holds what others may not read. What is there is a device or a pipe.
+    // For its owner alone, since it may hold private files. An existing path is a device or a pipe.
     let file = File::options()
         .write(true)
         .create_new(is_new)
@@ -200,7 +199,7 @@ fn into_file<T>(
     };
     fill().inspect_err(|_| {
         if is_new {
-            // Best effort: the failure is told, and names the file.
+            // Best effort: the error names the file.
             let _ = std::fs::remove_file(path);
         }
     })
@@ -213,7 +212,7 @@ fn name_of(format: ArchiveFormat) -> &'static str {
     }
 }
 
-fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport) -> Vec<String> {
+fn lines(snapshot: &Snapshot, wanted: &ArchiveTarget, report: &ArchiveReport) -> Vec<String> {
     let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| text::path(file));
     let mut lines = vec![
         format!(

@@ -1,15 +1,15 @@
-//! What is said about a machine, and who asks.
+//! Configuration of a machine, before and after expansion.
 
 use std::path::{Path, PathBuf};
 
-use super::proxy::Proxy;
+use super::proxy::ProxyRule;
 use crate::settings::environment::Environment;
 
 /// The port of SSH.
 pub const PORT: u16 = 22;
 /// The option that names files of known machines.
 pub const KNOWN_HOSTS: &str = "UserKnownHostsFile";
-/// What is said about one machine; of each option the first value counts.
+/// Configuration of one machine; the first value of each option counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostConfig {
     /// `HostName`: the name or address to connect to.
@@ -18,45 +18,44 @@ pub struct HostConfig {
     pub port: Option<u16>,
     /// `User`.
     pub user: Option<String>,
-    /// `IdentityFile`, all of them in order. `none` is left out.
+    /// All `IdentityFile` values in order, without `none`.
     pub identity_files: Vec<PathBuf>,
-    /// `IdentityFile none` and no other: not even the usual files are to be tried.
+    /// `IdentityFile none` is the only value: not even the default files are tried.
     pub has_no_identity_files: bool,
-    /// `CertificateFile`, all of them in order. `none` is left out.
+    /// All `CertificateFile` values in order, without `none`.
     pub certificate_files: Vec<PathBuf>,
-    /// `IdentitiesOnly`: keys that only an agent has are not to be tried.
+    /// `IdentitiesOnly`: keys that only an agent holds are not tried.
     pub identities_only: Option<bool>,
-    /// `IdentityAgent`: the agent's socket; `none`, `SSH_AUTH_SOCK` and `$VARIABLE` are left as
-    /// they are written.
+    /// `IdentityAgent`: the agent's socket; `none`, `SSH_AUTH_SOCK` and `$VARIABLE` are not
+    /// expanded.
     pub identity_agent: Option<String>,
-    /// `UserKnownHostsFile`, all of them in order; empty if nothing is said. `none` is `/dev/null`.
+    /// All `UserKnownHostsFile` values in order; `none` becomes `/dev/null`.
     pub known_hosts: Vec<PathBuf>,
-    /// `HostKeyAlias`: the name that files of known machines have for it.
+    /// `HostKeyAlias`: its name in the files of known machines.
     pub host_key_alias: Option<String>,
-    /// `ProxyCommand` or `ProxyJump`, whichever stands first.
-    pub proxy: Option<Proxy>,
-    /// `ProxyUseFdpass`: the command of `ProxyCommand` hands a connection over, and does not carry
-    /// bytes.
+    /// `ProxyCommand` or `ProxyJump`, whichever comes first.
+    pub proxy: Option<ProxyRule>,
+    /// `ProxyUseFdpass`: the command of `ProxyCommand` passes a descriptor instead of bytes.
     pub proxy_passes_connection: Option<bool>,
-    /// `CanonicalizeHostname`: OpenSSH would look for the machine by longer names, too.
+    /// `CanonicalizeHostname`: OpenSSH would try longer names of the machine, too.
     pub canonicalizes: Option<bool>,
-    /// Paths that are said and not understood, and are in none of the fields above.
+    /// Paths with unsupported tokens, which are in none of the fields above.
     pub unexpanded: Vec<Unexpanded>,
 }
 
-/// A path with something in it that stands for something else, nobody here knows what.
+/// A path with a token or variable that cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unexpanded {
-    /// What it is the value of.
+    /// Its option.
     pub option: &'static str,
-    /// The path as it is written.
+    /// The path as written.
     pub written: String,
 }
 
-/// Who asks, to expand what is written.
+/// Values for expansion.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
-    /// The home folder: `~` and `%d`.
+pub struct ExpansionContext<'a> {
+    /// The home directory: `~` and `%d`.
     pub home: &'a Path,
     /// The environment: `${NAME}` in paths.
     pub env: &'a Environment,
@@ -72,17 +71,17 @@ pub struct Asker<'a> {
     pub port: Option<u16>,
 }
 
-/// What was found so far, not expanded.
+/// Values that were read so far, not expanded.
 #[derive(Default)]
-pub struct Found {
-    /// What needs no expansion, or is expanded by itself.
+pub struct RawHostConfig {
+    /// Options that need no expansion, or are expanded separately.
     pub config: HostConfig,
-    /// `IdentityFile`, `none` too.
+    /// `IdentityFile`, including `none`.
     pub identity_files: Vec<String>,
     /// Values of `CertificateFile`.
     pub certificate_files: Vec<String>,
-    /// `UserKnownHostsFile`, if it was met.
+    /// `UserKnownHostsFile`, if it was read.
     pub known_hosts: Option<Vec<String>>,
-    /// `RevokedHostKeys none` was met.
+    /// `RevokedHostKeys none` was read.
     pub revokes_nothing: bool,
 }

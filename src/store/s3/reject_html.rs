@@ -1,17 +1,16 @@
-//! Detection of successful answers that are no S3 server's.
+//! Rejection of successful responses that are web pages.
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 
-/// Refuses web pages: something in between, such as a portal that wants a login, answers with them,
-/// and with status 200.
+/// Rejects web pages: a captive portal or proxy answers with them, and with status 200.
 #[derive(Debug)]
-pub struct NoPages;
+pub struct RejectHtml;
 
-impl Intercept for NoPages {
+impl Intercept for RejectHtml {
     fn name(&self) -> &'static str {
-        "NoPages"
+        "RejectHtml"
     }
 
     fn read_before_deserialization(
@@ -22,7 +21,7 @@ impl Intercept for NoPages {
     ) -> Result<(), BoxError> {
         let response = context.response();
         let (status, headers) = (response.status(), response.headers());
-        // Some servers call every answer a page, those without any content too.
+        // Some servers label every response as HTML, even empty ones.
         let is_empty = status.as_u16() == 204
             || headers.get("content-length").is_some_and(|len| len.trim() == "0");
         let kind = headers.get("content-type").unwrap_or_default();

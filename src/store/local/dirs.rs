@@ -1,8 +1,8 @@
-//! Folders of a local store, and the durability of their names.
+//! Directories of a local store, and the durability of their names.
 //!
-//! Every path is taken from the open folder of the store, so an unmounted disk is an error and not
-//! an empty store. A name is durable once the folder that it is in was synced, and each of that
-//! folder's parents.
+//! Every path is relative to the store's open directory, so an unmounted disk is an error and not
+//! an empty store. A name is durable after its directory and all parents of that directory were
+//! synced.
 //!
 //! Spec: `format-spec/12-store.md`, section 3.
 
@@ -19,23 +19,23 @@ use rustix::io::Errno;
 use crate::store::beneath;
 use crate::sync::lock;
 
-/// The folder of a store, and those below it.
-pub struct Folders {
-    /// The store's own.
+/// The store's directory, and those below it.
+pub struct StoreDirs {
+    /// The store's directory.
     pub root: File,
-    /// Those whose own names this process has made durable.
+    /// Directories whose names this process has made durable.
     durable: Mutex<HashSet<String>>,
 }
 
-impl Folders {
-    /// Takes the open folder of a store.
+impl StoreDirs {
+    /// Takes the store's open directory.
     pub fn below(root: File) -> Self {
         Self { root, durable: Mutex::default() }
     }
 
-    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the
-    /// classes are made on demand: making all 512 at `init` saves nothing that a measurement shows,
-    /// and makes every listing read 512 folders.
+    /// Opens a directory; makes it and its parents if missing. Directories below those of the
+    /// classes are made on demand: making all 512 at `init` saves no measurable time, and every
+    /// listing would have to read them.
     pub fn open_or_make(&self, path: &str) -> io::Result<File> {
         match self.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -47,7 +47,7 @@ impl Folders {
         self.open(path)
     }
 
-    /// Makes one folder unless it is there; its name is not durable yet.
+    /// Makes one directory unless it exists; its name is not durable yet.
     pub fn make(&self, path: &str) -> io::Result<()> {
         let made = match path.rsplit_once('/') {
             Some((above, name)) => {
@@ -61,30 +61,30 @@ impl Folders {
         }
     }
 
-    /// Opens a folder that is there.
+    /// Opens an existing directory.
     pub fn open(&self, path: &str) -> io::Result<File> {
         beneath::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// Makes the names of a folder and its parents durable, once per process: another process may
-    /// just have made them.
-    pub fn sync_parents(&self, folder_path: &str) -> io::Result<()> {
-        if lock(&self.durable).contains(folder_path) {
+    /// Makes the names of a directory and its parents durable, once per process: another process
+    /// may have made them without syncing yet.
+    pub fn sync_parents(&self, dir_path: &str) -> io::Result<()> {
+        if lock(&self.durable).contains(dir_path) {
             return Ok(());
         }
-        for (end, _) in folder_path.match_indices('/') {
-            sync_names(&self.open(&folder_path[..end])?)?;
+        for (end, _) in dir_path.match_indices('/') {
+            sync_names(&self.open(&dir_path[..end])?)?;
         }
         sync_names(&self.root)?;
-        lock(&self.durable).insert(folder_path.to_owned());
+        lock(&self.durable).insert(dir_path.to_owned());
         Ok(())
     }
 }
 
-/// Makes the names in a folder durable. Must not be repeated after a failure.
+/// Makes the names in a directory durable. Must not be repeated after a failure.
 pub fn sync_names(folder: &File) -> io::Result<()> {
     match rustix::fs::fsync(folder) {
-        // Some network file systems cannot: there the server answers for its names.
+        // Some network file systems cannot sync directories: there the server is responsible.
         Ok(())
         | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::ISDIR) => {
             Ok(())
@@ -93,13 +93,13 @@ pub fn sync_names(folder: &File) -> io::Result<()> {
     }
 }
 
-/// Makes a folder (for its owner only) with its parents, durably.
-pub fn make_folders(path: &Path) -> io::Result<()> {
+/// Makes a directory (for its owner only) with its parents, durably.
+pub fn make_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    make_folders(parent)?;
+    make_dirs(parent)?;
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => sync_names(&File::open(parent)?),

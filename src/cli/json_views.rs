@@ -1,4 +1,4 @@
-//! The JSON shapes that several commands share. Every field is described in `docs/json.md`.
+//! JSON documents that several commands share. Every field is described in `docs/json.md`.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::format::node::Totals;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::monitor::{Monitor, Problem};
 use crate::store::Action;
-use crate::store::layers::count::Counts;
+use crate::store::layers::count::CallCounts;
 use crate::text;
 
 /// A snapshot.
@@ -58,7 +58,7 @@ impl SnapshotView {
     }
 }
 
-/// What a backup did.
+/// Statistics of a backup.
 #[derive(Serialize)]
 pub struct StatsView {
     files: u64,
@@ -92,7 +92,7 @@ impl StatsView {
     }
 }
 
-/// What stores were asked.
+/// Request counters.
 #[derive(Serialize)]
 pub struct RequestsView {
     calls: u64,
@@ -107,7 +107,7 @@ pub struct RequestsView {
 
 impl RequestsView {
     /// Makes the view of counts.
-    pub fn new(counts: &Counts) -> Self {
+    pub fn new(counts: &CallCounts) -> Self {
         let calls = |action| counts.of_action(action).calls;
         Self {
             calls: counts.total().calls,
@@ -143,23 +143,23 @@ impl ProblemView {
         }
     }
 
-    /// Makes the views of all problems that a monitor kept.
+    /// Makes the views of all recorded problems.
     pub fn all(monitor: &Monitor) -> Vec<Self> {
         monitor.problems().iter().map(Self::new).collect()
     }
 }
 
-/// Returns bytes of a path as text; what is not UTF-8 becomes U+FFFD.
+/// Returns a path as text; bytes that are not UTF-8 become U+FFFD.
 pub fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
-/// Returns the hex digits of a path that is not UTF-8, so that scripts can still name it.
+/// Returns the hex digits of a path that is not UTF-8, for scripts.
 pub fn exact(path: &[u8]) -> Option<String> {
     std::str::from_utf8(path).is_err().then(|| crate::id::encode_hex(path))
 }
 
-/// Returns a path for people; that of the root is empty elsewhere.
+/// Returns a path for people; the empty path of the root becomes `/`.
 pub fn shown(path: &[u8]) -> String {
     text::printable(if path.is_empty() { b"/" } else { path })
 }

@@ -1,8 +1,8 @@
-//! Entries as people and scripts see them.
+//! Entries in listings and JSON.
 
 use serde::Serialize;
 
-use super::views::{exact, lossy};
+use super::json_views::{exact, lossy};
 use crate::format::entry::{Content, EntryKind, entry_flag};
 use crate::format::node::Totals;
 use crate::repo::DirEntry;
@@ -37,7 +37,7 @@ pub struct EntryView {
     totals: Option<TotalsView>,
 }
 
-/// Sums over what is below a folder.
+/// Totals of everything below a directory.
 #[derive(Serialize)]
 pub struct TotalsView {
     files: u64,
@@ -84,7 +84,7 @@ impl EntryView {
 }
 
 impl TotalsView {
-    /// Makes the view of sums.
+    /// Makes the view of totals.
     pub fn new(totals: Totals) -> Self {
         Self { files: totals.files, dirs: totals.dirs, bytes: totals.bytes }
     }
@@ -133,7 +133,7 @@ pub fn kind_letter(kind: EntryKind) -> char {
     }
 }
 
-/// Returns the name of a kind that scripts see.
+/// Returns the name of a kind in JSON.
 pub fn kind_name(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::File => "file",

@@ -1,18 +1,18 @@
-//! How long thawing takes and what it costs, by archive class: the list prices of AWS without tax,
-//! in the cheapest usual region.
+//! Duration and price of thawing by archive class: list prices of AWS without tax, in the cheapest
+//! usual region.
 
 use crate::store::ThawTier;
 
-/// Of when the prices are, and where they are told.
+/// Date of the prices.
 pub const AS_OF: &str = "2026-05";
-/// Where the provider tells them.
+/// The provider's page of prices.
 pub const PAGE: &str = "https://aws.amazon.com/s3/pricing/";
 
-/// What thawing from one class at one speed takes.
+/// Duration and price of thawing from one class at one speed.
 pub struct Thaw {
     class: &'static str,
     tier: ThawTier,
-    /// How long it takes.
+    /// Duration.
     pub hours: Hours,
     /// Price of a gigabyte of 2^30 bytes in USD.
     gigabyte: f64,
@@ -20,7 +20,7 @@ pub struct Thaw {
     thousand: f64,
 }
 
-/// A span of time that is known roughly, in hours.
+/// A range of hours.
 pub struct Hours {
     /// At least so many.
     pub least: f64,
@@ -46,14 +46,13 @@ const THAWS: [Thaw; 5] = [
     thaw("DEEP_ARCHIVE", ThawTier::Bulk, Hours { least: 24.0, most: 48.0 }, 0.0025, 0.025),
 ];
 
-/// Returns what thawing from `class` at this speed takes; `None` if the class does not have the
-/// speed, or is not known.
+/// Returns duration and price; `None` if the class is unknown or lacks this speed.
 pub fn of(class: &str, tier: ThawTier) -> Option<&'static Thaw> {
     THAWS.iter().find(|thaw| thaw.class == class && thaw.tier == tier)
 }
 
 impl Thaw {
-    /// Returns the price in USD of thawing so many objects with so many bytes.
+    /// Returns the price in USD of thawing these objects.
     pub fn price(&self, objects: u64, bytes: u64) -> f64 {
         self.gigabyte * bytes as f64 / f64::from(1 << 30) + self.thousand * objects as f64 / 1000.0
     }

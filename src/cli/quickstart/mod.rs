@@ -1,25 +1,28 @@
-//! `drumlin quickstart`: a first backup with nothing configured and nothing asked.
+//! `drumlin quickstart`: a first backup without configuration or questions.
 //!
-//! Every step looks first whether it has been done: it can be repeated, and it can die anywhere.
+//! Every step first checks whether it is done, so the command can be interrupted and repeated.
+
+mod report;
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::backup::{BackupView, Outcome, carry_out, plan_folder};
+use self::report::{Made, options_from_now_on, tell};
+use super::backup::{BackupView, carry_out, plan_folder};
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
-use super::keyfile::{self, About, KIT_LABEL};
-use crate::connect::Origin;
+use super::keyfile::{self, KIT_LABEL, KitDetails};
+use crate::connect::SecretSource;
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
-use crate::connect::{Place, Purpose};
+use crate::connect::{Purpose, RepositoryPlace};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -41,17 +44,8 @@ pub struct QuickstartArgs {
     folder: Option<PathBuf>,
 }
 
-/// The name of the repository in the configuration file that is written.
+/// Name of the repository in the new configuration file.
 const FIRST_NAME: &str = "main";
-
-/// What is there when all is done, and what of it was made now.
-#[derive(Default)]
-struct Made {
-    key_file: Option<PathBuf>,
-    kit: Option<PathBuf>,
-    config: Option<PathBuf>,
-    now: Vec<&'static str>,
-}
 
 #[derive(Serialize)]
 struct QuickstartView {
@@ -68,8 +62,8 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from("."));
     let folder =
         folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
-    let settings = ctx.settings()?;
-    let config_dir = ctx.env().config_dir().ok_or_else(|| {
+    let settings = ctx.connector.settings()?;
+    let config_dir = ctx.connector.env.config_dir().ok_or_else(|| {
         Failure::usage("no folder for the key and configuration is known").hint("set HOME")
     })?;
     let place = choose_place(ctx, &settings, &config_dir)?;
@@ -87,7 +81,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     if settings.file.is_none() {
         let file = config_dir.join(FILE_NAME);
         write_config(&file, &place, made.key_file.as_deref())?;
-        defaults = Settings::load(Some(&file), ctx.env())?;
+        defaults = Settings::load(Some(&file), &ctx.connector.env)?;
         made.config = Some(file);
         made.now.push("configuration");
     }
@@ -103,26 +97,33 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
         })?;
         return Ok(outcome.exit());
     }
-    let options = options_from_now_on(ctx, &settings, &place, &made);
+    let options = options_from_now_on(ctx, &settings, &place, &made, name_of(&place));
     ctx.ui.say(&tell(&place, &made, &outcome, &folder, &options))?;
     outcome.list_problems(ctx);
     Ok(outcome.exit())
 }
 
-/// Decides where the repository is: `--repo`, else the configuration's, else the user's data
-/// folder.
-fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result<Place, Failure> {
+/// Chooses the repository: `--repo`, else the configuration's, else one in the user's data
+/// directory.
+fn choose_place(
+    ctx: &Context,
+    settings: &Settings,
+    config_dir: &Path,
+) -> Result<RepositoryPlace, Failure> {
     let mut place = if ctx.global.repo.is_some() || settings.default_repository().is_some() {
-        ctx.place(settings, None)?
+        ctx.connector.place(settings, None)?
     } else {
-        let data = ctx.env().data_dir().ok_or_else(|| {
+        let data = ctx.connector.env.data_dir().ok_or_else(|| {
             Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo")
         })?;
-        Place { name: None, location: Location::Local(data.join("repository")), settings: None }
+        RepositoryPlace {
+            name: None,
+            location: Location::Local(data.join("repository")),
+            settings: None,
+        }
     };
     if place.settings.is_none() {
-        // A name that depends on nothing but the place, so that running it again finds what was
-        // made.
+        // The name depends only on the place, so that another run finds the same files.
         let name =
             if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.location) };
         let key_file = config_dir.join(format!("{name}.key"));
@@ -137,12 +138,11 @@ fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result
     Ok(place)
 }
 
-fn name_of(place: &Place) -> &str {
+fn name_of(place: &RepositoryPlace) -> &str {
     place.name.as_deref().unwrap_or(FIRST_NAME)
 }
 
-/// Returns a name for a repository that the configuration does not know: its folder's name and a
-/// few digits.
+/// Returns a name for a repository that is not configured: its directory's name and a few digits.
 fn name_for(location: &Location) -> String {
     let (stem, whole) = match location {
         Location::Local(path) => (
@@ -171,15 +171,20 @@ fn name_for(location: &Location) -> String {
     )
 }
 
-fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Repository>, Failure> {
-    let origin = ctx.secret_origin(place)?;
-    if let Origin::KeyFile(path) = &origin {
+fn open_or_make(
+    ctx: &Context,
+    place: &RepositoryPlace,
+    made: &mut Made,
+) -> Result<Arc<Repository>, Failure> {
+    let origin = ctx.connector.secret_source(place)?;
+    if let SecretSource::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
-    let found = match place.folder().is_none_or(Path::is_dir) {
-        true => {
-            checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place))
-        }
+    let found = match place.local_dir().is_none_or(Path::is_dir) {
+        true => checked_open::refuse_missing(
+            &*ctx.connector.store(place, Purpose::Work)?,
+            &ctx.connector.witness(place),
+        ),
         false => Err(Error::NoRepository { location: place.shown(), is_known: false }),
     };
     if !matches!(found, Err(Error::NoRepository { .. })) {
@@ -198,9 +203,9 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
                     another place for a new repository: --repo FOLDER",
             ));
         }
-        return ctx.open_place(place, Purpose::BackUp);
+        return Ok(ctx.connector.open_place(place, Purpose::BackUp)?);
     }
-    ctx.connector().refuse_used(place)?;
+    ctx.connector.refuse_used(place)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;
     if key.made.is_some() {
         made.now.push("key file");
@@ -212,8 +217,8 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
 
 /// Makes a recovery kit, unless the repository has one.
 ///
-/// The kit may have been printed and deleted, so its key slot tells. The file comes first here: a
-/// run that died between the two is completed by the next one, from the words in the file.
+/// The kit may have been printed and deleted, so its key slot decides. The file is written first:
+/// the next run completes an interrupted one from the words in the file.
 fn ensure_kit(
     ctx: &Context,
     repository: &Repository,
@@ -226,8 +231,7 @@ fn ensure_kit(
     let now = text::now();
     let own = repository.fingerprint();
     let is_own = |kit: &KeyFile| kit.fingerprints.iter().any(|known| own.starts_with(known));
-    // A kit of another repository, which is gone or elsewhere, stays what it is: its page would
-    // lead to that one.
+    // A kit of another repository is never reused: its text describes that one.
     let places = [path.to_path_buf(), beside(path, repository)];
     let mut found = None;
     for place in places.iter().filter(|place| place.exists()) {
@@ -246,7 +250,7 @@ fn ensure_kit(
         None => {
             let secret = keyfile::new_secret()?;
             let repository_id = repository.config().repository.to_hex();
-            let about = About {
+            let about = KitDetails {
                 location: repository.location(),
                 repository_id: &repository_id,
                 fingerprint: own,
@@ -269,25 +273,29 @@ fn ensure_kit(
     Ok(())
 }
 
-/// Returns another name for a file that belongs to a repository.
+/// Returns an alternative name for the kit of a repository.
 fn beside(path: &Path, repository: &Repository) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{stem}-{}.txt", &repository.config().repository.to_hex()[..8]))
 }
 
 /// Writes the configuration file; an existing one is never touched.
-fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(), Failure> {
+fn write_config(
+    file: &Path,
+    place: &RepositoryPlace,
+    key_file: Option<&Path>,
+) -> Result<(), Failure> {
     let quote = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
         None => Err(Failure::usage(format!(
-            "{} is not UTF-8 and cannot stand in a configuration file",
+            "{} is not UTF-8 and cannot be written into a configuration file",
             text::path(path)
         ))),
     };
     let mut text = format!(
         "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
         name_of(place),
-        quote(place.folder().unwrap_or(Path::new(&place.shown())))?
+        quote(place.local_dir().unwrap_or(Path::new(&place.shown())))?
     );
     if let Some(key_file) = key_file {
         text += &format!("key-file = {}\n", quote(key_file)?);
@@ -302,82 +310,4 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
     new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(fail)?;
     new.persist_noclobber(file).map_err(|error| fail(error.error))?;
     Ok(())
-}
-
-/// Returns the options that later commands need, so that what is printed can be typed.
-fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: &Made) -> String {
-    let is_explicit = ctx.global.config.is_some() && ctx.env().get("DRUMLIN_CONFIG").is_none();
-    let config = match (&ctx.global.config, is_explicit) {
-        (Some(file), true) => format!(" --config {}", word(file)),
-        _ => String::new(),
-    };
-    let name = name_of(place);
-    let is_default = settings.file.is_none() || settings.default_repository() == Some(name);
-    match &made.key_file {
-        _ if is_default => config,
-        _ if settings.repositories.contains_key(name) => format!("{config} --repo {name}"),
-        Some(key) => {
-            format!("{config} --repo {} --key-file {}", text::shell_word(&place.shown()), word(key))
-        }
-        None => format!("{config} --repo {}", text::shell_word(&place.shown())),
-    }
-}
-
-fn tell(place: &Place, made: &Made, outcome: &Outcome, folder: &Path, options: &str) -> String {
-    let mut lines = Vec::new();
-    let mut item = |name: &'static str, path: &Path| {
-        let verb = if made.now.contains(&name) { "made" } else { "kept" };
-        lines.push(format!("{verb}  {name:<14} {}", text::path(path)));
-    };
-    item("repository", Path::new(&place.shown()));
-    [("key file", &made.key_file), ("recovery kit", &made.kit), ("configuration", &made.config)]
-        .into_iter()
-        .for_each(|(name, path)| path.iter().for_each(|path| item(name, path)));
-    lines.push(String::new());
-    lines.extend(outcome.lines());
-    let source = word(folder);
-    // A snapshot that was not made now need not be the latest one.
-    let snapshot =
-        outcome.report.unchanged_since.map_or_else(|| "latest".to_owned(), |id| id.short());
-    let inside = text::shell_word(&format!("{snapshot}:{}", folder.display()));
-    lines.extend([
-        String::new(),
-        "To see what is there, and to get it back:".to_owned(),
-        format!("  drumlin{options} snapshots"),
-        format!("  drumlin{options} ls {inside}"),
-        format!("  drumlin{options} restore {inside} --target restored"),
-        "For the next backup:".to_owned(),
-        format!("  drumlin{options} backup {source}"),
-        String::new(),
-    ]);
-    if let Some(key) = &made.key_file {
-        lines.push(format!("The key is in {}. Without it, or the recovery kit,", text::path(key)));
-        lines.push("nothing can be read any more, by anybody.".to_owned());
-    }
-    if made.now.contains(&"configuration") {
-        lines.push(
-            "Folders that programs mark as caches are left out; the configuration says so."
-                .to_owned(),
-        );
-    }
-    if let Some(kit) = &made.kit {
-        lines.push(format!("Print {} and keep it away from this machine.", text::path(kit)));
-    }
-    if place.folder().is_some_and(|repository| on_one_disk(folder, repository)) {
-        lines.push(
-            "The repository is on the same disk as what it protects. To have one on another disk:"
-                .to_owned(),
-        );
-        lines.push(format!("  drumlin quickstart --repo /mnt/DISK/drumlin {source}"));
-    }
-    lines.join("\n")
-}
-
-fn on_one_disk(one: &Path, other: &Path) -> bool {
-    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
-    device(one).is_some() && device(one) == device(other)
-}
-
-fn word(path: &Path) -> String {
-    text::shell_word(&path.to_string_lossy())
 }

@@ -7,27 +7,27 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::repo::{DirEntry, Trees};
 
-/// A path in a snapshot, found.
+/// A path that exists in a snapshot.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ResolvedPath {
     /// Absolute path without repeated or trailing slashes; empty for the root.
     pub path: Vec<u8>,
     /// Its entry; the root has none.
     pub entry: Option<DirEntry>,
     /// Its tree, if it is a directory.
     pub tree: Option<ChunkId>,
-    /// Sums over everything below it (of itself, if it is no directory).
+    /// Totals of everything below it; of itself, if it is no directory.
     pub totals: Totals,
 }
 
-/// Finds `path` in a snapshot; an empty path and `/` are the root.
+/// Looks a path up in a snapshot; an empty path and `/` are the root.
 ///
-/// Reads one path of nodes. Fails with [`Error::NoSuchPath`] if nothing is there.
-pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Error> {
+/// Reads one path of nodes. Fails with [`Error::NoSuchPath`] if it does not exist.
+pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<ResolvedPath, Error> {
     let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let path: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
     if path.is_empty() {
-        return Ok(Place {
+        return Ok(ResolvedPath {
             path,
             entry: None,
             tree: Some(snapshot.root),
@@ -43,5 +43,5 @@ pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Er
         _ => None,
     };
     let totals = found.content_totals();
-    Ok(Place { path, entry: Some(found), tree, totals })
+    Ok(ResolvedPath { path, entry: Some(found), tree, totals })
 }

@@ -1,4 +1,4 @@
-//! `SNAP[:PATH]`: which snapshot, and what in it.
+//! Arguments of the form `SNAP[:PATH]`, and times.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,26 +8,26 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::failure::Failure;
-use super::narrow::Narrow;
+use super::series_filter::SeriesFilter;
 use crate::format::entry::Timestamp;
 use crate::os::owners::home_of_user;
 use crate::text::bytes_of_typed;
 
-/// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
+/// A parsed `SNAP[:PATH]` with a filter of snapshots.
 #[derive(Clone, Debug)]
-pub struct SnapPath {
+pub struct SnapshotSpec {
     /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
     pub snapshot: String,
     /// The path after the colon, absolute and without trailing slash (`/` itself excepted).
     pub path: Option<Vec<u8>>,
-    narrow: Narrow,
+    series_filter: SeriesFilter,
 }
 
-impl SnapPath {
+impl SnapshotSpec {
     /// Parses what the user typed.
     ///
-    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first
-    /// colon. A path that does not begin with `/` is taken from the folder `here`.
+    /// The path begins at the first `:/`, so that times may contain colons; without one, at the
+    /// first colon. A path that does not begin with `/` starts at the directory `here`.
     pub fn parse(text: &OsStr, here: &Path) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
         let is_time =
@@ -52,20 +52,20 @@ impl SnapPath {
             return Err(Failure::usage("no snapshot is named")
                 .hint("write latest:/path, or an id of `drumlin snapshots`"));
         }
-        Ok(Self { snapshot, path, narrow: Narrow::default() })
+        Ok(Self { snapshot, path, series_filter: SeriesFilter::default() })
     }
 
-    /// Chooses only among snapshots that are like this.
-    pub fn among(self, narrow: &Narrow) -> Self {
-        Self { narrow: narrow.clone(), ..self }
+    /// Restricts the choice to snapshots that pass a filter.
+    pub fn among(self, series_filter: &SeriesFilter) -> Self {
+        Self { series_filter: series_filter.clone(), ..self }
     }
 
-    /// Returns what snapshots must be to be chosen.
-    pub fn narrow(&self) -> &Narrow {
-        &self.narrow
+    /// Returns the filter.
+    pub fn series_filter(&self) -> &SeriesFilter {
+        &self.series_filter
     }
 
-    /// Returns the path if it is not the root, which all snapshots hold.
+    /// Returns the path, unless it is the root, which all snapshots contain.
     pub fn path_below_root(&self) -> Option<&[u8]> {
         self.path.as_deref().filter(|path| *path != b"/")
     }
@@ -83,8 +83,7 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     }
 }
 
-/// Parses the like, but of a date its first moment: what is older than a day is older than its
-/// beginning.
+/// Like [`parse_time`], but a date means its first moment.
 pub fn parse_time_from(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
@@ -113,7 +112,7 @@ fn of_jiff(time: jiff::Timestamp) -> Timestamp {
     }
 }
 
-/// Makes a path absolute, and takes out empty parts, `.` and `..`; nothing at all is the root.
+/// Makes a path absolute and removes empty parts, `.` and `..`; an empty path is the root.
 pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
     let from: &[u8] =
         if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
@@ -128,7 +127,7 @@ pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
     [b"/", parts.join(&b'/').as_slice()].concat()
 }
 
-/// Puts the home folder in the place of `~` at the beginning, which no shell does after a colon.
+/// Replaces a leading `~` by the home directory, which no shell does after a colon.
 fn from_home(path: Vec<u8>) -> Vec<u8> {
     let home = || {
         std::env::var_os("HOME")
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> (String, Option<String>) {
-        let parsed = SnapPath::parse(OsStr::new(text), Path::new("/home/ada")).unwrap();
+        let parsed = SnapshotSpec::parse(OsStr::new(text), Path::new("/home/ada")).unwrap();
         (parsed.snapshot, parsed.path.map(|path| String::from_utf8(path).unwrap()))
     }
 
@@ -175,7 +174,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), (snapshot.into(), path.map(str::to_owned)), "{text}");
         }
-        assert!(SnapPath::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
+        assert!(SnapshotSpec::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Series, decisions and their reasons as people read them.
+//! Text output of series, decisions and reasons.
 
 use crate::cli::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
@@ -6,9 +6,9 @@ use crate::maintain::forget::{ForgetPlan, Group, GroupKey, Refusal};
 use crate::retention::{Decision, Doubt, Keep, Miss, Period, Policy, span_text};
 use crate::text;
 use crate::ui::style::{Role, Style};
-use crate::ui::table::{Align, Table};
+use crate::ui::table::{Align, TextTable};
 
-/// Returns a series by what its snapshots have in common.
+/// Returns the name of a series: what its snapshots have in common.
 pub fn name_of(key: &GroupKey) -> String {
     let mut parts = Vec::new();
     parts.extend(key.host.as_deref().map(|host| text::printable(host.as_bytes())));
@@ -28,11 +28,11 @@ pub fn name_of(key: &GroupKey) -> String {
     if parts.is_empty() { "all snapshots".to_owned() } else { parts.join(", ") }
 }
 
-/// Returns what is refused of a plan, one text for each group.
+/// Returns the refusals of a plan, one text per group.
 pub fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
     let unreadable = plan.unreadable.iter().filter(|_| plan.unreadable_refused);
     let unreadable = unreadable.map(|id| {
-        format!("snapshot {} cannot be read: this would forget nobody knows what", id.short())
+        format!("snapshot {} cannot be read, so nobody can tell what this would forget", id.short())
     });
     unreadable
         .chain(
@@ -66,7 +66,7 @@ fn refusal_text(refusal: &Refusal, group: &Group) -> String {
     }
 }
 
-/// Returns the word for scripts that says why a group is left alone.
+/// Returns the name of a refusal in JSON.
 pub fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::MoreThanHalf { .. } => "more-than-half",
@@ -76,15 +76,14 @@ pub fn refusal_name(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// Returns how the command ends if something was left undone: what is refused and what is
-/// protected, after the rest was done.
+/// Returns the failure about refused groups and protected snapshots, if any; the rest was done.
 pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
     let protected: Vec<String> =
         plan.protected.iter().map(|id| format!("snapshot {} is protected", id.short())).collect();
     let refused = if dry_run { Vec::new() } else { refusals_of(plan) };
     let hint = match refused.is_empty() {
         true => "`drumlin forget --unprotect` ends the protection",
-        false => "`--dry-run` shows what would go; `--force` does it all the same",
+        false => "`--dry-run` shows what would go; `--force` forgets it anyway",
     };
     let texts = [refused, protected].concat();
     if texts.is_empty() {
@@ -94,13 +93,13 @@ pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
     }
 }
 
-/// Returns the lines about a group: all of its snapshots, or those that go.
+/// Returns the lines about a group: with all of its snapshots, or only those that are forgotten.
 pub fn table_of(group: &Group, with_kept: bool, style: Style) -> Vec<String> {
     let mut lines = vec![style.paint(Role::Strong, &name_of(&group.key))];
     if let Some(policy) = &group.policy {
         lines.push(format!("keeping {policy}"));
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         ("id", Align::Left),
         ("time", Align::Left),
         ("", Align::Left),
@@ -122,12 +121,12 @@ fn row_of(snapshot: &Snapshot, decision: &Decision, policy: Option<&Policy>) -> 
     vec![snapshot.id.short(), text::local_time(snapshot.started), what.to_owned(), why.join("; ")]
 }
 
-/// Returns the reasons of a decision: the rule's word, and a text. Of a snapshot that stays, what
-/// keeps it; else why no rule does.
+/// Returns the reasons of a decision, each as rule and text: the rules that keep the snapshot, else
+/// why none does.
 pub fn reasons_of(decision: &Decision, policy: Option<&Policy>) -> Vec<(&'static str, String)> {
     if decision.is_kept() {
         let others = decision.keeps.len() > 1;
-        // That it is the newest is worth a word only where nothing else keeps it.
+        // "The newest" is left out if another rule keeps it.
         let worth = decision.keeps.iter().filter(|keep| !(others && matches!(keep, Keep::Newest)));
         return worth.map(|keep| keep_text(*keep, policy)).collect();
     }

@@ -1,34 +1,40 @@
-//! What was found in the configuration, with all that stands for something else in it expanded.
+//! Expansion of tokens, variables and `~` in the values of a configuration.
 
-use super::found::{Asker, Found, HostConfig, KNOWN_HOSTS, PORT, Unexpanded};
-use super::words::{expand, expand_path};
+use super::host_config::{
+    ExpansionContext, HostConfig, KNOWN_HOSTS, PORT, RawHostConfig, Unexpanded,
+};
+use super::lexer::{expand, expand_path};
 
-/// Expands what was found about `alias`.
-pub fn finish(found: Found, alias: &str, asker: Asker<'_>) -> HostConfig {
-    let Found { mut config, identity_files, certificate_files, known_hosts, .. } = found;
+/// Expands the values for the machine `alias`.
+pub fn expand_config(
+    found: RawHostConfig,
+    alias: &str,
+    context: ExpansionContext<'_>,
+) -> HostConfig {
+    let RawHostConfig { mut config, identity_files, certificate_files, known_hosts, .. } = found;
     let host_name = config.host_name.map(|name| expand(&name, &[('h', alias)]));
-    let remote_user = asker
+    let remote_user = context
         .user
         .map(str::to_owned)
         .or_else(|| config.user.clone())
-        .unwrap_or_else(|| asker.local_user.to_owned());
-    let (home, uid) = (asker.home.to_string_lossy(), asker.uid.to_string());
-    let port = asker.port.or(config.port).unwrap_or(PORT).to_string();
+        .unwrap_or_else(|| context.local_user.to_owned());
+    let (home, uid) = (context.home.to_string_lossy(), context.uid.to_string());
+    let port = context.port.or(config.port).unwrap_or(PORT).to_string();
     let tokens = [
         ('d', &*home),
         ('h', host_name.as_deref().unwrap_or(alias)),
         ('i', &uid),
         ('k', config.host_key_alias.as_deref().unwrap_or(alias)),
-        ('L', asker.local_host.split('.').next().unwrap_or_default()),
-        ('l', asker.local_host),
+        ('L', context.local_host.split('.').next().unwrap_or_default()),
+        ('l', context.local_host),
         ('n', alias),
         ('p', &port),
         ('r', &remote_user),
-        ('u', asker.local_user),
+        ('u', context.local_user),
     ];
     let mut unexpanded = Vec::new();
     let mut path = |option: &'static str, written: &String| {
-        let path = expand_path(written, asker.home, asker.env, &tokens);
+        let path = expand_path(written, context.home, context.env, &tokens);
         if path.is_none() {
             unexpanded.push(Unexpanded { option, written: written.clone() });
         }
@@ -65,7 +71,7 @@ pub fn finish(found: Found, alias: &str, asker: Asker<'_>) -> HostConfig {
     }
 }
 
-/// Returns whether this is `$NAME` or `${NAME}` and nothing else.
+/// Returns whether the whole text is `$NAME` or `${NAME}`.
 fn is_variable(written: &str) -> bool {
     let name = written
         .strip_prefix('$')

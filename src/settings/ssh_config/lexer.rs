@@ -1,13 +1,13 @@
-//! Lines of the configuration as words, and what stands for something else in them.
+//! Words of configuration lines, and their tokens and variables.
 
 use std::path::{Path, PathBuf};
 
 use crate::settings::environment::Environment;
 
-/// Returns the option of a line, in small letters, and what stands behind it; `None` if the line
-/// says nothing.
+/// Returns the option of a line, in lower case, and the text after it; `None` for an empty line or
+/// comment.
 ///
-/// Between them stand blanks, and a `=` maybe; the option may be in quotes.
+/// Blanks, and perhaps a `=`, separate them; the option may be quoted.
 pub fn option(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     let (option, rest) = match line.strip_prefix('"') {
@@ -22,11 +22,11 @@ pub fn option(line: &str) -> Option<(String, &str)> {
         .then(|| (option.to_ascii_lowercase(), rest.strip_prefix('=').unwrap_or(rest).trim_start()))
 }
 
-/// Returns the words behind an option, as OpenSSH splits them; `None` if a quote is not closed.
+/// Returns the words after an option, split as by OpenSSH; `None` if a quote is not closed.
 ///
-/// Either kind of quotes may begin and end within a word. A backslash takes its meaning from a
-/// quote, from another backslash, and outside of quotes from a blank; before anything else it
-/// stands for itself. `#` at the beginning of a word ends the line.
+/// Both kinds of quotes may begin and end within a word. A backslash escapes a quote, a backslash,
+/// and outside of quotes a blank; before other characters it is literal. `#` at the beginning of a
+/// word starts a comment.
 pub fn words(behind_option: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -59,16 +59,15 @@ pub fn words(behind_option: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
-/// Returns a command as it is written behind its option: the shell has quotes of its own.
+/// Returns a command after its option unchanged: the shell interprets its quotes.
 pub fn command(behind_option: &str) -> &str {
     behind_option.trim_start_matches(|c: char| c.is_whitespace() || c == '=')
 }
 
 /// Expands a path: `~` is `home`, and tokens and variables (`${NAME}`) are replaced.
 ///
-/// Returns `None` if another token is in it, a variable that is not set, or the home folder of
-/// another user (`~name`): the path as it is written would be that of another file, which is
-/// missing mostly.
+/// Returns `None` for an unknown token, an unset variable, or the home directory of another user
+/// (`~name`): the unexpanded path would mean another file.
 pub fn expand_path(
     written: &str,
     home: &Path,
@@ -84,21 +83,21 @@ pub fn expand_path(
     let mut expanded = expand_known(pieces.next()?, tokens)?;
     for piece in pieces {
         let (name, rest) = piece.split_once('}')?;
-        // What a variable holds is not expanded once more.
+        // The value of a variable is not expanded again.
         expanded += env.get(name)?.to_str()?;
         expanded += &expand_known(rest, tokens)?;
     }
     Some(start.map_or_else(|| PathBuf::from(&expanded), |start| start.join(&expanded)))
 }
 
-/// Replaces tokens; `None` if there are others.
+/// Replaces tokens; `None` if there are unknown ones.
 fn expand_known(written: &str, tokens: &[(char, &str)]) -> Option<String> {
     let is_known = |token: char| tokens.iter().any(|(name, _)| *name == token);
     let mut parts = written.split('%').skip(1);
     while let Some(part) = parts.next() {
         match part.chars().next() {
             Some(token) if is_known(token) => {}
-            // Two percent signs stand for one, and what stands behind them is no token.
+            // `%%` is a percent sign, and the text after it is no token.
             None => drop(parts.next()?),
             Some(_) => return None,
         }

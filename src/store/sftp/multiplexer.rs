@@ -1,5 +1,4 @@
-//! The multiplexer of a connection: pending requests, received bytes, and which answer belongs
-//! to which request.
+//! Multiplexer of a connection: queued requests, received bytes, and the reply of each request.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -14,40 +13,40 @@ use super::wire::{self, Answer, Packet, Request};
 /// Bytes that are read from a connection at once.
 const TAKE_LEN_BYTES: usize = 64 << 10;
 
-/// How much is looked at of what is not SFTP.
+/// Bytes that are kept of output that is not SFTP.
 const FOREIGN_LEN_MAX_BYTES: usize = 1 << 10;
-/// For how long more of it is awaited.
+/// How long more of that output is awaited.
 const FOREIGN_TIME: Duration = Duration::from_millis(200);
 
-/// A channel that carries SFTP. Nothing here waits.
-pub struct Line {
+/// A channel that carries SFTP. Never blocks.
+pub struct Multiplexer {
     channel: Channel,
-    /// What is to be sent.
+    /// Bytes to send.
     out: Vec<u8>,
-    /// What came and is no whole packet yet.
+    /// Received bytes that are not a whole packet yet.
     come: Vec<u8>,
     last_number: u32,
     version: Option<u32>,
-    /// The other side does not speak SFTP: what came instead.
+    /// Output of a peer that does not speak SFTP.
     foreign: Option<String>,
-    under_way: HashMap<u32, State>,
+    under_way: HashMap<u32, RequestState>,
 }
 
-/// How far a request is.
-enum State {
+/// State of a request in flight.
+enum RequestState {
     Awaited,
-    /// Nobody wants the answer.
+    /// The reply will be ignored.
     Unwanted,
     Come(Answer),
 }
 
-/// A request that was sent. Its answer must be taken or declined.
+/// A request in flight. Its reply must be taken or declined.
 #[derive(Debug)]
 #[must_use]
 pub struct Sent(u32);
 
-impl Line {
-    /// Takes a channel on which SFTP was started.
+impl Multiplexer {
+    /// Wraps a channel on which SFTP was started.
     pub fn new(channel: Channel) -> Self {
         let under_way = HashMap::new();
         Self {
@@ -66,8 +65,7 @@ impl Line {
         wire::encode_greeting(&mut self.out);
     }
 
-    /// Returns what came instead of a greeting, if that was something else: a shell's words, or the
-    /// end of the program.
+    /// Returns what came instead of a greeting: the output of a shell, or the end of the program.
     pub fn foreign(&self) -> Option<&str> {
         self.foreign.as_deref()
     }
@@ -81,13 +79,13 @@ impl Line {
     pub fn send(&mut self, request: &Request<'_>) -> Sent {
         self.last_number = self.last_number.wrapping_add(1);
         request.encode(self.last_number, &mut self.out);
-        self.under_way.insert(self.last_number, State::Awaited);
+        self.under_way.insert(self.last_number, RequestState::Awaited);
         Sent(self.last_number)
     }
 
-    /// Says that nobody wants the answer.
+    /// Ignores the reply when it comes.
     pub fn decline(&mut self, sent: &Sent) {
-        if let Some(State::Come(_)) = self.under_way.insert(sent.0, State::Unwanted) {
+        if let Some(RequestState::Come(_)) = self.under_way.insert(sent.0, RequestState::Unwanted) {
             self.under_way.remove(&sent.0);
         }
     }
@@ -95,7 +93,7 @@ impl Line {
     /// Returns the answer, if it has come.
     pub fn take_answer(&mut self, sent: &Sent) -> Option<Answer> {
         match self.under_way.remove(&sent.0)? {
-            State::Come(answer) => Some(answer),
+            RequestState::Come(answer) => Some(answer),
             other => {
                 self.under_way.insert(sent.0, other);
                 None
@@ -108,7 +106,7 @@ impl Line {
         self.out.is_empty()
     }
 
-    /// Sends what the server has room for; returns whether anything has moved.
+    /// Sends as much as the server has room for; returns whether bytes moved.
     pub fn send_some(&mut self) -> Result<bool, String> {
         let mut sent = 0;
         let mut is_blocked = false;
@@ -129,13 +127,12 @@ impl Line {
         }
         self.out.drain(..sent);
         result?;
-        // What stands in the way may be half a packet that taking has begun (that there is room
-        // here again): nothing but taking sends the rest of it. If it is half a packet of our own,
-        // taking does no harm.
+        // Sending may be blocked by a window update that receiving has half sent; only receiving
+        // completes it. If our own packet is half sent, receiving does no harm.
         Ok((is_blocked && self.take_some()?) || sent > 0)
     }
 
-    /// Takes what has come; returns whether anything has.
+    /// Receives what has come; returns whether bytes moved.
     pub fn take_some(&mut self) -> Result<bool, String> {
         let before = self.come.len();
         self.come.resize(before + TAKE_LEN_BYTES, 0);
@@ -153,7 +150,7 @@ impl Line {
         }
     }
 
-    /// Keeps what came instead of a greeting, and what comes in the next moment: a shell may say it
+    /// Keeps what came instead of a greeting, and what comes shortly after: a shell may print it
     /// piece by piece.
     fn note_foreign(&mut self) {
         if self.version.is_some() {
@@ -172,7 +169,7 @@ impl Line {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }
-            // How it ended comes behind the end of what it says, and is not taken in by reading.
+            // The exit status comes after the end of the output, and reading does not receive it.
             let is_closed = self.channel.eof() && self.channel.wait_close().is_ok();
             if is_closed || is_ended(&self.channel) {
                 break;
@@ -180,7 +177,7 @@ impl Line {
             thread::sleep(Duration::from_millis(5));
         }
         if signal_of(&self.channel).is_some() {
-            // It was killed, which says nothing about the next one.
+            // It was killed: the next attempt may succeed.
             return;
         }
         let end = match (self.channel.eof(), self.channel.exit_status().unwrap_or(0)) {
@@ -194,7 +191,7 @@ impl Line {
         self.foreign = Some(all.join("; "));
     }
 
-    /// Sorts packets that are whole to the requests that they answer.
+    /// Assigns whole packets to their requests.
     fn sort(&mut self) -> Result<(), String> {
         let mut taken = 0;
         // The length of a greeting begins with a zero, and no text does.
@@ -212,13 +209,13 @@ impl Line {
                     self.version = Some(version)
                 }
                 Some(Packet::Answer(number, answer)) => match self.under_way.remove(&number) {
-                    Some(State::Awaited) => {
-                        drop(self.under_way.insert(number, State::Come(answer)))
+                    Some(RequestState::Awaited) => {
+                        drop(self.under_way.insert(number, RequestState::Come(answer)))
                     }
-                    Some(State::Unwanted) => {}
-                    _ => return Err("the server answers what was not asked".to_owned()),
+                    Some(RequestState::Unwanted) => {}
+                    _ => return Err("the server answers a request that was not made".to_owned()),
                 },
-                _ => return Err("the server's answer makes no sense".to_owned()),
+                _ => return Err("the server's answer breaks the protocol".to_owned()),
             }
             taken += 4 + len;
         }

@@ -4,37 +4,35 @@ use std::path::{Path, PathBuf};
 
 use super::connection::Connection;
 use super::error::SftpError;
-use super::line::Sent;
+use super::multiplexer::Sent;
 use super::wire::{Answer, Attributes, Handle, READING, Request};
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
-/// How often more names are asked for at once: small folders are known after the first answer,
-/// which the second says; twice as often each time.
+/// `READDIR` requests in flight per directory; doubled each round. Two suffice for a small
+/// directory: the second reply is its end.
 const NAMES_AHEAD_MIN: usize = 2;
 const NAMES_AHEAD_MAX: usize = 16;
-/// Room for a file system that says it is full before it is.
+/// Free bytes below which a file system counts as full.
 const ROOM_MIN_BYTES: u64 = 64 << 10;
 
-/// The repository's folder.
-pub struct Folder {
+/// The repository's directory on the server.
+pub struct RemoteDir {
     path: String,
 }
 
-/// What a folder holds, links followed.
-pub struct Entry {
-    /// Its name.
+/// An entry of a directory, links followed.
+pub struct RemoteEntry {
     pub name: String,
-    /// Whether it is a folder; else it is a regular file.
-    pub is_folder: bool,
-    /// Its length in bytes.
+    /// A directory, else a regular file.
+    pub is_dir: bool,
     pub len_bytes: u64,
-    /// When it was changed last, by the server's clock, in seconds since 1970.
+    /// Last change by the server's clock, in seconds since 1970.
     pub modified_s: Option<i64>,
 }
 
-impl Folder {
-    /// Takes the folder's path as it is written in locations; an empty one is where a login begins.
+impl RemoteDir {
+    /// Takes the path as locations write it; an empty one is the directory where a login begins.
     pub fn new(path: &str) -> Self {
         let trimmed = path.trim_end_matches('/');
         let path = match (trimmed, path) {
@@ -45,30 +43,30 @@ impl Folder {
         Self { path: path.to_owned() }
     }
 
-    /// Returns the folder's own path on the server.
+    /// Returns the directory's path on the server.
     pub fn root(&self) -> &Path {
         Path::new(&self.path)
     }
 
-    /// Returns the path on the server of a file in it.
+    /// Returns the server's path of a file below it.
     pub fn path(&self, below: &str) -> PathBuf {
         self.root().join(below)
     }
 
-    /// Fails unless there is such a folder.
+    /// Fails unless the directory exists.
     pub fn check(&self, connection: &Connection) -> Result<(), SftpError> {
         match connection.attributes(connection.send(&Request::Stat(self.root()))) {
-            Ok(attributes) if attributes.is_folder() => Ok(()),
-            Ok(_) => Err(SftpError::NotAFolder(self.path.clone())),
-            Err(error) if error.is_missing() => Err(SftpError::NoSuchFolder(self.path.clone())),
+            Ok(attributes) if attributes.is_dir() => Ok(()),
+            Ok(_) => Err(SftpError::NotADir(self.path.clone())),
+            Err(error) if error.is_missing() => Err(SftpError::NoSuchDir(self.path.clone())),
             Err(error) => Err(error),
         }
     }
 
-    /// Makes the folder and those above it, for its owner only, unless they are there.
+    /// Makes the directory and missing parents, for the owner only.
     pub fn make(&self, connection: &Connection) -> Result<(), SftpError> {
         match self.check(connection) {
-            Err(SftpError::NoSuchFolder(_)) => {}
+            Err(SftpError::NoSuchDir(_)) => {}
             other => return other,
         }
         let ends = self
@@ -79,7 +77,7 @@ impl Folder {
             .chain([self.path.len()]);
         let mut refused = None;
         for end in ends {
-            // One that exists fails in different ways; whether the last one is there is what
+            // Servers fail in different ways if one exists. Only the existence of the last one
             // counts.
             match connection.ask(&Request::MakeDir(Path::new(&self.path[..end]), 0o700)) {
                 Err(error) if error.is_status() => refused = Some(error),
@@ -87,24 +85,23 @@ impl Folder {
             }
         }
         match (self.check(connection), refused) {
-            (Err(SftpError::NoSuchFolder(_)), Some(refused)) => Err(refused),
+            (Err(SftpError::NoSuchDir(_)), Some(refused)) => Err(refused),
             (result, _) => result,
         }
     }
 
-    /// Makes folders in it, those above others first, unless they are there.
+    /// Makes missing directories below it; `below` lists parents first.
     pub fn make_all_inner(&self, connection: &Connection, below: &[&str]) -> Result<(), SftpError> {
         let all = |ask: &dyn Fn(&Path) -> Sent| -> Vec<Sent> {
             below.iter().map(|below| ask(&self.path(below))).collect()
         };
         let made = all(&|path| connection.send(&Request::MakeDir(path, 0o755)));
-        // One that exists fails in different ways, so only this tells.
+        // Servers fail in different ways if one exists, so its attributes decide.
         let there = all(&|path| connection.send(&Request::Stat(path)));
         let mut result = Ok(());
         for (made, there) in made.into_iter().zip(there) {
             let made = connection.done(made);
-            let is_there =
-                connection.attributes(there).is_ok_and(|attributes| attributes.is_folder());
+            let is_there = connection.attributes(there).is_ok_and(|attributes| attributes.is_dir());
             if result.is_ok() && !is_there {
                 result = made;
             }
@@ -112,33 +109,33 @@ impl Folder {
         result
     }
 
-    /// Returns the length of a file in it; anything but a regular file is refused.
+    /// Returns the length of a regular file below it; fails for anything else.
     pub fn len_bytes(&self, connection: &Connection, below: &str) -> Result<u64, SftpError> {
         regular_len_bytes(
             &connection.attributes(connection.send(&Request::Stat(&self.path(below))))?,
         )
     }
 
-    /// Returns the entries of a directory in it; `None` if it is missing.
+    /// Returns the entries of a directory below it; `None` if the directory is missing.
     pub fn list(
         &self,
         connection: &Connection,
         below: &str,
-    ) -> Result<Option<Vec<Entry>>, SftpError> {
+    ) -> Result<Option<Vec<RemoteEntry>>, SftpError> {
         Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
-    /// Returns the entries of each of these directories in it, asking about all at once; `None` for
-    /// those that are missing.
+    /// Returns the entries of several directories below it, listed concurrently; `None` for missing
+    /// ones.
     ///
-    /// What is not named as an object or its folder can be is left out. Fails if there is no room
-    /// left for a name.
+    /// Leaves out names that no object and no directory of objects can have. Fails when `room` is
+    /// used up.
     pub fn list_all(
         &self,
         connection: &Connection,
         below: &[&str],
         room: &Room,
-    ) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
+    ) -> Result<Vec<Option<Vec<RemoteEntry>>>, SftpError> {
         let paths: Vec<PathBuf> = below.iter().map(|below| self.path(below)).collect();
         let mut all = Vec::with_capacity(paths.len());
         for (found, path) in read_names(connection, &paths, room)?.into_iter().zip(&paths) {
@@ -147,7 +144,7 @@ impl Folder {
         Ok(all)
     }
 
-    /// Removes a file in it; a missing one is no failure.
+    /// Removes a file below it; a missing one is no failure.
     pub fn remove(&self, connection: &Connection, below: &str) -> Result<(), SftpError> {
         let path = self.path(below);
         match connection
@@ -163,10 +160,10 @@ impl Folder {
         }
     }
 
-    /// Makes a plain refusal one that says why, if a file of the same file system tells: it is
-    /// full, or takes no changes.
+    /// Replaces a plain refusal by its cause, if the file system is full or read-only. `below` is a
+    /// file of that file system.
     ///
-    /// OpenSSH says no more than "failure" then.
+    /// OpenSSH itself reports only "failure".
     pub fn explain(
         &self,
         connection: &Connection,
@@ -180,7 +177,7 @@ impl Folder {
         let opened = connection.opened(connection.send(&Request::Open(&self.path(below), READING)));
         let Ok(handle) = opened else { return error };
         let answer = connection.ask(&Request::StatFileSystem(&handle));
-        connection.tell(&Request::Close(&handle));
+        connection.send_ignoring_reply(&Request::Close(&handle));
         match answer.ok().and_then(|answer| answer.file_system()) {
             Some(system) if system.is_read_only => SftpError::ReadOnly,
             Some(system) => {
@@ -196,31 +193,30 @@ impl Folder {
     }
 }
 
-/// A name in a folder, and what is said of it.
-type Named = (String, Attributes);
+/// A name and its attributes.
+type NamedAttributes = (String, Attributes);
 
-/// Sorts out what can be an object or a folder of objects.
+/// Keeps regular files and directories, links followed.
 fn to_entries(
     connection: &Connection,
     path: &Path,
-    found: Vec<Named>,
-) -> Result<Vec<Entry>, SftpError> {
+    found: Vec<NamedAttributes>,
+) -> Result<Vec<RemoteEntry>, SftpError> {
     let mut entries = Vec::with_capacity(found.len());
     for (name, mut attributes) in found {
-        if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
-            // A link, or a server that says little.
+        if !(attributes.is_dir() || attributes.is_file() && attributes.len_bytes.is_some()) {
+            // A link, or a server that sends few attributes.
             attributes =
                 match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
                     Err(error) if error.is_status() => continue,
                     other => other?,
                 };
         }
-        if attributes.is_folder() || attributes.is_file() {
-            let (is_folder, len_bytes) =
-                (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
-            entries.push(Entry {
+        if attributes.is_dir() || attributes.is_file() {
+            let (is_dir, len_bytes) = (attributes.is_dir(), attributes.len_bytes.unwrap_or(0));
+            entries.push(RemoteEntry {
                 name,
-                is_folder,
+                is_dir,
                 len_bytes,
                 modified_s: attributes.modified_s.map(i64::from),
             });
@@ -229,22 +225,22 @@ fn to_entries(
     Ok(entries)
 }
 
-/// A folder whose names are being read.
-struct Open {
-    /// `None` if it is missing.
+/// A directory that is being listed.
+struct DirListing {
+    /// `None` if the directory is missing.
     handle: Option<Handle>,
-    found: Vec<Named>,
+    found: Vec<NamedAttributes>,
     is_read: bool,
 }
 
-/// Returns the names in each of some folders; `None` for those that are missing.
+/// Returns the names in each directory; `None` for missing ones.
 ///
-/// All answers are read, even if the first ones are errors.
+/// All replies are read, even if the first ones are errors.
 fn read_names(
     connection: &Connection,
     paths: &[PathBuf],
     room: &Room,
-) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
+) -> Result<Vec<Option<Vec<NamedAttributes>>>, SftpError> {
     let asked: Vec<Sent> =
         paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
     let mut result = Ok(());
@@ -259,7 +255,7 @@ fn read_names(
                 None
             }
         };
-        folders.push(Open { is_read: handle.is_none(), handle, found: Vec::new() });
+        folders.push(DirListing { is_read: handle.is_none(), handle, found: Vec::new() });
     }
     let mut ahead = NAMES_AHEAD_MIN;
     while result.is_ok() && folders.iter().any(|folder| !folder.is_read) {
@@ -269,14 +265,14 @@ fn read_names(
     folders
         .iter()
         .filter_map(|folder| folder.handle.as_ref())
-        .for_each(|handle| connection.tell(&Request::Close(handle)));
+        .for_each(|handle| connection.send_ignoring_reply(&Request::Close(handle)));
     result.map(|()| folders.into_iter().map(|folder| folder.handle.map(|_| folder.found)).collect())
 }
 
-/// Asks `ahead` times for more names of each folder that is not read to its end.
+/// Sends `ahead` requests for more names of each directory that is not at its end.
 fn read_more(
     connection: &Connection,
-    folders: &mut [Open],
+    folders: &mut [DirListing],
     ahead: usize,
     room: &Room,
 ) -> Result<(), SftpError> {
@@ -300,7 +296,7 @@ fn read_more(
                     );
                 }
             }
-            Ok(_) => result = result.and(Err(connection.misunderstood())),
+            Ok(_) => result = result.and(Err(connection.protocol_error())),
             Err(error) if error.is_end() => folders[at].is_read = true,
             Err(error) => result = result.and(Err(error)),
         }
@@ -308,12 +304,13 @@ fn read_more(
     result
 }
 
-/// Keeps what may be an object, or a folder of objects.
-fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<Named> {
+/// Keeps names that an object, or a directory of objects, can have.
+fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<NamedAttributes> {
     String::from_utf8(name).ok().filter(|name| is_valid_name(name)).map(|name| (name, attributes))
 }
 
-/// Returns the length of a regular file, which every object is.
+/// Returns the length of a regular file; fails for anything else, and for files longer than an
+/// object may be.
 pub fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
     match attributes.len_bytes {
         Some(len) if attributes.is_file() && len <= OBJECT_LEN_MAX_BYTES => Ok(len),

@@ -1,5 +1,5 @@
-//! Credentials that a program gives out: the one that a profile names as `credential_process`, or
-//! AWS's own, for logins by a browser.
+//! Credentials from programs: the `credential_process` of a profile, or the AWS CLI for logins by a
+//! browser.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -21,17 +21,16 @@ use super::failure::one_line;
 
 use crate::sync::lock;
 
-/// How long a program may take: the user may have to touch a key, or to answer in a browser.
+/// Time-out of a program: the user may have to touch a key, or to answer in a browser.
 const RUN_MAX: Duration = Duration::from_secs(600);
-/// How long what a program gave out is good for the next caller, if nobody waited for it any
-/// more.
+/// How long an unused result of a program is kept for the next caller.
 const UNHEARD_MAX: Duration = Duration::from_secs(30);
-/// How much of what it says is read of either output.
+/// Bytes that are read of either output.
 const SAID_LEN_MAX_BYTES: u64 = 1 << 20;
-/// How often it is looked whether a program has ended.
+/// Interval between checks for the end of a program.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What such a program prints, as AWS defines it.
+/// Output of a credential program, as AWS defines it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
@@ -42,15 +41,15 @@ struct Printed {
     expiration: Option<String>,
 }
 
-/// What is run for a profile.
+/// The program of a profile.
 #[derive(Clone, PartialEq, Eq)]
-struct Asked {
-    /// Its `credential_process`; `None` for AWS's own program, which knows all ways of logging in.
+struct CredentialProgram {
+    /// Its `credential_process`; `None` for the AWS CLI, which supports all kinds of login.
     program: Option<String>,
     profile: String,
 }
 
-impl Asked {
+impl CredentialProgram {
     fn command(&self) -> Command {
         let mut command = Command::new(if self.program.is_some() { "sh" } else { "aws" });
         match &self.program {
@@ -67,7 +66,7 @@ impl Asked {
         command
     }
 
-    /// Returns what it is, for errors.
+    /// Returns its name for errors.
     fn shown(&self) -> String {
         let what = if self.program.is_some() {
             "`credential_process`"
@@ -88,7 +87,7 @@ impl Asked {
         })
     }
 
-    /// Reads what came of it.
+    /// Parses the result.
     fn credentials(&self, ended: &Result<Output, String>) -> provider::Result {
         let what = self.shown();
         let Output { status, stdout, stderr } =
@@ -101,23 +100,23 @@ impl Asked {
     }
 }
 
-/// Runs programs, one at a time. A caller that asks for one that runs already waits for its end: a
-/// request does not wait as long as a login may take, and the next one must not make another beside
-/// it. Dropping this ends what runs.
+/// Runs credential programs, one at a time. A caller that asks for a running one waits for its end:
+/// a request times out before a login may be done, and the next request must not start a second
+/// one. Dropping this ends the program.
 pub struct Programs {
-    /// Variables that they shall not have.
+    /// Environment variables that they do not get.
     without: &'static [&'static str],
-    running: Mutex<Option<Arc<Run>>>,
+    running: Mutex<Option<Arc<ProgramRun>>>,
 }
 
 impl Programs {
-    /// Runs none yet.
+    /// Starts no program yet.
     pub fn new(without: &'static [&'static str]) -> Self {
         Self { without, running: Mutex::new(None) }
     }
 
-    /// Runs the program of a profile; of the one that the environment names, or the usual one, if
-    /// none is given.
+    /// Runs the program of a profile: the given one, else the one that the environment names, else
+    /// the default one.
     pub async fn credentials(&self, wanted: Option<String>) -> provider::Result {
         let files = EnvConfigFiles::default();
         let profiles =
@@ -127,40 +126,40 @@ impl Programs {
         let profile = profiles.selected_profile().to_owned();
         let of_profile =
             profiles.get_profile(&profile).and_then(|profile| profile.get("credential_process"));
-        self.ask(Asked { program: of_profile.map(str::to_owned), profile }).await
+        self.ask(CredentialProgram { program: of_profile.map(str::to_owned), profile }).await
     }
 
-    async fn ask(&self, asked: Asked) -> provider::Result {
+    async fn ask(&self, asked: CredentialProgram) -> provider::Result {
         let run = self.run(&asked)?;
         let ended = run.ended().await;
         lock(&self.running).take_if(|running| Arc::ptr_eq(running, &run));
         asked.credentials(&ended)
     }
 
-    /// Returns the program that runs, or has just ended unheard, or starts it.
-    fn run(&self, asked: &Asked) -> Result<Arc<Run>, CredentialsError> {
+    /// Returns the running program, or one that ended with an unused result; else starts it.
+    fn run(&self, asked: &CredentialProgram) -> Result<Arc<ProgramRun>, CredentialsError> {
         let mut running = lock(&self.running);
         if let Some(run) = running.as_ref().filter(|run| run.asked == *asked && !run.is_stale()) {
             return Ok(Arc::clone(run));
         }
-        let run =
-            Run::start(asked.clone(), self.without).map_err(|error| asked.not_started(&error))?;
+        let run = ProgramRun::start(asked.clone(), self.without)
+            .map_err(|error| asked.not_started(&error))?;
         Ok(Arc::clone(running.insert(Arc::new(run))))
     }
 }
 
-/// How a program ended, and when.
+/// Time and result of a program's end.
 type Ended = Option<(Instant, Arc<Result<Output, String>>)>;
 
-/// A program that was started. Dropping this ends it.
-struct Run {
-    asked: Asked,
+/// A started program. Dropping this ends it.
+struct ProgramRun {
+    asked: CredentialProgram,
     child: Arc<Mutex<Child>>,
     ended: watch::Receiver<Ended>,
 }
 
-impl Run {
-    fn start(asked: Asked, without: &[&str]) -> io::Result<Self> {
+impl ProgramRun {
+    fn start(asked: CredentialProgram, without: &[&str]) -> io::Result<Self> {
         let mut command = asked.command();
         for name in without {
             command.env_remove(name);
@@ -175,36 +174,36 @@ impl Run {
         let stderr = gather(stderr.expect("it is piped"))?;
         let supervise = move || {
             let ended = wait(&child, stdout, stderr, || !tell.is_closed());
-            // Nobody may be left who wants to know.
+            // The receivers may be gone.
             let _ = tell.send(Some((Instant::now(), Arc::new(ended))));
         };
         thread::Builder::new().name("credentials".to_owned()).spawn(supervise)?;
         Ok(run)
     }
 
-    /// Waits for the end.
+    /// Waits for the program's end.
     async fn ended(&self) -> Arc<Result<Output, String>> {
         let mut ended = self.ended.clone();
         let ended = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
         ended.map_or_else(|| Arc::new(Err("was not waited for".to_owned())), |(_, ended)| ended)
     }
 
-    /// Returns whether it ended so long ago that what it said may not be so any more.
+    /// Returns whether its result is too old to be used.
     fn is_stale(&self) -> bool {
         self.ended.borrow().as_ref().is_some_and(|(since, _)| since.elapsed() > UNHEARD_MAX)
     }
 }
 
-impl Drop for Run {
+impl Drop for ProgramRun {
     fn drop(&mut self) {
-        // It has ended mostly, and then this does nothing.
+        // Usually it has ended, and this does nothing.
         let _ = lock(&self.child).kill();
     }
 }
 
 type Gathering = JoinHandle<io::Result<Vec<u8>>>;
 
-/// Gathers what a program says, up to a limit: after that it is told that nobody reads any more.
+/// Collects a program's output up to a limit, then closes the pipe.
 fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
     let read = move || {
         let mut said = Vec::new();
@@ -213,8 +212,8 @@ fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
     thread::Builder::new().name("credentials output".to_owned()).spawn(read)
 }
 
-/// Waits for a program and for all that it says; kills it when that takes too long, and waits for
-/// no words when nobody wants them.
+/// Waits for a program and its whole output. Kills it after the time-out; stops waiting for output
+/// once `is_wanted` is false.
 fn wait(
     child: &Mutex<Child>,
     stdout: Gathering,
@@ -240,7 +239,7 @@ fn wait(
     }
 }
 
-/// Reads what the program printed; secrets are in no error.
+/// Parses the program's output; errors contain no secrets.
 fn parse(printed: &[u8]) -> Result<Credentials, &'static str> {
     let printed: Printed = serde_json::from_slice(printed)
         .map_err(|_| "it is not the JSON that AWS defines for that")?;
@@ -269,8 +268,8 @@ mod tests {
 
     use super::*;
 
-    fn asked(program: &str) -> Asked {
-        Asked { program: Some(program.to_owned()), profile: "work".to_owned() }
+    fn asked(program: &str) -> CredentialProgram {
+        CredentialProgram { program: Some(program.to_owned()), profile: "work".to_owned() }
     }
 
     fn ask(programs: &Programs, program: &str) -> provider::Result {

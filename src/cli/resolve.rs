@@ -1,21 +1,20 @@
-//! The snapshot that `SNAP[:PATH]` names, and its reader.
+//! Resolution of `SNAP[:PATH]` to a snapshot and a reader.
 
 use std::sync::Arc;
 
-use super::about::sync_with;
 use super::candidates::Candidates;
 use super::failure::Failure;
-use super::snap::SnapPath;
+use super::latest::sync_with;
+use super::snapshot_spec::SnapshotSpec;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
-/// How a reader is made.
+/// Makes a reader.
 pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
-impl SnapPath {
-    /// Finds the snapshot in the repository, and says which it is where that was not said by its
-    /// id.
+impl SnapshotSpec {
+    /// Finds the snapshot in the repository; prints which it is unless it was named by its id.
     ///
     /// `latest` with a path is the newest that holds the path.
     pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
@@ -23,7 +22,7 @@ impl SnapPath {
         candidates.choose(ui, self, &|| Ok(Trees::new(Reader::for_lookup(repository)?)))
     }
 
-    /// Finds the snapshot, and what reads its trees.
+    /// Finds the snapshot, and makes a reader of its trees.
     pub fn open(
         &self,
         ui: &Ui,
@@ -33,7 +32,7 @@ impl SnapPath {
         Ok((snapshot, Trees::new(reader)))
     }
 
-    /// Finds the snapshot, and makes a reader that knows where its chunks are.
+    /// Finds the snapshot, and makes a reader whose index includes it.
     pub fn open_with(
         &self,
         ui: &Ui,
@@ -48,7 +47,7 @@ impl SnapPath {
         Ok((snapshot, reader))
     }
 
-    /// Finds the snapshot and the path in it by trees that are there already.
+    /// Finds the snapshot with existing trees.
     pub fn resolve_by(
         &self,
         ui: &Ui,

@@ -1,22 +1,22 @@
-//! A repair as people read it: what was found, what heals it, and what stays lost.
+//! Text output of a repair: damage, remedies and remaining losses.
 
 use super::args::RepairArgs;
-use super::view::Shown;
+use super::view::RepairSummary;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::text;
-use crate::ui::output::Output;
+use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
-/// Says what was found, and what was or can be done about it.
-pub fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+/// Prints the damage and what was or can be done about it.
+pub fn tell(ctx: &Context, shown: &RepairSummary, args: &RepairArgs) -> Result<(), Failure> {
     let applied = args.apply;
     let style = ctx.ui.out_style;
     if shown.problems.is_empty() && shown.packs.is_empty() {
         ctx.ui.say(&style.paint(Role::Good, "no damage found: there is nothing to repair"))?;
         return Ok(());
     }
-    let mut out = Output::stdout()?;
+    let mut out = BufferedStdout::open()?;
     if shown.problems.is_empty() {
         writeln!(out, "no damage found, but what is needed would be removed")?;
     } else {
@@ -71,7 +71,11 @@ pub fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failu
     Ok(out.finish()?)
 }
 
-fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+fn tell_replaced(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    applied: bool,
+) -> Result<(), Failure> {
     if shown.replaced.is_empty() {
         return Ok(());
     }
@@ -99,7 +103,11 @@ fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), F
     Ok(())
 }
 
-fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+fn tell_next(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    args: &RepairArgs,
+) -> Result<(), Failure> {
     let is_planned =
         !shown.packs.is_empty() || !shown.runs.is_empty() || !shown.replaced.is_empty();
     if !args.apply && is_planned {
@@ -117,7 +125,7 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
     if shown.is_untold {
         let once =
             "run `drumlin backup --read-all` once on each other machine that backs up to here";
-        writeln!(out, "other machines cannot be told of this by the repository itself: {once}")?;
+        writeln!(out, "other machines do not learn of this from the repository: {once}")?;
     }
     if shown.lost.is_empty() || !args.apply && is_planned {
         return Ok(());
@@ -128,7 +136,7 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
             "back up the same sources again: what they still hold is stored again, and is back in \
                 every snapshot"
         )?;
-        let rest = "what stays lost even then: `drumlin repair --snapshots` replaces the \
+        let rest = "if something stays lost even then, `drumlin repair --snapshots` replaces the \
             snapshots that lack it by new ones without it";
         writeln!(out, "{rest}")?;
     } else {
@@ -141,7 +149,11 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
     Ok(())
 }
 
-fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+fn tell_lost(
+    out: &mut BufferedStdout,
+    shown: &RepairSummary,
+    applied: bool,
+) -> Result<(), Failure> {
     if shown.lost.is_empty() {
         let which = if applied && !shown.replaced.is_empty() { "any other" } else { "any" };
         writeln!(
@@ -153,7 +165,7 @@ fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failu
         writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
     }
     for lost in &shown.lost.items {
-        let what = if lost.is_dir { " (folder: not all of what is in it can be had)" } else { "" };
+        let what = if lost.is_dir { " (folder: not everything in it can be read)" } else { "" };
         writeln!(out, "  {}:{}{what}", lost.snapshot.short(), text::printable(&lost.path))?;
     }
     let hidden = shown.lost.count - shown.lost.items.len() as u64;

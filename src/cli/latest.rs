@@ -7,46 +7,46 @@ use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Trees};
 use crate::text;
 
-/// What makes trees, if they are needed.
+/// Makes trees on demand.
 pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 
-/// What of a path a snapshot was made of.
+/// How much of a path the sources of a snapshot include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Coverage {
     /// All of it: the path is a source, or is in one.
     Whole,
-    /// Only sources in it, so that everything else in it is missing.
+    /// Only sources below it: everything else below it is missing.
     Part,
-    /// None of it.
+    /// Nothing of it.
     Nothing,
 }
 
-/// A snapshot that was found for a path.
+/// The chosen snapshot for a path.
 #[derive(Clone, Copy)]
-pub struct Found<'a> {
+pub struct LatestMatch<'a> {
     /// The snapshot.
     pub snapshot: &'a Snapshot,
-    /// How many newer ones do not hold the path.
+    /// Number of newer snapshots without the path.
     pub newer: usize,
-    /// How many of these hold a part of it.
+    /// Number of those with a part of it.
     pub newer_parts: usize,
 }
 
-impl<'a> Found<'a> {
-    /// No newer one was passed over.
+impl<'a> LatestMatch<'a> {
+    /// Makes a match without skipped snapshots.
     pub fn first(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, newer: 0, newer_parts: 0 }
     }
 }
 
-/// Returns what of a path a snapshot was made of.
-pub fn share_of(snapshot: &Snapshot, path: &[u8]) -> Share {
+/// Returns how much of a path the sources of a snapshot include.
+pub fn coverage_of(snapshot: &Snapshot, path: &[u8]) -> Coverage {
     let wanted = parts(path);
     let sources: Vec<_> = snapshot.sources.iter().map(|source| parts(source)).collect();
     match sources.iter().any(|source| wanted.starts_with(source)) {
-        true => Share::Whole,
-        false if sources.iter().any(|source| source.starts_with(&wanted)) => Share::Part,
-        false => Share::Nothing,
+        true => Coverage::Whole,
+        false if sources.iter().any(|source| source.starts_with(&wanted)) => Coverage::Part,
+        false => Coverage::Nothing,
     }
 }
 
@@ -54,7 +54,7 @@ fn parts(path: &[u8]) -> Vec<&[u8]> {
     path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect()
 }
 
-/// Returns the sources of a snapshot that lie in a path.
+/// Returns the sources of a snapshot below a path.
 pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
     let wanted = parts(path);
     snapshot
@@ -65,49 +65,53 @@ pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// Returns the newest that was made of the whole path, else the newest of all.
+/// Returns the newest snapshot that includes the whole path, else the newest of all.
 pub fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a Snapshot> {
-    let is_whole = |one: &&&Snapshot| path.is_none_or(|path| share_of(one, path) == Share::Whole);
+    let is_whole =
+        |one: &&&Snapshot| path.is_none_or(|path| coverage_of(one, path) == Coverage::Whole);
     among.iter().rev().find(is_whole).or(among.last()).copied()
 }
 
-/// Finds the newest snapshot that holds a path.
+/// Finds the newest snapshot that contains a path.
 ///
-/// One that was made of the whole path goes before those of sources that lie in it, however new
-/// these are: they lack the rest. Of each host and app only those snapshots count whose sources are
-/// those of its last one about the path: what is not backed up any more, because the sources are
-/// others now, is not the latest of anything.
+/// Snapshots that include the whole path take precedence over newer ones with sources below it,
+/// which lack the rest. Of each host and app, only snapshots with the sources of its last one
+/// count: a path that is no longer backed up, because the sources changed, has no latest version.
 pub fn latest_with<'a>(
     among: &[&'a Snapshot],
     path: &[u8],
     trees: &MakeTrees<'_>,
-) -> Result<Found<'a>, Failure> {
+) -> Result<LatestMatch<'a>, Failure> {
     if let [one] = among {
-        // The caller finds out whether it is there.
-        return Ok(Found::first(one));
+        // The caller checks whether it contains the path.
+        return Ok(LatestMatch::first(one));
     }
     let trees = trees()?;
-    let shares: Vec<Share> = among.iter().map(|one| share_of(one, path)).collect();
+    let coverages: Vec<Coverage> = among.iter().map(|one| coverage_of(one, path)).collect();
     let mut others = 0;
-    for share in [Share::Whole, Share::Part] {
-        let is_about = |at: usize| shares[at] == share;
+    for coverage in [Coverage::Whole, Coverage::Part] {
+        let is_about = |at: usize| coverages[at] == coverage;
         let (found, skipped) = newest_among(among, &is_about, &trees, path)?;
         if let Some(at) = found {
             let newer_parts =
-                if share == Share::Whole { count_parts(&shares[at + 1..]) } else { 0 };
-            return Ok(Found { snapshot: among[at], newer: among.len() - 1 - at, newer_parts });
+                if coverage == Coverage::Whole { count_parts(&coverages[at + 1..]) } else { 0 };
+            return Ok(LatestMatch {
+                snapshot: among[at],
+                newer: among.len() - 1 - at,
+                newer_parts,
+            });
         }
         others += skipped;
     }
     Err(nowhere(path, others, among.len()))
 }
 
-fn count_parts(shares: &[Share]) -> usize {
-    shares.iter().filter(|share| **share == Share::Part).count()
+fn count_parts(coverages: &[Coverage]) -> usize {
+    coverages.iter().filter(|coverage| **coverage == Coverage::Part).count()
 }
 
-/// Returns the position of the newest of those that are about the path that holds it, and how many
-/// were passed over for their sources.
+/// Returns the position of the newest snapshot that contains the path, among those for which
+/// `is_about` is true, and the number of those skipped because of their sources.
 fn newest_among(
     among: &[&Snapshot],
     is_about: &dyn Fn(usize) -> bool,
@@ -122,7 +126,7 @@ fn newest_among(
             others += 1;
             continue;
         }
-        // Neighbours often have one tree.
+        // Consecutive snapshots often share a tree.
         if last == Some(snapshot.root) {
             continue;
         }
@@ -130,8 +134,8 @@ fn newest_among(
         match trees.lookup(&snapshot.root, path) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok((Some(at), others)),
-            // Nobody can tell. An older one must not be taken for it in silence, so the caller that
-            // reads it finds the damage.
+            // Unknown because of damage. An older snapshot must not be chosen silently, so the
+            // caller meets the damage.
             Err(error) if error.is_damage() => return Ok((Some(at), others)),
             Err(error) => return Err(error.into()),
         }
@@ -140,8 +144,7 @@ fn newest_among(
     Ok((None, others))
 }
 
-/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot
-/// was made.
+/// Reloads the index if the snapshot is newer than the reader's listing of it.
 pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
     if reader.locate(&snapshot.root)?.is_none() {
         reader.sync()?;
@@ -167,18 +170,18 @@ fn nowhere(path: &[u8], others: u64, all: usize) -> Failure {
     .hint(PATHS)
 }
 
-/// Finds the snapshot that is so many before the newest, among those that were made of the whole
-/// path, or of a part if there are no such: others say nothing about it.
+/// Finds the snapshot `back` before the newest, among those that include the whole path, or else a
+/// part of it.
 pub fn before_latest<'a>(
     among: &[&'a Snapshot],
     path: &[u8],
     back: usize,
 ) -> Result<&'a Snapshot, Failure> {
-    let of = |share| {
-        among.iter().copied().filter(|one| share_of(one, path) == share).collect::<Vec<_>>()
+    let of = |coverage| {
+        among.iter().copied().filter(|one| coverage_of(one, path) == coverage).collect::<Vec<_>>()
     };
-    let whole = of(Share::Whole);
-    let about = if whole.is_empty() { of(Share::Part) } else { whole };
+    let whole = of(Coverage::Whole);
+    let about = if whole.is_empty() { of(Coverage::Part) } else { whole };
     about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
         let (all, about) =
             (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
@@ -187,6 +190,6 @@ pub fn before_latest<'a>(
     })
 }
 
-/// The hint about paths that are nowhere.
+/// Hint about a path that no snapshot contains.
 const PATHS: &str =
     "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";

@@ -1,4 +1,4 @@
-//! Where the password or key of a repository comes from.
+//! Sources of the password or key of a repository.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::text;
 
-/// A password that the caller has; its `Debug` does not show it.
+/// Password from the caller of the library; its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GivenPassword(pub Zeroizing<String>);
 
@@ -17,9 +17,9 @@ impl fmt::Debug for GivenPassword {
     }
 }
 
-/// Where a secret comes from.
+/// Source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SecretSource {
     /// A file that holds the password.
     PasswordFile(PathBuf),
     /// A command that prints the password.
@@ -34,8 +34,8 @@ pub enum Origin {
     Given(GivenPassword),
 }
 
-impl Origin {
-    /// Says where the secret came from, for the hint that follows a wrong one.
+impl SecretSource {
+    /// Describes the source, for the hint about a wrong secret.
     pub fn describe(&self) -> String {
         match self {
             Self::PasswordFile(path) => format!("the password was read from {}", text::path(path)),
@@ -48,8 +48,8 @@ impl Origin {
     }
 }
 
-/// What `--password-file`, `--password-command` and `--key-file` say, or the caller of the library;
-/// at most one of them does.
+/// Values of `--password-file`, `--password-command` and `--key-file`, or the password that a caller
+/// of the library gives; at most one is set.
 #[derive(Clone, Debug, Default)]
 pub struct SecretArgs {
     /// `--password-file`.
@@ -63,11 +63,11 @@ pub struct SecretArgs {
 }
 
 impl SecretArgs {
-    /// Returns the origin that they name.
-    pub fn origin(&self) -> Option<Origin> {
-        let file = self.password_file.clone().map(Origin::PasswordFile);
-        file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
-            .or_else(|| self.key_file.clone().map(Origin::KeyFile))
-            .or_else(|| self.password.clone().map(Origin::Given))
+    /// Returns the source that is set.
+    pub fn origin(&self) -> Option<SecretSource> {
+        let file = self.password_file.clone().map(SecretSource::PasswordFile);
+        file.or_else(|| self.password_command.clone().map(SecretSource::PasswordCommand))
+            .or_else(|| self.key_file.clone().map(SecretSource::KeyFile))
+            .or_else(|| self.password.clone().map(SecretSource::Given))
     }
 }

@@ -1,5 +1,5 @@
-//! Detection of truncated listings: the SDK takes a page for whole that ends anywhere, if nothing
-//! says how long it was to be.
+//! Detection of truncated listings: without a stated length, the SDK accepts a page that ends
+//! anywhere.
 
 use std::io;
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// What a page of a listing ends with, but for white space.
+/// End of a page, except white space.
 const END: &[u8] = b"</ListBucketResult>";
 
-/// Refuses pages of a listing that do not end as each of them must.
+/// Refuses pages of a listing without the closing tag.
 #[derive(Debug)]
-pub struct WholePages;
+pub struct CompleteListing;
 
-impl Intercept for WholePages {
+impl Intercept for CompleteListing {
     fn name(&self) -> &'static str {
-        "WholePages"
+        "CompleteListing"
     }
 
     fn modify_before_deserialization(
@@ -42,7 +42,7 @@ impl Intercept for WholePages {
     }
 }
 
-/// A body that fails at its end if that is not the end of a page.
+/// A body that fails at its end unless that is the end of a page.
 struct Ending {
     body: SdkBody,
     /// The last bytes, without trailing white space.
@@ -51,8 +51,8 @@ struct Ending {
 
 impl Ending {
     fn note(&mut self, bytes: &[u8]) {
-        // White space between two pieces does not count either: a tag with some inside is none of a
-        // server's.
+        // White space between two pieces is ignored, too: no server sends a tag with white space
+        // inside.
         let bytes = bytes.trim_ascii_end();
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(END.len())..]);
         let passed = self.last.len().saturating_sub(END.len());
@@ -77,7 +77,7 @@ impl Body for Ending {
             None if self.last == END => None,
             None => Some(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "the listing does not end as one does",
+                "the listing is incomplete: its end is missing",
             )
             .into())),
         })

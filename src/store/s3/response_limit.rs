@@ -1,5 +1,4 @@
-//! Length limits of answers: the SDK keeps every one in memory until its end, but for the content
-//! of objects.
+//! Length limit of responses: the SDK buffers them whole, except the content of objects.
 
 use std::io;
 use std::pin::Pin;
@@ -13,18 +12,17 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// Longest answer in bytes that is no object's content: a page of a thousand names has a hundredth
-/// of it.
+/// Longest response that is not the content of an object; a page of a thousand names takes a
+/// hundredth of it.
 const LEN_MAX_BYTES: u64 = 16 << 20;
 
-/// Ends answers that are longer than any server's. Readers of an object's content count for
-/// himself.
+/// Fails responses that exceed the limit. Readers of an object's content have their own limit.
 #[derive(Debug)]
-pub struct Short;
+pub struct ResponseLimit;
 
-impl Intercept for Short {
+impl Intercept for ResponseLimit {
     fn name(&self) -> &'static str {
-        "Short"
+        "ResponseLimit"
     }
 
     fn modify_before_deserialization(
@@ -45,7 +43,7 @@ impl Intercept for Short {
     }
 }
 
-/// A body that fails where it is too long.
+/// A body that fails when it exceeds its limit.
 struct Bounded {
     body: SdkBody,
     left_bytes: u64,

@@ -1,16 +1,16 @@
-//! Options that say which hosts, apps and tags snapshots must be of.
+//! Options that select snapshots by host, app and tags.
 
 use clap::Args;
 
 use crate::format::snapshot::Snapshot;
 use crate::text;
 
-/// The heading of these options in the help.
+/// Heading of these options in the help.
 pub const HEADING: &str = "Which snapshots";
 
 /// Which snapshots are meant, by what they say of themselves; all, if nothing is said.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Narrow {
+pub struct SeriesFilter {
     /// Only snapshots of this app
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     app: Option<String>,
@@ -32,36 +32,36 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-impl Narrow {
-    /// Returns whether a snapshot is meant.
+impl SeriesFilter {
+    /// Returns whether a snapshot passes the filter.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
         self.app.as_ref().is_none_or(|app| snapshot.app == *app)
             && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
             && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
     }
 
-    /// Returns the app, if it is one alone.
+    /// Returns the app, if one is given.
     pub fn app(&self) -> Option<&str> {
         self.app.as_deref()
     }
 
-    /// Returns the host, if it is one alone.
+    /// Returns the host, if one is given.
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
 
-    /// Returns whether nothing is said.
+    /// Returns whether no option is given.
     pub fn is_empty(&self) -> bool {
         self.app.is_none() && self.host.is_none() && self.tags.is_empty()
     }
 
-    /// Returns the filter of a policy, for one app of the configuration if `app` is given.
+    /// Returns the filter for a policy; `app` is an app of the configuration.
     pub fn filter(&self, app: Option<&str>) -> crate::maintain::forget::Filter {
         let app = app.map(str::to_owned).or_else(|| self.app.clone());
         crate::maintain::forget::Filter { app, host: self.host.clone(), tags: self.tags.clone() }
     }
 
-    /// Returns what is meant, for people: ` of host web1`; nothing if nothing is said.
+    /// Returns the filter for people: ` of host web1`; empty if no option is given.
     pub fn words(&self) -> String {
         let word = |text: &str| text::printable(text.as_bytes());
         let mut parts: Vec<String> =
