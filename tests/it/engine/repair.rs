@@ -343,13 +343,17 @@ fn after_a_lost_pack_and_a_backup_a_full_check_is_content() {
 #[test]
 fn what_no_repair_can_heal_is_said() {
     let sound = Sound::new();
-    for class in [Class::Keys, Class::Snapshots] {
-        let key = keys_of(&sound.repo.memory, class).pop().unwrap();
+    let mut opened = 0;
+    let slots = keys_of(&sound.repo.memory, Class::Keys);
+    let snapshot = keys_of(&sound.repo.memory, Class::Snapshots).pop().unwrap();
+    for key in slots.iter().cloned().chain([snapshot]) {
         let len = sound.repo.memory.read(&key).unwrap().len();
         let patient = Patient::new(&sound, |store| flip(store, &key, len / 2));
         let Ok(repository) = sound.repo.open_in(patient.store.clone(), patient.cache.path()) else {
+            assert_eq!(key.class, Class::Keys);
             continue;
         };
+        opened += 1;
         let plan = plan(&repository, Level::Structure);
         assert!(plan.is_empty(), "{key}");
         assert!(
@@ -358,6 +362,8 @@ fn what_no_repair_can_heal_is_said() {
             plan.beyond
         );
     }
+    // All but the slot that opens this repository.
+    assert_eq!(opened, slots.len());
 }
 
 #[test]
