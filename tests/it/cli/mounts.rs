@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::fixture::noise;
 use crate::support::home::{Home, Ran};
+use crate::support::needs::can_run;
 
 /// A program in which mounting is permitted and harms nobody, if there can be one.
 const OWN_MOUNTS: [&str; 2] = ["unshare", "-rm"];
@@ -36,8 +37,8 @@ fn assert_entered(home: &Home, listed: &Ran, below: &str, is_entered: bool) {
 
 #[test]
 fn other_file_systems_are_entered_unless_told_not_to() {
-    if !may_mount() {
-        eprintln!("not permitted to mount a file system: see the next test");
+    // The next test needs no permission.
+    if !can_run(may_mount(), "the permission to mount a file system") {
         return;
     }
     let home = Home::with_repository();
@@ -92,8 +93,8 @@ fn mounts_of_other_users_are_passed_over_with_one_file_system() {
     };
     let is_hidden =
         || mounted("seen=0; stat src/m >/dev/null 2>&1 && seen=1; test $seen = 0").code == 0;
-    if home.script(&[], setup).code != 0 || !is_hidden() {
-        eprintln!("left out: needs root, bindfs and mounts that root may not see");
+    let is_possible = home.script(&[], setup).code == 0 && is_hidden();
+    if !can_run(is_possible, "root, bindfs and mounts that root may not see") {
         return;
     }
     let backup = "$drumlin -q -r repo --key-file test.key backup --always-snapshot src";
@@ -141,8 +142,8 @@ fn assert_survives(wrapper: &[&str], prepare: &str, limit: &str) -> Ran {
 
 #[test]
 fn a_full_disk_is_said_and_survived() {
-    if !may_mount() {
-        eprintln!("not permitted to mount a file system: see the next test");
+    // The next test needs no permission.
+    if !can_run(may_mount(), "the permission to mount a file system") {
         return;
     }
     let ran = assert_survives(&OWN_MOUNTS, "mount -t tmpfs -o size=3m tmpfs disk", "");
@@ -195,8 +196,7 @@ fn a_mount_of_another_user_is_spared_by_delete() {
         "code=0; for more in --dry-run ''; do \"$drumlin\" restore latest:$PWD/src -t src --delete $more || code=$?; done
         umount -l src/m; umount -l src/deep/m; exit $code";
     let ran = script(restore);
-    if ran.code == 99 {
-        eprintln!("nobody else can mount a file system here");
+    if !can_run(ran.code != 99, "root, bindfs and mounts that root may not see") {
         return;
     }
     let ran = ran.ok();

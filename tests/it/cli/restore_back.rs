@@ -9,10 +9,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::home::{Home, Ran};
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::support::needs::{can_run, is_root};
 
 fn about(path: &Path) -> (u32, u32, i64, i64) {
     fs::symlink_metadata(path)
@@ -55,8 +52,7 @@ fn links_to_folders_on_the_way_are_kept_and_followed() {
 
 #[test]
 fn a_link_that_others_can_change_is_neither_followed_nor_replaced() {
-    if !is_root() {
-        eprintln!("this needs root, to make a link of somebody else's: not tested");
+    if !can_run(is_root(), "root, to make a link of another user") {
         return;
     }
     let home = moved();
@@ -189,9 +185,7 @@ impl<'a> ExFat<'a> {
                 return Some(disk);
             }
         }
-        eprintln!(
-            "this needs root, loop devices, FUSE, mkfs.exfat and mount.exfat-fuse: not tested"
-        );
+        assert!(!can_run(false, "root, loop devices, FUSE, mkfs.exfat and mount.exfat-fuse"));
         None
     }
 }

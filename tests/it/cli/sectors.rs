@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::fixture::noise;
 use crate::support::home::{Home, Ran};
+use crate::support::needs::{can_run, may_trace};
 
 /// Four files in a pack each.
 fn with_packs() -> (Home, Vec<PathBuf>) {
@@ -31,6 +32,9 @@ fn restored(home: &Home) -> usize {
 
 #[test]
 fn a_bad_sector_costs_the_files_in_it_and_no_others() {
+    if !can_run(may_trace(), "the permission to trace a program") {
+        return;
+    }
     let (home, packs) = with_packs();
     let pack = packs[1].to_str().unwrap();
     let tracer = [
@@ -46,16 +50,9 @@ fn a_bad_sector_costs_the_files_in_it_and_no_others() {
         "inject=pread64,read:error=EIO",
         "--",
     ];
-    let run = |args: &[&str]| {
-        let output = home.wrapped(&tracer, args.iter().copied()).output();
-        Ran::of(&output.expect("strace is there: scripts/test-deps.sh installs it"))
-    };
-    let ran = run(&["restore", "latest", "--target", "out"]);
-    if ran.err.contains("PTRACE") || ran.err.contains("ptrace") {
-        eprintln!("not permitted to trace a process: not tested");
-        return;
-    }
-    let ran = ran.code(4);
+    let run =
+        |args: &[&str]| Ran::of(&home.wrapped(&tracer, args.iter().copied()).output().unwrap());
+    let ran = run(&["restore", "latest", "--target", "out"]).code(4);
     assert!(ran.err.contains("bad sectors"), "{ran:?}");
     assert_eq!(restored(&home), 3, "{ran:?}");
     let ran = run(&["check", "--level", "full"]).code(4);

@@ -31,10 +31,7 @@ use crate::restore::differences;
 use crate::restore::round_trip::listing;
 use crate::support::fixture::{Meanwhile, TestRepo, noise, options, write};
 use crate::support::home::Home;
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::support::needs::is_root;
 
 fn set_time(path: &Path, seconds: i64, nanos: i64) {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanos };

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use super::{Mount, is_mounted, read, sh, wait_for};
 use crate::support::home::Home;
+use crate::support::needs::{can_run, is_root};
 
 fn furnished() -> Home {
     let home = Home::with_repository();
@@ -32,7 +33,7 @@ fn signals_unmount_and_end_with_0() {
 fn whoever_unmounts_ends_the_program() {
     let home = furnished();
     for command in ["fusermount3 -u mnt", "umount mnt"] {
-        if command.starts_with("umount") && !rustix::process::geteuid().is_root() {
+        if command.starts_with("umount") && !can_run(is_root(), "root, to call umount") {
             continue;
         }
         let mut mount = Mount::new(&home);
@@ -90,7 +91,8 @@ fn without_the_device_the_error_says_what_to_do() {
     // A machine that permits no namespaces cannot hide its device either.
     let hidden = home.script(&own, "mount -t tmpfs tmpfs /dev; exec \"$drumlin\" mount mnt");
     if hidden.err.contains("unshare") {
-        assert!(!rustix::process::geteuid().is_root(), "root can always: {}", hidden.err);
+        assert!(!is_root(), "root can always: {}", hidden.err);
+        assert!(!can_run(false, "user namespaces"));
         return;
     }
     hidden.fails(1, "this system has no /dev/fuse", "--device /dev/fuse");
@@ -100,7 +102,7 @@ fn without_the_device_the_error_says_what_to_do() {
 #[test]
 fn others_are_let_in_only_when_they_may() {
     let home = furnished();
-    if !rustix::process::geteuid().is_root() {
+    if !can_run(is_root(), "root, to be another user") {
         return;
     }
     let nobody = |path: &std::path::Path| {

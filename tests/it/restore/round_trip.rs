@@ -13,10 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTI
 
 use super::{differences, options, restore, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::support::needs::{can_run, is_root};
 
 fn set_mtime(path: &Path, seconds: i64, nanos: i64) {
     let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
@@ -221,7 +218,8 @@ fn flags_come_last_and_go_first() {
         }
         true
     };
-    if !is_root() || !flags("+i", &source) {
+    let may_lock = is_root() && flags("+i", &source);
+    if !can_run(may_lock, "root and a file system with the flags of chattr") {
         return;
     }
     let snapshot = repo.backup("host").snapshot.unwrap();
@@ -293,7 +291,7 @@ fn paths_longer_than_the_system_allows_come_back() {
 
 #[test]
 fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();
@@ -343,7 +341,7 @@ fn in_a_folder_with_a_default_acl_of_base_entries_each_file_gets_its_mode() {
 #[test]
 fn ordinary_users_get_everything_but_owners_with_one_notice() {
     // Only the superuser can make files of others, and only others can show what they may not do.
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();
@@ -369,7 +367,7 @@ fn ordinary_users_get_everything_but_owners_with_one_notice() {
 
 #[test]
 fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();

@@ -2,6 +2,7 @@
 
 pub mod fixture;
 pub mod home;
+pub mod needs;
 #[cfg(feature = "mount")]
 pub mod plain_disk;
 pub mod servers;

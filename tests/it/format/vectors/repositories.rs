@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 use super::judge::PASSPHRASE;
 use crate::format::reader_py::trees::set_mtime;
 use crate::support::fixture::{now, options};
+use crate::support::needs::is_root;
 
 /// Path in the snapshot, and what stands there.
 type Listing = BTreeMap<Vec<u8>, String>;
@@ -359,7 +360,7 @@ fn the_reader_restores_the_kept_repositories() {
         listing_of_folder(&target, b"", &mut found);
         let stated = fs::read_to_string(folder(name).join("snapshot-2.txt")).unwrap();
         // Only root may make devices; who is not is told so by the reader.
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = is_root();
         let lines = stated.lines().filter(|line| {
             is_root || !line.starts_with("chardevice") && !line.starts_with("blockdevice")
         });
