@@ -1,5 +1,5 @@
-//! What this machine remembers of a place: an older state, another repository, a lost config, and
-//! what anybody may add. Method: folders are moved about behind the program's back, as a store or a
+//! This machine's memory of a place: an older state, another repository, a lost config, and
+//! additions of others. Method: folders are moved while the program does not look, as a store or a
 //! person would.
 
 use std::fs;

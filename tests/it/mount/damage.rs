@@ -1,4 +1,4 @@
-//! What is damaged cannot be read, and everything else can.
+//! Damaged repositories, mounted: damage is an error where it is, and nowhere else.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -4,14 +4,14 @@
 //!
 //! These tests need `/dev/fuse` and the package fuse3.
 
-mod damage;
+mod damage; // damaged repositories
+mod equal_to_source; // equality with the source
+mod folders_above_snapshots; // by id, time, app, host
+mod lifecycle; // begin and end
+mod partial_reads; // partial and concurrent reads
 #[cfg(any(feature = "s3", feature = "sftp"))]
-mod distant;
-mod ends;
-mod reading;
-mod same;
-mod soak;
-mod views;
+mod remote_repositories; // buckets and SFTP servers
+mod soak; // readers beside backups and prunes
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,5 @@
-//! Damaged repositories: what is damaged is named and not left looking whole, and everything else
-//! comes back.
+//! Damaged repositories: damaged files are named and not left looking whole, and all others come
+//! back.
 
 use std::fs;
 

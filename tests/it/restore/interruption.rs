@@ -1,5 +1,5 @@
-//! A restore that is stopped anywhere is simply run again: nothing half written is taken for right,
-//! and what is right is used.
+//! Interrupted restores: run again, they take nothing half written for right, and use what is
+//! right.
 
 use std::fs;
 use std::ops::Range;

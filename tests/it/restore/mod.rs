@@ -2,14 +2,14 @@
 //! more than needed is fetched. Method: real trees in scratch folders, repositories in memory that
 //! count requests, and tools of others (`rsync`, `getfattr`) as judges.
 
-pub mod archive;
-mod careful;
-mod damage;
-mod existing;
-mod interruption;
-mod needed;
-pub mod round_trip;
-mod selection;
+pub mod archive; // tar and zip archives
+mod damage; // damaged repositories
+mod existing_files; // existing files
+mod interruption; // interrupted restores
+mod needed_packs; // packs that will be read
+mod nothing_lost; // existing files that must not be lost
+pub mod round_trip; // a tree with everything
+mod selection; // parts of a snapshot, dry runs
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! A tree with everything that a Unix file system holds comes back equal.
+//! Equality of a restored tree with its source, for everything that a Unix file system holds.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -19,7 +19,7 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
-use super::replayed::{history, new_machine, note};
+use super::replayed_objects::{history, new_machine, note};
 use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, now, run_backup, run_check};
 

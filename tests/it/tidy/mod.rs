@@ -2,10 +2,10 @@
 //! tokens (comments, literals and test code left out) and complains about imports that go up,
 //! import cycles, words that a stratum must not know, and things too big to read.
 
-mod dependencies;
-mod links;
-mod rules;
-mod source;
+mod dependencies; // docs/dependencies.md
+mod links; // links between documents
+mod rules; // the rules
+mod source; // a reader of Rust
 
 use std::collections::BTreeMap;
 use std::fs;

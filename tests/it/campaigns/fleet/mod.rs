@@ -7,8 +7,8 @@
 //! how many. `DRUMLIN_FLEET_LINE` puts all but the collectors at the other end of one line of so
 //! many bytes a second in each direction; plain uploads have a fifth of the time.
 
-mod client;
-mod plain;
+mod client; // machines of the fleet
+mod plain_uploads; // uploads without a repository, for comparison
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -123,7 +123,7 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     let proxy = (line > 0).then(|| Proxy::start(place.address()));
     let home = home_behind(&place, proxy.as_ref());
     let mut fleet: Vec<Client> = (0..clients).map(|number| Client::start(&home, number)).collect();
-    let lens = plain::lens_of_last_backup(&place, || fleet[0].back_up());
+    let lens = plain_uploads::lens_of_last_backup(&place, || fleet[0].back_up());
     proxy.iter().for_each(|proxy| proxy.bandwidth(line));
 
     let meter = Meter::start(&place);
@@ -162,7 +162,7 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     proxy.iter().for_each(|proxy| proxy.bandwidth(line));
     let meter = Meter::start(&place);
     let port = proxy.as_ref().map_or(place.address().port(), Proxy::port);
-    let done = plain::put_until(&place, port, &lens, clients, meter.start + seconds / 5);
+    let done = plain_uploads::put_until(&place, port, &lens, clients, meter.start + seconds / 5);
     let of_plain = tell("plain", done, &meter.stop());
     println!("ratio: {:.2} of the bytes per second", of_fleet / of_plain);
 }

@@ -7,7 +7,7 @@
 //! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what
 //! happens.
 
-mod trial;
+mod kill_trial; // a repository whose users are killed
 
 use std::process::{Child, Stdio};
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use self::trial::{BACKUP, FORGET, PRUNE, REPAIR, Trial, change, digest};
+use self::kill_trial::{BACKUP, FORGET, PRUNE, REPAIR, Trial, change, digest};
 use crate::support::home::{Home, Ran};
 use crate::support::servers::place::Place;
 

@@ -11,17 +11,17 @@
 //! `DRUMLIN_MODEL_LONG=1` (`make model-long`) explores larger configurations to their ends, of
 //! which otherwise only the beginnings.
 
-mod admin;
-mod checker;
-mod collector;
-mod expiry;
-mod finish;
-mod invariants;
-mod protocol;
-mod reader;
-mod scenarios;
-mod world;
-mod writer;
+mod admin; // forgetting, bringing back, time
+mod checker; // breadth-first search of all states
+mod collector; // collector, C1 to C6
+mod expiry; // expiry of sessions, intents and records
+mod finish; // collector, C7
+mod invariants; // invariants and reachable states
+mod protocol; // actors and rules
+mod reader; // restore
+mod scenarios; // configurations, and one broken rule each
+mod world; // the model's state
+mod writer; // backup
 
 use std::time::Instant;
 

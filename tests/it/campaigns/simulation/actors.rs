@@ -1,4 +1,4 @@
-//! Who takes part in a history: machines that back up, collect, bring back and read, with the real
+//! Actors of a history: machines that back up, collect, bring back and read, with the real
 //! program's code.
 
 use std::collections::{BTreeSet, HashMap};

@@ -12,11 +12,11 @@
 //! pack is lost. Names, and so what a seed leads to, also depend on the change times of the
 //! sources.
 
-mod actors;
-mod adversary;
-mod director;
-mod oracle;
-mod scheduler;
+mod actors; // machines with the real code
+mod adversary; // a store that hides, replays and forges
+mod director; // choice of the next actor
+mod oracle; // observer of the store, with the invariants
+mod scheduler; // turns of the actors
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

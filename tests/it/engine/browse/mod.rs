@@ -2,9 +2,9 @@
 //! that are sealed by hand, with small nodes so that few entries make several levels; and snapshots
 //! of real folders.
 
-mod diff;
-mod history;
-mod search;
+mod diff; // changes between two trees
+mod history; // versions of a path
+mod search; // searches and sums
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! chunks that nobody has; a store that says it is far away, and counts. Which ids lie where is
 //! random, so counts are bounds wherever that matters.
 
-mod damage;
+mod damage; // damaged tails of runs
 
 use std::collections::HashSet;
 use std::fs;

@@ -4,7 +4,7 @@
 //! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the
 //! packs alone, and compare trees; then spoil a repository and see the reader refuse.
 
-pub mod trees;
+pub mod trees; // trees to back up
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! Things to back up, and a description of a tree that two equal trees share.
+//! Trees to back up, and a description that two equal trees share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;

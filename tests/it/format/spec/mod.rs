@@ -4,10 +4,10 @@
 //! or with its source where a constant does not tell (fields of structures, purposes of keys); run
 //! the Python blocks of the text on the vectors.
 
-mod layouts;
-mod markdown;
-mod numbers;
-mod structures;
+mod layouts; // fixed layouts
+mod markdown; // tables of Markdown
+mod numbers; // limits, choices, registry
+mod structures; // structures and variants
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -23,8 +23,8 @@ use drumlin::store::memory::MemoryStore;
 
 use super::codec::{config, plain_entry};
 use super::containers::slots;
+use super::decoders::text;
 use super::faults::Fault;
-use super::judge::text;
 use crate::safety::hostile_trees::Forger;
 use crate::support::fixture::TestRepo;
 

@@ -29,7 +29,7 @@ use drumlin::repo::{InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
-use super::judge::PASSPHRASE;
+use super::decoders::PASSPHRASE;
 use crate::format::reader_py::trees::set_mtime;
 use crate::support::fixture::{now, options};
 use crate::support::needs::is_root;
@@ -293,7 +293,7 @@ fn regenerate(name: &str, profile: Profile) {
         collect(&repository);
     }
     if name == "void" {
-        super::void::plant(&repository, &folder(name).join("repository/config"));
+        super::foreign_configs::plant(&repository, &folder(name).join("repository/config"));
     }
     let reader = Reader::new(&repository).unwrap();
     for (number, snapshot) in snapshots::list(&repository).unwrap().iter().enumerate() {

@@ -14,8 +14,8 @@
 //! * Every backup, `forget` and `prune` must end with 0, and the mount may complain of nothing but
 //!   snapshots that were forgotten.
 
-mod ledger;
-mod readers;
+mod ledger; // snapshots, readers, counts
+mod readers; // loops of reading processes
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

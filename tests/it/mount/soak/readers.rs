@@ -1,4 +1,4 @@
-//! Those who read: each a loop of processes.
+//! Readers: each a loop of processes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

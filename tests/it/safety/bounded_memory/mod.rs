@@ -4,9 +4,9 @@
 //! program as a child whose memory is measured, and small repositories from arbitrary bytes that
 //! every walker goes through.
 
-mod deep;
-mod structure;
-mod walkers;
+mod deep; // deep folders, the program as a child
+mod structure; // repositories from arbitrary bytes
+mod walkers; // walks under a budget
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The kernel's questions to a file system that lies.
+//! FUSE handlers of a file system that lies.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

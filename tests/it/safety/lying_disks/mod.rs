@@ -4,8 +4,8 @@
 //!
 //! These tests need `/dev/fuse` and the package fuse3; without them they say so.
 
-mod kernel;
-mod lies;
+mod kernel; // FUSE handlers
+mod lies; // one test per lie
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

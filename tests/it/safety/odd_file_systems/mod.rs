@@ -7,7 +7,7 @@
 //! said. The long form (`make odd-long`) has more and larger files, and changes them between
 //! backups.
 
-mod places;
+mod places; // file systems, made and mounted
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What uploads would cost without a repository.
+//! Uploads of the same bytes without a repository, for comparison.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

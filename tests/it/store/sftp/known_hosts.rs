@@ -1,5 +1,4 @@
-//! Which servers are known: by their name and port together, or by an alias; what authorities vouch
-//! for is said.
+//! Known servers: by name and port together, or by an alias; authorities that vouch are reported.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! How `backup` reads files that are not as they look: leased ones, those of the kernel, those that
-//! may not grow.
+//! Sources that are hard to read: leased files, files of the kernel, and a limit on the size of
+//! files.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

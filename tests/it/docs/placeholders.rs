@@ -1,4 +1,4 @@
-//! What the documentation shows in the place of what differs from run to run.
+//! Placeholders for parts of the output that differ from run to run.
 
 /// What stands in the documentation for the scratch home and this machine.
 pub const SHOWN_HOME: &str = "/home/ada";

@@ -1,4 +1,4 @@
-//! Which packs a restore reads, said before it reads any.
+//! Packs that a restore will read, listed before it reads any.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! How a mount begins and ends.
+//! Begin and end of a mount: signals, unmounting, errors, permission for others.
 
 use std::fs::{self, File};
 use std::process::Command;

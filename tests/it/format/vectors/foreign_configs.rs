@@ -65,7 +65,7 @@ fn void_configs_are_passed_over_and_named() {
             .all(|entry| entry.is_ok())
     );
     let password = cache.path().join("password");
-    fs::write(&password, super::judge::PASSPHRASE).unwrap();
+    fs::write(&password, super::decoders::PASSPHRASE).unwrap();
     let reader = super::folder().join("../reader.py");
     let mut command = Command::new(crate::format::reader_py::python());
     let listed = command

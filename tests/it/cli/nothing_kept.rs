@@ -1,5 +1,5 @@
-//! Every command works where nothing can be kept: no home, no cache, a full or read-only folder for
-//! it. Slower, with one warning.
+//! Machines where nothing can be kept: no home, no cache, a full or read-only folder for it. Every
+//! command works there, slower and with one warning.
 //!
 //! Where this machine cannot remember what it saw either, the same warning says that.
 

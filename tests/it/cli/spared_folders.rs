@@ -1,5 +1,5 @@
-//! What a restore leaves alone in its target: repositories, however they are reached, and what the
-//! program itself keeps there.
+//! Folders that a restore leaves alone in its target: repositories, however they are reached, and
+//! those of the program itself.
 //!
 //! Method: each is put where `--delete` would take it away, or where something of the snapshot
 //! would go; the dry run must say the same.

@@ -1,5 +1,5 @@
-//! Connections that a program carries: it works like TCP, ends with the connection, and what it
-//! says is shown when there is none.
+//! Programs that carry a connection: each works like TCP, ends with the connection, and its message
+//! is shown when there is none.
 
 use std::fs;
 use std::path::Path;

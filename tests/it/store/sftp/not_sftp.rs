@@ -1,5 +1,5 @@
-//! What answers after the login, and is not SFTP: a shell that talks, a program that is missing.
-//! One error, at once, that says what came.
+//! Answers after the login that are not SFTP: a shell that talks, a program that is missing. One
+//! error, at once, that shows the answer.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

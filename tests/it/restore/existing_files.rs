@@ -1,5 +1,5 @@
-//! Restoring into what is there already: right content is used again, wrong content is changed, and
-//! nobody else's file is touched.
+//! Restores over existing files: right content is used again, wrong content is changed, and no file
+//! of another user is touched.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};

@@ -108,7 +108,7 @@ fn blocks_of_match_and_aliases_count() {
 fn a_proxy_command_carries_connections_without_the_secrets() {
     let vault = Vault::start();
     let (all, log) = (lines(&vault.server), vault.home.path("relay"));
-    vault.home.write("relay.sh", crate::store::sftp::proxy::RELAY);
+    vault.home.write("relay.sh", crate::store::sftp::proxy_programs::RELAY);
     let command = format!(
         "bash -c \"$(cat {})\" %h %p {} '%n %r 100%%'",
         vault.home.text("relay.sh"),

@@ -1,6 +1,7 @@
 //! `diff`, `history`, `find` and `du`.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -325,4 +326,97 @@ fn what_cannot_be_read_is_told_and_is_4() {
         assert!(ran.err.contains(told), "{args:?}: {}", ran.err);
         home.run(args.iter().chain(&["--json"])).code(4).json();
     }
+}
+
+/// Sets when a file was changed.
+fn changed(home: &Home, file: &str, seconds: u64) {
+    let file = std::fs::File::options().write(true).open(home.path(file)).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+}
+
+#[test]
+fn older_than_a_day_is_older_than_its_beginning() {
+    let home = Home::with_repository();
+    home.write("src/noon", "x");
+    // 2026-03-01T12:00:00Z.
+    changed(&home, "src/noon", 1_772_366_400);
+    home.run(["backup", "src"]).ok();
+    let found = |args: &[&str]| {
+        home.json(["find", "noon"].iter().chain(args))["entries"].as_array().unwrap().len()
+    };
+    for (args, count) in [
+        (["--older-than", "2026-03-01"], 0),
+        (["--older-than", "2026-03-02"], 1),
+        (["--older-than", "2026-03-01T12:00:01"], 1),
+        (["--older-than", "2026-03-01T12:00"], 0),
+        (["--newer-than", "2026-02-28"], 1),
+        (["--newer-than", "2026-03-01"], 0),
+        (["--newer-than", "2026-03-01T11:59"], 1),
+    ] {
+        assert_eq!(found(&args), count, "{args:?}");
+    }
+}
+
+#[test]
+fn versions_that_differ_in_attributes_only_are_found() {
+    let home = Home::with_repository();
+    home.write("src/folder/file", "x");
+    changed(&home, "src/folder/file", 1_772_366_400);
+    let take = || home.run(["backup", "src", "--always-snapshot"]).ok();
+    let found = |name: &str| home.json(["find", name])["entries"].as_array().unwrap().len();
+    let versions = |path: &str| home.json(["history", path])["versions"].as_array().unwrap().len();
+    take();
+    take();
+    assert_eq!((found("file"), versions("src/folder/file"), versions("src/folder")), (1, 1, 1));
+    // Another name: no new time, no new content.
+    std::fs::hard_link(home.path("src/folder/file"), home.path("src/other")).unwrap();
+    take();
+    assert_eq!((found("file"), versions("src/folder/file"), versions("src/folder")), (2, 2, 2));
+    // Permissions there and back change the time of the inode, which nobody can set, and nothing
+    // else.
+    let set = |mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(home.path("src/folder/file"), permissions).unwrap();
+    };
+    set(0o600);
+    set(0o644);
+    take();
+    assert_eq!((found("file"), versions("src/folder/file"), versions("src/folder")), (2, 2, 2));
+    assert_eq!(
+        home.run(["diff", "latest~1:src/folder", "latest:src/folder"]).ok().out,
+        "no differences\n"
+    );
+}
+
+#[test]
+fn sums_count_the_content_of_files_and_nothing_else() {
+    let home = Home::with_repository();
+    home.write("src/a", "12345");
+    home.write("src/b", "123");
+    std::os::unix::fs::symlink("a-target-of-some-length", home.path("src/link")).unwrap();
+    home.run(["backup", "src"]).ok();
+    let usage = home.json(["du", "latest:src", "-a"]);
+    let bytes: Vec<u64> = usage["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["bytes"].as_u64().unwrap())
+        .collect();
+    assert_eq!(bytes, [8, 5, 3, 0]);
+    assert_eq!(home.json(["du", "latest:src/link"])["entries"][0]["bytes"], 0);
+    let stats = home.json(["stats"]);
+    assert_eq!(
+        (&stats["bytes"], &stats["unique_bytes"], &stats["inline_bytes"]),
+        (&8.into(), &8.into(), &8.into())
+    );
+    let one = home.json(["stats", "latest"]);
+    assert_eq!((&one["unique_bytes"], &one["inline_bytes"]), (&8.into(), &8.into()));
+    std::fs::remove_file(home.path("src/link")).unwrap();
+    home.write("src/c", "1");
+    home.run(["backup", "src"]).ok();
+    let summary = home.json(["diff", "latest~1", "latest"])["summary"].clone();
+    assert_eq!(
+        (&summary["added_bytes"], &summary["removed"], &summary["removed_bytes"]),
+        (&1.into(), &1.into(), &0.into())
+    );
 }

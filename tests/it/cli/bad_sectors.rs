@@ -1,4 +1,4 @@
-//! What a disk cannot read any more of a repository costs the files in it, and no others.
+//! Disks with bad sectors: they cost the files in them, and no others.
 
 use std::fs;
 use std::path::PathBuf;

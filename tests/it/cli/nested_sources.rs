@@ -1,5 +1,4 @@
-//! One host whose snapshots have sources that lie in each other or beside each other: a name must
-//! not mean a piece of what was meant.
+//! Sources that contain each other: a name never means a piece of a snapshot if the whole is there.
 //!
 //! Method: the same few paths under every command that takes a snapshot, and what each says of its
 //! choice.

@@ -1,5 +1,6 @@
-//! What is there is not lost: what the snapshot knows to be missing from it, other names of files,
-//! folders that are in the way; and a dry run counts what the restore then does.
+//! Existing files that a restore must not lose: names that the snapshot knows to be missing from
+//! it, other names of files, folders that are in the way. A dry run counts what the restore then
+//! does.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};

@@ -7,9 +7,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::back::{below, fits};
 use super::disk::{Node, Tree, about, walk};
 use super::history::{History, path_in, snap_path};
+use super::restore_empty::{below, fits};
 use super::rules::Pattern;
 
 /// How files that are there are treated.

@@ -1,10 +1,10 @@
-//! One repository behind one line, to which one kind of thing happens.
+//! One repository, reached through a connection with one kind of fault.
 
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::front::Front;
+use super::busy_front::Front;
 use super::{Fault, Lasts, Phase, local};
 use crate::support::fixture::noise;
 use crate::support::home::{Home, Ran};

@@ -1,4 +1,4 @@
-//! Reading: in pieces, from anywhere, by several at once, and folders that are large.
+//! Partial and concurrent reads, holes, and large folders.
 
 use std::collections::BTreeSet;
 use std::fs::File;

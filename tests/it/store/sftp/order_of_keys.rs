@@ -1,4 +1,4 @@
-//! Which keys are tried, and in which order: servers hang up after a few.
+//! Order of the keys that are tried: servers hang up after a few.
 
 use std::fs;
 use std::path::{Path, PathBuf};

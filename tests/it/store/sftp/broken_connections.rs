@@ -1,4 +1,4 @@
-//! Lines that are slow, break in the middle, or go silent.
+//! Connections that are slow, break in the middle, or go silent.
 
 use std::time::{Duration, Instant};
 

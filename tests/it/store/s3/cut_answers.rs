@@ -4,7 +4,7 @@
 
 use drumlin::store::{Class, ErrorKind, Key, Store};
 
-use super::canned::{Answer, Canned, answer, error};
+use super::canned_server::{Answer, Canned, answer, error};
 use super::{kind_of, text_of};
 
 fn key() -> Key {

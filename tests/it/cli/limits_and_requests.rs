@@ -1,4 +1,4 @@
-//! How the store is spoken to: limits of speed, and requests that are counted.
+//! Limits of speed, and counts of requests.
 
 use std::time::{Duration, Instant};
 

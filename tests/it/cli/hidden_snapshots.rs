@@ -1,4 +1,4 @@
-//! What commands say of a snapshot that a store hides, on a machine that has seen nothing.
+//! Snapshots that a store hides, as commands report them on a machine that has seen nothing.
 
 use std::fs;
 

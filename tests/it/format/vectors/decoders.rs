@@ -1,4 +1,4 @@
-//! Takes a file through the real decoders, whatever it is.
+//! The real decoders, for a file of any kind.
 
 use drumlin::compress::SegmentDecompressor;
 use drumlin::container::{Opener, Segment, open_single, verify_pack};

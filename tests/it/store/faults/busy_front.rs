@@ -1,4 +1,4 @@
-//! What stands in front of an S3 server and answers some requests itself: that it is busy.
+//! A front end of an S3 server that answers some requests itself: it is busy.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The folders above the snapshots.
+//! Folders above the snapshots: by id, time, app and host.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What is mounted is what was backed up.
+//! Equality of a mounted snapshot with its source.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
