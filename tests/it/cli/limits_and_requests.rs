@@ -4,26 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::fixture::noise;
 use crate::support::home::{Home, fields};
-
-/// Incompressible bytes.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 1_u64;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    })
-    .take(len.div_ceil(8))
-    .flatten()
-    .collect()
-}
 
 fn with_noise(config: &str) -> Home {
     let home = Home::with_repository().with("DRUMLIN_CONFIG", "drumlin.toml");
     home.write("drumlin.toml", config);
-    home.write("src/noise", noise(8 << 20));
+    home.write("src/noise", noise(1, 8 << 20));
     home
 }
 

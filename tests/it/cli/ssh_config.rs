@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::home::{Home, Ran};
-use crate::support::servers::openssh::OpenSsh;
+use crate::support::servers::openssh::{OpenSsh, RELAY};
 
 /// A server, and a home whose repository `far` is at the machine `vault`, which only the SSH
 /// configuration knows.
@@ -108,7 +108,7 @@ fn blocks_of_match_and_aliases_count() {
 fn a_proxy_command_carries_connections_without_the_secrets() {
     let vault = Vault::start();
     let (all, log) = (lines(&vault.server), vault.home.path("relay"));
-    vault.home.write("relay.sh", crate::store::sftp::proxy_programs::RELAY);
+    vault.home.write("relay.sh", RELAY);
     let command = format!(
         "bash -c \"$(cat {})\" %h %p {} '%n %r 100%%'",
         vault.home.text("relay.sh"),

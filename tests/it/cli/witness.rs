@@ -7,8 +7,7 @@ use std::fs;
 use drumlin::crypto::slot::slot_id;
 use drumlin::format::slot::{Slot, SlotKdf};
 
-use crate::format::reader_py::trees::files_below;
-use crate::support::fixture::{copy_folder, noise};
+use crate::support::fixture::{copy_folder, files_below, noise};
 use crate::support::home::{Home, Ran};
 
 /// A home with a repository of one snapshot, and `old`, a copy of it from before the second.

@@ -14,7 +14,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::fixture::{TestRepo, let_time_pass, noise, options, write};
-use crate::support::needs::{can_run, is_root};
+use crate::support::needs::{as_nobody, can_run, is_root};
 
 fn trees(repo: &TestRepo) -> Trees {
     Trees::new(Reader::new(&repo.repository).unwrap())
@@ -551,7 +551,7 @@ fn attributes_of_a_folder_that_nobody_may_open_are_in_the_next_backup_of_root() 
         let names = lookup(&repo, snapshot, &shut).unwrap().entry.xattrs;
         names.into_iter().map(|xattr| String::from_utf8(xattr.name).unwrap()).collect::<Vec<_>>()
     };
-    let mine = crate::restore::round_trip::as_nobody(|| repo.backup("host")).snapshot.unwrap();
+    let mine = as_nobody(|| repo.backup("host")).snapshot.unwrap();
     assert_eq!(xattrs(&mine), ["system.posix_acl_access"]);
     assert!(lookup(&repo, &mine, &shut.join("file")).is_none());
     let whole = repo.backup("host").snapshot.unwrap();

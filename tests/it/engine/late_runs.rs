@@ -7,8 +7,8 @@ use drumlin::maintain::check::Level;
 use drumlin::repo::Reader;
 use drumlin::store::{Class, Key, Store};
 
-use super::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, run_backup, run_check, write};
+use crate::support::operations::{at_once, prune};
 
 /// A session that slept while a collector removed its packs writes its run all the same. Nobody
 /// relies on that run: not the session that learns of it on its way, and none of those that begin

@@ -27,9 +27,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
-use crate::restore::differences;
-use crate::restore::round_trip::listing;
 use crate::support::fixture::{Meanwhile, TestRepo, noise, options, write};
+use crate::support::full_tree::{differences, listing};
 use crate::support::home::Home;
 use crate::support::needs::is_root;
 

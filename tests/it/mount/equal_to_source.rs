@@ -4,10 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Mount, sh, try_sh};
-use crate::restore::differences;
-use crate::restore::round_trip::make_everything;
+use crate::support::full_tree::{differences, make_everything};
 use crate::support::home::Home;
+use crate::support::mount::{Mount, sh, try_sh};
 
 /// Returns names, kinds, modes, owners, times, sizes, links and targets, and attributes as they are
 /// stored. Folders have no sizes and no links that mean anything.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Mount, read, sh, wait_for};
 use crate::support::home::{Home, fields};
+use crate::support::mount::{Mount, read, sh, wait_for};
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)

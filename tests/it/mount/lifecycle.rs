@@ -5,8 +5,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::{Mount, is_mounted, read, sh, wait_for};
 use crate::support::home::Home;
+use crate::support::mount::{Mount, is_mounted, read, sh, wait_for};
 use crate::support::needs::{can_run, is_root};
 
 fn furnished() -> Home {

@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Dir, SeekFrom, seek};
 
-use super::{Mount, read, sh};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
+use crate::support::mount::{Mount, read, sh};
 
 #[test]
 fn any_part_of_a_file_is_what_it_was() {

@@ -1,8 +1,8 @@
 //! Mounts of repositories on other machines.
 
-use super::{Mount, sh};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
+use crate::support::mount::{Mount, sh};
 use crate::support::servers::place::Place;
 
 /// What is shown is the source: names, content, times, and any part of a file that is longer than

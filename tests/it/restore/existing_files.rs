@@ -9,8 +9,9 @@ use drumlin::monitor::ProblemKind;
 use drumlin::restore::{Overwrite, RestoreOptions, RestoreReport};
 use drumlin::store::{Action, Class};
 
-use super::{differences, options, restore, restore_well, target};
+use super::{options, restore, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
+use crate::support::full_tree::differences;
 
 const MIB: usize = 1 << 20;
 

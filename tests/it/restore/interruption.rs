@@ -13,8 +13,9 @@ use drumlin::restore::{self, Error};
 use drumlin::store::layers;
 use drumlin::store::{Class, Key, Store, StoreError};
 
-use super::{differences, options, restore_well, target};
+use super::{options, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, secret, write};
+use crate::support::full_tree::differences;
 use crate::support::needs::{can_run, holds_xattrs, is_root};
 
 /// A store that cancels the restore at the n-th read of data, as somebody with Ctrl-C would.

@@ -10,8 +10,9 @@ use drumlin::format::snapshot::{Snapshot, SnapshotProblem};
 use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::restore::{Overwrite, RestoreOptions, RestoreReport};
 
-use super::{differences, options, restore, restore_well, target};
+use super::{options, restore, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
+use crate::support::full_tree::differences;
 use crate::support::needs::{can_run, holds_xattrs};
 
 fn with_problems(snapshot: &Snapshot, paths: &[&Path]) -> Snapshot {

@@ -36,17 +36,7 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
-
-/// What every path of a snapshot reads as: a hash of its content, or of its description if it has
-/// none.
-pub type Contents = BTreeMap<Vec<u8>, [u8; 32]>;
-
-/// A sound repository and what is in it.
-pub struct Sound {
-    pub repo: TestRepo,
-    pub snapshots: Vec<Snapshot>,
-    pub contents: Vec<Contents>,
-}
+use crate::support::sound::{Sound, change_object, is_named, read_all};
 
 /// What a damaged repository is like.
 struct Outcome {
@@ -58,58 +48,6 @@ struct Outcome {
 }
 
 impl Sound {
-    /// Makes a repository with packs of both classes, directories of one and of many nodes, files
-    /// of every form, and two snapshots that share most of it.
-    pub fn new() -> Self {
-        let repo = TestRepo::new();
-        let other = drumlin::crypto::slot::Secret::KeyFile([8; 32].into());
-        let info = SlotInfo { label: "other".to_owned(), created: now() };
-        keys::add(&repo.open(), &info, &other, SlotKdf::KeyFile).unwrap();
-        for number in 0..600u64 {
-            repo.write(&format!("many/{number}"), &noise(number, 40));
-        }
-        repo.write("a/b/c/deep", &noise(1, 20_000));
-        repo.write("large", &noise(2, 1_400_000));
-        repo.write("other", &noise(3, 150_000));
-        repo.write("text", "all work and no play\n".repeat(9_000).as_bytes());
-        repo.write("empty", b"");
-        std::os::unix::fs::symlink("nowhere", repo.source().join("link")).unwrap();
-        let first = repo.snapshot();
-        repo.write("a/b/new", &noise(4, 90_000));
-        repo.write("many/7", &noise(5, 700));
-        std::fs::remove_file(repo.source().join("other")).unwrap();
-        let second = repo.snapshot();
-        // One of them is protected, the other lies in the trash.
-        let word = str::to_owned;
-        let note = ForgetNote {
-            host: word("host"),
-            user: word("user"),
-            program: word("test"),
-            now: now(),
-            reason: word("named"),
-        };
-        protect::protect(&repo.open(), &first.id, snapshots::chain_hash(&first), &note).unwrap();
-        trash::forget(&repo.open(), &second.id, Some(snapshots::chain_hash(&second)), &note)
-            .unwrap();
-        let trees = repo.trees();
-        let contents: Vec<Contents> =
-            [&first, &second].map(|snapshot| read_all(&trees, snapshot)).into();
-        // Tests go through objects and paths: none must be missing.
-        assert!(contents.iter().all(|contents| contents.len() > 600), "not everything is readable");
-        let kinds: BTreeSet<Class> = repo.memory.keys().iter().map(|key| key.class).collect();
-        let expected = [
-            Class::Config,
-            Class::Keys,
-            Class::Data,
-            Class::Meta,
-            Class::Index,
-            Class::Snapshots,
-            Class::Intents,
-        ];
-        assert!(expected.iter().all(|class| kinds.contains(class)), "{kinds:?}");
-        Self { repo, snapshots: vec![first, second], contents }
-    }
-
     /// Damages a copy of the repository and asks both questions; panics with `what` where the
     /// answers are wrong.
     fn damage(&self, what: &str, damage: impl FnOnce(&MemoryStore)) -> Outcome {
@@ -183,50 +121,8 @@ impl Sound {
     }
 }
 
-fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
-    let above = path
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'/')
-        .map(|(at, _)| &path[..at.max(1)]);
-    named.contains(&(path, false))
-        || named.contains(&(path, true))
-        || above.into_iter().any(|dir| named.contains(&(dir, true)))
-}
-
-/// Reads every path of a snapshot as far as that is possible.
-pub fn read_all(trees: &Trees, snapshot: &Snapshot) -> Contents {
-    let mut contents = Contents::new();
-    for (path, entry) in browse::Walk::new(trees, &snapshot.root, b"", true) {
-        let Ok(entry) = entry else {
-            continue;
-        };
-        let mut bytes =
-            format!("{:?} {:o} {:?}", entry.entry.kind, entry.entry.mode, entry.entry.mtime)
-                .into_bytes();
-        let place = Place {
-            path: path.clone(),
-            tree: None,
-            totals: Default::default(),
-            entry: Some(entry),
-        };
-        let kind = place.entry.as_ref().unwrap().entry.kind;
-        let has_content = matches!(kind, EntryKind::File | EntryKind::Symlink);
-        if !has_content || browse::cat(trees, &place, &mut bytes, &Monitor::default()).is_ok() {
-            contents.insert(path, *blake3::hash(&bytes).as_bytes());
-        }
-    }
-    contents
-}
-
-fn spoil(store: &MemoryStore, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = store.read(key).unwrap();
-    change(&mut bytes);
-    store.overwrite(key, &bytes);
-}
-
 fn flip(store: &MemoryStore, key: &Key, bit: usize) {
-    spoil(store, key, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+    change_object(store, key, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
 }
 
 fn name(
@@ -394,11 +290,11 @@ fn every_object_cut() {
         }
         for len in lens {
             sound.damage(&format!("{key} cut to {len} bytes"), |store| {
-                spoil(store, &key, |bytes| bytes.truncate(len))
+                change_object(store, &key, |bytes| bytes.truncate(len))
             });
         }
         sound.damage(&format!("{key} with a byte behind"), |store| {
-            spoil(store, &key, |bytes| bytes.push(0))
+            change_object(store, &key, |bytes| bytes.push(0))
         });
     }
 }

@@ -1,19 +1,19 @@
 //! Hostile, lying, damaged and odd surroundings: stores, disks, keys in wrong hands.
 
-pub mod bad_sectors; // objects that cannot be read
-pub mod bounded_memory; // deep, forged and huge structures
-pub mod damage; // damage anywhere is detected and named
-pub mod forged_runs; // index runs that lie
-pub mod hidden_protected; // protected snapshots that a store hides
-pub mod hostile_trees; // trees and targets of an attacker
-pub mod listed_not_given; // objects that are listed and missing
+mod bad_sectors; // objects that cannot be read
+mod bounded_memory; // deep, forged and huge structures
+mod damage; // damage anywhere is detected and named
+mod forged_runs; // index runs that lie
+mod hidden_protected; // protected snapshots that a store hides
+mod hostile_trees; // trees and targets of an attacker
+mod listed_not_given; // objects that are listed and missing
 #[cfg(feature = "mount")]
-pub mod lying_disks; // sources that lie
-pub mod lying_lists; // stores that list or send too much
-pub mod odd_file_systems; // many kinds of file systems
+mod lying_disks; // sources that lie
+mod lying_lists; // stores that list or send too much
+mod odd_file_systems; // many kinds of file systems
 #[cfg(feature = "mount")]
-pub mod plain_disks; // repositories on file systems without links
-pub mod replacing_stores; // stores that replace objects
-pub mod replayed_objects; // objects put back, removed, dated
-pub mod rollbacks_and_copies; // older states and copies
-pub mod untrusted_stores; // adversary at the store, honest commands
+mod plain_disks; // repositories on file systems without links
+mod replacing_stores; // stores that replace objects
+mod replayed_objects; // objects put back, removed, dated
+mod rollbacks_and_copies; // older states and copies
+mod untrusted_stores; // adversary at the store, honest commands

@@ -17,8 +17,8 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Store};
 use tempfile::TempDir;
 
-use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::support::operations::{at_once, prune, put_in_trash};
 
 /// Opens the repository on a machine that has seen nothing.
 pub fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
@@ -64,7 +64,7 @@ fn packs(store: &MemoryStore) -> usize {
 #[test]
 fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
     let (repo, shots) = history(5);
-    shots[..2].iter().for_each(|shot| forget(&repo.open(), shot));
+    shots[..2].iter().for_each(|shot| put_in_trash(&repo.open(), shot));
     prune(&repo.open(), at_once()).unwrap();
     assert!(check(&repo, &repo.memory).is_sound());
     let store = Arc::new(repo.memory.image());
@@ -103,7 +103,7 @@ fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
 #[test]
 fn a_copy_of_a_tombstone_explains_what_a_verdict_dropped() {
     let (repo, shots) = history(3);
-    forget(&repo.open(), &shots[1]);
+    put_in_trash(&repo.open(), &shots[1]);
     let (_cache, machine) = new_machine(&repo, &repo.memory);
     snapshots::listing(&machine).unwrap();
     prune(&repo.open(), at_once()).unwrap();
@@ -190,7 +190,7 @@ fn a_list_tells_what_is_hidden_in_the_middle() {
     // What was forgotten is not hidden, in the trash and after it, to those who have seen the
     // tombstone and to others.
     let machine = repo.open();
-    forget(&machine, &shots[1]);
+    put_in_trash(&machine, &shots[1]);
     assert!(hidden(&repo.memory).is_empty());
     prune(&machine, at_once()).unwrap();
     assert!(hidden(&repo.memory).is_empty());

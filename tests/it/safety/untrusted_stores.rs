@@ -30,10 +30,10 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;
 
-use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check, secret,
 };
+use crate::support::operations::{at_once, prune, put_in_trash};
 
 /// A machine that knows nothing yet, at this store.
 fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
@@ -112,7 +112,7 @@ fn anothers_verdict_is_judged_first() {
         let copy = Arc::new(repo.memory.image());
         let (_cache, owner_of_copy) = new_machine(&repo, &copy);
         protect::unprotect(&owner_of_copy, &second.id).unwrap();
-        forget(&owner_of_copy, &second);
+        put_in_trash(&owner_of_copy, &second);
         prune(&owner_of_copy, at_once()).unwrap();
         copy_objects(&copy, &repo.memory, Class::Collector);
         // Not even its end makes the record obeyed; a record `done` would say that all of it is
@@ -133,7 +133,7 @@ fn anothers_verdict_is_judged_first() {
         repo.write("more", b"more");
         repo.snapshot();
         protect::unprotect(&repo.open(), &second.id).unwrap();
-        forget(&repo.open(), &second);
+        put_in_trash(&repo.open(), &second);
         prune(&repo.open(), at_once()).unwrap();
         assert_all_readable(&repo, 3);
         assert!(first.id != third.id);
@@ -183,7 +183,7 @@ fn a_verdict_names_no_pack_that_is_needed() {
 fn an_open_generation_of_another_drops_nothing_before_its_time() {
     for is_protected in [false, true] {
         let (repo, [_, second, _]) = three();
-        forget(&repo.open(), &second);
+        put_in_trash(&repo.open(), &second);
         if is_protected {
             // As when an old tombstone is put back.
             let protected =
@@ -210,7 +210,7 @@ fn an_open_generation_of_another_drops_nothing_before_its_time() {
 fn a_replayed_tombstone_drops_nothing_that_is_protected() {
     let (repo, [_, second, _]) = three();
     repo.memory.set_clock(now().seconds - 30 * 24 * 3600);
-    forget(&repo.open(), &second);
+    put_in_trash(&repo.open(), &second);
     let tombstone = layout::tombstone_key(&second.id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&repo.open(), &second.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
@@ -229,14 +229,14 @@ fn a_replayed_tombstone_drops_nothing_that_is_protected() {
 fn a_tombstone_that_was_taken_back_is_not_obeyed_again() {
     let (repo, [_, second, _]) = three();
     let machine = repo.open();
-    forget(&machine, &second);
+    put_in_trash(&machine, &second);
     let tombstone = layout::tombstone_key(&second.id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&machine, &second.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     repo.memory.overwrite(&tombstone, &bytes);
     assert!(matches!(prune(&machine, at_once()), Err(Error::Unjustified { .. })));
     trash::undelete(&machine, &second.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
-    forget(&machine, &second);
+    put_in_trash(&machine, &second);
     assert_eq!(prune(&machine, at_once()).unwrap().dropped, [second.id]);
 }
 
@@ -311,7 +311,7 @@ fn no_slot_of_a_known_snapshot_is_burnt() {
     // But a collector that slept may burn the slot of one that was forgotten and dropped.
     let store = Arc::new(repo.memory.image());
     let (_cache, machine) = new_machine(&repo, &store);
-    forget(&machine, &third);
+    put_in_trash(&machine, &third);
     prune(&machine, at_once()).unwrap();
     intents::burn_slot(&machine, &third.id).unwrap();
     let known = repo.open_in(store, &repo.cache()).unwrap();

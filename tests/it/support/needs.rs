@@ -38,3 +38,17 @@ pub fn holds_xattrs(dir: &Path) -> bool {
     let probe = tempfile::NamedTempFile::new_in(dir).unwrap();
     rustix::fs::setxattr(probe.path(), "user.probe", b"1", XattrFlags::empty()).is_ok()
 }
+
+/// Runs `act` on threads that are nobody's: the system keeps users per thread.
+pub fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    use rustix::process::{Gid, Uid};
+    std::thread::scope(|scope| {
+        let run = || {
+            rustix::thread::set_thread_groups(&[]).unwrap();
+            rustix::thread::set_thread_gid(Gid::from_raw(65_534)).unwrap();
+            rustix::thread::set_thread_uid(Uid::from_raw(65_534)).unwrap();
+            act()
+        };
+        scope.spawn(run).join().unwrap()
+    })
+}

@@ -43,6 +43,7 @@ use self::director::Director;
 use self::oracle::Oracle;
 use self::scheduler::{LITTLE_PATIENCE, PATIENCE, Scheduler, TurnStore};
 use crate::support::fixture::{TestRepo, noise, options, write};
+use crate::support::operations::repair_options;
 
 /// How many histories are tried if nothing else is asked for.
 const SEEDS: u64 = 10_000;
@@ -249,7 +250,7 @@ fn end(setting: &Setting, machine: &Arc<Repository>, oracle: &mut Oracle) -> Res
 
 /// Repairs what was lost, and replaces the snapshots that lack something.
 fn repair_all(machine: &Arc<Repository>, options: &PruneOptions) -> Result<(), String> {
-    let usual = crate::engine::repair::options(Level::Structure);
+    let usual = repair_options(Level::Structure);
     let repairs = RepairOptions { snapshots: true, threads: 1, now: options.now, ..usual };
     let repair = || {
         repair::plan(machine, &repairs, &Monitor::default())

@@ -22,8 +22,8 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::layers::lazy::LazyStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreProperties};
 
-use crate::safety::damage::{Contents, read_all};
 use crate::support::fixture::{TestRepo, fast_folder, noise};
+use crate::support::sound::{Contents, read_all};
 
 /// Bytes of a full block in a run.
 const BLOCK_LEN_BYTES: u64 = 16_432;

@@ -25,8 +25,8 @@ use super::codec::{config, plain_entry};
 use super::containers::slots;
 use super::decoders::text;
 use super::faults::Fault;
-use crate::safety::hostile_trees::Forger;
 use crate::support::fixture::TestRepo;
+use crate::support::forger::Forger;
 
 /// Collects the chunks of a vector.
 #[derive(Default)]

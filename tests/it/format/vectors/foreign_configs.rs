@@ -21,7 +21,8 @@ use drumlin::repo::{OpenOptions, Reader, Repository, Trees, snapshots};
 use drumlin::store::local::LocalStore;
 
 use super::repositories::{folder, secret};
-use crate::support::fixture::{copy_folder, now, options};
+use crate::support::fixture::{copy_folder, files_below, now, options};
+use crate::support::python_with_modules;
 
 /// The objects that do not count, highest first.
 const VOID: [&str; 6] = ["18446744073709551615", "6", "5", "4", "3", "2"];
@@ -67,7 +68,7 @@ fn void_configs_are_passed_over_and_named() {
     let password = cache.path().join("password");
     fs::write(&password, super::decoders::PASSPHRASE).unwrap();
     let reader = super::folder().join("../reader.py");
-    let mut command = Command::new(crate::format::reader_py::python());
+    let mut command = Command::new(python_with_modules());
     let listed = command
         .arg(reader)
         .arg("--password-file")
@@ -84,7 +85,7 @@ fn void_configs_are_passed_over_and_named() {
 }
 
 fn objects(place: &Path) -> BTreeSet<PathBuf> {
-    crate::format::reader_py::trees::files_below(place).into_iter().collect()
+    files_below(place).into_iter().collect()
 }
 
 /// Tries to back up and to prune a copy of the repository; returns what they say.

@@ -30,9 +30,9 @@ use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
 use super::decoders::PASSPHRASE;
-use crate::format::reader_py::trees::set_mtime;
-use crate::support::fixture::{now, options};
+use crate::support::fixture::{now, options, set_mtime};
 use crate::support::needs::is_root;
+use crate::support::python_with_modules;
 
 /// Path in the snapshot, and what stands there.
 type Listing = BTreeMap<Vec<u8>, String>;
@@ -348,7 +348,7 @@ fn the_reader_restores_the_kept_repositories() {
         let words = folder(name).join("words.txt");
         let secret =
             if words.exists() { ("--key-file", words) } else { ("--password-file", password) };
-        let mut command = Command::new(crate::format::reader_py::python());
+        let mut command = Command::new(python_with_modules());
         command
             .arg(super::folder().join("../reader.py"))
             .arg(secret.0)

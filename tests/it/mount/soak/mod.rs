@@ -25,9 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::ledger::Ledger;
 use self::readers::{READERS, Reader};
-use super::{Mount, sh};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
+use crate::support::mount::{Mount, sh};
 
 /// The part of the source that never changes, the one that does, and copies of what it was when it
 /// was backed up.

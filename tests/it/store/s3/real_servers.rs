@@ -20,8 +20,8 @@ use drumlin::store::s3::options::{Lock, S3Options};
 use drumlin::store::{Archive, Class, ErrorKind, Key, Readiness, Store, StoreError, ThawTier};
 
 use super::{kind_of, text_of};
-use crate::safety::forged_runs::{Lie, forge};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::support::lying_runs::{Lie, forge_run};
 use crate::support::name_of_test;
 use crate::support::servers::s3::{S3Server, options};
 use crate::support::servers::{moto, radosgw, s3rver, s3s_fs};
@@ -312,7 +312,7 @@ fn a_host_that_may_only_add_can_back_up_and_not_destroy() {
     repo.write("b", &noise(2, 100_000));
     let hosts = repo.open_in(host.clone(), &repo.cache()).unwrap();
     let second = run_backup(&hosts, &repo.source()).snapshot.unwrap();
-    let (planted, bytes) = forge(&hosts, &*host, Lie::AnotherChunk, true);
+    let (planted, bytes) = forge_run(&hosts, &*host, Lie::AnotherChunk, true);
     host.create(&planted, &bytes).unwrap();
     let cache = fast_folder();
     let owners = repo.open_in(own.clone(), cache.path()).unwrap();

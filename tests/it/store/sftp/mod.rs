@@ -8,7 +8,7 @@ mod known_hosts; // known servers
 mod login; // keys and passwords
 mod not_sftp; // answers that are not SFTP
 mod order_of_keys; // order of keys
-pub mod proxy_programs; // programs that carry a connection
+mod proxy_programs; // programs that carry a connection
 mod restarts_and_leftovers; // restarts, limits, leftovers
 mod shared_connections; // threads that share a connection
 

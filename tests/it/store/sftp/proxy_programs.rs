@@ -14,11 +14,7 @@ use drumlin::store::sftp::proxy::Proxy;
 use drumlin::store::{ErrorKind, Store};
 
 use super::{pack, refused};
-use crate::support::servers::openssh::OpenSsh;
-
-/// Carries bytes to and from a port, as `nc` does where there is one. It writes its process id to a
-/// file, a word, and its environment.
-pub const RELAY: &str = "exec 3<>/dev/tcp/$0/$1 && echo $$ >> $2 && echo \"$3\" >> $2 && env >> $2 && { cat <&3 & cat >&3; kill $!; }";
+use crate::support::servers::openssh::{OpenSsh, RELAY};
 
 fn proxy(program: &str, arguments: &[&str]) -> Option<Proxy> {
     let arguments = arguments.iter().map(|argument| argument.into()).collect();

@@ -108,3 +108,7 @@ pub fn make_key(path: &Path, passphrase: &str) {
         &["-q", "-t", "ed25519", "-C", "test", "-N", passphrase, "-f", path.to_str().unwrap()],
     );
 }
+
+/// Carries bytes to and from a port, as `nc` does where there is one. It writes its process id to a
+/// file, a word, and its environment.
+pub const RELAY: &str = "exec 3<>/dev/tcp/$0/$1 && echo $$ >> $2 && echo \"$3\" >> $2 && env >> $2 && { cat <&3 & cat >&3; kill $!; }";
