@@ -10,6 +10,12 @@ use super::{kind_of, pack};
 use crate::support::servers::openssh::OpenSsh;
 use crate::support::servers::proxy::{Proxy, Then, Toward};
 
+/// Opens a store with one connection through the proxy.
+fn one_connection(server: &OpenSsh, proxy: &Proxy) -> SftpStore {
+    let options = SftpOptions { connections: 1, ..server.options_through(proxy, "r") };
+    SftpStore::open_or_make(options).unwrap()
+}
+
 /// A `create` whose last request is cut by one byte, or whose last answer is lost: nobody can say
 /// whether it happened, and that is what it says.
 #[test]
@@ -17,11 +23,7 @@ fn an_answer_that_never_comes_is_said_to_be_missing() {
     for is_made in [false, true] {
         let server = OpenSsh::start();
         let proxy = Proxy::start(server.address);
-        let store = SftpStore::open_or_make(SftpOptions {
-            connections: 1,
-            ..server.options_through(&proxy, "r")
-        })
-        .unwrap();
+        let store = one_connection(&server, &proxy);
         let slot = |number: u8| Key::new(Class::Snapshots, format!("{number:032x}"));
         // Those after the first one cost the same number of bytes and round trips.
         let costs: Vec<_> = (0..3)
@@ -52,11 +54,7 @@ fn an_answer_that_never_comes_is_said_to_be_missing() {
 fn a_cut_line_leaves_objects_whole_or_absent() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions {
-        connections: 1,
-        ..server.options_through(&proxy, "r")
-    })
-    .unwrap();
+    let store = one_connection(&server, &proxy);
     let bytes = |number: u8| vec![number; 300_000];
     store.create(&pack(0), &bytes(0)).unwrap();
     let before = (proxy.bytes(Toward::Server), proxy.bytes(Toward::Client));
@@ -140,11 +138,7 @@ fn a_login_that_is_cut_is_no_refusal() {
 fn a_cut_read_is_no_short_object() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions {
-        connections: 1,
-        ..server.options_through(&proxy, "r")
-    })
-    .unwrap();
+    let store = one_connection(&server, &proxy);
     store.create(&pack(1), &[7; 2_000_000]).unwrap();
     proxy.reset_after(Toward::Client, 1_000_000);
     assert_eq!(kind_of(store.read(&pack(1))), ErrorKind::Unavailable);
@@ -156,11 +150,7 @@ fn a_cut_read_is_no_short_object() {
 fn ranges_cost_what_they_are_long() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions {
-        connections: 1,
-        ..server.options_through(&proxy, "r")
-    })
-    .unwrap();
+    let store = one_connection(&server, &proxy);
     store.create(&pack(1), &[7; 8_000_000]).unwrap();
     for len in [1u64, 1000, 100_000, 1_000_000] {
         let before = proxy.bytes(Toward::Client);
