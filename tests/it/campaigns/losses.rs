@@ -1,8 +1,8 @@
-//! Goal: whatever is lost, whoever repairs it, dies while doing so, and prunes afterwards: what a
-//! repair took out of the index stays out of it, and each snapshot that any machine makes from then
-//! on is whole. Method: random histories of two hosts that share content and have caches of their
-//! own, and of a third machine that forgets, prunes and repairs; packs, and runs too, are lost
-//! between the operations, and any of these may die at any call of the store.
+//! Goal: after any loss, repair, death and prune, what a repair took out of the index stays out of
+//! it, and each snapshot that any machine makes from then on is whole. Method: random histories of
+//! two hosts that share content and have caches of their own, and of a third machine that forgets,
+//! prunes and repairs; packs, and runs too, are lost between the operations, and any of these may
+//! die at any call of the store.
 //!
 //! `DRUMLIN_LOSSES` sets how many histories are tried, `DRUMLIN_TEST_SEED` the first of them.
 

@@ -1,6 +1,6 @@
-//! `backup`: a source that has lost its files is told until somebody accepts it, whatever happens
-//! in between: a disk that is not mounted looks like a folder without files, like nothing at all,
-//! or like something else.
+//! Sources that have lost their files: `backup` reports them until the user accepts it, whatever
+//! happens in between. A disk that is not mounted looks like a folder without files, like nothing
+//! at all, or like something else.
 
 use std::fs;
 use std::os::unix::fs::symlink;

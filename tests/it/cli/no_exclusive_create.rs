@@ -1,11 +1,11 @@
 //! Goal: on servers that do not create exclusively nothing is lost, and what they cannot do is
 //! found out, said and remembered. Method: the real program on servers that ignore the condition
-//! (s3rver; moto, from which it is hidden), and on s3s-fs, which several of those who create one
-//! name at once get by.
+//! (s3rver; moto, from which it is hidden), and on s3s-fs, where several clients that create one
+//! name at once succeed.
 //!
-//! s3rver shows objects that are half written, and keeps those whose writer died: beside others, or
-//! with processes that are killed, no store can be made of it (format-spec/12-store.md, guarantee
-//! 1). So it is asked one thing after the other.
+//! s3rver shows objects that are half written, and keeps those whose writer died: with concurrent
+//! or killed processes it is no store (format-spec/12-store.md, guarantee 1). So it is asked one
+//! thing after the other.
 
 use std::process::{Child, Stdio};
 

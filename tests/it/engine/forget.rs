@@ -1,6 +1,6 @@
-//! Goal: forgetting is safe at any moment, beside other forgets and beside backups, and never half
-//! done for one snapshot. Method: the store fails at every call of a forget and of an undelete,
-//! before and after its effect; two forgets and a backup run at once.
+//! Goal: forgetting is safe at any moment, while other forgets and backups run, and never half done
+//! for one snapshot. Method: the store fails at every call of a forget and of an undelete, before
+//! and after its effect; two forgets and a backup run at once.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Goal: where a repository has no room left at all, `prune` makes some, whoever dies meanwhile,
+//! Goal: where a repository has no room left at all, `prune` makes some, also if it dies meanwhile,
 //! and nothing that is needed is lost. Method: a store that counts blocks like a file system and
 //! refuses what does not fit; it is filled to the last block; then a prune collects, or dies at
 //! every call of the store, and the next one goes on.

@@ -1,6 +1,7 @@
-//! Goal: collectors remove what no snapshot needs, and nothing else, whoever works or dies beside
-//! them. Method: a repository in memory; processes that die at every call of the store; backups and
-//! collectors at the same time; the result is checked in full by a machine that knows nothing.
+//! Goal: collectors remove what no snapshot needs, and nothing else, whatever works or dies at the
+//! same time. Method: a repository in memory; processes that die at every call of the store;
+//! backups and collectors at the same time; the result is checked in full by a machine that knows
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Goal: an index run that lies about where chunks are, as whoever may add objects and has a key
-//! can make one, destroys nothing, and hides nothing that another place still has. What is kept in
+//! Goal: an index run that lies about where chunks are (a client with a key that may add objects
+//! can make one) destroys nothing, and hides nothing that another place still has. What is kept in
 //! two places honestly costs an honest collector little. Method: runs are sealed by hand, so that
 //! they hide all others, or are asked before them.
 

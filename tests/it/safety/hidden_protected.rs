@@ -1,6 +1,6 @@
 //! Goal: a protected snapshot that a store hides is missed, whatever old tombstone the store puts
 //! there; and no honest command leaves anything that looks like it. Method: a repository in memory,
-//! whose objects are moved behind the program's back, and a collector that dies at each call.
+//! whose objects are moved while the program does not look, and a collector that dies at each call.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Goal: whoever holds a key can write any tree, and whoever may write to the target can swap
+//! Goal: a holder of a key can write any tree, and a user who may write to the target can swap
 //! anything in it; a restore still never touches anything outside of its target, never hangs, and
 //! says what it refused. Method: trees sealed with the real keys by hand (names, kinds, links and
 //! sizes that no backup makes), and a thread that swaps folders for links while a restore runs.

@@ -1,6 +1,6 @@
 //! Goal: what a store that has no key takes away, puts back or dates is noticed by every machine
-//! that can know of it. Method: a repository in memory, whose objects are moved behind the
-//! program's back.
+//! that can know of it. Method: a repository in memory, whose objects are moved while the program
+//! does not look.
 
 use std::sync::Arc;
 

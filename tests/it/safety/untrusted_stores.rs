@@ -1,6 +1,6 @@
-//! Goal: whatever a store hides, replays or puts in place, and whatever somebody with a key adds,
-//! an honest collector destroys nothing that nobody forgot, and an honest backup goes on or says
-//! why not. Method: a repository in memory; records and marks of a copy that went its own way, or
+//! Goal: whatever a store hides, replays or puts in place, and whatever a holder of a key adds, an
+//! honest collector destroys nothing that nobody forgot, and an honest backup goes on or says why
+//! not. Method: a repository in memory; records and marks of a copy that went its own way, or
 //! sealed by hand, are put into the original.
 
 use std::sync::Arc;

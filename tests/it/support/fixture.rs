@@ -1,5 +1,5 @@
-//! A repository in memory that counts requests, a folder to back up beside it, and the operations
-//! with the options that matter.
+//! A repository in memory that counts requests, a folder to back up, and the operations with the
+//! options that matter.
 
 use std::fs;
 use std::ops::Range;

@@ -1,7 +1,8 @@
-//! Goal: many machines that back up to one bucket at once, beside collectors, all succeed, wait for
-//! nobody, and get nearly as many bytes to the server as if they did nothing but upload. Method:
-//! real processes, each machine with its own cache and its own source, in loops; then plain uploads
-//! of objects of the same lengths by as many threads at once, to another bucket of the same server.
+//! Goal: many machines that back up to one bucket at once, while collectors run, all succeed, wait
+//! for nobody, and get nearly as many bytes to the server as if they did nothing but upload.
+//! Method: real processes, each machine with its own cache and its own source, in loops; then plain
+//! uploads of objects of the same lengths by as many threads at once, to another bucket of the same
+//! server.
 //!
 //! `DRUMLIN_FLEET_SECONDS`, `DRUMLIN_FLEET_CLIENTS` and `DRUMLIN_FLEET_COLLECTORS` set how long and
 //! how many. `DRUMLIN_FLEET_LINE` puts all but the collectors at the other end of one line of so

@@ -1,8 +1,8 @@
-//! Goal: whoever is killed or stopped, whenever: no snapshot that exists is lost, nothing has to be
-//! cleaned up by hand, and nobody waits for anybody. Method: real processes on a real folder and on
-//! real servers, killed with `SIGKILL` at random moments, alone and beside each other; in the
-//! folder packs are lost, too, and repairs are killed. After each kill every snapshot must still be
-//! listed; at intervals everything is checked in full and restored.
+//! Goal: if any process is killed or stopped at any moment, no snapshot that exists is lost,
+//! nothing has to be cleaned up by hand, and no process waits for another. Method: real processes
+//! on a real folder and on real servers, killed with `SIGKILL` at random moments, alone and several
+//! at once; in the folder packs are lost, too, and repairs are killed. After each kill every
+//! snapshot must still be listed; at intervals everything is checked in full and restored.
 //!
 //! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what
 //! happens.

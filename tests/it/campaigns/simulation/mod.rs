@@ -1,9 +1,10 @@
-//! Goal: the commit and collection protocol holds in the real code, whoever is slow, fails or dies:
-//! eight backups, two collectors that forget first, one who brings back, one who reads; in some
-//! histories one backup sleeps for months. On a store that replaces objects there is one collector,
-//! and it keeps the restriction that belongs to that. Method: a seed decides whose call of the
-//! store is next and what goes wrong with it; an observer of its own holds the invariants against
-//! every state of the store. At the end everything is checked by a machine that knows nothing.
+//! Goal: the commit and collection protocol holds in the real code if any actor is slow, fails or
+//! dies. The actors: eight backups, two collectors that forget first, one undelete, one reader; in
+//! some histories one backup sleeps for months. On a store that replaces objects there is one
+//! collector, and it keeps the restriction that belongs to that. Method: a seed decides whose call
+//! of the store is next and what goes wrong with it; an observer of its own holds the invariants
+//! against every state of the store. At the end everything is checked by a machine that knows
+//! nothing.
 //!
 //! `DRUMLIN_SEEDS` sets how many histories are tried, `DRUMLIN_TEST_SEED` the first of them. Every
 //! turn of one that fails is printed. In one of ten histories, with `DRUMLIN_HARSH` in all of them,

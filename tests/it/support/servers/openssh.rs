@@ -1,4 +1,4 @@
-//! OpenSSH's server with its own SFTP, on an address of its own, for whoever runs the tests.
+//! OpenSSH's server with its own SFTP, on its own address, for the user who runs the tests.
 
 use std::fs;
 use std::net::SocketAddr;
