@@ -43,7 +43,7 @@ fn begin_to_remove(repository: &Repository, removal: &Removal, is_decided: bool)
 }
 
 fn mend(repository: &Arc<Repository>) -> Outcome {
-    let options = RepairOptions { snapshots: true, ..options(Level::Structure) };
+    let options = RepairOptions { snapshots: true, ..repair_options(Level::Structure) };
     repair::plan(repository, &options, &Monitor::default())
         .unwrap()
         .apply(&Monitor::default())
@@ -330,7 +330,7 @@ fn a_damaged_pack_that_a_verdict_removes_is_repaired_like_any_other() {
             true,
         );
         flip_byte(&repo.memory, &pack, 1_000);
-        let options = RepairOptions { snapshots: true, ..options(level) };
+        let options = RepairOptions { snapshots: true, ..repair_options(level) };
         let plan = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
         assert_eq!(plan.incomplete(), [broken.id]);
         assert!(

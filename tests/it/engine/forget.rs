@@ -8,15 +8,13 @@ use std::thread;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
-use drumlin::maintain::forget::{self, ForgetPlan, Scope};
+use drumlin::maintain::forget;
 use drumlin::monitor::Monitor;
-use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::snapshots::{self, Listing};
+use drumlin::repo::snapshots;
+use drumlin::repo::snapshots::trash::{self, TRASH_WINDOW_S};
 use drumlin::repo::{Repository, Result};
-use drumlin::retention::Policy;
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::{Action, Class, ErrorKind};
-use jiff::tz::TimeZone;
 
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, now, options, run_backup, run_check,

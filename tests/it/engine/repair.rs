@@ -15,10 +15,10 @@ use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::generation::{Condemned, Removal};
 use drumlin::format::node::{Totals, TreeNode};
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::maintain::repair::{self, Plan, RepairOptions};
+use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations;
-use drumlin::repo::{self, OpenOptions, Reader, Repository, Trees};
+use drumlin::repo::{self, OpenOptions, Repository};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
@@ -26,12 +26,12 @@ use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use tempfile::TempDir;
 
 use crate::support::fixture::{
-    TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check,
+    TestRepo, fast_folder, let_time_pass, noise, now, run_backup, run_check,
 };
 use crate::support::forger::{Forger, entry, file};
-use crate::support::operations::{at_once, prune, put_in_trash};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
 use crate::support::patient::{Patient, repair_plan};
-use crate::support::sound::{Contents, Sound, flip_byte, is_named, keys_of, read_all};
+use crate::support::sound::{Sound, flip_byte, is_named, keys_of};
 
 /// Asserts that after a repair exactly what the report names cannot be read, and that the next
 /// snapshot is whole.
@@ -574,7 +574,7 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
         let root = forger.put(ChunkKind::Tree, &root.encode());
         let forged = forger.finish_with(root, totals);
         assert!(repo.check(Level::Structure).is_sound() && !repo.check(Level::Full).is_sound());
-        let options = RepairOptions { snapshots, ..options(Level::Full) };
+        let options = RepairOptions { snapshots, ..repair_options(Level::Full) };
         let planned = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
         assert!(planned.incomplete() == [forged.id], "{:#?}", planned.outlook);
         let outcome = planned.apply(&Monitor::default()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::fixture::noise;
 use crate::support::home::Home;
-use crate::support::mount::{Mount, sh};
+use crate::support::mount::{Mount, sh, wait_for};
 use crate::support::servers::place::Place;
 
 /// What is shown is the source: names, content, times, and any part of a file that is longer than
@@ -29,7 +29,7 @@ fn is_the_same(home: &Home) {
     );
     home.write("src/late", "later");
     home.run(["backup", "src"]).ok();
-    super::wait_for("the second snapshot is the latest", || shown.join("late").exists());
+    wait_for("the second snapshot is the latest", || shown.join("late").exists());
     assert_eq!(mount.end().code, 0);
 }
 

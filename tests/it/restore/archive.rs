@@ -3,11 +3,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use drumlin::format::snapshot::Snapshot;
-use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
+use drumlin::monitor::ProblemKind;
+use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{Error, RestoreOptions};
 use drumlin::store::Store;
 

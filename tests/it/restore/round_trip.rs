@@ -1,22 +1,20 @@
 //! Equality of a restored tree with its source, for everything that a Unix file system holds.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use drumlin::restore::RestoreOptions;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Mode, OFlags};
 
 use super::{options, restore, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
 use crate::support::full_tree::{
     differences, listing, make_everything, modes, ordinary_things, run, set_mode,
 };
-use crate::support::needs::{can_run, is_root};
+use crate::support::needs::{as_nobody, can_run, is_root};
 
 #[test]
 fn a_tree_with_everything_comes_back_equal() {

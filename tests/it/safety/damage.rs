@@ -17,25 +17,19 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drumlin::browse::{self, Place};
 use drumlin::format::container::{
     FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES, frame_at, header_at,
     trailer_at,
 };
-use drumlin::format::entry::EntryKind;
-use drumlin::format::slot::{SlotInfo, SlotKdf};
-use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::repo::open::keys;
-use drumlin::repo::snapshots::trash::{self, ForgetNote};
-use drumlin::repo::snapshots::{self, protect};
+use drumlin::repo::snapshots;
 use drumlin::repo::{Reader, Repository, Trees, audit};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 
-use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::support::fixture::{fast_folder, noise, run_check};
 use crate::support::sound::{Sound, change_object, is_named, read_all};
 
 /// What a damaged repository is like.

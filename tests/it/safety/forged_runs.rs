@@ -6,16 +6,13 @@
 use std::fs;
 use std::sync::Arc;
 
-use drumlin::format::run::{PackClass, PackRef, RunRecord, RunToc};
+use drumlin::format::run::PackClass;
 use drumlin::format::snapshot::Snapshot;
-use drumlin::id::{ChunkId, ObjectId};
+use drumlin::id::ChunkId;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::index::{PlacedPack, seal_run};
-use drumlin::repo::objects::layout;
-use drumlin::repo::read::pack_tables::{self, ListedPack};
 use drumlin::repo::{Error, Reader, Repository, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::layers::count::CountStore;

@@ -10,21 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use drumlin::compress::Compression;
 use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp, Xattr};
 use drumlin::format::node::{ListNode, Totals, TreeChild, TreeNode};
-use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
+use drumlin::format::snapshot::Snapshot;
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::repo::snapshots::prepare::{self, NewTree};
-use drumlin::repo::write::{Checkpoints, Identity};
-use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 
 use crate::support::archives::{archive, extract};
-use crate::support::fixture::{TestRepo, bare_entry, noise, now, write};
+use crate::support::fixture::{TestRepo, noise, write};
 use crate::support::forger::{Forger, entry, file};
 
 fn link(name: &[u8], to: &Path) -> Entry {
@@ -302,9 +298,7 @@ fn content_that_lies_about_itself_is_refused() {
     let forger = Forger::new(&repo);
     let honest = forger.put(ChunkKind::Data, &noise(1, 5000));
     let forged = ChunkId([3; 32]);
-    drumlin::repo::Lane::new(&forger.session)
-        .put(ChunkKind::Data, &forged, &noise(2, 5000))
-        .unwrap();
+    forger.put_as(ChunkKind::Data, &forged, &noise(2, 5000));
     let refs = |id: ChunkId, len: u32| Content::Refs(vec![Ref::Data { id, len }]);
     let list = |refs: Vec<Ref>| {
         Content::List(forger.put(ChunkKind::List, &ListNode::Leaf { refs }.encode()))

@@ -10,18 +10,18 @@ use drumlin::format::generation::{Condemned, Removal};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
-use drumlin::monitor::Monitor;
+use drumlin::maintain::prune::{Exclusion, PruneOptions};
 use drumlin::repo::gc::generations::{self, Generations, State};
 use drumlin::repo::gc::intents;
 use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, Result, snapshots};
+use drumlin::repo::{Error, Repository, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check,
 };
+use crate::support::operations::prune;
 use crate::support::sound::keys_of;
 
 /// A repository in a store that replaces objects, with a snapshot.

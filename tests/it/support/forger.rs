@@ -41,8 +41,13 @@ impl<'a> Forger<'a> {
     /// Seals a chunk.
     pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
         let id = self.repo.repository.keyring().chunk_id(kind, bytes);
-        Lane::new(&self.session).put(kind, &id, bytes).unwrap();
+        self.put_as(kind, &id, bytes);
         id
+    }
+
+    /// Seals bytes under an id that may be wrong.
+    pub fn put_as(&self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) {
+        Lane::new(&self.session).put(kind, id, bytes).unwrap();
     }
 
     /// Seals a node of entries.

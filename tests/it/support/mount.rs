@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A mounted repository; it is unmounted when this is dropped, and when the test ends in any other
 /// way.
 pub struct Mount {
-    child: Option<Child>,
+    /// The program.
+    pub child: Option<Child>,
     /// Where it is.
     pub dir: PathBuf,
     /// What it said first.

@@ -126,7 +126,7 @@ fn sections_named_in_the_source_exist() {
 #[test]
 fn vectors_hold_for_the_text_and_the_independent_reader() {
     let script = root().join("format-spec/check_vectors.py");
-    let output = Command::new(super::reader_py::python()).arg(script).output().unwrap();
+    let output = Command::new(crate::support::python_with_modules()).arg(script).output().unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
