@@ -60,7 +60,7 @@ scale-long:     ## 50 hosts that back up hourly for 30 simulated days, a collect
 	DRUMLIN_SCALE_DAYS=30 DRUMLIN_SCALE_HOSTS=50 $(CARGO) nextest run --locked --profile long --no-capture scale::
 
 mount-long:     ## A mounted tree of 100,000 files, compared with its source.
-	DRUMLIN_MOUNT_FILES=100000 $(CARGO) nextest run --locked --profile long --no-capture mount::same::a_large_tree
+	DRUMLIN_MOUNT_FILES=100000 $(CARGO) nextest run --locked --profile long --no-capture mount::equal_to_source::a_large_tree
 
 soak-long:      ## An hour of reading from a mount by eight processes while backups and prunes run (DRUMLIN_SOAK_SECONDS=).
 	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak

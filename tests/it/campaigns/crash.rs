@@ -26,10 +26,9 @@ use drumlin::store::local::LocalStore;
 use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::engine::forget::forget;
-use crate::engine::prune::{at_once, prune};
-use crate::safety::damage::{Contents, read_all};
 use crate::support::fixture::{TestRepo, copy_folder, fast_folder, noise, options, run_check};
+use crate::support::operations::{at_once, forget_by_policy, prune, repair_options};
+use crate::support::sound::{Contents, read_all};
 
 /// How a process dies in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +232,7 @@ impl World {
             self.open(repo, store.clone(), machine).is_some_and(|repository| match operation {
                 Operation::Lose => unreachable!("nobody does that"),
                 Operation::Repair => {
-                    let options = crate::engine::repair::options(Level::Structure);
+                    let options = repair_options(Level::Structure);
                     let applied = repair::plan(&repository, &options, &Monitor::default())
                         .and_then(|plan| plan.apply(&Monitor::default()));
                     applied.is_ok_and(|outcome| !outcome.is_untold)
@@ -245,7 +244,7 @@ impl World {
                     };
                     drumlin::backup::run(&repository, options, &Default::default()).is_ok()
                 }
-                Operation::Forget => forget(&repository, "last 2").is_ok(),
+                Operation::Forget => forget_by_policy(&repository, "last 2").is_ok(),
                 Operation::Prune => {
                     prune(&repository, at_once()).is_ok_and(|report| !report.outrun)
                 }

@@ -1,8 +1,8 @@
-//! Goal: whatever is lost, whoever repairs it, dies while doing so, and prunes afterwards: what a
-//! repair took out of the index stays out of it, and each snapshot that any machine makes from then
-//! on is whole. Method: random histories of two hosts that share content and have caches of their
-//! own, and of a third machine that forgets, prunes and repairs; packs, and runs too, are lost
-//! between the operations, and any of these may die at any call of the store.
+//! Goal: after any loss, repair, death and prune, what a repair took out of the index stays out of
+//! it, and each snapshot that any machine makes from then on is whole. Method: random histories of
+//! two hosts that share content and have caches of their own, and of a third machine that forgets,
+//! prunes and repairs; packs, and runs too, are lost between the operations, and any of these may
+//! die at any call of the store.
 //!
 //! `DRUMLIN_LOSSES` sets how many histories are tried, `DRUMLIN_TEST_SEED` the first of them.
 
@@ -23,8 +23,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
-use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, options, run_check, write};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
 
 const HOSTS: usize = 2;
 const OPERATIONS: usize = 10;
@@ -127,8 +127,7 @@ impl<'a> History<'a> {
 
     fn repair(&mut self, snapshots: bool) {
         self.with_death(HOSTS, |repository| {
-            let options =
-                RepairOptions { snapshots, ..crate::engine::repair::options(Level::Structure) };
+            let options = RepairOptions { snapshots, ..repair_options(Level::Structure) };
             let plan = repair::plan(repository, &options, &Monitor::default());
             plan.and_then(|plan| plan.apply(&Monitor::default()))
                 .is_ok_and(|outcome| !outcome.is_untold)
@@ -143,7 +142,7 @@ impl<'a> History<'a> {
         listed
             .iter()
             .take(listed.len().saturating_sub(keep))
-            .for_each(|snapshot| forget(&admin, snapshot));
+            .for_each(|snapshot| put_in_trash(&admin, snapshot));
         self.with_death(HOSTS, |repository| match prune(repository, at_once()) {
             Err(error) => error.is_damage(),
             Ok(report) => !report.outrun,

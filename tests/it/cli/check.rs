@@ -167,3 +167,31 @@ fn stats_of_the_repository_and_of_a_snapshot() {
     home.run(["stats", "zzzz"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
     assert_eq!(Home::with_repository().run(["stats"]).ok().code, 0);
 }
+
+/// A repository of another version of the format is not taken for a damaged one, nor for none.
+#[test]
+fn a_repository_of_another_number_is_refused_in_plain_words() {
+    let home = Home::with_repository();
+    home.write("src/a", "x");
+    home.run(["backup", "src"]).ok();
+    for (name, mut bytes) in home.tree("repo") {
+        // Key slots and containers have the version behind the 8 bytes of their magic.
+        if bytes.len() > 10 && bytes[0] == 0x93 {
+            bytes[9] += 1;
+            std::fs::remove_file(home.path(&format!("repo/{name}"))).unwrap();
+            home.write(&format!("repo/{name}"), bytes);
+        }
+    }
+    let before = home.tree("repo");
+    for command in ["snapshots", "check", "backup src", "prune", "repair"] {
+        let ran = home.run(command.split(' ').chain(["--cache-dir=empty"]));
+        let ran = ran.fails(
+            1,
+            "cannot be understood",
+            "use the version of Drumlin that made the repository",
+        );
+        assert!(ran.err.contains("written by another version of the format"), "{command}: {ran:?}");
+    }
+    home.run(["init"]).fails(1, "there already is a repository at", "choose another place");
+    assert!(home.tree("repo") == before);
+}

@@ -1,4 +1,4 @@
-//! The configuration file as the commands see it.
+//! The configuration file and the environment, as the commands see them.
 
 use serde_json::json;
 
@@ -83,4 +83,63 @@ fn the_file_can_be_named() {
     home.run(["init", "--config", "other.toml"]).ok();
     let home = home.with("DRUMLIN_CONFIG", "other.toml");
     home.run(["snapshots"]).ok();
+}
+
+#[test]
+fn locations_of_other_programs_are_refused() {
+    let home = Home::with_repository();
+    for location in [
+        "b2:bucket:path",
+        "rclone:remote:path",
+        "rest:host/path",
+        "azure:container:/",
+        "gs:bucket:/",
+        "nas:/backup/repo",
+        "192.0.2.1:/backup",
+        "nas:backup",
+        "file:relative",
+        "~/repo2",
+    ] {
+        let ran = home.run(["--repo", location, "init"]).code(2);
+        assert!(ran.err.contains("hint: ") && ran.err.contains("./"), "{location}: {}", ran.err);
+    }
+    home.write(".config/drumlin/drumlin.toml", "[repository.box]\nurl = \"/nowhere/repo\"\n");
+    for command in ["init", "snapshots"] {
+        home.run(["--repo", "bxo", command]).fails(
+            2,
+            "there is no repository `bxo`",
+            "the configuration has box; write ./bxo",
+        );
+    }
+    assert!(!home.path("bxo").exists());
+    home.run(["--repo", "repo", "snapshots"]).ok();
+    home.run(["--repo", "./new", "init"]).ok();
+}
+
+#[test]
+fn empty_variables_are_as_if_they_were_not_set() {
+    let home = Home::with_repository();
+    home.write("repo.toml", format!("[repository.r]\nurl = \"{}\"\n", home.text("repo")));
+    let home = home
+        .with("DRUMLIN_REPOSITORY", "")
+        .with("DRUMLIN_CACHE_DIR", "")
+        .with("DRUMLIN_PASSWORD", "");
+    home.run(["snapshots", "--config", "repo.toml"]).ok();
+    let home = home.with("DRUMLIN_CONFIG", "");
+    home.run(["snapshots", "--repo", "repo"]).ok();
+    // What is empty on the command line was meant to be something.
+    home.run(["snapshots", "--repo", ""]).fails(2, "location is empty", "--repo");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_password_key_or_configuration() {
+    let home = Home::with_password();
+    home.write("marked", b"\xef\xbb\xbfsecret\r\n");
+    let home = home.with("DRUMLIN_PASSWORD", "");
+    home.run(["snapshots", "--password-file", "marked"]).ok();
+    home.run(["key", "add", "--output", "a.key", "--password-file", "marked"]).ok();
+    home.write("b.key", [b"\xef\xbb\xbf", home.read("a.key").as_bytes()].concat());
+    home.run(["snapshots", "--key-file", "b.key"]).ok();
+    home.write("marked.toml", "\u{feff}[repository.r]\nurl = \"repo\"\n");
+    home.run(["snapshots", "--config", "marked.toml", "--key-file", "b.key", "--repo", "r"]).ok();
 }

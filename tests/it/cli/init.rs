@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::home::{Home, fields};
+use crate::support::needs::is_root;
 
 #[test]
 fn a_password_from_everywhere_opens() {
@@ -208,6 +209,6 @@ fn a_key_file_of_several_repositories_opens_each_on_a_new_machine() {
     // What cannot be written to is said.
     fs::set_permissions(home.path("my.key"), fs::Permissions::from_mode(0o400)).unwrap();
     let ran = home.run(["init", "--repo", "third", "--key-file", "my.key"]).ok();
-    let is_root = rustix::process::geteuid().is_root();
+    let is_root = is_root();
     assert!(is_root || ran.err.contains("add the line `# Fingerprint: "), "{}", ran.err);
 }

@@ -130,3 +130,17 @@ fn a_damaged_key_is_no_wrong_password() {
     std::fs::write(&slot, whole).unwrap();
     home.run(["snapshots"]).ok();
 }
+
+#[test]
+fn the_key_in_use_is_not_removed() {
+    let home = Home::with_password();
+    let id = home.json(["key", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    home.run(["key", "add", "--output", "a.key"]).ok();
+    home.run(["key", "remove", &id]).fails(
+        1,
+        "is the one that opened the repository now",
+        "open it with another",
+    );
+    home.run(["key", "remove", &id, "--key-file", "a.key"]).ok();
+    home.run(["snapshots"]).code(12);
+}

@@ -1,7 +1,10 @@
-//! What is printed where: help, quiet, JSON, progress, broken pipes, completions and manual pages.
+//! Output: help, quiet, JSON, progress, broken pipes, completions, manual pages, and names that
+//! speak to terminals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::support::home::{Home, Ran, fields};
 
@@ -281,4 +284,80 @@ fn a_reader_that_goes_changes_no_exit_code() {
     home.run(["forget", "latest", "latest~1", "--force"]).ok();
     assert_eq!(script("undelete --all").0, "0");
     assert_eq!(home.json(["snapshots"])["snapshots"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn no_message_speaks_to_the_terminal() {
+    let home = Home::with_repository();
+    let name = "evil\u{1b}]0;x\u{7}\u{9b}\nerror: \u{202e}";
+    home.write(&format!("src/{name}"), "x");
+    home.run(["backup", "src", "--app", name]).ok();
+    home.write("repo/snapshots/notes", "x");
+    for args in [
+        &["ls", &format!("latest:/{name}")][..],
+        &["cat", &format!("latest:{}", home.text("src"))],
+        &["ls", name],
+        &["restore", "latest", "--to-tar", &format!("/nowhere/{name}")],
+        &["snapshots", "--password-file", &format!("/nowhere/{name}")],
+        &["snapshots", "--repo", &format!("/nowhere/{name}")],
+        &["snapshots", "--config", name],
+        &["backup", &format!("/nowhere/{name}")],
+        &["find", "--regex", &format!("({name}")],
+        &["forget", "latest", "--app", &format!("x{name}")],
+        &["backup", "--tag", name, "--nope", name],
+        &[name],
+        &["key", "remove", name],
+    ] {
+        let ran = home.run(args);
+        assert_ne!(ran.code, 0, "{args:?}");
+        let is_loud = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(
+            !ran.err.contains(is_loud) && !ran.out.contains(is_loud),
+            "{args:?}: {:?}{:?}",
+            ran.out,
+            ran.err
+        );
+        let errors = ran.err.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "a name must not look like an error: {args:?}: {:?}", ran.err);
+    }
+    for args in [
+        &["ls", "-lR", "latest"][..],
+        &["find", "evil*"],
+        &["snapshots"],
+        &["forget", "--keep-last", "1"],
+        &["du", "latest", "-a"],
+    ] {
+        let ran = home.run(args).ok();
+        assert!(
+            !ran.err.contains('\u{1b}') && !ran.out.contains('\u{1b}'),
+            "{args:?}: {:?}{:?}",
+            ran.out,
+            ran.err
+        );
+        // JSON says the same names, and a terminal may be what reads it.
+        let told = home.run([args, &["--json", "--json-progress"]].concat()).ok();
+        let is_loud = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!told.err.contains(is_loud) && !told.out.contains(is_loud), "{args:?}: {told:?}");
+        let parsed: Value = serde_json::from_str(&told.out).unwrap();
+        let is_told = parsed
+            .to_string()
+            .contains(&Value::from(name).to_string().trim_matches('"').to_owned());
+        assert!(is_told || ["forget", "du"].contains(&args[0]), "{args:?}: {told:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_a_json_line_where_json_lines_are_wanted() {
+    let home = Home::new();
+    for args in [
+        &["backup", "--nope", "--json-progress"][..],
+        &["--json-progress", "frobnicate"],
+        &["find", "--json-progress"],
+    ] {
+        let ran = home.run(args).code(2);
+        let line: Value = serde_json::from_str(ran.err.trim())
+            .unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+        assert_eq!(fields(&line), "causes event exit_code hint message");
+        assert_eq!((&line["event"], &line["exit_code"]), (&"error".into(), &2.into()));
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::fixture::noise;
 use crate::support::home::{Home, Ran, fields};
+use crate::support::needs::{can_run, is_root, may_trace};
 
 fn with_backup() -> Home {
     let home = Home::with_repository();
@@ -57,15 +58,13 @@ fn the_document_has_every_field() {
 /// everything before the mark of an unfinished restore goes away, and before anything is said.
 #[test]
 fn the_disk_is_waited_for_before_success_is_reported() {
+    if !can_run(may_trace(), "the permission to trace a program") {
+        return;
+    }
     let home = with_backup();
     let tracer = ["strace", "-f", "-e", "trace=syncfs,fremovexattr,write", "-o", "calls", "--"];
     let traced = home.wrapped(&tracer, ["restore", "latest", "--target", "out"]).output();
-    let ran = Ran::of(&traced.expect("strace is there: scripts/test-deps.sh installs it"));
-    if ran.err.contains("PTRACE") || ran.err.contains("ptrace") {
-        eprintln!("not permitted to trace a process: not tested");
-        return;
-    }
-    let ran = ran.ok();
+    let ran = Ran::of(&traced.unwrap()).ok();
     let calls = home.read("calls");
     let place = |what: &str| calls.lines().position(|line| line.contains(what));
     let synced = place("syncfs(").unwrap_or_else(|| panic!("nothing was synced:\n{calls}"));
@@ -80,7 +79,7 @@ fn the_disk_is_waited_for_before_success_is_reported() {
 #[test]
 fn a_superuser_who_may_not_give_files_away_is_told_once() {
     let home = Home::with_repository();
-    let is_root = rustix::process::geteuid().is_root();
+    let is_root = is_root();
     for number in 0..5 {
         let path = home.write(&format!("src/{number}"), "x");
         if is_root {
@@ -120,6 +119,7 @@ fn a_superuser_who_may_not_give_files_away_is_told_once() {
     if has_namespaces {
         restore("one user", &["unshare", "-r", "--"]);
     }
+    let _ = can_run(is_root && has_namespaces, "root and user namespaces, to be refused by both");
     assert!(is_root || has_namespaces, "this needs root, or user namespaces (`unshare -r`)");
 }
 

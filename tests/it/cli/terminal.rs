@@ -1,4 +1,4 @@
-//! What people see at a terminal: prompts, colours, progress. Method: `script` gives the program a
+//! The program at a terminal: prompts, colours, progress. Method: `script` gives the program a
 //! terminal of its own.
 
 use std::io::{Read, Write};

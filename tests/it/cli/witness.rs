@@ -1,5 +1,5 @@
-//! What this machine remembers of a place: an older state, another repository, a lost config, and
-//! what anybody may add. Method: folders are moved about behind the program's back, as a store or a
+//! This machine's memory of a place: an older state, another repository, a lost config, and
+//! additions of others. Method: folders are moved while the program does not look, as a store or a
 //! person would.
 
 use std::fs;
@@ -7,8 +7,7 @@ use std::fs;
 use drumlin::crypto::slot::slot_id;
 use drumlin::format::slot::{Slot, SlotKdf};
 
-use crate::format::reader_py::trees::files_below;
-use crate::support::fixture::{copy_folder, noise};
+use crate::support::fixture::{copy_folder, files_below, noise};
 use crate::support::home::{Home, Ran};
 
 /// A home with a repository of one snapshot, and `old`, a copy of it from before the second.

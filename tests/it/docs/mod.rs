@@ -10,19 +10,19 @@
 //! not shown, and `<!-- server: WORDS -->` starts a server ([`stage`]). With
 //! `DRUMLIN_DOCS_UPDATE=1` `console` blocks that are wrong are rewritten from what happened.
 
-mod form;
-mod json;
-mod page;
-mod promises;
-mod shown;
-mod stage;
+mod form; // form of pages
+mod json; // fields of JSON documents
+mod page; // parts of a page
+mod placeholders; // parts that differ from run to run
+mod promises; // promises and their tests
+mod stage; // the place where commands run
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use page::{Block, Part};
-use shown::normal;
+use placeholders::normal;
 use stage::Stage;
 
 fn root() -> &'static Path {

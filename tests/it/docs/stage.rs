@@ -1,11 +1,11 @@
-//! Where the commands of a page are run: a scratch home, and the servers that the page speaks of.
+//! The place where the commands of a page run: a scratch home, and the servers that the page names.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::shown::{SHOWN_HOME, rename_host};
+use super::placeholders::{SHOWN_HOME, rename_host};
 use crate::support::home::Home;
 use crate::support::servers::openssh::OpenSsh;
 use crate::support::servers::place::Place;

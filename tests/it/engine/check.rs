@@ -1,4 +1,4 @@
-//! What `check` sees of a repository that is sound, at each level; damage is in `damage.rs`.
+//! `check` of a sound repository, at each level; damage is in `safety/damage.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,8 +16,8 @@ use drumlin::maintain::check::Level;
 use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::restore::{self, RestoreOptions};
 
-use crate::safety::hostile_trees::{Forger, entry, file};
 use crate::support::fixture::{TestRepo, noise, run_check};
+use crate::support::forger::{Forger, entry, file};
 
 /// A node with the sums of what is below it.
 #[derive(Clone)]

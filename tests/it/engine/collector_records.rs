@@ -15,9 +15,8 @@ use drumlin::repo::gc::generations::{self, Generations};
 use drumlin::repo::{Error, Repository, audit};
 use drumlin::store::{Action, Class, Key, Store};
 
-use super::prune::{at_once, forget, prune};
-use super::repair::options;
 use crate::support::fixture::{self, Meanwhile, TestRepo, noise, now};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
 
 /// A repository with two snapshots and one finished generation.
 fn collected() -> TestRepo {
@@ -28,7 +27,7 @@ fn collected() -> TestRepo {
             repo.snapshot()
         })
         .collect();
-    forget(&repo.open(), &shots[0]);
+    put_in_trash(&repo.open(), &shots[0]);
     assert_eq!(prune(&repo.open(), at_once()).unwrap().generations, [1]);
     repo
 }
@@ -50,7 +49,8 @@ fn a_name_with_a_huge_number_is_one_fault() {
             );
             let report = repo.check(Level::Structure);
             assert!(!report.is_sound() && !report.went_back, "{report:#?}");
-            let _ = repair::plan(&repo.open(), &options(Level::Structure), &Monitor::default());
+            let _ =
+                repair::plan(&repo.open(), &repair_options(Level::Structure), &Monitor::default());
         }
     }
 }
@@ -159,7 +159,7 @@ fn what_was_cancelled_is_planned_anew() {
         let gone = repo.snapshot();
         repo.write("file", &noise(2, 100_000));
         repo.snapshot();
-        forget(&repo.open(), &gone);
+        put_in_trash(&repo.open(), &gone);
         let store =
             Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Collector)));
         cancel_before_verdict(&store, repo.open(), times);

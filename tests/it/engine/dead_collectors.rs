@@ -17,9 +17,9 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::{Error, Repository};
 use drumlin::store::{Class, Key, Store};
 
-use super::prune::{at_once, forget, prune};
-use super::repair::{flip, keys_of, options};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
+use crate::support::sound::{flip_byte, keys_of};
 
 fn victim_of(key: &Key) -> Victim {
     let class = if key.class == Class::Data { PackClass::Data } else { PackClass::Meta };
@@ -43,7 +43,7 @@ fn begin_to_remove(repository: &Repository, removal: &Removal, is_decided: bool)
 }
 
 fn mend(repository: &Arc<Repository>) -> RepairOutcome {
-    let options = RepairOptions { snapshots: true, ..options(Level::Structure) };
+    let options = RepairOptions { snapshots: true, ..repair_options(Level::Structure) };
     repair::plan(repository, &options, &Monitor::default())
         .unwrap()
         .apply(&Monitor::default())
@@ -86,8 +86,9 @@ fn what_a_verdict_removes_and_is_needed_since_is_stored_again() {
             "{refused:?}"
         );
 
-        let plan = repair::plan(&machine(&cache), &options(Level::Structure), &Monitor::default())
-            .unwrap();
+        let plan =
+            repair::plan(&machine(&cache), &repair_options(Level::Structure), &Monitor::default())
+                .unwrap();
         let told: BTreeSet<ObjectId> = plan.packs.iter().map(|pack| pack.instead_of.name).collect();
         assert_eq!(told, removal.packs.iter().map(|pack| pack.name).collect());
         assert!(
@@ -98,8 +99,9 @@ fn what_a_verdict_removes_and_is_needed_since_is_stored_again() {
         let outcome = plan.apply(&Monitor::default()).unwrap();
         assert!(outcome.after.is_sound() && !outcome.is_untold);
         // Once is enough.
-        let again = repair::plan(&machine(&cache), &options(Level::Structure), &Monitor::default())
-            .unwrap();
+        let again =
+            repair::plan(&machine(&cache), &repair_options(Level::Structure), &Monitor::default())
+                .unwrap();
         assert!(
             again.packs.is_empty() && again.added.is_empty() && again.rewritten.is_empty(),
             "{:?}",
@@ -149,8 +151,9 @@ fn a_removed_pack_that_is_named_yet_hides_no_loss() {
     };
     assert!(check().is_sound(), "{:#?}", check());
     repo.memory.remove(&first).unwrap();
-    let plan =
-        || repair::plan(&repo.open(), &options(Level::Structure), &Monitor::default()).unwrap();
+    let plan = || {
+        repair::plan(&repo.open(), &repair_options(Level::Structure), &Monitor::default()).unwrap()
+    };
     for round in 0..2 {
         let report = check();
         let affected: BTreeSet<_> = report.affected.items.iter().map(|one| one.snapshot).collect();
@@ -245,7 +248,7 @@ fn what_an_expired_snapshot_has_is_no_prey_of_a_verdict() {
     let second = repo.snapshot();
     let only =
         keys_of(&repo.memory, Class::Data).into_iter().find(|key| !before.contains(key)).unwrap();
-    forget(&repo.open(), &second);
+    put_in_trash(&repo.open(), &second);
     begin_to_remove(
         &repo.open(),
         &Removal { packs: vec![victim_of(&only)], snapshots: Vec::new() },
@@ -329,8 +332,8 @@ fn a_damaged_pack_that_a_verdict_removes_is_repaired_like_any_other() {
             &Removal { packs: vec![victim_of(&pack)], snapshots: Vec::new() },
             true,
         );
-        flip(&repo.memory, &pack, 1_000);
-        let options = RepairOptions { snapshots: true, ..options(level) };
+        flip_byte(&repo.memory, &pack, 1_000);
+        let options = RepairOptions { snapshots: true, ..repair_options(level) };
         let plan = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
         assert_eq!(plan.incomplete(), [broken.id]);
         assert!(
@@ -372,7 +375,7 @@ fn an_unreadable_slot_in_the_trash_does_not_stop_the_end_of_a_prune_that_died() 
             &Removal { packs: vec![garbage], snapshots: Vec::new() },
             is_decided,
         );
-        forget(&repo.open(), &broken);
+        put_in_trash(&repo.open(), &broken);
         repo.memory.overwrite(&layout::snapshot_key(&broken.id), b"no snapshot any more");
         let report = prune(&repo.open(), at_once()).unwrap();
         assert!(report.dropped == [broken.id] && report.removed_packs >= 1, "{report:#?}");

@@ -1,6 +1,6 @@
-//! Goal: forgetting is safe at any moment, beside other forgets and beside backups, and never half
-//! done for one snapshot. Method: the store fails at every call of a forget and of an undelete,
-//! before and after its effect; two forgets and a backup run at once.
+//! Goal: forgetting is safe at any moment, while other forgets and backups run, and never half done
+//! for one snapshot. Method: the store fails at every call of a forget and of an undelete, before
+//! and after its effect; two forgets and a backup run at once.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,30 +8,18 @@ use std::thread;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
-use drumlin::maintain::forget::{self, ForgetPlan, Scope};
+use drumlin::maintain::forget;
 use drumlin::monitor::Monitor;
-use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::snapshots::{self, Listing};
+use drumlin::repo::snapshots;
+use drumlin::repo::snapshots::trash::{self, TRASH_WINDOW_S};
 use drumlin::repo::{Repository, Result};
-use drumlin::retention::Policy;
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::{Action, Class, ErrorKind};
-use jiff::tz::TimeZone;
 
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, now, options, run_backup, run_check,
 };
-
-fn note() -> ForgetNote {
-    let word = str::to_owned;
-    ForgetNote {
-        host: word("host"),
-        user: word("user"),
-        program: word("test"),
-        now: now(),
-        reason: String::new(),
-    }
-}
+use crate::support::operations::{forget_by_policy, note, plan_of_policy};
 
 /// A repository with this many snapshots, and a plan that keeps the newest two.
 fn many(count: usize) -> (TestRepo, Vec<Snapshot>) {
@@ -42,20 +30,6 @@ fn many(count: usize) -> (TestRepo, Vec<Snapshot>) {
     };
     let shots = (0..count).map(take).collect();
     (repo, shots)
-}
-
-fn plan(repository: &Repository, keep: &str) -> Result<(Listing, ForgetPlan)> {
-    let mut policy = Policy::default();
-    policy.add(keep).unwrap();
-    let listing = snapshots::listing(repository)?;
-    let plan = forget::plan_policy(&listing, &Scope::USUAL, &policy, &TimeZone::UTC, now().seconds);
-    Ok((listing, plan))
-}
-
-/// Forgets what a policy does not keep.
-pub fn forget(repository: &Repository, keep: &str) -> Result<Vec<SnapshotId>> {
-    let (_, plan) = plan(repository, keep)?;
-    forget::apply(repository, &plan, &note(), &Monitor::default())
 }
 
 fn visible(repository: &Repository) -> Vec<SnapshotId> {
@@ -100,12 +74,12 @@ fn a_forget_that_is_stopped_anywhere_is_finished_by_the_next() {
     let ids: Vec<SnapshotId> = shots.iter().map(|shot| shot.id).collect();
     let calls = stop_anywhere(
         &repo,
-        |repository| forget(repository, "last 2").map(drop),
+        |repository| forget_by_policy(repository, "last 2").map(drop),
         |repository| {
             let left = visible(repository);
             assert!(ids.ends_with(&left) && left.len() >= 2, "the oldest go first, one by one");
             assert!(run_check(repository, Level::Structure).is_sound());
-            forget(repository, "last 2").unwrap();
+            forget_by_policy(repository, "last 2").unwrap();
             assert_eq!(visible(repository), ids[4..]);
         },
     );
@@ -115,7 +89,7 @@ fn a_forget_that_is_stopped_anywhere_is_finished_by_the_next() {
 #[test]
 fn an_undelete_that_is_stopped_anywhere_is_finished_by_the_next() {
     let (repo, shots) = many(3);
-    forget(&repo.open(), "last 2").unwrap();
+    forget_by_policy(&repo.open(), "last 2").unwrap();
     let first = shots[0].id;
     stop_anywhere(
         &repo,
@@ -140,7 +114,7 @@ fn forgets_at_once_do_not_disturb_each_other() {
     let done = thread::scope(|scope| {
         let forgets = ["last 2", "last 6", "last 2"].map(|keep| {
             let repository = repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap();
-            scope.spawn(move || forget(&repository, keep).unwrap())
+            scope.spawn(move || forget_by_policy(&repository, keep).unwrap())
         });
         forgets.map(|forget| forget.join().unwrap())
     });
@@ -185,7 +159,7 @@ fn damaged_snapshots_are_never_forgotten_by_rules() {
     let key = drumlin::repo::objects::layout::snapshot_key(&shots[0].id);
     repo.memory.overwrite(&key, b"damaged");
     let repository_elsewhere = repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap();
-    let (listing, plan) = plan(&repository_elsewhere, "last 2").unwrap();
+    let (listing, plan) = plan_of_policy(&repository_elsewhere, "last 2").unwrap();
     assert_eq!(listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count(), 1);
     assert_eq!(plan.counts(), (2, 1));
     assert_eq!(
@@ -198,7 +172,7 @@ fn damaged_snapshots_are_never_forgotten_by_rules() {
 #[test]
 fn listings_ask_for_each_tombstone_once() {
     let (repo, shots) = many(5);
-    forget(&repo.open(), "last 2").unwrap();
+    forget_by_policy(&repo.open(), "last 2").unwrap();
     let cache = fast_folder();
     let repository = repo.open_in(repo.store.clone(), cache.path()).unwrap();
     assert_eq!(snapshots::overview(&repository).unwrap().forgotten.len(), 3);

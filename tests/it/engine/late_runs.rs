@@ -7,8 +7,8 @@ use drumlin::maintain::check::Level;
 use drumlin::repo::Reader;
 use drumlin::store::{Class, Key, Store};
 
-use super::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, run_backup, run_check, write};
+use crate::support::operations::{at_once, prune};
 
 /// A session that slept while a collector removed its packs writes its run all the same. Nobody
 /// relies on that run: not the session that learns of it on its way, and none of those that begin
@@ -32,7 +32,8 @@ fn a_run_that_comes_after_its_packs_were_removed_is_never_relied_on() {
         .collect();
     named.iter().for_each(|key| repo.memory.remove(key).unwrap());
     assert!(prune(&repo.open(), at_once()).unwrap().removed_packs > 0);
-    assert!(packs.iter().all(|key| repo.memory.stat(key).is_err()) && !runs.is_empty());
+    assert!(!packs.is_empty() && packs.iter().all(|key| repo.memory.stat(key).is_err()));
+    assert!(!runs.is_empty());
     // This machine knows of the removal, which concerns nothing that it knows.
     repo.write("more", &noise(3, 50_000));
     repo.snapshot();

@@ -1,22 +1,22 @@
 //! Each operation on a repository: backup, check, forget, prune, repair, retention, browsing.
 
-pub mod backup;
-pub mod browse;
-pub mod check;
-pub mod check_trees;
-pub mod collector_records;
-pub mod commit_protocol;
-pub mod cost;
-pub mod dead_collectors;
-pub mod forget;
-pub mod ignore_rules;
-pub mod late_runs;
-pub mod no_room;
-pub mod partial_index;
-pub mod prune;
-pub mod repair;
-pub mod repair_snapshots;
-pub mod retention;
-pub mod retention_guard;
-pub mod roundtrip;
-pub mod trash;
+mod backup; // incremental backups equal full ones
+mod browse; // looking into snapshots
+mod check; // `check` of sound repositories
+mod check_trees; // `check` of trees that a restore refuses
+mod collector_records; // records of collectors
+mod commit_protocol; // a collector during a backup
+mod dead_collectors; // collectors that died after their verdict
+mod forget; // forgetting beside other commands
+mod ignore_rules; // ignore rules equal git's
+mod late_runs; // index runs that come late or twice
+mod no_room; // repositories without room
+mod partial_index; // lookups in remote index runs
+mod prune; // prunes, deaths, concurrency
+mod random_trees; // random trees, files that change while read
+mod repair; // repair of the index and packs
+mod repair_snapshots; // `repair --snapshots`
+mod request_counts; // requests per command
+mod retention; // retention rules
+mod retention_guard; // guard against forgetting too much
+mod trash; // trash, tombstones, undelete

@@ -1,4 +1,4 @@
-//! Goal: where a repository has no room left at all, `prune` makes some, whoever dies meanwhile,
+//! Goal: where a repository has no room left at all, `prune` makes some, also if it dies meanwhile,
 //! and nothing that is needed is lost. Method: a store that counts blocks like a file system and
 //! refuses what does not fit; it is filled to the last block; then a prune collects, or dies at
 //! every call of the store, and the next one goes on.
@@ -18,8 +18,8 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError, StoreProperties};
 
-use super::prune::{at_once, forget, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, options, run_check};
+use crate::support::operations::{at_once, prune, put_in_trash};
 
 const BLOCK_BYTES: u64 = 4096;
 
@@ -108,7 +108,7 @@ impl Crammed {
             assert!(store.list(Class::Intents, "").unwrap().is_empty());
         }
         shots.pop();
-        shots.iter().for_each(|shot| forget(&repo.open(), shot));
+        shots.iter().for_each(|shot| put_in_trash(&repo.open(), shot));
         store.fill();
         Self { repo, store }
     }
@@ -206,7 +206,7 @@ fn what_fills_up_again_after_a_forget_can_be_pruned() {
     let repository: Arc<Repository> =
         crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
     let left = snapshots::list(&repository).unwrap().pop().unwrap();
-    forget(&repository, &left);
+    put_in_trash(&repository, &left);
     let parts = || {
         let listed = crammed.store.list(Class::Probe, "").unwrap();
         let mut parts: Vec<_> =
@@ -252,7 +252,7 @@ fn nothing_is_rewritten_for_less_than_it_costs() {
         std::fs::remove_file(repo.source().join("tiny")).unwrap();
         repo.write("other", &noise(1_001, 700));
         repo.snapshot();
-        forget(&repo.open(), &first);
+        put_in_trash(&repo.open(), &first);
         let stored = |classes: &[Class]| -> u64 {
             classes
                 .iter()

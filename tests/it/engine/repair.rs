@@ -15,104 +15,23 @@ use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::generation::{Condemned, Removal};
 use drumlin::format::node::{Totals, TreeNode};
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::maintain::repair::{self, RepairOptions, RepairPlan};
+use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations;
-use drumlin::repo::{self, OpenOptions, Reader, Repository, Trees};
+use drumlin::repo::{self, OpenOptions, Repository};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use tempfile::TempDir;
 
-use super::prune::{at_once, prune};
-use crate::safety::damage::{Contents, Sound, read_all};
-use crate::safety::hostile_trees::{Forger, entry, file};
 use crate::support::fixture::{
-    TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check,
+    TestRepo, fast_folder, let_time_pass, noise, now, run_backup, run_check,
 };
-
-/// A damaged copy of a repository, and the machine that repairs it.
-pub struct Patient<'a> {
-    pub sound: &'a Sound,
-    pub store: Arc<MemoryStore>,
-    pub cache: TempDir,
-}
-
-impl<'a> Patient<'a> {
-    /// Damages a copy; the machine has the local copies of the one that made the backups.
-    pub fn new(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Self {
-        let store = Arc::new(sound.repo.memory.image());
-        damage(&store);
-        let cache = fast_folder();
-        copy_folder(&sound.repo.cache(), cache.path());
-        Self { sound, store, cache }
-    }
-
-    /// Takes the local copies away.
-    pub fn without_copies(self) -> Self {
-        Self { cache: fast_folder(), ..self }
-    }
-
-    pub fn open(&self) -> Arc<Repository> {
-        self.sound.repo.open_in(self.store.clone(), self.cache.path()).unwrap()
-    }
-
-    fn plan(&self, level: Level) -> RepairPlan {
-        plan(&self.open(), level)
-    }
-
-    fn repair(&self, level: Level) -> CheckReport {
-        self.plan(level).apply(&Monitor::default()).unwrap().after
-    }
-
-    /// Reads everything as a machine without local copies; `None` if the index cannot be read.
-    pub fn contents(&self) -> Option<Vec<Contents>> {
-        let cache = fast_folder();
-        let repository = self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap();
-        let trees = Trees::new(Reader::new(&repository).ok()?);
-        Some(self.sound.snapshots.iter().map(|snapshot| read_all(&trees, snapshot)).collect())
-    }
-
-    pub fn check(&self, level: Level) -> CheckReport {
-        let cache = fast_folder();
-        run_check(&self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap(), level)
-    }
-
-    fn is_as_ever(&self) -> bool {
-        self.contents().is_some_and(|contents| contents == self.sound.contents)
-    }
-}
-
-fn plan(repository: &Arc<Repository>, level: Level) -> RepairPlan {
-    repair::plan(repository, &options(level), &Monitor::default()).unwrap()
-}
-
-/// Returns options for a repair that leaves snapshots as they are.
-pub fn options(level: Level) -> RepairOptions {
-    let word = str::to_owned;
-    let (host, user, program) = (word("host"), word("user"), word("test"));
-    RepairOptions {
-        level,
-        threads: 2,
-        now: now(),
-        host,
-        user,
-        program,
-        clock: now,
-        snapshots: false,
-    }
-}
-
-pub fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
-    store.keys().into_iter().filter(|key| key.class == class).collect()
-}
-
-pub fn flip(store: &MemoryStore, key: &Key, at: usize) {
-    let mut bytes = store.read(key).unwrap();
-    bytes[at] ^= 1;
-    store.overwrite(key, &bytes);
-}
+use crate::support::forger::{Forger, entry, file};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
+use crate::support::patient::{Patient, repair_plan};
+use crate::support::sound::{Sound, flip_byte, is_named, keys_of};
 
 /// Asserts that after a repair exactly what the report names cannot be read, and that the next
 /// snapshot is whole.
@@ -163,17 +82,6 @@ fn assert_content_came_back(what: &str, patient: &Patient) {
     }
 }
 
-pub fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
-    let above = path
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'/')
-        .map(|(at, _)| &path[..at.max(1)]);
-    named.contains(&(path, false))
-        || named.contains(&(path, true))
-        || above.into_iter().any(|dir| named.contains(&(dir, true)))
-}
-
 #[test]
 fn a_sound_repository_needs_nothing() {
     let sound = Sound::new();
@@ -201,7 +109,7 @@ fn any_or_all_runs_are_made_again_from_the_packs() {
                     let bytes = store.read(key).unwrap();
                     match way {
                         "removed" => store.remove(key).unwrap(),
-                        "flipped" => flip(store, key, bytes.len() / 2),
+                        "flipped" => flip_byte(store, key, bytes.len() / 2),
                         "cut" => store.overwrite(key, &bytes[..bytes.len() / 3]),
                         _ => store.overwrite(key, b""),
                     }
@@ -231,10 +139,10 @@ fn missing_cut_and_flipped_packs_lose_no_more_than_they_must() {
                     let bytes = store.read(&key).unwrap();
                     match way {
                         "removed" => store.remove(&key).unwrap(),
-                        "flipped" => flip(store, &key, HEADER_LEN_BYTES + 60),
+                        "flipped" => flip_byte(store, &key, HEADER_LEN_BYTES + 60),
                         "cut" => store.overwrite(&key, &bytes[..bytes.len() / 2]),
-                        "header" => flip(store, &key, 40),
-                        "end" => flip(store, &key, bytes.len() - 20),
+                        "header" => flip_byte(store, &key, 40),
+                        "end" => flip_byte(store, &key, bytes.len() - 20),
                         _ => store.overwrite(&key, b""),
                     }
                 };
@@ -279,9 +187,9 @@ fn where_runs_and_a_part_of_each_pack_are_lost_no_run_names_a_damaged_pack_again
             for key in keys_of(store, Class::Data) {
                 let bytes = store.read(&key).unwrap();
                 match way {
-                    "flipped" => flip(store, &key, HEADER_LEN_BYTES + 60),
+                    "flipped" => flip_byte(store, &key, HEADER_LEN_BYTES + 60),
                     "cut" => store.overwrite(&key, &bytes[..bytes.len() / 2]),
-                    _ => flip(store, &key, bytes.len() - 20),
+                    _ => flip_byte(store, &key, bytes.len() - 20),
                 }
             }
             keys_of(store, Class::Index).iter().for_each(|key| store.remove(key).unwrap());
@@ -301,7 +209,7 @@ fn trees_come_back_from_local_copies() {
         for way in ["removed", "flipped"] {
             let patient = Patient::new(&sound, |store| match way {
                 "removed" => store.remove(&key).unwrap(),
-                _ => flip(store, &key, HEADER_LEN_BYTES + 60),
+                _ => flip_byte(store, &key, HEADER_LEN_BYTES + 60),
             });
             let after = patient.repair(Level::Structure);
             assert!(
@@ -322,7 +230,7 @@ fn after_a_lost_pack_and_a_backup_a_full_check_is_content() {
         for way in ["removed", "flipped"] {
             let patient = Patient::new(&sound, |store| match way {
                 "removed" => store.remove(&key).unwrap(),
-                _ => flip(store, &key, HEADER_LEN_BYTES + 60),
+                _ => flip_byte(store, &key, HEADER_LEN_BYTES + 60),
             });
             patient.repair(Level::Full);
             run_backup(&patient.open(), &sound.repo.source());
@@ -343,14 +251,18 @@ fn after_a_lost_pack_and_a_backup_a_full_check_is_content() {
 #[test]
 fn what_no_repair_can_heal_is_said() {
     let sound = Sound::new();
-    for class in [Class::Keys, Class::Snapshots] {
-        let key = keys_of(&sound.repo.memory, class).pop().unwrap();
+    let mut opened = 0;
+    let slots = keys_of(&sound.repo.memory, Class::Keys);
+    let snapshot = keys_of(&sound.repo.memory, Class::Snapshots).pop().unwrap();
+    for key in slots.iter().cloned().chain([snapshot]) {
         let len = sound.repo.memory.read(&key).unwrap().len();
-        let patient = Patient::new(&sound, |store| flip(store, &key, len / 2));
+        let patient = Patient::new(&sound, |store| flip_byte(store, &key, len / 2));
         let Ok(repository) = sound.repo.open_in(patient.store.clone(), patient.cache.path()) else {
+            assert_eq!(key.class, Class::Keys);
             continue;
         };
-        let plan = plan(&repository, Level::Structure);
+        opened += 1;
+        let plan = repair_plan(&repository, Level::Structure);
         assert!(plan.is_empty(), "{key}");
         assert!(
             plan.beyond.iter().any(|line| line.starts_with(&key.to_string())),
@@ -358,13 +270,15 @@ fn what_no_repair_can_heal_is_said() {
             plan.beyond
         );
     }
+    // All but the slot that opens this repository.
+    assert_eq!(opened, slots.len());
 }
 
 #[test]
 fn a_plan_that_is_not_applied_leaves_nothing_behind() {
     let sound = Sound::new();
     let key = keys_of(&sound.repo.memory, Class::Data).pop().unwrap();
-    let patient = Patient::new(&sound, |store| flip(store, &key, HEADER_LEN_BYTES + 60));
+    let patient = Patient::new(&sound, |store| flip_byte(store, &key, HEADER_LEN_BYTES + 60));
     let before = (patient.store.keys(), names_below(patient.cache.path()));
     let plan = patient.plan(Level::Full);
     assert!(!plan.is_empty());
@@ -397,7 +311,7 @@ fn a_repair_that_dies_anywhere_makes_nothing_worse_and_can_be_repeated() {
         most = most.max(die_at_every_object(&sound, |store| {
             keys_of(store, Class::Data)
                 .iter()
-                .for_each(|key| flip(store, key, store.read(key).unwrap().len() - 20));
+                .for_each(|key| flip_byte(store, key, store.read(key).unwrap().len() - 20));
             store.remove(run).unwrap();
         }));
     }
@@ -432,7 +346,8 @@ fn die_at_every_object(sound: &Sound, damage: impl Fn(&MemoryStore)) -> usize {
         };
         let dying = Arc::new(FaultStore::new(patient.store.clone(), vec![fault]));
         let repository = sound.repo.open_in(dying, patient.cache.path()).unwrap();
-        let outcome: repo::Result<_> = plan(&repository, Level::Full).apply(&Monitor::default());
+        let outcome: repo::Result<_> =
+            repair_plan(&repository, Level::Full).apply(&Monitor::default());
         assert!(outcome.is_err(), "{survives}");
         let between = patient.contents().unwrap();
         for (before, between) in before.iter().zip(&between) {
@@ -473,14 +388,14 @@ fn a_replaced_run_does_not_come_back() {
         }
         lost.iter().for_each(|key| repo.memory.remove(key).unwrap());
         std::fs::remove_file(repo.source().join("f1")).unwrap();
-        plan(&repo.open(), Level::Structure).apply(&Monitor::default()).unwrap();
+        repair_plan(&repo.open(), Level::Structure).apply(&Monitor::default()).unwrap();
         repo.write("g", b"small");
         repo.snapshot();
-        shots.iter().for_each(|shot| crate::engine::prune::forget(&repo.open(), shot));
+        shots.iter().for_each(|shot| put_in_trash(&repo.open(), shot));
         let run = |store: Arc<dyn Store>| {
             let cache = fast_folder();
             let repository = repo.open_in(store, cache.path()).unwrap();
-            crate::engine::prune::prune(&repository, crate::engine::prune::at_once())
+            prune(&repository, at_once())
         };
         for then_dead in [true, false] {
             for call in 0.. {
@@ -575,7 +490,7 @@ fn other_machines_store_again_what_a_repair_found_lost() {
         if runs_too {
             keys(Class::Index).for_each(|key| store.remove(&key).unwrap());
         }
-        let outcome = plan(&mine(), Level::Structure).apply(&Monitor::default()).unwrap();
+        let outcome = repair_plan(&mine(), Level::Structure).apply(&Monitor::default()).unwrap();
         assert!(!outcome.after.is_sound() && !outcome.is_untold, "{what}");
         if without_cache {
             other.cache = fast_folder();
@@ -602,7 +517,7 @@ fn other_machines_store_again_what_a_repair_found_lost() {
             "{what}: {:?}",
             again.stats
         );
-        crate::engine::prune::prune(&mine(), crate::engine::prune::at_once()).unwrap();
+        prune(&mine(), at_once()).unwrap();
     }
 }
 
@@ -629,13 +544,14 @@ fn a_loss_is_told_beside_collectors_too() {
         }
         let pack = keys_of(&repo.memory, Class::Data).pop().unwrap();
         repo.memory.remove(&pack).unwrap();
-        let outcome = plan(&repository, Level::Structure).apply(&Monitor::default()).unwrap();
+        let outcome =
+            repair_plan(&repository, Level::Structure).apply(&Monitor::default()).unwrap();
         // One that was decided has to be finished first.
         assert_eq!(outcome.is_untold, state == "decided", "{state}");
         run_backup(&repo.open(), &repo.source());
         let checked = repo.check(Level::Full);
         assert!(checked.is_sound(), "{state}: {checked:#?}");
-        crate::engine::prune::prune(&repo.open(), crate::engine::prune::at_once()).unwrap();
+        prune(&repo.open(), at_once()).unwrap();
     }
 }
 
@@ -658,7 +574,7 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
         let root = forger.put(ChunkKind::Tree, &root.encode());
         let forged = forger.finish_with(root, totals);
         assert!(repo.check(Level::Structure).is_sound() && !repo.check(Level::Full).is_sound());
-        let options = RepairOptions { snapshots, ..options(Level::Full) };
+        let options = RepairOptions { snapshots, ..repair_options(Level::Full) };
         let planned = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
         assert!(planned.incomplete() == [forged.id], "{:#?}", planned.preview);
         let outcome = planned.apply(&Monitor::default()).unwrap();
@@ -670,7 +586,12 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
         assert!(!repo.check(Level::Full).is_sound());
         if snapshots {
             prune(&repo.open(), at_once()).unwrap();
-            assert!(plan(&repo.open(), Level::Full).apply(&Monitor::default()).unwrap().is_sound());
+            assert!(
+                repair_plan(&repo.open(), Level::Full)
+                    .apply(&Monitor::default())
+                    .unwrap()
+                    .is_sound()
+            );
         }
     }
 }
@@ -681,7 +602,7 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
 fn drafts_of_a_killed_repair_go_with_the_next_one() {
     let sound = Sound::new();
     let key = keys_of(&sound.repo.memory, Class::Data).pop().unwrap();
-    let patient = Patient::new(&sound, |store| flip(store, &key, HEADER_LEN_BYTES + 60));
+    let patient = Patient::new(&sound, |store| flip_byte(store, &key, HEADER_LEN_BYTES + 60));
     let drafts = || -> BTreeSet<String> {
         names_below(patient.cache.path())
             .into_iter()

@@ -30,9 +30,10 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use jiff::tz::TimeZone;
 
-use super::repair::{Patient, flip, is_named, keys_of};
-use crate::safety::damage::{Contents, Sound, read_all};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, options, run_backup, run_check};
+use crate::support::operations::repair_options;
+use crate::support::patient::Patient;
+use crate::support::sound::{Contents, Sound, flip_byte, is_named, keys_of, read_all};
 
 const WAYS: [&str; 4] = ["removed", "flipped", "cut", "end"];
 
@@ -40,9 +41,9 @@ fn spoil(store: &MemoryStore, key: &Key, way: &str) {
     let bytes = store.read(key).unwrap();
     match way {
         "removed" => store.remove(key).unwrap(),
-        "flipped" => flip(store, key, HEADER_LEN_BYTES + 60),
+        "flipped" => flip_byte(store, key, HEADER_LEN_BYTES + 60),
         "cut" => store.overwrite(key, &bytes[..bytes.len() / 2]),
-        _ => flip(store, key, bytes.len() - 20),
+        _ => flip_byte(store, key, bytes.len() - 20),
     }
 }
 
@@ -67,7 +68,7 @@ fn drop_copies(patient: &Patient, group: &str) {
 }
 
 fn plan(repository: &Arc<Repository>) -> RepairPlan {
-    let options = RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
+    let options = RepairOptions { snapshots: true, ..repair_options(Level::Full) };
     repair::plan(repository, &options, &Monitor::default()).unwrap()
 }
 
@@ -200,7 +201,7 @@ fn snapshots_are_left_whole_whatever_pack_is_lost() {
                 let what = format!("{key} {way}");
                 let patient = patient(&sound, |store| spoil(store, &key, way)).without_copies();
                 // What is only misplaced is found again by the first half of a repair.
-                let found = crate::engine::repair::options(Level::Full);
+                let found = repair_options(Level::Full);
                 repair::plan(&patient.open(), &found, &Monitor::default())
                     .unwrap()
                     .apply(&Monitor::default())
@@ -308,7 +309,7 @@ fn what_a_backup_healed_meanwhile_is_not_touched() {
     let sound = Sound::new();
     let keys = keys_of(&sound.repo.memory, Class::Data);
     let patient = patient(&sound, |store| keys.iter().for_each(|key| spoil(store, key, "removed")));
-    let found = crate::engine::repair::options(Level::Full);
+    let found = repair_options(Level::Full);
     repair::plan(&patient.open(), &found, &Monitor::default())
         .unwrap()
         .apply(&Monitor::default())
@@ -413,7 +414,7 @@ fn a_damaged_slot_is_replaced_from_a_local_copy() {
         for way in ["removed", "flipped", "cut"] {
             let what = format!("{key} {way}");
             let patient = patient(&sound, |store| match way {
-                "flipped" => flip(store, &key, store.read(&key).unwrap().len() / 2),
+                "flipped" => flip_byte(store, &key, store.read(&key).unwrap().len() / 2),
                 way => spoil(store, &key, way),
             });
             // A machine without a copy says that it can do nothing.
@@ -472,7 +473,7 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
     let shots: Vec<Snapshot> =
         (0..4).map(|number| take(if number < 2 { "one" } else { "two" }, number)).collect();
     let key = layout::snapshot_key(&shots[0].id);
-    flip(&repo.memory, &key, 200);
+    flip_byte(&repo.memory, &key, 200);
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
     let problems = |repository: &Arc<Repository>| run_check(repository, Level::Full).problems.count;
@@ -575,7 +576,7 @@ fn of_a_large_folder_only_the_lost_nodes_are_left_out() {
     }
     assert!(expected.len() > 500, "much of it is left");
     let key = layout::pack_key(spoilt.pack.class, &spoilt.pack.name);
-    flip(&repo.memory, &key, spoilt.offset as usize + 60);
+    flip_byte(&repo.memory, &key, spoilt.offset as usize + 60);
 
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();

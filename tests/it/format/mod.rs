@@ -1,6 +1,6 @@
 //! Stored bytes: vectors, the specification's tables, a second reader.
 
-pub mod feature_flags;
-pub mod reader_py;
-pub mod spec;
-pub mod vectors;
+mod feature_flags; // repositories of later versions
+mod reader_py; // the independent reader
+mod spec; // tables of the specification
+mod vectors; // frozen bytes, accepted and refused

@@ -1,12 +1,12 @@
-//! What is damaged cannot be read, and everything else can.
+//! Damaged repositories, mounted: damage is an error where it is, and nowhere else.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::{Mount, read, wait_for};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
+use crate::support::mount::{Mount, read, wait_for};
 
 const EIO: i32 = 5;
 const ESTALE: i32 = 116;

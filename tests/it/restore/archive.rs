@@ -3,65 +3,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use drumlin::format::snapshot::Snapshot;
-use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::restore::archive::{self, ArchiveFormat, ArchiveOutput, ArchiveReport};
+use drumlin::monitor::ProblemKind;
+use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{Error, RestoreOptions};
 use drumlin::store::Store;
 
 use super::damage::{data_keys, two_packs};
-use super::round_trip::make_everything;
-use super::{differences, options, target};
+use super::{options, target};
+use crate::support::archives::{archive, extract, run};
 use crate::support::fixture::{TestRepo, noise, write};
-
-/// Writes an archive; it lies beside the target.
-pub fn archive(
-    repo: &TestRepo,
-    snapshot: &Snapshot,
-    options: &RestoreOptions,
-    format: ArchiveFormat,
-) -> (Result<ArchiveReport, Error>, Monitor, std::path::PathBuf) {
-    let (monitor, path) = (Monitor::default(), repo.scratch.path().join("archive"));
-    let mut out = std::io::BufWriter::new(fs::File::create(&path).unwrap());
-    let report = archive::write(
-        &repo.repository,
-        snapshot,
-        options,
-        ArchiveOutput { format, out: &mut out },
-        &monitor,
-    );
-    drop(out);
-    (report, monitor, path)
-}
-
-/// Runs a program that must succeed and say nothing of what is wrong.
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{program} {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Unpacks an archive with GNU tar.
-pub fn extract(archive: &Path, into: &Path) {
-    fs::create_dir(into).unwrap();
-    let (archive, into) = (archive.to_str().unwrap(), into.to_str().unwrap());
-    run(
-        "tar",
-        &[
-            "--xattrs",
-            "--xattrs-include=*",
-            "--numeric-owner",
-            "--warning=no-timestamp",
-            "-xpf",
-            archive,
-            "-C",
-            into,
-        ],
-    );
-}
+use crate::support::full_tree::{differences, make_everything};
+use crate::support::needs::is_root;
 
 #[test]
 fn gnu_tar_gives_back_a_tree_with_everything() {
@@ -115,7 +68,7 @@ fn gnu_tar_gives_back_a_tree_with_everything() {
         "{headers}"
     );
     assert!(headers.contains("'mtime': '-999999.000000001'"), "{headers}");
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         assert!(headers.contains("'SCHILY.xattr.trusted.of a link': 'link'"), "{headers}");
     }
 }

@@ -2,14 +2,14 @@
 //! more than needed is fetched. Method: real trees in scratch folders, repositories in memory that
 //! count requests, and tools of others (`rsync`, `getfattr`) as judges.
 
-pub mod archive;
-mod careful;
-mod damage;
-mod existing;
-mod interruption;
-mod needed;
-pub mod round_trip;
-mod selection;
+mod archive; // tar and zip archives
+mod damage; // damaged repositories
+mod existing_files; // existing files
+mod interruption; // interrupted restores
+mod needed_packs; // packs that will be read
+mod nothing_lost; // existing files that must not be lost
+mod round_trip; // a tree with everything
+mod selection; // parts of a snapshot, dry runs
 
 use std::path::{Path, PathBuf};
 
@@ -50,16 +50,4 @@ pub fn restore_well(
 /// Returns the folder that a test restores into.
 pub fn target(repo: &TestRepo) -> PathBuf {
     repo.scratch.path().join("target")
-}
-
-/// Returns what `rsync` would have to do to make `target` equal to `source`: names, content,
-/// metadata, links, ACLs, attributes.
-pub fn differences(source: &Path, target: &Path) -> String {
-    let slash = |path: &Path| format!("{}/", path.display());
-    let mut rsync = std::process::Command::new("rsync");
-    rsync
-        .args(["-n", "-i", "-c", "-aHAX", "--devices", "--specials", "--delete"])
-        .args([slash(source), slash(target)]);
-    let output = rsync.output().unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }

@@ -1,164 +1,20 @@
-//! A tree with everything that a Unix file system holds comes back equal.
+//! Equality of a restored tree with its source, for everything that a Unix file system holds.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use drumlin::restore::RestoreOptions;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Mode, OFlags};
 
-use super::{differences, options, restore, restore_well, target};
+use super::{options, restore, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn set_mtime(path: &Path, seconds: i64, nanos: i64) {
-    let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let times = Timestamps {
-        last_access: keep,
-        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos },
-    };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// Runs a tool that must succeed.
-fn run(tool: &str, arguments: &[&OsStr]) -> String {
-    let output = Command::new(tool).args(arguments).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{tool} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn ordinary_things(root: &Path) {
-    write(&root.join("empty"), b"");
-    write(&root.join("short"), b"inline");
-    write(&root.join("sub/one chunk"), &noise(1, 9_000));
-    write(&root.join("sub/many chunks"), &noise(2, 3_000_000));
-    write(&root.join("sub/copy"), &noise(2, 3_000_000));
-    write(&root.join("twice").join("same"), &noise(1, 9_000));
-    fs::create_dir_all(root.join("empty folder/deeper")).unwrap();
-    for name in [&b"\xff\xfe not text"[..], b" ", b"-rf", b"new\nline", b"\x01\x7f", b"*?[x]"] {
-        write(&root.join(OsStr::from_bytes(name)), name);
-    }
-    write(&root.join("n".repeat(255)), b"long name");
-    let old = root.join("older than 1970");
-    write(&old, b"x");
-    set_mtime(&old, -1_000_000, 999_999_999);
-    symlink("no such target", root.join("dangling")).unwrap();
-    symlink(OsStr::from_bytes(b"../\xff"), root.join("odd link")).unwrap();
-    set_mtime(&root.join("dangling"), 1_000_000_000, 123_456_789);
-    fs::hard_link(root.join("sub/many chunks"), root.join("another name")).unwrap();
-    fs::hard_link(root.join("short"), root.join("sub/short again")).unwrap();
-    fs::hard_link(root.join("dangling"), root.join("dangling again")).unwrap();
-}
-
-fn holes(root: &Path) {
-    let sparse = File::create(root.join("sparse")).unwrap();
-    sparse.write_all_at(&noise(3, 200_000), 40 << 20).unwrap();
-    sparse.set_len(90 << 20).unwrap();
-    File::create(root.join("only a hole")).unwrap().set_len(1 << 30).unwrap();
-}
-
-fn modes(root: &Path) {
-    for (name, mode) in
-        [("none", 0), ("setuid", 0o4755), ("setgid", 0o2755), ("read only", 0o444), ("all", 0o777)]
-    {
-        write(&root.join("modes").join(name), b"content that is a bit longer");
-        set_mode(&root.join("modes").join(name), mode);
-    }
-    for (name, mode) in
-        [("sticky", 0o1777), ("shared", 0o2775), ("closed", 0o000), ("read only", 0o555)]
-    {
-        write(&root.join("folders").join(name).join("inside"), &noise(4, 1000));
-        set_mode(&root.join("folders").join(name), mode);
-    }
-}
-
-/// What only the superuser may make.
-fn privileged_things(root: &Path) {
-    let path = |name: &str| root.join(name);
-    for (number, name) in ["sub", "short", "dangling", "modes/setuid"].iter().enumerate() {
-        let (uid, gid) = (1000 + number as u32, 2000 + number as u32);
-        std::os::unix::fs::lchown(path(name), Some(uid), Some(gid)).unwrap();
-    }
-    set_mode(&path("modes/setuid"), 0o4755);
-    for (name, kind, device) in [("fifo", FileType::Fifo, 0), ("socket", FileType::Socket, 0)] {
-        rustix::fs::mknodat(CWD, path(name), kind, Mode::from_raw_mode(0o640), device).unwrap();
-    }
-    let device = rustix::fs::makedev(259, 1_000_000);
-    rustix::fs::mknodat(
-        CWD,
-        path("char device"),
-        FileType::CharacterDevice,
-        Mode::from_raw_mode(0o600),
-        device,
-    )
-    .unwrap();
-    rustix::fs::mknodat(
-        CWD,
-        path("block device"),
-        FileType::BlockDevice,
-        Mode::from_raw_mode(0o660),
-        device,
-    )
-    .unwrap();
-    fs::hard_link(path("fifo"), path("fifo again")).unwrap();
-    let set = |name: &str, attribute: &str, value: &[u8]| {
-        rustix::fs::lsetxattr(path(name), attribute, value, rustix::fs::XattrFlags::empty())
-            .unwrap();
-    };
-    set("sub/one chunk", "user.comment", b"with a \0 byte");
-    set("empty", "user.empty", b"");
-    set("sub", "user.of a folder", &noise(5, 2000));
-    set("dangling", "trusted.of a link", b"link");
-    set("fifo", "trusted.of a fifo", b"fifo");
-    set("char device", "trusted.of a device", b"device");
-    run("setcap", &["cap_net_bind_service=+ep".as_ref(), path("modes/all").as_os_str()]);
-    run("setfacl", &["-m".as_ref(), "u:1234:rwx,g:4321:r".as_ref(), path("short").as_os_str()]);
-    run(
-        "setfacl",
-        &["-d".as_ref(), "-m".as_ref(), "u:1234:rx,o::-".as_ref(), path("twice").as_os_str()],
-    );
-}
-
-/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file,
-/// times with nanoseconds, blocks. Folders have no sizes and no links that mean anything.
-pub fn listing(root: &Path) -> String {
-    let quoted =
-        root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
-    let script = format!(
-        "cd '{quoted}' && find . -type d -printf '%p %y %m %U %G %T@\\n' -o -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort \
-         && getfattr -hdR -m- -e hex . 2>/dev/null \
-         && getfacl -nR . 2>/dev/null && getcap -r . && find . -type f -printf '%p %b\\n' | awk '$NF > 100000' && lsattr -aR . 2>/dev/null | sort"
-    );
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Fills a folder with everything that a Unix file system holds, and that this user may make.
-pub fn make_everything(root: &Path) {
-    ordinary_things(root);
-    holes(root);
-    modes(root);
-    if is_root() {
-        privileged_things(root);
-    }
-    set_mtime(&root.join("sub"), 1_234_567_890, 987_654_321);
-    set_mtime(root, 1_111_111_111, 1);
-}
+use crate::support::full_tree::{
+    differences, listing, make_everything, modes, ordinary_things, run, set_mode,
+};
+use crate::support::needs::{as_nobody, can_run, is_root};
 
 #[test]
 fn a_tree_with_everything_comes_back_equal() {
@@ -221,7 +77,8 @@ fn flags_come_last_and_go_first() {
         }
         true
     };
-    if !is_root() || !flags("+i", &source) {
+    let may_lock = is_root() && flags("+i", &source);
+    if !can_run(may_lock, "root and a file system with the flags of chattr") {
         return;
     }
     let snapshot = repo.backup("host").snapshot.unwrap();
@@ -293,7 +150,7 @@ fn paths_longer_than_the_system_allows_come_back() {
 
 #[test]
 fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();
@@ -343,7 +200,7 @@ fn in_a_folder_with_a_default_acl_of_base_entries_each_file_gets_its_mode() {
 #[test]
 fn ordinary_users_get_everything_but_owners_with_one_notice() {
     // Only the superuser can make files of others, and only others can show what they may not do.
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();
@@ -369,7 +226,7 @@ fn ordinary_users_get_everything_but_owners_with_one_notice() {
 
 #[test]
 fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
-    if !is_root() {
+    if !can_run(is_root(), "root, to make files of others") {
         return;
     }
     let repo = TestRepo::new();
@@ -413,18 +270,4 @@ fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
             assert_eq!(of(&target), of(&source), "{name}");
         }
     }
-}
-
-/// Runs `act` on threads that are nobody's: the system keeps users per thread.
-pub fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    use rustix::process::{Gid, Uid};
-    std::thread::scope(|scope| {
-        let run = || {
-            rustix::thread::set_thread_groups(&[]).unwrap();
-            rustix::thread::set_thread_gid(Gid::from_raw(65_534)).unwrap();
-            rustix::thread::set_thread_uid(Uid::from_raw(65_534)).unwrap();
-            act()
-        };
-        scope.spawn(run).join().unwrap()
-    })
 }

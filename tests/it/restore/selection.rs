@@ -7,8 +7,9 @@ use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::restore::{self, EntryAction, Error, RestoreOptions};
 use drumlin::store::{Action as Call, Class};
 
-use super::{differences, options, restore as run, restore_well, target};
+use super::{options, restore as run, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, write};
+use crate::support::full_tree::differences;
 
 /// Returns all names below `root`, sorted.
 fn names(root: &Path) -> Vec<String> {

@@ -15,8 +15,9 @@ use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
-use crate::engine::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, run_backup, run_check};
+use crate::support::operations::{at_once, prune, repair_options};
+use crate::support::sound::keys_of;
 
 /// Cannot read some of its objects: so often, each.
 struct Worn {
@@ -74,13 +75,6 @@ fn repository() -> TestRepo {
     repo
 }
 
-fn keys_of(repo: &TestRepo, class: Class) -> Vec<Key> {
-    let mut keys: Vec<Key> =
-        repo.memory.keys().into_iter().filter(|key| key.class == class).collect();
-    keys.sort();
-    keys
-}
-
 /// A machine that knows nothing yet.
 fn stranger(repo: &TestRepo, store: Arc<Worn>) -> (tempfile::TempDir, Arc<Repository>) {
     let cache = fast_folder();
@@ -89,14 +83,14 @@ fn stranger(repo: &TestRepo, store: Arc<Worn>) -> (tempfile::TempDir, Arc<Reposi
 }
 
 fn plan(repository: &Arc<Repository>) -> Result<RepairPlan, Error> {
-    repair::plan(repository, &crate::engine::repair::options(Level::Full), &Monitor::default())
+    repair::plan(repository, &repair_options(Level::Full), &Monitor::default())
 }
 
 #[test]
 fn what_cannot_be_read_is_found_by_a_check_and_stops_a_prune() {
     let repo = repository();
     for class in [Class::Data, Class::Meta, Class::Index, Class::Snapshots, Class::Intents] {
-        for key in keys_of(&repo, class) {
+        for key in keys_of(&repo.memory, class) {
             let worn = || Worn::new(&repo, [key.clone()], usize::MAX);
             let report = run_check(&stranger(&repo, worn()).1, Level::Full);
             let told = report.problems.items.iter().any(|problem| {
@@ -125,7 +119,7 @@ fn what_cannot_be_read_is_found_by_a_check_and_stops_a_prune() {
 fn a_repair_leaves_out_what_cannot_be_read() {
     let repo = repository();
     for class in [Class::Data, Class::Meta, Class::Index] {
-        for key in keys_of(&repo, class) {
+        for key in keys_of(&repo.memory, class) {
             let image = Worn::new(&repo, [key.clone()], usize::MAX);
             let (_cache, repository) = stranger(&repo, image.clone());
             let planned = plan(&repository).unwrap();
@@ -146,7 +140,7 @@ fn what_is_read_the_second_time_is_not_lost() {
     let repo = repository();
     // One that is read whole, and then in its pieces, before the second look.
     for (class, pieces) in [(Class::Data, 2), (Class::Meta, 1)] {
-        let keys = keys_of(&repo, class);
+        let keys = keys_of(&repo.memory, class);
         for times in 1..=1 + pieces {
             let (_cache, repository) = stranger(&repo, Worn::new(&repo, [keys[0].clone()], times));
             let planned = plan(&repository).unwrap();
@@ -162,8 +156,10 @@ fn what_is_read_the_second_time_is_not_lost() {
 #[test]
 fn a_store_that_gives_no_pack_at_all_has_not_lost_them() {
     let repo = repository();
-    let packs: Vec<Key> =
-        [Class::Data, Class::Meta].into_iter().flat_map(|class| keys_of(&repo, class)).collect();
+    let packs: Vec<Key> = [Class::Data, Class::Meta]
+        .into_iter()
+        .flat_map(|class| keys_of(&repo.memory, class))
+        .collect();
     let (_cache, repository) = stranger(&repo, Worn::new(&repo, packs, usize::MAX));
     let Err(refused) = plan(&repository) else {
         panic!("it would take everything out of the index")

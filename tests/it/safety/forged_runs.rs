@@ -1,21 +1,18 @@
-//! Goal: an index run that lies about where chunks are, as whoever may add objects and has a key
-//! can make one, destroys nothing, and hides nothing that another place still has. What is kept in
+//! Goal: an index run that lies about where chunks are (a client with a key that may add objects
+//! can make one) destroys nothing, and hides nothing that another place still has. What is kept in
 //! two places honestly costs an honest collector little. Method: runs are sealed by hand, so that
 //! they hide all others, or are asked before them.
 
 use std::fs;
 use std::sync::Arc;
 
-use drumlin::format::run::{PackClass, PackRef, RunRecord, RunToc};
+use drumlin::format::run::PackClass;
 use drumlin::format::snapshot::Snapshot;
-use drumlin::id::{ChunkId, ObjectId};
+use drumlin::id::ChunkId;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::index::{PlacedPack, seal_run};
-use drumlin::repo::objects::layout;
-use drumlin::repo::read::pack_tables::{self, ListedPack};
 use drumlin::repo::{Error, Reader, Repository, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::layers::count::CountStore;
@@ -23,10 +20,9 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;
 
-use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
-
-const HEADER_LEN_BYTES: u32 = drumlin::format::container::HEADER_LEN_BYTES as u32;
+use crate::support::lying_runs::{Lie, forge_run, packs};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
 
 fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
     let cache = fast_folder();
@@ -44,105 +40,10 @@ fn three() -> (TestRepo, [Snapshot; 3]) {
     (repo, shots)
 }
 
-fn packs(repository: &Repository, store: &dyn Store) -> Vec<PlacedPack> {
-    let of = |class: PackClass| {
-        let listed = store.list(layout::store_class(class), "").unwrap();
-        listed.into_iter().filter_map(move |object| {
-            let name = layout::object_id(&object.name)?;
-            Some(
-                pack_tables::read(
-                    repository,
-                    &ListedPack { class, name, len_bytes: object.len_bytes },
-                    None,
-                )
-                .unwrap(),
-            )
-        })
-    };
-    of(PackClass::Data).chain(of(PackClass::Meta)).collect()
-}
-
-fn runs(store: &dyn Store) -> Vec<ObjectId> {
-    let mut runs: Vec<ObjectId> = store
-        .list(Class::Index, "")
-        .unwrap()
-        .iter()
-        .filter_map(|object| layout::object_id(&object.name))
-        .collect();
-    runs.sort_unstable();
-    runs
-}
-
-/// How a run lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    /// All file content is where the first chunk of one pack is.
-    AnotherChunk,
-    /// All file content is in one pack, where nothing begins.
-    NoSegment,
-    /// All file content is in its own pack, where nothing begins.
-    OwnPack,
-}
-
-/// Returns a record for each chunk, right for trees and for the first pack with content, and wrong
-/// for the rest.
-fn lies(packs: &[PlacedPack], lie: Lie) -> Vec<RunRecord> {
-    let mut records: Vec<(PackClass, RunRecord)> = Vec::new();
-    for (at, placed) in (0u32..).zip(packs) {
-        let mut offset = HEADER_LEN_BYTES;
-        for segment in &placed.toc.segments {
-            let stored_len = segment.stored_len;
-            for (chunk, found) in (0u16..).zip(&segment.chunks) {
-                let right = RunRecord { id: found.id, pack: at, offset, stored_len, chunk };
-                let wrong = match lie {
-                    Lie::AnotherChunk => {
-                        RunRecord { pack: 0, offset: HEADER_LEN_BYTES, chunk: 0, ..right }
-                    }
-                    Lie::NoSegment => RunRecord {
-                        pack: 0,
-                        offset: HEADER_LEN_BYTES + 1,
-                        stored_len: 100,
-                        chunk: 0,
-                        ..right
-                    },
-                    Lie::OwnPack => RunRecord {
-                        offset: HEADER_LEN_BYTES + 1,
-                        stored_len: 100,
-                        chunk: 0,
-                        ..right
-                    },
-                };
-                let is_lie = placed.pack.class == PackClass::Data && at > 0;
-                records.push((placed.pack.class, if is_lie { wrong } else { right }));
-            }
-            offset += stored_len;
-        }
-    }
-    records.sort_by_key(|(class, record)| (*class, record.id));
-    records.dedup_by_key(|(_, record)| record.id);
-    records.into_iter().map(|(_, record)| record).collect()
-}
-
-/// Seals a lying run. It is asked before all others, and hides them if that is wanted.
-pub fn forge(forger: &Repository, store: &dyn Store, lie: Lie, hides: bool) -> (Key, Vec<u8>) {
-    let (packs, others) = (packs(forger, store), runs(store));
-    let records = lies(&packs, lie);
-    let named: Vec<PackRef> = packs.iter().map(|placed| placed.pack).collect();
-    loop {
-        let replaces = if hides { others.clone() } else { Vec::new() };
-        let toc = RunToc { packs: named.clone(), replaces, ..RunToc::default() };
-        let sealed = seal_run(forger, toc, &records).unwrap();
-        // Runs are asked in the order of the listing.
-        if hides || others.iter().all(|other| sealed.name < *other) {
-            return (layout::run_key(0, &sealed.name), sealed.bytes);
-        }
-    }
-}
-
 /// Puts a lying run into the store.
 fn plant(repo: &TestRepo, store: &Arc<MemoryStore>, lie: Lie, hides: bool) -> Key {
     let (_cache, forger) = new_machine(repo, store);
-    let (key, bytes) = forge(&forger, &**store, lie, hides);
+    let (key, bytes) = forge_run(&forger, &**store, lie, hides);
     store.overwrite(&key, &bytes);
     key
 }
@@ -198,8 +99,7 @@ fn a_run_that_lies_about_places_costs_a_repair_nothing() {
             let (repo, shots) = three();
             plant(&repo, &repo.memory, lie, hides);
             let (_cache, stranger) = new_machine(&repo, &repo.memory);
-            let options =
-                RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
+            let options = RepairOptions { snapshots: true, ..repair_options(Level::Full) };
             let planned = repair::plan(&stranger, &options, &Monitor::default()).unwrap();
             planned.apply(&Monitor::default()).unwrap();
             let (_cache, machine) = new_machine(&repo, &repo.memory);
@@ -310,7 +210,7 @@ fn restored(machine: &Arc<Repository>, shot: &Snapshot, target: &TempDir) -> (u6
 #[test]
 fn to_open_what_goes_takes_one_request_each() {
     let (repo, shots) = three();
-    shots[..2].iter().for_each(|shot| forget(&repo.open(), shot));
+    shots[..2].iter().for_each(|shot| put_in_trash(&repo.open(), shot));
     let counted = Arc::new(CountStore::new(repo.memory.clone()));
     let cache = fast_folder();
     let machine = repo.open_in(counted.clone(), cache.path()).unwrap();

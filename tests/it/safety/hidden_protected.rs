@@ -1,6 +1,6 @@
 //! Goal: a protected snapshot that a store hides is missed, whatever old tombstone the store puts
 //! there; and no honest command leaves anything that looks like it. Method: a repository in memory,
-//! whose objects are moved behind the program's back, and a collector that dies at each call.
+//! whose objects are moved while the program does not look, and a collector that dies at each call.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
-use super::replayed::{history, new_machine, note};
-use crate::engine::prune::{at_once, forget, prune};
+use super::replayed_objects::{history, new_machine, note};
 use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, now, run_backup, run_check};
+use crate::support::operations::{at_once, prune, put_in_trash, repair_options};
 
 fn protect(repository: &Repository, shot: &Snapshot) {
     assert!(protect::protect(repository, &shot.id, snapshots::chain_hash(shot), &note()).unwrap());
@@ -32,7 +32,7 @@ fn protect(repository: &Repository, shot: &Snapshot) {
 fn protected() -> (TestRepo, Vec<Snapshot>, (Key, Vec<u8>)) {
     let (repo, shots) = history(4);
     let (_cache, owner) = new_machine(&repo, &repo.memory);
-    forget(&owner, &shots[2]);
+    put_in_trash(&owner, &shots[2]);
     let tombstone = layout::tombstone_key(&shots[2].id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&owner, &shots[2].id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
@@ -95,7 +95,7 @@ fn a_protection_that_does_not_hold_hides_nothing() {
     let (_cache, machine) = new_machine(&repo, &repo.memory);
     snapshots::listing(&machine).unwrap();
     protect(&repo.open(), &shots[2]);
-    forget(&repo.open(), &shots[1]);
+    put_in_trash(&repo.open(), &shots[1]);
     prune(&repo.open(), at_once()).unwrap();
     let other = repo.memory.read(&layout::protection_key(&shots[2].id)).unwrap();
     for bytes in [b"garbage".to_vec(), Vec::new(), other] {
@@ -115,7 +115,7 @@ const MANY: u16 = 10_000;
 #[test]
 fn many_protections_that_do_not_hold_are_not_read() {
     let (repo, shots) = history(4);
-    forget(&repo.open(), &shots[1]);
+    put_in_trash(&repo.open(), &shots[1]);
     prune(&repo.open(), at_once()).unwrap();
     let known = fast_folder();
     let (read, told) = reads(&repo, known.path());
@@ -143,7 +143,7 @@ fn many_protections_that_do_not_hold_are_not_read() {
     prune(&repo.open(), at_once()).unwrap();
     // What holds is found among them.
     let (store, hidden) = (&repo.memory, &shots[2]);
-    forget(&repo.open(), hidden);
+    put_in_trash(&repo.open(), hidden);
     let tombstone = store.read(&layout::tombstone_key(&hidden.id)).unwrap();
     trash::undelete(&repo.open(), &hidden.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     protect(&repo.open(), hidden);
@@ -168,7 +168,7 @@ fn reads(repo: &TestRepo, cache: &Path) -> (u64, usize) {
 }
 
 fn replace(repository: &Arc<Repository>) {
-    let options = RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
+    let options = RepairOptions { snapshots: true, ..repair_options(Level::Full) };
     let replaced = repair::plan(repository, &options, &Monitor::default())
         .unwrap()
         .apply(&Monitor::default())
@@ -246,7 +246,7 @@ fn who_protects_too_late_leaves_nothing() {
     machine.confirm_key().unwrap();
     let (collector, shot) = (repo.open(), shots[1].clone());
     late.plan(move || {
-        forget(&collector, &shot);
+        put_in_trash(&collector, &shot);
         prune(&collector, at_once()).unwrap();
     });
     let outcome =

@@ -1,4 +1,4 @@
-//! Goal: whoever holds a key can write any tree, and whoever may write to the target can swap
+//! Goal: a holder of a key can write any tree, and a user who may write to the target can swap
 //! anything in it; a restore still never touches anything outside of its target, never hangs, and
 //! says what it refused. Method: trees sealed with the real keys by hand (names, kinds, links and
 //! sizes that no backup makes), and a thread that swaps folders for links while a restore runs.
@@ -10,122 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use drumlin::compress::Compression;
 use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp, Xattr};
 use drumlin::format::node::{ListNode, Totals, TreeChild, TreeNode};
-use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
+use drumlin::format::snapshot::Snapshot;
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::repo::snapshots::prepare::{self, NewTree};
-use drumlin::repo::write::{Checkpoints, SessionIdentity};
-use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 
-use crate::restore::archive::{archive, extract};
-use crate::support::fixture::{TestRepo, bare_entry, noise, now, write};
-
-/// Seals what it is given, whatever that is.
-pub struct Forger<'a> {
-    repo: &'a TestRepo,
-    session: Session,
-}
-
-impl<'a> Forger<'a> {
-    pub fn new(repo: &'a TestRepo) -> Self {
-        let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions {
-            compression,
-            threads: 1,
-            low_memory: true,
-            dry_run: false,
-            checkpoints,
-        };
-        let identity =
-            SessionIdentity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
-        Self {
-            repo,
-            session: Session::new(
-                Reader::new(&repo.repository).unwrap().chunk_index().clone(),
-                options,
-                identity,
-            ),
-        }
-    }
-
-    pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
-        let id = self.repo.repository.ids().chunk_id(kind, bytes);
-        drumlin::repo::Lane::new(&self.session).put(kind, &id, bytes).unwrap();
-        id
-    }
-
-    fn leaf(&self, entries: Vec<Entry>) -> ChunkId {
-        let dir_totals = entries
-            .iter()
-            .filter(|entry| entry.kind == EntryKind::Dir)
-            .map(|_| Totals::default())
-            .collect();
-        self.put(
-            ChunkKind::Tree,
-            &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode(),
-        )
-    }
-
-    fn dir(&self, name: &[u8], entries: Vec<Entry>) -> Entry {
-        entry(name, EntryKind::Dir, Content::Tree(self.leaf(entries)))
-    }
-
-    fn finish(self, root: ChunkId) -> Snapshot {
-        self.finish_with(root, Totals::default())
-    }
-
-    /// Commits a snapshot that says these sums.
-    pub fn finish_with(self, root: ChunkId, totals: Totals) -> Snapshot {
-        let repository = &self.repo.repository;
-        let tree = NewTree { root, totals, parent: None };
-        let secured =
-            prepare::prepare(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
-        let snapshot = Snapshot {
-            id: secured.session(),
-            repository: repository.config().repository,
-            host: "attacker".to_owned(),
-            user: String::new(),
-            app: String::new(),
-            sequence: 1,
-            previous: None,
-            parent: None,
-            started: now(),
-            ended: now(),
-            program: String::new(),
-            sources: vec![b"/".to_vec()],
-            tags: Vec::new(),
-            root,
-            consistency: Consistency::Live,
-            stats: SnapshotStats { totals, ..SnapshotStats::default() },
-            problem_count: 0,
-            problems: Vec::new(),
-            extensions: Vec::new(),
-            writer: repository.writer(),
-        };
-        snapshots::commit(repository, &snapshot, secured).unwrap();
-        snapshot
-    }
-}
-
-pub fn entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
-    let size = match &content {
-        Content::Inline(bytes) => bytes.len() as u64,
-        Content::Refs(refs) => refs.iter().map(Ref::len).sum(),
-        _ => 0,
-    };
-    let mtime = Timestamp { seconds: 1_700_000_000, nanos: 0 };
-    Entry { mode: 0o777, mtime, size, ..bare_entry(name, kind, content) }
-}
-
-pub fn file(name: &[u8]) -> Entry {
-    entry(name, EntryKind::File, Content::Inline(b"attack".to_vec()))
-}
+use crate::support::archives::{archive, extract};
+use crate::support::fixture::{TestRepo, noise, write};
+use crate::support::forger::{Forger, entry, file};
 
 fn link(name: &[u8], to: &Path) -> Entry {
     entry(name, EntryKind::Symlink, Content::Inline(to.as_os_str().as_encoded_bytes().to_vec()))
@@ -402,9 +298,7 @@ fn content_that_lies_about_itself_is_refused() {
     let forger = Forger::new(&repo);
     let honest = forger.put(ChunkKind::Data, &noise(1, 5000));
     let forged = ChunkId([3; 32]);
-    drumlin::repo::Lane::new(&forger.session)
-        .put(ChunkKind::Data, &forged, &noise(2, 5000))
-        .unwrap();
+    forger.put_as(ChunkKind::Data, &forged, &noise(2, 5000));
     let refs = |id: ChunkId, len: u32| Content::Refs(vec![Ref::Data { id, len }]);
     let list = |refs: Vec<Ref>| {
         Content::List(forger.put(ChunkKind::List, &ListNode::Leaf { refs }.encode()))

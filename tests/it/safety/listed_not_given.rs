@@ -12,8 +12,8 @@ use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
-use crate::engine::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::support::operations::{at_once, prune};
 
 /// Lists some objects and gives them to nobody.
 struct Mute {

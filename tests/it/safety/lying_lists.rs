@@ -13,8 +13,8 @@ use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Listed, Store, StoreError, StoreProperties};
 
-use super::damage::read_all;
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::support::sound::read_all;
 
 /// Length of a planted snapshot: as long as one may be that is read.
 const PLANTED_LEN_BYTES: u64 = 8 << 20;

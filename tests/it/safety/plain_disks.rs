@@ -7,12 +7,12 @@ use drumlin::store::local::LocalStore;
 use drumlin::store::{Class, ErrorKind, Key, Store};
 
 use crate::support::home::Home;
-use crate::support::plain_disk::PlainDisk;
+use crate::support::plain_disk::mount_plain_disk;
 
 #[test]
 fn a_store_without_links_replaces_objects_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = PlainDisk::mount(&folder.path().join("disk")) else { return };
+    let Some(disk) = mount_plain_disk(&folder.path().join("disk")) else { return };
     let store = LocalStore::open_or_make(&disk.dir().join("r")).unwrap();
     // What is seen of the way that it must go is never half an object, nor a scratch file.
     let key = Key::new(Class::Data, format!("ab/{}", "ab".repeat(32)));
@@ -40,7 +40,7 @@ fn a_store_without_links_replaces_objects_and_says_so() {
 fn a_repository_without_links_works() {
     let home =
         Home::new().with("DRUMLIN_KEY_FILE", "test.key").with("DRUMLIN_REPOSITORY", "disk/repo");
-    let Some(disk) = PlainDisk::mount(&home.path("disk")) else { return };
+    let Some(disk) = mount_plain_disk(&home.path("disk")) else { return };
     let ran = home.run(["init"]).ok();
     assert!(
         ran.err.contains("replaces objects") || ran.out.contains("replaces objects"),

@@ -10,18 +10,19 @@ use drumlin::format::generation::{Condemned, Removal};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
-use drumlin::monitor::Monitor;
+use drumlin::maintain::prune::{Exclusion, PruneOptions};
 use drumlin::repo::gc::generations::{self, GenerationState, Generations};
 use drumlin::repo::gc::intents;
 use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, Result, snapshots};
+use drumlin::repo::{Error, Repository, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check,
 };
+use crate::support::operations::prune;
+use crate::support::sound::keys_of;
 
 /// A repository in a store that replaces objects, with a snapshot.
 fn repo() -> (TestRepo, Snapshot) {
@@ -55,17 +56,9 @@ fn at_once(exclusion: Exclusion) -> PruneOptions {
     }
 }
 
-fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<PruneReport> {
-    prune::run(repository, &options, &Monitor::default())
-}
-
 fn check(repo: &TestRepo) -> CheckReport {
     let cache = fast_folder();
     run_check(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), Level::Full)
-}
-
-fn keys_of(repo: &TestRepo, class: Class) -> Vec<Key> {
-    repo.memory.keys().into_iter().filter(|key| key.class == class).collect()
 }
 
 fn open(repo: &TestRepo, store: &Arc<Meanwhile>, cache: &Path) -> Arc<Repository> {
@@ -108,7 +101,7 @@ fn a_verdict_that_is_not_its_own_stops_a_collector() {
     for is_disturbed in [false, true] {
         let (repo, first) = repo();
         forget(&repo.open(), &first);
-        let before = keys_of(&repo, Class::Data);
+        let before = keys_of(&repo.memory, Class::Data);
         // The first record that it reads is what it has written itself, right before it removes
         // anything.
         let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Read, Class::Collector)));
@@ -124,7 +117,7 @@ fn a_verdict_that_is_not_its_own_stops_a_collector() {
         assert!(store.is_done());
         if is_disturbed {
             assert!(matches!(pruned, Err(Error::SecondCollector { generation: 1 })), "{pruned:?}");
-            assert_eq!(keys_of(&repo, Class::Data), before);
+            assert_eq!(keys_of(&repo.memory, Class::Data), before);
             assert!(repo.memory.stat(&layout::snapshot_key(&first.id)).is_ok());
         } else {
             assert_eq!(pruned.unwrap().dropped, [first.id]);

@@ -15,10 +15,10 @@ use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
-use crate::engine::prune::{at_once, forget, prune};
 use crate::support::fixture::{
     TestRepo, copy_folder, noise, now, run_backup, run_check, secret, write,
 };
+use crate::support::operations::{at_once, prune, put_in_trash};
 
 fn snapshot_of(repo: &TestRepo, round: u64) -> Snapshot {
     // More than one pack, so that one of them stays.
@@ -43,7 +43,7 @@ fn put_back_after_a_generation() -> (TestRepo, [Snapshot; 2]) {
     repo.memory.set_clock(1_000);
     let shots = [1, 2].map(|round| snapshot_of(&repo, round));
     let before = objects_of(&repo.memory);
-    forget(&repo.open(), &shots[0]);
+    put_in_trash(&repo.open(), &shots[0]);
     assert!(prune(&repo.open(), at_once()).unwrap().removed_packs > 0);
     assert!(repo.check(Level::Structure).is_sound(), "this machine has the index of that time");
     repo.memory.set_clock(2_000);
@@ -77,7 +77,7 @@ fn a_generation_is_not_taken_for_one_that_had_its_number() {
         then_dead: true,
     };
     let other_cache = tempfile::tempdir().unwrap();
-    forget(&repo.open_in(repo.memory.clone(), other_cache.path()).unwrap(), &shots[1]);
+    put_in_trash(&repo.open_in(repo.memory.clone(), other_cache.path()).unwrap(), &shots[1]);
     let dying = Arc::new(FaultStore::new(repo.memory.clone(), vec![dies]));
     prune(&repo.open_in(dying, other_cache.path()).unwrap(), at_once()).unwrap_err();
     let repository = repo.open();
@@ -124,12 +124,12 @@ fn copies_of_a_repository_go_their_own_ways() {
     copy_folder(&folders[0], &folders[1]);
     // Each drops another snapshot, takes one of its own, and then drops one more.
     for (at, folder) in folders.iter().enumerate() {
-        forget(&open(folder, &cache), &shots[at]);
+        put_in_trash(&open(folder, &cache), &shots[at]);
         assert!(prune(&open(folder, &cache), at_once()).unwrap().removed_packs > 0);
         back_up(folder, 10 + at as u64);
     }
     for folder in &folders {
-        forget(&open(folder, &cache), &shots[2]);
+        put_in_trash(&open(folder, &cache), &shots[2]);
         assert!(prune(&open(folder, &cache), at_once()).unwrap().removed_packs > 0);
         for cache in [
             cache.as_path(),

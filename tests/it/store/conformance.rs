@@ -1,4 +1,4 @@
-//! What `Store` demands, asked of every store: one suite, also through the decorators.
+//! Conformance: the contract of `Store`, tested on every store, also through the decorators.
 //!
 //! Each test takes an empty store. Nothing is left out: what this machine does not let a test do
 //! makes the test fail.

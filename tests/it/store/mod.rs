@@ -1,11 +1,11 @@
-//! What every store must do, and what is particular to buckets and SFTP servers.
+//! Stores: the contract of every one, and rules for buckets and SFTP servers.
 
-pub mod conformance;
+mod conformance; // contract of `Store`
 #[cfg(any(feature = "s3", feature = "sftp"))]
-pub mod faults;
-pub mod probe;
-pub mod rate_limits;
+mod faults; // slow, broken, silent connections
+mod probe; // abilities of a store
+mod rate_limits; // limits of speed
 #[cfg(feature = "s3")]
-pub mod s3;
+mod s3; // buckets
 #[cfg(feature = "sftp")]
-pub mod sftp;
+mod sftp; // SFTP servers

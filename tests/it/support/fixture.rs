@@ -1,5 +1,5 @@
-//! A repository in memory that counts requests, a folder to back up beside it, and the operations
-//! with the options that matter.
+//! A repository in memory that counts requests, a folder to back up, and the operations with the
+//! options that matter.
 
 use std::fs;
 use std::ops::Range;
@@ -22,6 +22,7 @@ use drumlin::store::layers;
 use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Listed, Store, StoreError};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use tempfile::TempDir;
 
 /// A repository with its own scratch folder; everything goes when it is dropped.
@@ -315,4 +316,24 @@ pub fn bare_entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
         flags: 0,
         extensions: Vec::new(),
     }
+}
+
+/// Sets the times of access and change of a name; a link is not followed.
+pub fn set_mtime(path: &Path, tv_sec: i64, tv_nsec: i64) {
+    let time = Timespec { tv_sec, tv_nsec };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+/// Returns all files below a folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(files_below(&entry));
+        } else {
+            found.push(entry);
+        }
+    }
+    found
 }

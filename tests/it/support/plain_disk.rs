@@ -1,52 +1,27 @@
 //! A file system that can do little: no hard links, no exclusive rename, no files without names, no
 //! sync. Such are mounts of rclone, davfs2 and others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
-/// A mounted one; it is unmounted when this is dropped.
-pub struct PlainDisk {
-    session: Option<BackgroundSession>,
-    dir: PathBuf,
-}
+use super::fuse::{FuseMount, Numbers, names_in, prefix};
 
-impl PlainDisk {
-    /// Mounts an empty one at `dir`, which is made; `None`, after saying so, where the machine has
-    /// no FUSE.
-    pub fn mount(dir: &Path) -> Option<Self> {
-        if !Path::new("/dev/fuse").exists() {
-            eprintln!("left out: no /dev/fuse");
-            return None;
-        }
-        std::fs::create_dir_all(dir).unwrap();
-        let tree =
-            BTreeMap::from([(String::new(), Node { content: None, time: SystemTime::now() })]);
-        let state =
-            State { tree, paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
-        let mut config = Config::default();
-        config.mount_options = vec![MountOption::FSName("plain".to_owned())];
-        let session = fuser::spawn_mount(Kernel(Mutex::new(state)), dir, &config).unwrap();
-        Some(Self { session: Some(session), dir: dir.to_owned() })
-    }
-
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-}
-
-impl Drop for PlainDisk {
-    fn drop(&mut self) {
-        let _ = self.session.take().map(BackgroundSession::umount_and_join);
-    }
+/// Mounts an empty one at `dir`, which is made; `None`, after saying so, where the machine has no
+/// FUSE.
+pub fn mount_plain_disk(dir: &Path) -> Option<FuseMount> {
+    let root = Node { content: None, time: SystemTime::now() };
+    let state = State { tree: BTreeMap::from([(String::new(), root)]), numbers: Numbers::new() };
+    let options = vec![MountOption::FSName("plain".to_owned())];
+    FuseMount::new(Kernel(Mutex::new(state)), dir, options)
 }
 
 /// A file, or a folder if it has no content.
@@ -58,8 +33,7 @@ struct Node {
 /// All nodes by path, and the numbers of paths.
 struct State {
     tree: BTreeMap<String, Node>,
-    paths: Vec<String>,
-    known: HashMap<String, u64>,
+    numbers: Numbers,
 }
 
 struct Kernel(Mutex<State>);
@@ -71,26 +45,8 @@ impl Kernel {
 }
 
 impl State {
-    fn number(&mut self, path: &str) -> u64 {
-        let next = self.paths.len() as u64 + 1;
-        let number = *self.known.entry(path.to_owned()).or_insert(next);
-        if number == next {
-            self.paths.push(path.to_owned());
-        }
-        number
-    }
-
-    fn path(&self, number: INodeNo) -> String {
-        self.paths[number.0 as usize - 1].clone()
-    }
-
-    fn below(&self, parent: INodeNo, name: &OsStr) -> String {
-        let (above, name) = (self.path(parent), name.to_str().unwrap_or("?"));
-        if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") }
-    }
-
     fn attributes(&mut self, path: &str) -> Result<FileAttr, Errno> {
-        let ino = INodeNo(self.number(path));
+        let ino = INodeNo(self.numbers.number(path));
         let node = self.tree.get(path).ok_or(Errno::ENOENT)?;
         let (kind, perm) = if node.content.is_some() {
             (FileType::RegularFile, 0o600)
@@ -129,8 +85,7 @@ impl State {
     }
 
     fn remove(&mut self, path: &str) -> Result<Node, Errno> {
-        // A number is never that of another file later.
-        self.known.remove(path);
+        self.numbers.forget(path);
         self.tree.remove(path).ok_or(Errno::ENOENT)
     }
 }
@@ -138,7 +93,7 @@ impl State {
 impl Filesystem for Kernel {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let mut state = self.state();
-        let path = state.below(parent, name);
+        let path = state.numbers.below(parent, name);
         match state.attributes(&path) {
             Ok(attributes) => reply.entry(&Duration::ZERO, &attributes, Generation(0)),
             Err(error) => reply.error(error),
@@ -153,7 +108,7 @@ impl Filesystem for Kernel {
         reply: ReplyAttr,
     ) {
         let mut state = self.state();
-        let path = state.path(number);
+        let path = state.numbers.path(number);
         match state.attributes(&path) {
             Ok(attributes) => reply.attr(&Duration::ZERO, &attributes),
             Err(error) => reply.error(error),
@@ -170,7 +125,7 @@ impl Filesystem for Kernel {
         reply: ReplyEntry,
     ) {
         let mut state = self.state();
-        let path = state.below(parent, name);
+        let path = state.numbers.below(parent, name);
         match state.make(&path, None) {
             Ok(attributes) => reply.entry(&Duration::ZERO, &attributes, Generation(0)),
             Err(error) => reply.error(error),
@@ -188,7 +143,7 @@ impl Filesystem for Kernel {
         reply: ReplyCreate,
     ) {
         let mut state = self.state();
-        let path = state.below(parent, name);
+        let path = state.numbers.below(parent, name);
         match state.make(&path, Some(Vec::new())) {
             Ok(attributes) => {
                 reply.created(
@@ -221,7 +176,7 @@ impl Filesystem for Kernel {
         let state = self.state();
         let content = state
             .tree
-            .get(&state.path(number))
+            .get(&state.numbers.path(number))
             .and_then(|node| node.content.as_deref())
             .unwrap_or_default();
         let start = content.len().min(offset as usize);
@@ -241,7 +196,7 @@ impl Filesystem for Kernel {
         reply: ReplyWrite,
     ) {
         let mut state = self.state();
-        let path = state.path(number);
+        let path = state.numbers.path(number);
         let Some(content) = state.tree.get_mut(&path).and_then(|node| node.content.as_mut()) else {
             return reply.error(Errno::ENOENT);
         };
@@ -253,7 +208,7 @@ impl Filesystem for Kernel {
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let mut state = self.state();
-        let path = state.below(parent, name);
+        let path = state.numbers.below(parent, name);
         match state.remove(&path) {
             Ok(_) => reply.ok(),
             Err(error) => reply.error(error),
@@ -274,15 +229,14 @@ impl Filesystem for Kernel {
             return reply.error(Errno::EINVAL);
         }
         let mut state = self.state();
-        let (from, to) = (state.below(parent, name), state.below(new_parent, new_name));
-        let number = state.number(&from);
+        let numbers = &mut state.numbers;
+        let (from, to) = (numbers.below(parent, name), numbers.below(new_parent, new_name));
+        let number = numbers.number(&from);
         match state.remove(&from) {
             Ok(node) => {
-                // What was there is replaced, as everywhere; whoever knows the file by its number
-                // still does.
+                // What was there is replaced, as everywhere; the file keeps its number.
                 let _ = state.remove(&to);
-                state.paths[number as usize - 1] = to.clone();
-                state.known.insert(to.clone(), number);
+                state.numbers.rename(number, &to);
                 state.tree.insert(to, node);
                 reply.ok();
             }
@@ -299,18 +253,13 @@ impl Filesystem for Kernel {
         mut reply: ReplyDirectory,
     ) {
         let mut state = self.state();
-        let above = state.path(number);
-        let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
-        let below = state
-            .tree
-            .iter()
-            .filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node.content.is_none())));
-        let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
-        let listed: Vec<(String, bool)> =
-            direct.map(|(name, is_folder)| (name.to_owned(), is_folder)).collect();
+        let above = state.numbers.path(number);
+        let listed: Vec<(String, bool)> = names_in(&state.tree, &above)
+            .map(|(name, node)| (name.to_owned(), node.content.is_none()))
+            .collect();
         for (at, (name, is_folder)) in listed.iter().enumerate().skip(place as usize) {
             let kind = if *is_folder { FileType::Directory } else { FileType::RegularFile };
-            let ino = INodeNo(state.number(&format!("{prefix}{name}")));
+            let ino = INodeNo(state.numbers.number(&format!("{}{name}", prefix(&above))));
             if reply.add(ino, at as u64 + 1, kind, OsStr::new(name)) {
                 break;
             }

@@ -2,11 +2,11 @@
 //! tokens (comments, literals and test code left out) and complains about imports that go up,
 //! import cycles, words that a stratum must not know, and things too big to read.
 
-mod calls;
-mod dependencies;
-mod links;
-mod rules;
-mod source;
+mod calls; // calls that only some rooms may make
+mod dependencies; // docs/dependencies.md
+mod links; // links between documents
+mod rules; // the rules
+mod source; // a reader of Rust
 
 use std::collections::BTreeMap;
 use std::fs;

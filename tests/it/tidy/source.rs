@@ -1,5 +1,5 @@
-//! Just enough of a Rust reader: tokens with their lines, without comments, literals' contents and
-//! test code; and the paths among them.
+//! A reader of Rust for the rules: tokens with their lines, without comments, contents of literals
+//! and test code; and the paths among them.
 
 /// A word or a punctuation mark, and the line it stands on.
 #[derive(Clone, Copy)]

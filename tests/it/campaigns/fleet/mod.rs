@@ -1,14 +1,15 @@
-//! Goal: many machines that back up to one bucket at once, beside collectors, all succeed, wait for
-//! nobody, and get nearly as many bytes to the server as if they did nothing but upload. Method:
-//! real processes, each machine with its own cache and its own source, in loops; then plain uploads
-//! of objects of the same lengths by as many threads at once, to another bucket of the same server.
+//! Goal: many machines that back up to one bucket at once, while collectors run, all succeed, wait
+//! for nobody, and get nearly as many bytes to the server as if they did nothing but upload.
+//! Method: real processes, each machine with its own cache and its own source, in loops; then plain
+//! uploads of objects of the same lengths by as many threads at once, to another bucket of the same
+//! server.
 //!
 //! `DRUMLIN_FLEET_SECONDS`, `DRUMLIN_FLEET_CLIENTS` and `DRUMLIN_FLEET_COLLECTORS` set how long and
 //! how many. `DRUMLIN_FLEET_LINE` puts all but the collectors at the other end of one line of so
 //! many bytes a second in each direction; plain uploads have a fifth of the time.
 
-mod client;
-mod plain;
+mod client; // machines of the fleet
+mod plain_uploads; // uploads without a repository, for comparison
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -123,7 +124,7 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     let proxy = (line > 0).then(|| Proxy::start(place.address()));
     let home = home_behind(&place, proxy.as_ref());
     let mut fleet: Vec<Client> = (0..clients).map(|number| Client::start(&home, number)).collect();
-    let lens = plain::lens_of_last_backup(&place, || fleet[0].back_up());
+    let lens = plain_uploads::lens_of_last_backup(&place, || fleet[0].back_up());
     proxy.iter().for_each(|proxy| proxy.bandwidth(line));
 
     let meter = Meter::start(&place);
@@ -162,7 +163,7 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     proxy.iter().for_each(|proxy| proxy.bandwidth(line));
     let meter = Meter::start(&place);
     let port = proxy.as_ref().map_or(place.address().port(), Proxy::port);
-    let done = plain::put_until(&place, port, &lens, clients, meter.start + seconds / 5);
+    let done = plain_uploads::put_until(&place, port, &lens, clients, meter.start + seconds / 5);
     let of_plain = tell("plain", done, &meter.stop());
     println!("ratio: {:.2} of the bytes per second", of_fleet / of_plain);
 }

@@ -1,13 +1,13 @@
-//! Goal: whoever is killed or stopped, whenever: no snapshot that exists is lost, nothing has to be
-//! cleaned up by hand, and nobody waits for anybody. Method: real processes on a real folder and on
-//! real servers, killed with `SIGKILL` at random moments, alone and beside each other; in the
-//! folder packs are lost, too, and repairs are killed. After each kill every snapshot must still be
-//! listed; at intervals everything is checked in full and restored.
+//! Goal: if any process is killed or stopped at any moment, no snapshot that exists is lost,
+//! nothing has to be cleaned up by hand, and no process waits for another. Method: real processes
+//! on a real folder and on real servers, killed with `SIGKILL` at random moments, alone and several
+//! at once; in the folder packs are lost, too, and repairs are killed. After each kill every
+//! snapshot must still be listed; at intervals everything is checked in full and restored.
 //!
 //! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what
 //! happens.
 
-mod trial;
+mod kill_trial; // a repository whose users are killed
 
 use std::process::{Child, Stdio};
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use self::trial::{BACKUP, FORGET, PRUNE, REPAIR, Trial, change, digest};
+use self::kill_trial::{BACKUP, FORGET, PRUNE, REPAIR, Trial, change, digest};
 use crate::support::home::{Home, Ran};
 use crate::support::servers::place::Place;
 

@@ -1,4 +1,4 @@
-//! What must be true at every moment, and what must be possible at some.
+//! Invariants: true at every moment; and states that must be reachable.
 
 use super::admin::Admin;
 use super::protocol::{Breach, Scenario};

@@ -1,27 +1,27 @@
-//! Goal: whoever dies, sleeps or is late at whatever moment, nothing that a snapshot needs is ever
+//! Goal: if any actor dies, sleeps or is late at any moment, nothing that a snapshot needs is ever
 //! removed.
 //!
 //! Method: the protocol of `format-spec/13-commit.md` as a model, in which every call of the store
-//! is a step and every order of the steps of all who take part is tried. Dying is not going on;
-//! sleeping is going on at any later time; no step knows the time. What must be true is looked at
-//! after every step. What must be possible must be seen (or a model in which nothing happens would
-//! be safe), and a protocol with any one rule broken must be caught (or the rule, or the model,
-//! would be idle).
+//! is a step and every order of the steps of all who take part is tried. To die is not to go on; to
+//! sleep is to go on at any later time; no step knows the time. The invariants are checked after
+//! every step. Each state that must be possible must be reached (else a model in which nothing
+//! happens would be safe), and a protocol with any one rule broken must be caught (else the rule,
+//! or the model, would be idle).
 //!
 //! `DRUMLIN_MODEL_LONG=1` (`make model-long`) explores larger configurations to their ends, of
 //! which otherwise only the beginnings.
 
-mod admin;
-mod checker;
-mod collector;
-mod expiry;
-mod finish;
-mod invariants;
-mod protocol;
-mod reader;
-mod scenarios;
-mod world;
-mod writer;
+mod admin; // forgetting, bringing back, time
+mod checker; // breadth-first search of all states
+mod collector; // collector, C1 to C6
+mod expiry; // expiry of sessions, intents and records
+mod finish; // collector, C7
+mod invariants; // invariants and reachable states
+mod protocol; // actors and rules
+mod reader; // restore
+mod scenarios; // configurations, and one broken rule each
+mod world; // the model's state
+mod writer; // backup
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! A restore beside everything else (`format-spec/13-commit.md`, section 5). It may be slow, and it
-//! may fail when its snapshot is dropped; but it must not take what went away for damage.
+//! A restore while everything else runs (`format-spec/13-commit.md`, section 5). It may be slow,
+//! and it may fail when its snapshot is dropped; but it must not take what went away for damage.
 
 use super::protocol::{Breach, Scenario, Stage};
 use super::world::{Generation, Set, World};

@@ -1,4 +1,4 @@
-//! What is explored: configurations of the real protocol, each whole, and protocols with one rule
+//! Explored scenarios: configurations of the real protocol, each whole, and protocols with one rule
 //! broken.
 //!
 //! Several small configurations, each with what belongs together, see more than one large one that

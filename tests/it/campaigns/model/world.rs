@@ -1,5 +1,4 @@
-//! Everything that the model knows: the objects in the store, and where each writer and collector
-//! stands.
+//! The model's state: the objects in the store, and the step of each writer and collector.
 //!
 //! There is one chunk, which every snapshot needs. Every pack holds a copy of it, so what matters
 //! of a pack is whether it is there and who names it. All sets are bits, and everything that can

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::back::{below, without_ways};
 use super::disk::{Tree, differences, walk};
 use super::history::{History, snap_path};
 use super::listing::any_folder;
+use super::restore_empty::{below, without_ways};
 
 /// Writes an archive of a folder of a snapshot and unpacks it.
 pub fn check(history: &mut History) {

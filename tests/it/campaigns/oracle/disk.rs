@@ -1,5 +1,5 @@
-//! What stands on the disk: every name below a folder, read by the system's own calls and kept
-//! plainly.
+//! The oracle's picture of the disk: every name below a directory, read by the system's own calls
+//! and kept plainly.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};

@@ -13,7 +13,9 @@ use super::dice::Dice;
 use super::disk::Tree;
 use super::rules::{Asked, ask};
 use super::world::World;
-use super::{archive, back, changes, collect, listing, mounted, over, sums, versions};
+use super::{
+    archive, changes, collect, listing, mounted, restore_empty, restore_over, sums, versions,
+};
 use crate::support::home::{Home, Ran};
 
 /// What a snapshot holds by the model.
@@ -211,8 +213,8 @@ impl History {
         self.sums.checks += 1;
         match self.dice.below(100) {
             0..20 => listing::check(self),
-            20..32 => back::check(self),
-            32..56 => over::check(self),
+            20..32 => restore_empty::check(self),
+            32..56 => restore_over::check(self),
             56..61 => archive::check(self),
             61..71 => versions::check_find(self),
             71..83 => versions::check_history(self),

@@ -11,22 +11,22 @@
 //! them again and tells what happens in it. `make oracle-long` plays 10,000, `make mutants` sees
 //! that faults of many kinds are found.
 
-mod archive;
-mod back;
-mod changes;
-mod collect;
-mod dice;
-mod disk;
-mod history;
-mod listing;
-mod mounted;
-mod mutants;
-mod names;
-mod over;
-mod rules;
-mod sums;
-mod versions;
-mod world;
+mod archive; // `restore --to-tar`, `--to-zip`
+mod changes; // `diff`
+mod collect; // `forget`, `prune`, `check`
+mod dice; // seeded random numbers
+mod disk; // names and content on the disk
+mod history; // one history
+mod listing; // `ls -R`
+mod mounted; // `mount`
+mod mutants; // the list of `make mutants`
+mod names; // names, sizes and times of files
+mod restore_empty; // `restore` into an empty folder
+mod restore_over; // `restore` over existing files
+mod rules; // exclude options
+mod sums; // sums of reports, `du`, `stats`
+mod versions; // `find`, `history`
+mod world; // operations on the source
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;

@@ -11,7 +11,7 @@ pub fn check(history: &mut History) {
     use super::disk::{Tree, differences, lost_holes, walk};
 
     history.note("drumlin mount");
-    let mount = crate::mount::Mount::new(&history.home);
+    let mount = crate::support::mount::Mount::new(&history.home);
     let home = history.home.path("");
     for shot in &history.shots {
         let place = mount.dir.join("by-id").join(&shot.id).join(home.strip_prefix("/").unwrap());

@@ -1,5 +1,5 @@
-//! Which names a backup takes: sources and the few forms of exclude options that the oracle uses,
-//! decided path by path.
+//! The names that a backup takes: sources and the few forms of exclude options that the oracle
+//! uses, decided path by path.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -14,6 +14,7 @@ use rustix::fs::{chownat, fallocate, lremovexattr, lsetxattr, mknodat, renameat_
 use super::dice::Dice;
 use super::disk::{Time, names_below};
 use super::names;
+use crate::support::needs::is_root;
 
 /// More names than this are not made.
 const NAMES_MAX: usize = 40;
@@ -34,10 +35,6 @@ pub fn set_time(path: &Path, (seconds, nanos): Time) {
 
 fn is_twin(path: &Path) -> bool {
     path.ends_with("twin1") && path.with_file_name("twin2").exists()
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 /// A folder in which things happen.

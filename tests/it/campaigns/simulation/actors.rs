@@ -1,4 +1,4 @@
-//! Who takes part in a history: machines that back up, collect, bring back and read, with the real
+//! Actors of a history: machines that back up, collect, bring back and read, with the real
 //! program's code.
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,6 +20,7 @@ use rand::rngs::SmallRng;
 
 use super::scheduler::TurnStore;
 use super::{Beginning, backup_options, said};
+use crate::support::operations::repair_options;
 use drumlin::store::{Class, Key, Store};
 
 pub const WRITERS: usize = 8;
@@ -255,11 +256,8 @@ impl Actor<'_> {
         }
         loss.0.lock().unwrap().0.insert(key);
         self.wait(60).map_err(said)?;
-        let options = RepairOptions {
-            threads: 1,
-            now: self.now(),
-            ..crate::engine::repair::options(Level::Structure)
-        };
+        let options =
+            RepairOptions { threads: 1, now: self.now(), ..repair_options(Level::Structure) };
         // A collector may have to finish first.
         for _ in 0..3 {
             let plan = repair::plan(&self.machine, &options, &Monitor::default());

@@ -1,4 +1,4 @@
-//! Who decides what happens next, and lets the observer look at the outcome.
+//! The director: chooses the next actor, and lets the observer look at the outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

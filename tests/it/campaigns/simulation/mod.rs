@@ -1,9 +1,10 @@
-//! Goal: the commit and collection protocol holds in the real code, whoever is slow, fails or dies:
-//! eight backups, two collectors that forget first, one who brings back, one who reads; in some
-//! histories one backup sleeps for months. On a store that replaces objects there is one collector,
-//! and it keeps the restriction that belongs to that. Method: a seed decides whose call of the
-//! store is next and what goes wrong with it; an observer of its own holds the invariants against
-//! every state of the store. At the end everything is checked by a machine that knows nothing.
+//! Goal: the commit and collection protocol holds in the real code if any actor is slow, fails or
+//! dies. The actors: eight backups, two collectors that forget first, one undelete, one reader; in
+//! some histories one backup sleeps for months. On a store that replaces objects there is one
+//! collector, and it keeps the restriction that belongs to that. Method: a seed decides whose call
+//! of the store is next and what goes wrong with it; an observer of its own holds the invariants
+//! against every state of the store. At the end everything is checked by a machine that knows
+//! nothing.
 //!
 //! `DRUMLIN_SEEDS` sets how many histories are tried, `DRUMLIN_TEST_SEED` the first of them. Every
 //! turn of one that fails is printed. In one of ten histories, with `DRUMLIN_HARSH` in all of them,
@@ -12,11 +13,11 @@
 //! pack is lost. Names, and so what a seed leads to, also depend on the change times of the
 //! sources.
 
-mod actors;
-mod adversary;
-mod director;
-mod oracle;
-mod scheduler;
+mod actors; // machines with the real code
+mod adversary; // a store that hides, replays and forges
+mod director; // choice of the next actor
+mod oracle; // observer of the store, with the invariants
+mod scheduler; // turns of the actors
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ use self::director::Director;
 use self::oracle::Oracle;
 use self::scheduler::{LITTLE_PATIENCE, PATIENCE, Scheduler, TurnStore};
 use crate::support::fixture::{TestRepo, noise, options, write};
+use crate::support::operations::repair_options;
 
 /// How many histories are tried if nothing else is asked for.
 const SEEDS: u64 = 10_000;
@@ -249,7 +251,7 @@ fn end(setting: &Setting, machine: &Arc<Repository>, oracle: &mut Oracle) -> Res
 
 /// Repairs what was lost, and replaces the snapshots that lack something.
 fn repair_all(machine: &Arc<Repository>, options: &PruneOptions) -> Result<(), String> {
-    let usual = crate::engine::repair::options(Level::Structure);
+    let usual = repair_options(Level::Structure);
     let repairs = RepairOptions { snapshots: true, threads: 1, now: options.now, ..usual };
     let repair = || {
         repair::plan(machine, &repairs, &Monitor::default())

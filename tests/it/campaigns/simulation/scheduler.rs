@@ -1,10 +1,9 @@
 //! Actors that share a store and take turns: one call of the store at a time, the next one chosen
 //! by a seed.
 //!
-//! Each actor is a thread of the real program's code. Whenever it wants something of the store it
-//! waits for its turn; the others stand still meanwhile, so that a history is a sequence of calls,
-//! and the seed decides which. Whoever is the last to wait decides who goes on, and wakes nobody
-//! else.
+//! Each actor is a thread of the real program's code. Before each call of the store it waits for
+//! its turn, and the others stand still meanwhile, so that a history is a sequence of calls that
+//! the seed decides. The last one to wait decides who goes on, and wakes nobody else.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What changed between two trees.
+//! Changes between two trees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

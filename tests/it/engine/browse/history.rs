@@ -38,10 +38,33 @@ fn look(trees: &Trees, snapshots: &[Snapshot], path: &str) -> History {
     history(trees, snapshots, path.as_bytes(), &Monitor::default()).unwrap()
 }
 
-/// Returns steps with the first and the last snapshot and their number.
-fn told(history: &History) -> Vec<(VersionStep, usize, usize, u64)> {
+/// One version of a path: how it came to be, and the snapshots that have it, by their places in
+/// the list.
+#[derive(Debug, PartialEq)]
+struct Told {
+    step: VersionStep,
+    first: usize,
+    last: usize,
+    snapshots: u64,
+}
+
+/// Returns the versions of a path that only one series has.
+fn told(history: &History) -> Vec<Told> {
     let [series] = &history.series[..] else { panic!("{} series", history.series.len()) };
-    series.versions.iter().map(|one| (one.step, one.first, one.last, one.snapshots)).collect()
+    let versions = series.versions.iter();
+    versions
+        .map(|one| Told {
+            step: one.step,
+            first: one.first,
+            last: one.last,
+            snapshots: one.snapshots,
+        })
+        .collect()
+}
+
+/// Returns the steps of a path that only one series has.
+fn steps(history: &History) -> Vec<VersionStep> {
+    told(history).into_iter().map(|one| one.step).collect()
 }
 
 /// Adds the nodes on the way to a path; returns the tree of a directory that is found.
@@ -94,11 +117,11 @@ fn a_hundred_snapshots_cost_each_node_on_the_way_once() {
     assert_eq!(
         told(&found),
         [
-            (VersionStep::Appeared, 0, 24, 25),
-            (VersionStep::Modified, 25, 49, 25),
-            (VersionStep::Modified, 50, 59, 10),
-            (VersionStep::Vanished, 60, 79, 20),
-            (VersionStep::Appeared, 80, 99, 20),
+            Told { step: VersionStep::Appeared, first: 0, last: 24, snapshots: 25 },
+            Told { step: VersionStep::Modified, first: 25, last: 49, snapshots: 25 },
+            Told { step: VersionStep::Modified, first: 50, last: 59, snapshots: 10 },
+            Told { step: VersionStep::Vanished, first: 60, last: 79, snapshots: 20 },
+            Told { step: VersionStep::Appeared, first: 80, last: 99, snapshots: 20 },
         ]
     );
     let mut nodes = HashSet::new();
@@ -109,59 +132,108 @@ fn a_hundred_snapshots_cost_each_node_on_the_way_once() {
     assert!(read < 100 * 6, "{read}");
 }
 
+/// `/srv` in seven snapshots, in which `/srv/x` is something else each time.
+struct Changing {
+    trees: Trees,
+    snapshots: Vec<Snapshot>,
+    /// The root of a tree without `/srv`.
+    elsewhere: ChunkId,
+    _repo: TestRepo,
+}
+
+/// Number of the snapshot in which `/srv/x` is a directory whose tree is lost.
+const LOST: usize = 6;
+
+impl Changing {
+    fn new() -> Self {
+        let repo = TestRepo::new();
+        let forest = Forest::new(&repo);
+        let states = [
+            crowd([]),
+            crowd([("x", file(1))]),
+            crowd([("x", Thing::File(1, 0o600, 1))]),
+            crowd([("x", Thing::Link(1, 1))]),
+            crowd([("x", dir(crowd([("in", file(1))])))]),
+            crowd([("x", dir(crowd([("in", file(2))])))]),
+            crowd([("x", Thing::LostDir)]),
+        ];
+        let roots = states.map(|state| forest.plant(&folder([("srv", dir(state))])).0);
+        let elsewhere = forest.plant(&folder([("etc", dir(crowd([])))])).0;
+        let trees = forest.finish();
+        Self { trees, snapshots: snapshots(&repo, &roots), elsewhere, _repo: repo }
+    }
+
+    fn look(&self, path: &str) -> History {
+        look(&self.trees, &self.snapshots, path)
+    }
+}
+
 #[test]
-fn metadata_kinds_folders_and_silence() {
-    let repo = TestRepo::new();
-    let forest = Forest::new(&repo);
-    let states = [
-        crowd([]),
-        crowd([("x", file(1))]),
-        crowd([("x", Thing::File(1, 0o600, 1))]),
-        crowd([("x", Thing::Link(1, 1))]),
-        crowd([("x", dir(crowd([("in", file(1))])))]),
-        crowd([("x", dir(crowd([("in", file(2))])))]),
-        crowd([("x", Thing::LostDir)]),
-    ];
-    let roots: Vec<ChunkId> =
-        states.iter().map(|state| forest.plant(&folder([("srv", dir(state.clone()))])).0).collect();
-    let elsewhere = forest.plant(&folder([("etc", dir(crowd([])))])).0;
-    let trees = forest.finish();
-    let mut list = snapshots(&repo, &roots);
-    let found = look(&trees, &list, "/srv/x");
-    let steps: Vec<VersionStep> = told(&found).into_iter().map(|one| one.0).collect();
+fn each_change_of_a_path_is_a_version_and_says_what_changed() {
+    let found = Changing::new().look("/srv/x");
     let expected = [
         VersionStep::Appeared,
+        // Another mode.
         VersionStep::Metadata,
+        // A link, then a directory.
         VersionStep::Type,
         VersionStep::Type,
+        // What is in the directory changed, then was lost.
         VersionStep::Modified,
         VersionStep::Modified,
     ];
-    assert_eq!(steps, expected);
+    assert_eq!(steps(&found), expected);
     assert_eq!(found.series[0].versions[1].fields.names(), ["mode"]);
-    // What cannot be read below it may be another, and is told; the snapshot is not left out.
-    assert_eq!(found.uncompared.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [6]);
+}
+
+#[test]
+fn what_never_was_has_no_history() {
+    assert!(Changing::new().look("/srv/none").series.is_empty());
+}
+
+/// The directory itself can be read, so that its snapshot is not left out; whether what is below it
+/// changed cannot be known.
+#[test]
+fn a_folder_whose_content_is_lost_is_a_version_that_was_not_compared() {
+    let found = Changing::new().look("/srv/x");
+    assert_eq!(found.uncompared.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [LOST]);
     assert!(found.unread.is_empty());
-    // What cannot be read on the way says nothing, and is told.
-    let below = look(&trees, &list, "/srv/x/in");
-    assert_eq!(told(&below), [(VersionStep::Appeared, 4, 4, 1), (VersionStep::Modified, 5, 5, 1)]);
-    assert_eq!(below.unread.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [6]);
-    // A snapshot of other sources says nothing about the path.
+}
+
+#[test]
+fn what_lies_below_a_lost_folder_has_no_version_there() {
+    let found = Changing::new().look("/srv/x/in");
+    let expected = [
+        Told { step: VersionStep::Appeared, first: 4, last: 4, snapshots: 1 },
+        Told { step: VersionStep::Modified, first: 5, last: 5, snapshots: 1 },
+    ];
+    assert_eq!(told(&found), expected);
+    assert_eq!(found.unread.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [LOST]);
+}
+
+#[test]
+fn only_a_snapshot_of_sources_that_hold_the_path_says_that_it_vanished() {
+    let mut changing = Changing::new();
+    let before = steps(&changing.look("/srv/x"));
     let other = Snapshot {
-        root: elsewhere,
+        root: changing.elsewhere,
         sources: vec![b"/etc".to_vec(), b"/srv/x-files".to_vec()],
-        ..list[0].clone()
+        ..changing.snapshots[0].clone()
     };
-    list.insert(3, other);
-    assert_eq!(look(&trees, &list, "/srv/x").series[0].versions.len(), 6);
-    list[3].sources = vec![b"/".to_vec()];
-    assert_eq!(look(&trees, &list, "/srv/x").series[0].versions[2].step, VersionStep::Vanished);
-    assert!(look(&trees, &list, "/srv/none").series.is_empty());
-    // Hosts and apps are told apart, in their order.
-    list.truncate(3);
-    list[1].host = "aaa".to_owned();
-    list[2].app = "wiki".to_owned();
-    let found = look(&trees, &list, "/srv/x");
+    changing.snapshots.insert(3, other);
+    assert_eq!(steps(&changing.look("/srv/x")), before);
+    changing.snapshots[3].sources = vec![b"/".to_vec()];
+    let expected = [VersionStep::Appeared, VersionStep::Metadata, VersionStep::Vanished];
+    assert_eq!(steps(&changing.look("/srv/x"))[..3], expected);
+}
+
+#[test]
+fn hosts_and_apps_are_told_apart_in_their_order() {
+    let mut changing = Changing::new();
+    changing.snapshots.truncate(3);
+    changing.snapshots[1].host = "aaa".to_owned();
+    changing.snapshots[2].app = "wiki".to_owned();
+    let found = changing.look("/srv/x");
     let series: Vec<_> = found
         .series
         .iter()

@@ -2,23 +2,21 @@
 //! that are sealed by hand, with small nodes so that few entries make several levels; and snapshots
 //! of real folders.
 
-mod diff;
-mod history;
-mod search;
+mod diff; // changes between two trees
+mod history; // versions of a path
+mod search; // searches and sums
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use drumlin::browse::ResolvedPath;
-use drumlin::compress::Compression;
 use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp};
 use drumlin::format::node::{Totals, TreeChild, TreeNode};
 use drumlin::id::ChunkId;
-use drumlin::repo::write::{Checkpoints, SessionIdentity};
-use drumlin::repo::{Lane, Reader, Session, SessionOptions, Trees};
+use drumlin::repo::Trees;
 
-use crate::support::fixture::{TestRepo, bare_entry, now};
+use crate::support::fixture::{TestRepo, bare_entry};
+use crate::support::forger::Forger;
 
 /// What a test says about an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,45 +38,21 @@ pub fn folder<const N: usize>(things: [(&str, Thing); N]) -> Folder {
     things.into_iter().map(|(name, thing)| (name.as_bytes().to_vec(), thing)).collect()
 }
 
-/// Puts trees into a repository.
-pub struct Forest<'a> {
-    repo: &'a TestRepo,
-    session: Session,
-}
+/// Puts trees into a repository, with small nodes.
+pub struct Forest<'a>(Forger<'a>);
 
 impl<'a> Forest<'a> {
     pub fn new(repo: &'a TestRepo) -> Self {
-        let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions {
-            compression,
-            threads: 1,
-            low_memory: true,
-            dry_run: false,
-            checkpoints,
-        };
-        let identity =
-            SessionIdentity { host: "forester".to_owned(), parent: None, clock: Arc::new(now) };
-        Self {
-            repo,
-            session: Session::new(
-                Reader::new(&repo.repository).unwrap().chunk_index().clone(),
-                options,
-                identity,
-            ),
-        }
+        Self(Forger::new(repo))
     }
 
     /// Returns the trees with everything that was put.
     pub fn finish(self) -> Trees {
-        self.session.finish().unwrap();
-        Trees::new(Reader::new(&self.repo.repository).unwrap())
+        self.0.trees()
     }
 
     fn put(&self, node: &TreeNode) -> ChunkId {
-        let bytes = node.encode();
-        let id = self.repo.repository.ids().chunk_id(ChunkKind::Tree, &bytes);
-        Lane::new(&self.session).put(ChunkKind::Tree, &id, &bytes).unwrap();
-        id
+        self.0.put(ChunkKind::Tree, &node.encode())
     }
 
     /// Puts a folder and returns its top node; leaves and inner nodes end at a third of all names,

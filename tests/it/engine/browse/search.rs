@@ -1,4 +1,4 @@
-//! Finding names in many snapshots, and sums.
+//! Searches for names in many snapshots, and sums.
 
 use drumlin::browse::{Criteria, DiskUsages, NamePatterns, PatternOptions, Search};
 use drumlin::format::entry::{EntryKind, Timestamp};

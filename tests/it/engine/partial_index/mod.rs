@@ -1,11 +1,11 @@
-//! Goal: whoever looks at trees and single files of a distant repository fetches little of a long
-//! index run, and never gets less or anything else for it.
+//! Goal: a command that reads trees and single files of a remote repository fetches little of a
+//! long index run, and never gets less or anything else because of that.
 //!
 //! Method: a small repository whose index is one run of some megabytes, most of whose records name
-//! chunks that nobody has; a store that says it is far away, and counts. Which ids lie where is
-//! random, so counts are bounds wherever that matters.
+//! chunks that nobody has; a store that says it is far away, and counts. The places of ids are
+//! random, so counts are bounds where that matters.
 
-mod damage;
+mod damage; // damaged tails of runs
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,8 +22,8 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::layers::lazy::LazyStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreProperties};
 
-use crate::safety::damage::{Contents, read_all};
 use crate::support::fixture::{TestRepo, fast_folder, noise};
+use crate::support::sound::{Contents, read_all};
 
 /// Bytes of a full block in a run.
 const BLOCK_LEN_BYTES: u64 = 16_432;

@@ -4,7 +4,7 @@
 //! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the
 //! packs alone, and compare trees; then spoil a repository and see the reader refuse.
 
-pub mod trees;
+mod trees; // trees to back up
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -25,6 +25,10 @@ use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
 use self::trees::describe;
+
+use crate::support::fixture::files_below;
+use crate::support::needs::can_run;
+use crate::support::python_with_modules;
 
 const PASSPHRASE: &str = "a passphrase with ümläuts";
 
@@ -102,7 +106,7 @@ impl Lab {
     fn read_with(&self, options: &[&str], command: &[&str]) -> Output {
         let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader.py");
         let repository = self.path("repository");
-        Command::new(python())
+        Command::new(python_with_modules())
             .arg(reader)
             .args(options)
             .arg(repository)
@@ -131,21 +135,6 @@ fn now() -> Timestamp {
 }
 
 const QUICK: SlotKdf = SlotKdf::Passphrase { memory_kib: 256, passes: 1, lanes: 2 };
-
-/// Returns a Python that has the reader's modules.
-pub fn python() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    let python = std::env::var_os("DRUMLIN_TEST_PYTHON").map_or(own, PathBuf::from);
-    let has_modules = Command::new(&python)
-        .args(["-c", "import argon2, blake3, cryptography, zstandard"])
-        .output();
-    assert!(
-        has_modules.is_ok_and(|output| output.status.success()),
-        "{} lacks the reader's modules: run scripts/test-deps.sh, or set DRUMLIN_TEST_PYTHON",
-        python.display()
-    );
-    python
-}
 
 #[test]
 fn the_reader_restores_everything_a_file_system_holds() {
@@ -191,15 +180,14 @@ fn the_reader_restores_flags_or_says_that_it_may_not() {
         has_flags && flag("+i", "a/immutable") && flag("+a", "a/appended") && flag("+i", "a");
     lab.back_up(Compression::DEFAULT);
     lab.assert_restores("restored", &[], "latest");
-    if !may_lock {
-        eprintln!("immutable files were left out: the file system has flags: {has_flags}");
+    if !can_run(may_lock, "root and a file system with the flags of chattr") {
         return;
     }
     let target = lab.path("by an ordinary user");
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader.py");
     let output = Command::new("setpriv")
         .args(["--bounding-set=-linux_immutable", "--inh-caps=-linux_immutable", "--"])
-        .arg(python())
+        .arg(python_with_modules())
         .arg(reader)
         .arg("--password-file")
         .args([lab.path("password"), lab.path("repository")])
@@ -252,7 +240,7 @@ fn the_reader_refuses_what_is_damaged() {
     trees::all_kinds(&lab.path("source"));
     lab.back_up(Compression::DEFAULT);
     for (number, class) in ["keys", "config", "snapshots", "meta", "data"].into_iter().enumerate() {
-        let file = trees::files_below(&lab.path("repository").join(class)).pop().unwrap();
+        let file = files_below(&lab.path("repository").join(class)).pop().unwrap();
         let sound = std::fs::read(&file).unwrap();
         for place in [0, sound.len() / 2, sound.len() - 1] {
             let mut spoilt = sound.clone();
@@ -314,7 +302,7 @@ fn the_reader_goes_on_to_the_slot_of_this_repository() {
     let (lab, other) = (Lab::new(Profile::Small, QUICK), Lab::new(Profile::Small, QUICK));
     std::fs::write(lab.path("source/a"), "one").unwrap();
     lab.back_up(Compression::DEFAULT);
-    let slot = trees::files_below(&other.path("repository/keys")).pop().unwrap();
+    let slot = files_below(&other.path("repository/keys")).pop().unwrap();
     std::fs::copy(slot, lab.path("repository/keys").join("0".repeat(32))).unwrap();
     lab.assert_restores("restored", &[], "latest");
     let list = lab.read(&[], &["list"]);

@@ -1,4 +1,4 @@
-//! Things to back up, and a description of a tree that two equal trees share.
+//! Trees to back up, and a description that two equal trees share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -7,20 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{AtFlags, CWD, XattrFlags};
 
-/// Returns `len` bytes that look random and are the same every time.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-pub fn set_mtime(path: &Path, tv_sec: i64, tv_nsec: i64) {
-    let time = Timespec { tv_sec, tv_nsec };
-    let times = Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
-}
+use crate::support::fixture::{noise, set_mtime};
 
 /// Makes a tree with every kind of entry that an ordinary user can make, and odd values of
 /// everything.
@@ -84,19 +73,6 @@ pub fn change_a_little(root: &Path) {
         .write_all_at(b"changed", 20 << 20)
         .unwrap();
     fs::rename(root.join("many/1500"), root.join("many/1500.new")).unwrap();
-}
-
-/// Returns all files below a folder.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(files_below(&entry));
-        } else {
-            found.push(entry);
-        }
-    }
-    found
 }
 
 /// Returns a line for every path below `root`: everything that a restore must bring back.

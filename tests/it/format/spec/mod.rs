@@ -4,10 +4,10 @@
 //! or with its source where a constant does not tell (fields of structures, purposes of keys); run
 //! the Python blocks of the text on the vectors.
 
-mod layouts;
-mod markdown;
-mod numbers;
-mod structures;
+mod layouts; // fixed layouts
+mod markdown; // tables of Markdown
+mod numbers; // limits, choices, registry
+mod structures; // structures and variants
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -126,7 +126,7 @@ fn sections_named_in_the_source_exist() {
 #[test]
 fn vectors_hold_for_the_text_and_the_independent_reader() {
     let script = root().join("format-spec/check_vectors.py");
-    let output = Command::new(super::reader_py::python()).arg(script).output().unwrap();
+    let output = Command::new(crate::support::python_with_modules()).arg(script).output().unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");

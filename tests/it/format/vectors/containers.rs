@@ -19,8 +19,8 @@ use drumlin::id::{ChunkId, ObjectId, encode_hex};
 use zeroize::Zeroizing;
 
 use super::codec::{config, full_snapshot, full_tombstone, intent, plain_entry, record, removal};
+use super::decoders::{PASSPHRASE, judge};
 use super::forge::zstd_of_repeats;
-use super::judge::{PASSPHRASE, judge};
 use super::text::Vector;
 
 /// The randomness of every vector.

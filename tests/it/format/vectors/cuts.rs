@@ -1,4 +1,4 @@
-//! Where ten inputs are cut by each profile, and how long containers are made.
+//! Cut points of ten inputs by each profile, and padded lengths of containers.
 
 use drumlin::chunker::Cutter;
 use drumlin::format::config::Profile;

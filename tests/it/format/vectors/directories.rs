@@ -23,10 +23,10 @@ use drumlin::store::memory::MemoryStore;
 
 use super::codec::{config, plain_entry};
 use super::containers::slots;
+use super::decoders::text;
 use super::faults::Fault;
-use super::judge::text;
-use crate::safety::hostile_trees::Forger;
 use crate::support::fixture::TestRepo;
+use crate::support::forger::Forger;
 
 /// Collects the chunks of a vector.
 #[derive(Default)]

@@ -11,9 +11,9 @@ use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 
 use super::codec::{config, full_snapshot, full_tombstone};
 use super::containers::run_parts;
+use super::decoders::judge;
 use super::faults_slots::key_slots;
 use super::forge::{Forge, raw_segment, raw_segment_of, zstd_by_hand, zstd_of_repeats};
-use super::judge::judge;
 use super::text::Vector;
 
 /// A name, what the file claims to be, and its bytes.

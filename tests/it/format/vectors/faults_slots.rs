@@ -12,8 +12,8 @@ use drumlin::id::RepositoryId;
 use zeroize::Zeroizing;
 
 use super::containers::slots;
+use super::decoders::PASSPHRASE;
 use super::faults::Fault;
-use super::judge::PASSPHRASE;
 
 /// Makes a passphrase slot with parameters that the program refuses, as its maker would have.
 fn forge(memory_kib: u32, passes: u32, lanes: u32) -> Slot {

@@ -15,8 +15,8 @@ use drumlin::id::{ChunkId, SnapshotId};
 use super::codec::{
     full_entry, full_snapshot, full_tombstone, intent, plain_entry, record, removal, run_toc,
 };
+use super::decoders::judge;
 use super::faults::Fault;
-use super::judge::judge;
 
 /// Returns all faults of this file.
 pub fn faults() -> Vec<Fault> {

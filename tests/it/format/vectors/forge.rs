@@ -1,5 +1,4 @@
-//! Makes containers that the program would never make: every part can be spoilt before it is
-//! sealed.
+//! Containers that the program would never make: every part can be damaged before it is sealed.
 
 use drumlin::crypto::container_keys::commitment;
 use drumlin::crypto::seal::{Part, Sealer};

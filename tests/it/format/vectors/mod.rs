@@ -6,20 +6,20 @@
 //! `DRUMLIN_REGENERATE_VECTORS=1` the files are written instead: only for a deliberate change of
 //! the format, whose diff then shows what changed.
 
-mod codec;
-mod containers;
-mod cuts;
-mod directories;
-mod faults;
-mod faults_slots;
-mod faults_structures;
-mod forge;
-mod judge;
-mod keys;
-mod repositories;
-mod text;
-mod void;
-mod words;
+mod codec; // values of the codec
+mod containers; // containers and key slots
+mod cuts; // cut points, padding
+mod decoders; // the real decoders
+mod directories; // directories of several nodes
+mod faults; // containers and slots to refuse
+mod faults_slots; // key slots to refuse
+mod faults_structures; // structures to refuse
+mod foreign_configs; // configs that do not count
+mod forge; // containers with faults
+mod keys; // derived keys
+mod repositories; // whole repositories
+mod text; // text form of vectors
+mod words; // secrets as words
 
 use std::path::PathBuf;
 

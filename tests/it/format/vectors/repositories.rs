@@ -29,9 +29,10 @@ use drumlin::repo::{InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
-use super::judge::PASSPHRASE;
-use crate::format::reader_py::trees::set_mtime;
-use crate::support::fixture::{now, options};
+use super::decoders::PASSPHRASE;
+use crate::support::fixture::{now, options, set_mtime};
+use crate::support::needs::is_root;
+use crate::support::python_with_modules;
 
 /// Path in the snapshot, and what stands there.
 type Listing = BTreeMap<Vec<u8>, String>;
@@ -292,7 +293,7 @@ fn regenerate(name: &str, profile: Profile) {
         collect(&repository);
     }
     if name == "void" {
-        super::void::plant(&repository, &folder(name).join("repository/config"));
+        super::foreign_configs::plant(&repository, &folder(name).join("repository/config"));
     }
     let reader = Reader::new(&repository).unwrap();
     for (number, snapshot) in snapshots::list(&repository).unwrap().iter().enumerate() {
@@ -347,7 +348,7 @@ fn the_reader_restores_the_kept_repositories() {
         let words = folder(name).join("words.txt");
         let secret =
             if words.exists() { ("--key-file", words) } else { ("--password-file", password) };
-        let mut command = Command::new(crate::format::reader_py::python());
+        let mut command = Command::new(python_with_modules());
         command
             .arg(super::folder().join("../reader.py"))
             .arg(secret.0)
@@ -359,7 +360,7 @@ fn the_reader_restores_the_kept_repositories() {
         listing_of_folder(&target, b"", &mut found);
         let stated = fs::read_to_string(folder(name).join("snapshot-2.txt")).unwrap();
         // Only root may make devices; who is not is told so by the reader.
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = is_root();
         let lines = stated.lines().filter(|line| {
             is_root || !line.starts_with("chardevice") && !line.starts_with("blockdevice")
         });

@@ -1,4 +1,4 @@
-//! Which snapshots there are, who reads them, and what was done so far.
+//! The ledger: snapshots that exist, their readers, and counts of work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,21 +1,21 @@
-//! Goal: who reads a mounted repository notices nothing of the backups and prunes that run on it
+//! Goal: readers of a mounted repository notice nothing of the backups and prunes that run on it
 //! meanwhile, and the mount needs no more memory after an hour than after a minute. Method: a real
 //! mount with little memory; readers of eight kinds at once, each one process after the other; a
 //! loop of backups of a source that changes; a loop that forgets and prunes, so that packs are
 //! rewritten and removed all the time. `DRUMLIN_SOAK_SECONDS` sets how long.
 //!
 //! What counts as an error:
-//! * Whoever has leased a snapshot (nobody forgets it meanwhile) must be told no error at all, and
-//!   every byte, name, size, time and mode must be what was backed up. Before he begins he may have
-//!   to wait until a new snapshot is shown.
-//! * Whoever reads a snapshot without a lease may be told "Stale file handle" or "No such file or
-//!   directory", and only if that snapshot is one that the test had chosen to forget before the
-//!   error. What he can read must be right.
+//! * A reader with a lease of a snapshot (nobody forgets it meanwhile) must get no error at all,
+//!   and every byte, name, size, time and mode must be what was backed up. Before it begins it may
+//!   have to wait until a new snapshot is shown.
+//! * A reader without a lease may get "Stale file handle" or "No such file or directory", and only
+//!   if that snapshot is one that the test had chosen to forget before the error. What it can read
+//!   must be right.
 //! * Every backup, `forget` and `prune` must end with 0, and the mount may complain of nothing but
 //!   snapshots that were forgotten.
 
-mod ledger;
-mod readers;
+mod ledger; // snapshots, readers, counts
+mod readers; // loops of reading processes
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -25,9 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::ledger::Ledger;
 use self::readers::{READERS, Reader};
-use super::{Mount, sh};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
+use crate::support::mount::{Mount, sh};
 
 /// The part of the source that never changes, the one that does, and copies of what it was when it
 /// was backed up.

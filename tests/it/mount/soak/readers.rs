@@ -1,4 +1,4 @@
-//! Those who read: each a loop of processes.
+//! Readers: each a loop of processes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use super::ledger::{Lease, Ledger};
 use super::{FIXED, MOVING, STATES};
-use crate::mount::wait_for;
 use crate::support::home::Home;
+use crate::support::mount::wait_for;
 
 /// What a reader does in a turn, which has a number; returns how many bytes it has read.
 pub type Act = fn(&Reader, u64) -> u64;

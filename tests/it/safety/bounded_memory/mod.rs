@@ -4,9 +4,9 @@
 //! program as a child whose memory is measured, and small repositories from arbitrary bytes that
 //! every walker goes through.
 
-mod deep;
-mod structure;
-mod walkers;
+mod deep; // deep folders, the program as a child
+mod structure; // repositories from arbitrary bytes
+mod walkers; // walks under a budget
 
 use std::fs;
 
@@ -109,7 +109,7 @@ fn what_has_no_end_stops_at_the_first_signal() {
 fn a_mount_of_what_has_no_end_answers() {
     let home = crate::support::home::Home::with_repository();
     endless(Forger::new(&deep::forged(&home)), 1);
-    let mount = crate::mount::Mount::new(&home);
+    let mount = crate::support::mount::Mount::new(&home);
     let began = std::time::Instant::now();
     let entries = fs::read_dir(mount.dir.join("latest")).unwrap();
     let listed = entries.filter(|entry| entry.as_ref().unwrap().metadata().is_ok()).count();

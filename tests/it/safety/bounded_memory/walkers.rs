@@ -1,4 +1,4 @@
-//! Everything that walks through a snapshot, under a budget of steps and time.
+//! All walks through a snapshot, under a budget of steps and time.
 //!
 //! Also compiled into the fuzz target `structure`.
 

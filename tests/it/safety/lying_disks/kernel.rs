@@ -1,8 +1,7 @@
-//! The kernel's questions to a file system that lies.
+//! FUSE handlers of a file system that lies.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
@@ -12,6 +11,7 @@ use fuser::{
 };
 
 use super::{Node, Seek, Tree};
+use crate::support::fuse::{Numbers, names_in, prefix};
 
 const SEEK_DATA: i32 = 3;
 const ENXIO: i32 = 6;
@@ -19,36 +19,21 @@ const ENXIO: i32 = 6;
 /// The file system as the kernel sees it.
 pub struct Kernel {
     tree: Arc<Mutex<Tree>>,
+    /// The kernel's own numbers: never those that are said.
     numbers: Mutex<Numbers>,
-}
-
-/// What the kernel calls paths: never what they are said to be called.
-struct Numbers {
-    paths: Vec<String>,
-    known: HashMap<String, u64>,
 }
 
 impl Kernel {
     pub fn new(tree: Arc<Mutex<Tree>>) -> Self {
-        let numbers =
-            Numbers { paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
-        Self { tree, numbers: Mutex::new(numbers) }
+        Self { tree, numbers: Mutex::new(Numbers::new()) }
     }
 
-    fn number(&self, path: &str) -> u64 {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = numbers.known.get(path) {
-            return *number;
-        }
-        numbers.paths.push(path.to_owned());
-        let number = numbers.paths.len() as u64;
-        numbers.known.insert(path.to_owned(), number);
-        number
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, number: INodeNo) -> String {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).paths[number.0 as usize - 1]
-            .clone()
+        self.numbers().path(number)
     }
 
     /// Asks the node at a path.
@@ -91,14 +76,12 @@ impl Kernel {
 
 impl Filesystem for Kernel {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let above = self.path(parent);
-        let name = name.to_str().unwrap_or("?");
-        let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+        let path = self.numbers().below(parent, name);
         // Nothing is kept, so that every question is asked here.
         match self.ask(&path, |node| if node.is_lost { Err(2) } else { Ok(node.clone()) }) {
             Ok(node) => reply.entry(
                 &Duration::ZERO,
-                &self.attributes(self.number(&path), &node),
+                &self.attributes(self.numbers().number(&path), &node),
                 Generation(0),
             ),
             Err(error) => reply.error(error),
@@ -233,18 +216,15 @@ impl Filesystem for Kernel {
         mut reply: ReplyDirectory,
     ) {
         let above = self.path(number);
-        let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
         let listed: Vec<(String, FileType)> = {
             let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-            let below =
-                tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node)));
-            let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
-            let times = direct.flat_map(|named| std::iter::repeat_n(named, named.1.listed));
+            let times = names_in(&tree, &above)
+                .flat_map(|named| std::iter::repeat_n(named, named.1.listed));
             times.map(|(name, node)| (name.to_owned(), self.attributes(1, node).kind)).collect()
         };
         for (at, (name, kind)) in listed.iter().enumerate().skip(place as usize) {
-            let path = format!("{prefix}{name}");
-            if reply.add(INodeNo(self.number(&path)), at as u64 + 1, *kind, OsStr::new(name)) {
+            let ino = INodeNo(self.numbers().number(&format!("{}{name}", prefix(&above))));
+            if reply.add(ino, at as u64 + 1, *kind, OsStr::new(name)) {
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! One lie after the other.
+//! Lies of a file system, one test each.
 
 use std::path::Path;
 

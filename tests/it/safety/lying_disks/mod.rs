@@ -4,14 +4,16 @@
 //!
 //! These tests need `/dev/fuse` and the package fuse3; without them they say so.
 
-mod kernel;
-mod lies;
+mod kernel; // FUSE handlers
+mod lies; // one test per lie
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fuser::{BackgroundSession, Config, MountOption};
+use fuser::MountOption;
+
+use crate::support::fuse::FuseMount;
 
 /// What a lying file system says about where data is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,29 +97,22 @@ pub type Tree = BTreeMap<String, Node>;
 /// A lying file system; it is unmounted when this is dropped.
 pub struct Liar {
     tree: Arc<Mutex<Tree>>,
-    session: Option<BackgroundSession>,
-    dir: PathBuf,
+    mount: FuseMount,
 }
 
 impl Liar {
     /// Mounts one without files at `dir`, which is made; `None`, after saying so, where the machine
     /// has no FUSE.
     pub fn mount(dir: &Path) -> Option<Self> {
-        if !Path::new("/dev/fuse").exists() {
-            eprintln!("left out: no /dev/fuse");
-            return None;
-        }
-        std::fs::create_dir_all(dir).unwrap();
         let tree = Arc::new(Mutex::new(Tree::from([(String::new(), Node::folder())])));
-        let mut config = Config::default();
-        config.mount_options = vec![MountOption::RO, MountOption::FSName("liar".to_owned())];
-        let session = fuser::spawn_mount(kernel::Kernel::new(tree.clone()), dir, &config).unwrap();
-        Some(Self { tree, session: Some(session), dir: dir.to_owned() })
+        let options = vec![MountOption::RO, MountOption::FSName("liar".to_owned())];
+        let mount = FuseMount::new(kernel::Kernel::new(tree.clone()), dir, options)?;
+        Some(Self { tree, mount })
     }
 
     /// Returns where it is mounted.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.mount.dir()
     }
 
     /// Returns the tree, to change it.
@@ -149,12 +144,5 @@ impl Liar {
                 (new.unwrap_or(path), node)
             })
             .collect();
-    }
-}
-
-impl Drop for Liar {
-    fn drop(&mut self) {
-        // Whoever still has a file open keeps it, as with any mount.
-        let _ = self.session.take().map(BackgroundSession::umount_and_join);
     }
 }

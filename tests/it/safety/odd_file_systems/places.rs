@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::needs::is_root;
+
 /// A kind of file system.
 pub struct Kind {
     pub name: &'static str,
@@ -82,7 +84,7 @@ pub struct Mounted {
 impl Mounted {
     /// Makes one below `scratch`; fails with what the machine lacks.
     pub fn new(kind: &'static Kind, scratch: &Path) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
+        if !is_root() {
             return Err("only root can mount it".to_owned());
         }
         (kind.make)(scratch).map(|made| Self { kind, made })

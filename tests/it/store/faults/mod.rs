@@ -3,15 +3,15 @@
 //! that does one of a table of things in the middle of an upload, a restore, a listing and a
 //! commit. Afterwards everything is checked in full and restored.
 
-mod front;
-mod row;
+mod busy_front; // an S3 front end that is busy
+mod faulty_line; // one repository, one fault
 
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use self::row::{Costs, Row};
+use self::faulty_line::{Costs, Row};
 use crate::support::servers::place::Place;
 use crate::support::servers::proxy::{Then, Toward};
 

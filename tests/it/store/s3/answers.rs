@@ -3,7 +3,7 @@
 
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
-use super::canned::{Canned, answer, error, untagged};
+use super::canned_server::{Canned, answer, error, untagged};
 use super::{kind_of, text_of};
 
 fn key() -> Key {
@@ -325,7 +325,7 @@ fn listings_go_on_to_their_end_and_leave_out_what_is_not_ours() {
     canned.plan(&[answer("404 No", &format!("<Error><Code>NoSuchKey</Code>{long}</Error>"))]);
     let error = canned.store.read(&key()).unwrap_err();
     assert!(text_of(&error).contains("longer than any"), "{}", text_of(&error));
-    canned.plan(&[super::canned::error("404 None", "NoSuchBucket")]);
+    canned.plan(&[super::canned_server::error("404 None", "NoSuchBucket")]);
     assert_eq!(
         kind_of(canned.store.list(Class::Snapshots, "")),
         ErrorKind::NotFound,
@@ -337,7 +337,7 @@ fn listings_go_on_to_their_end_and_leave_out_what_is_not_ours() {
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable);
 }
 
-fn error_of_busy() -> super::canned::Answer {
+fn error_of_busy() -> super::canned_server::Answer {
     error("503 Slow", "SlowDown")
 }
 

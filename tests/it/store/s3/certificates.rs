@@ -15,7 +15,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 
-use super::canned::{Canned, answer};
+use super::canned_server::{Canned, answer};
 use super::text_of;
 
 /// A folder with certificates and their keys, `NAME.pem` and `NAME.key`.

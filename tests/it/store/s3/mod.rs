@@ -1,13 +1,13 @@
-//! What is particular to buckets, beside what every store must do (`conformance`).
+//! Buckets: rules beyond those for every store (`conformance`).
 
-mod answers;
-mod broken;
-mod canned;
-mod certificates;
-mod faults;
-mod locks;
-mod options;
-mod real;
+mod answers; // answers and their kinds
+mod broken_connections; // slow, broken, silent connections
+mod canned_server; // a server with prepared answers
+mod certificates; // certificates
+mod cut_answers; // answers that end early
+mod locks; // object locks
+mod options; // options, credentials
+mod real_servers; // differences of real servers
 
 use std::error::Error;
 

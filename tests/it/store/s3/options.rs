@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use drumlin::store::s3::S3Store;
 use drumlin::store::{Class, ErrorKind, Key, Store};
 
-use super::canned::{Canned, answer, error};
+use super::canned_server::{Canned, answer, error};
 use super::{kind_of, text_of};
 use crate::support::name_of_test;
 use crate::support::servers::moto;

@@ -1,4 +1,4 @@
-//! The server's key, ours, and passwords.
+//! Logins: the server's key, ours, and passwords.
 
 use std::fs;
 

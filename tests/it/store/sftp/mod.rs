@@ -2,15 +2,15 @@
 //! when it is not. Method: real servers, started by each test, and a proxy that breaks the line.
 //! (What every store must hold is asked in `conformance`.)
 
-mod faults;
-mod foreign;
-mod keys;
-mod known;
-mod line;
-mod login;
-pub mod proxy;
-mod room;
-mod shared;
+mod broken_connections; // slow, broken, silent connections
+mod full_disks; // no room, read-only servers
+mod known_hosts; // known servers
+mod login; // keys and passwords
+mod not_sftp; // answers that are not SFTP
+mod order_of_keys; // order of keys
+mod proxy_programs; // programs that carry a connection
+mod restarts_and_leftovers; // restarts, limits, leftovers
+mod shared_connections; // threads that share a connection
 
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;

@@ -5,23 +5,23 @@
 //! installs it.
 
 #[cfg(feature = "s3")]
-pub mod moto;
+pub mod moto; // S3 in memory
 #[cfg(feature = "sftp")]
-pub mod openssh;
-pub mod place;
+pub mod openssh; // SFTP
+pub mod place; // the repository of a test
 #[cfg(feature = "s3")]
-pub mod process;
+pub mod process; // processes that end with a test
 #[cfg(feature = "sftp")]
-pub mod proftpd;
-pub mod proxy;
+pub mod proftpd; // SFTP
+pub mod proxy; // faults of connections
 #[cfg(feature = "s3")]
-pub mod radosgw;
+pub mod radosgw; // Ceph's S3
 #[cfg(feature = "s3")]
-pub mod s3;
+pub mod s3; // S3 servers and their stores
 #[cfg(feature = "s3")]
-pub mod s3rver;
+pub mod s3rver; // S3 that replaces objects
 #[cfg(feature = "s3")]
-pub mod s3s_fs;
+pub mod s3s_fs; // S3 that loses races
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

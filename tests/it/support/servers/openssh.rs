@@ -1,4 +1,4 @@
-//! OpenSSH's server with its own SFTP, on an address of its own, for whoever runs the tests.
+//! OpenSSH's server with its own SFTP, on its own address, for the user who runs the tests.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -108,3 +108,7 @@ pub fn make_key(path: &Path, passphrase: &str) {
         &["-q", "-t", "ed25519", "-C", "test", "-N", passphrase, "-f", path.to_str().unwrap()],
     );
 }
+
+/// Carries bytes to and from a port, as `nc` does where there is one. It writes its process id to a
+/// file, a word, and its environment.
+pub const RELAY: &str = "exec 3<>/dev/tcp/$0/$1 && echo $$ >> $2 && echo \"$3\" >> $2 && env >> $2 && { cat <&3 & cat >&3; kill $!; }";

@@ -1,4 +1,4 @@
-//! Where the repository of a test lies: in a folder, or with a server of the test's own.
+//! The repository of a test: in a folder, or on a server of the test's own.
 
 use std::net::SocketAddr;
 use std::thread;
