@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::defaults::{PROGRAM, threads};
 use super::error::Result;
-use super::open::PROGRAM;
+
 use super::progress::{Progress, watched};
-use super::repository::{Repository, threads};
+use super::repository::Repository;
 use super::snapshot::Snapshot;
 use crate::connect::host::here;
 use crate::jobs::patterns::Surroundings;
@@ -57,6 +58,13 @@ pub struct BackupReport {
     /// What could not be read, or not wholly; each was told to the [`Progress`] and is named in the
     /// snapshot.
     pub problems: u64,
+}
+
+impl Repository {
+    /// Prepares a backup of files and directories.
+    pub fn backup<P: Into<PathBuf>>(&self, paths: impl IntoIterator<Item = P>) -> Backup<'_> {
+        Backup::new(self, paths.into_iter().map(Into::into).collect())
+    }
 }
 
 impl<'a> Backup<'a> {

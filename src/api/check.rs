@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::defaults::threads;
 use super::error::{Error, ErrorKind, Result};
 use super::progress::{Progress, watched};
-use super::repository::{Repository, threads};
-use super::snapshot::path_of;
+use super::repository::Repository;
+use super::values::path_of;
 use crate::maintain::check::{self, CheckOptions, Level};
 use crate::monitor::Monitor;
 use crate::text;
@@ -38,6 +39,13 @@ impl CheckReport {
     /// Returns whether nothing is damaged or missing.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
+    }
+}
+
+impl Repository {
+    /// Prepares a check of everything that is stored.
+    pub fn check(&self) -> Check<'_> {
+        Check::new(self)
     }
 }
 

@@ -55,6 +55,11 @@ impl Error {
         Self { kind, hint: None, inner: message.into().into() }
     }
 
+    /// Makes the error of a name that nothing has.
+    pub(super) fn not_found(message: String) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
     fn of(kind: ErrorKind, inner: impl StdError + Send + Sync + 'static) -> Self {
         Self { kind, hint: None, inner: Box::new(inner) }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::error::{Error, Result};
-use super::snapshot::{path_of, time_of};
+use super::values::{path_of, time_of};
 use crate::browse;
 use crate::format::entry::{Entry, EntryKind};
 use crate::repo::read::file_content::FileContents;

@@ -1,18 +1,31 @@
 //! Snapshots into the trash.
 
+use super::defaults::PROGRAM;
 use super::error::{Error, ErrorKind, Result};
-use super::open::PROGRAM;
+use super::repository::Repository;
 use super::snapshot::Snapshot;
 use crate::connect::host;
 use crate::id::SnapshotId;
 use crate::maintain::forget::{self, GroupBy};
 use crate::monitor::Monitor;
 use crate::repo::snapshots::trash::ForgetNote;
-use crate::repo::{Repository, snapshots};
+use crate::repo::{self, snapshots};
 use crate::text;
 
+impl Repository {
+    /// Puts snapshots into the trash, from which `prune` removes them after seven days; until then
+    /// `drumlin undelete` brings them back. Returns the ids of those that went there.
+    ///
+    /// Fails with [`ErrorKind::InvalidInput`], and changes nothing, if that would take the newest
+    /// snapshot or more than half of a series, or a protected one: the command line asks for
+    /// `--force` there.
+    pub fn forget(&self, snapshots: &[Snapshot]) -> Result<Vec<String>> {
+        forget(&self.inner, snapshots)
+    }
+}
+
 /// Puts all of these into the trash, or none.
-pub(super) fn forget(repository: &Repository, named: &[Snapshot]) -> Result<Vec<String>> {
+fn forget(repository: &repo::Repository, named: &[Snapshot]) -> Result<Vec<String>> {
     let now = text::now();
     let ids: Vec<SnapshotId> = named.iter().map(|snapshot| snapshot.data.id).collect();
     let listing = snapshots::listing(repository)?;

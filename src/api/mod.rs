@@ -7,6 +7,7 @@
 mod backup;
 mod check;
 mod credentials;
+mod defaults;
 mod error;
 mod file;
 mod forget;
@@ -16,6 +17,8 @@ mod prune;
 mod repository;
 mod restore;
 mod snapshot;
+mod values;
+mod warnings;
 
 pub use backup::{Backup, BackupReport};
 pub use check::{Check, CheckReport};

@@ -1,15 +1,14 @@
 //! How a repository is reached and opened.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
 use super::credentials::Credentials;
-use super::error::{Error, ErrorKind, Result};
+use super::defaults::PROGRAM;
+use super::error::Result;
 use super::repository::Repository;
+use super::warnings::Warnings;
 use crate::connect::GivenPassword;
 use crate::connect::credentials::{passphrase_kdf, read_key_file};
 use crate::connect::{
@@ -21,13 +20,7 @@ use crate::format::slot::SlotKdf;
 use crate::repo::{InitOptions, NewIdentity};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
-use crate::sync::lock;
 use crate::text;
-
-/// Name and version that are stored with what the library makes.
-pub(super) const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));
-/// Warnings that are kept.
-const WARNINGS_MAX: usize = 1_000;
 
 /// Opens or makes a repository.
 ///
@@ -47,6 +40,18 @@ const WARNINGS_MAX: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     connect: ConnectOptions,
+}
+
+impl Repository {
+    /// Opens a repository by its path or URL. [`OpenOptions`] has more to say.
+    pub fn open(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
+        OpenOptions::new(url, credentials).open()
+    }
+
+    /// Makes a repository at a path or URL. See [`OpenOptions::create`].
+    pub fn create(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
+        OpenOptions::new(url, credentials).create()
+    }
 }
 
 impl OpenOptions {
@@ -144,45 +149,4 @@ fn init_options(connector: &Connector, place: &RepositoryPlace) -> Result<InitOp
         program: PROGRAM.to_owned(),
         cache_dir: connector.cache_dir(place),
     })
-}
-
-/// Keeps warnings, and answers no question.
-#[derive(Default)]
-pub(super) struct Warnings(Mutex<Vec<String>>);
-
-impl Warnings {
-    /// Returns the warnings so far.
-    pub fn all(&self) -> Vec<String> {
-        lock(&self.0).clone()
-    }
-
-    fn keep(&self, message: &str) {
-        let mut kept = lock(&self.0);
-        if kept.len() < WARNINGS_MAX {
-            kept.push(message.to_owned());
-        }
-    }
-}
-
-impl Operator for Warnings {
-    fn ask_password(&self, _question: &str) -> io::Result<Zeroizing<String>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn detail(&self, _message: &str) {}
-
-    fn warn(&self, message: &str) {
-        self.keep(message);
-    }
-
-    fn loss(&self, message: &str) {
-        self.keep(message);
-    }
-}
-
-impl Error {
-    /// Makes the error of a name that nothing has.
-    pub(super) fn not_found(message: String) -> Self {
-        Self::new(ErrorKind::NotFound, message)
-    }
 }

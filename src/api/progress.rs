@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::Result;
-use super::snapshot::path_of;
+use super::values::path_of;
 use crate::monitor::{self, Monitor};
 
 /// How often [`Progress::update`] is called.

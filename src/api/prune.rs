@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::defaults::threads;
 use super::error::{Error, ErrorKind, Result};
 use super::progress::{Progress, watched};
-use super::repository::{Repository, threads};
+use super::repository::Repository;
 use crate::id::SnapshotId;
 use crate::maintain::prune::{self, Exclusion, PruneOptions};
 use crate::monitor::Monitor;
@@ -50,6 +51,13 @@ pub struct PruneReport {
     pub removed_bytes: u64,
     /// By how many bytes the repository is smaller.
     pub freed_bytes: u64,
+}
+
+impl Repository {
+    /// Prepares a prune: the removal of what no snapshot needs.
+    pub fn prune(&self) -> Prune<'_> {
+        Prune::new(self)
+    }
 }
 
 impl<'a> Prune<'a> {

@@ -1,19 +1,10 @@
 //! An open repository.
 
-use std::ffi::OsString;
-use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::backup::Backup;
-use super::check::Check;
-use super::credentials::Credentials;
 use super::error::{Error, ErrorKind, Result};
-use super::forget;
-use super::open::{OpenOptions, Warnings};
-use super::prune::Prune;
-use super::restore::Restore;
 use super::snapshot::Snapshot;
+use super::warnings::Warnings;
 use crate::connect::{Connector, RepositoryPlace};
 use crate::id::encode_hex;
 use crate::repo::{self, snapshots};
@@ -37,16 +28,6 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Opens a repository by its path or URL. [`OpenOptions`] has more to say.
-    pub fn open(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
-        OpenOptions::new(url, credentials).open()
-    }
-
-    /// Makes a repository at a path or URL. See [`OpenOptions::create`].
-    pub fn create(url: impl Into<OsString>, credentials: Credentials) -> Result<Self> {
-        OpenOptions::new(url, credentials).create()
-    }
-
     pub(super) fn new(
         inner: Arc<repo::Repository>,
         connector: Connector,
@@ -106,39 +87,4 @@ impl Repository {
             )),
         }
     }
-
-    /// Prepares a backup of files and directories.
-    pub fn backup<P: Into<PathBuf>>(&self, paths: impl IntoIterator<Item = P>) -> Backup<'_> {
-        Backup::new(self, paths.into_iter().map(Into::into).collect())
-    }
-
-    /// Prepares a restore of a snapshot into the directory `target`.
-    pub fn restore(&self, snapshot: &Snapshot, target: impl Into<PathBuf>) -> Restore<'_> {
-        Restore::new(self, snapshot, target.into())
-    }
-
-    /// Puts snapshots into the trash, from which `prune` removes them after seven days; until then
-    /// `drumlin undelete` brings them back. Returns the ids of those that went there.
-    ///
-    /// Fails with [`ErrorKind::InvalidInput`], and changes nothing, if that would take the newest
-    /// snapshot or more than half of a series, or a protected one: the command line asks for
-    /// `--force` there.
-    pub fn forget(&self, snapshots: &[Snapshot]) -> Result<Vec<String>> {
-        forget::forget(&self.inner, snapshots)
-    }
-
-    /// Prepares a prune: the removal of what no snapshot needs.
-    pub fn prune(&self) -> Prune<'_> {
-        Prune::new(self)
-    }
-
-    /// Prepares a check of everything that is stored.
-    pub fn check(&self) -> Check<'_> {
-        Check::new(self)
-    }
-}
-
-/// Returns how many threads an operation uses if nobody says.
-pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::defaults::threads;
 use super::error::Result;
 use super::progress::{Progress, watched};
-use super::repository::{Repository, threads};
+use super::repository::Repository;
 use super::snapshot::Snapshot;
 use crate::connect::host::here;
 use crate::jobs::patterns::Surroundings;
@@ -47,6 +48,13 @@ pub struct RestoreReport {
     pub damaged: u64,
     /// Entries that could not be restored, or not wholly, for another reason.
     pub failed: u64,
+}
+
+impl Repository {
+    /// Prepares a restore of a snapshot into the directory `target`.
+    pub fn restore(&self, snapshot: &Snapshot, target: impl Into<PathBuf>) -> Restore<'_> {
+        Restore::new(self, snapshot, target.into())
+    }
 }
 
 impl<'a> Restore<'a> {

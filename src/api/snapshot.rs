@@ -1,15 +1,15 @@
 //! Snapshots, and the way into them.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::error::{Error, ErrorKind, Result};
 use super::file::{File, Walk};
+use super::values::{path_of, time_of};
 use crate::browse;
-use crate::format::entry::{Content, EntryKind, Timestamp};
+use crate::format::entry::{Content, EntryKind};
 use crate::format::snapshot;
 use crate::repo::read::file_content::FileContents;
 use crate::repo::{Reader, Repository, Trees};
@@ -129,20 +129,4 @@ impl Snapshot {
     fn trees(&self) -> Result<Trees> {
         Ok(Trees::new(Reader::tolerant(&self.repository)?))
     }
-}
-
-/// Makes a path of raw bytes.
-pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-/// Returns a time as the standard library has it; where that cannot hold it, its nearest.
-pub(super) fn time_of(time: Timestamp) -> SystemTime {
-    let nanos = Duration::from_nanos(time.nanos.into());
-    let whole = Duration::from_secs(time.seconds.unsigned_abs());
-    let second = match time.seconds {
-        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
-        _ => SystemTime::UNIX_EPOCH.checked_sub(whole),
-    };
-    second.and_then(|second| second.checked_add(nanos)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
