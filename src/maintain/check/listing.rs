@@ -33,7 +33,7 @@ pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
 }
 
 /// The packs in the store, by whether the index names them.
-pub struct PackListing {
+pub struct PackInventory {
     /// Listed length of existing packs that the index names.
     pub indexed: HashMap<ObjectId, u64>,
     /// The same, for packs of file content only.
@@ -47,9 +47,9 @@ pub fn list_packs(
     reader: &Arc<Reader>,
     report: &mut CheckReport,
     damage: &mut Damage,
-) -> Result<PackListing> {
+) -> Result<PackInventory> {
     let repository = reader.repository();
-    let mut listed = PackListing {
+    let mut listed = PackInventory {
         indexed: HashMap::new(),
         indexed_data: HashMap::new(),
         unindexed: Vec::new(),
@@ -142,7 +142,7 @@ fn note_missing(
 /// Reads the packs that the level requires: none, those with trees, and some or all of the rest.
 pub fn verify_packs(
     stage: &mut PackStage<'_>,
-    listed: &mut PackListing,
+    listed: &mut PackInventory,
     level: Level,
 ) -> Result<()> {
     let sample = match level {

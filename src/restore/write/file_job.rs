@@ -49,7 +49,7 @@ pub struct FileJob {
     pub _weight: Option<Arc<Weight>>,
     /// Whether its content has several pieces, so that its length is set when it is created.
     pub is_pieced: bool,
-    handle: Mutex<FileHandle>,
+    handle: Mutex<JobHandle>,
     used: AtomicBool,
     pending: AtomicU64,
     placed: AtomicU64,
@@ -62,7 +62,7 @@ pub struct FileJob {
     is_unwritable: AtomicBool,
 }
 
-enum FileHandle {
+enum JobHandle {
     /// Not created yet; an existing file may still have the name.
     Unmade,
     Open(Arc<File>, InodeId, InodeOrigin),
@@ -103,7 +103,7 @@ impl FileJob {
             group: None,
             _weight: None,
             is_pieced: false,
-            handle: Mutex::new(FileHandle::Unmade),
+            handle: Mutex::new(JobHandle::Unmade),
             used: AtomicBool::new(false),
             pending: AtomicU64::new(1),
             placed: AtomicU64::new(0),
@@ -130,7 +130,7 @@ impl FileJob {
     /// Returns whether one worker creates, writes and finishes the file, because it has only one
     /// piece.
     pub fn is_whole_at_once(&self) -> bool {
-        !self.is_pieced && matches!(*lock(&self.handle), FileHandle::Unmade)
+        !self.is_pieced && matches!(*lock(&self.handle), JobHandle::Unmade)
     }
 
     /// Counts one more pending piece.
@@ -225,7 +225,7 @@ impl FileJob {
             mode,
         });
         *lock(&self.handle) =
-            FileHandle::Open(Arc::new(file), InodeId::from(stat), InodeOrigin::Existing);
+            JobHandle::Open(Arc::new(file), InodeId::from(stat), InodeOrigin::Existing);
         host.files.opened(self);
     }
 
@@ -243,7 +243,7 @@ impl FileJob {
     pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
-        if let FileHandle::Open(file, ..) = &*handle {
+        if let JobHandle::Open(file, ..) = &*handle {
             return Ok(file.clone());
         }
         let (file, ..) = self.open(host, &mut handle)?;
@@ -255,20 +255,20 @@ impl FileJob {
     fn open(
         &self,
         host: &Host,
-        handle: &mut FileHandle,
+        handle: &mut JobHandle,
     ) -> io::Result<(Arc<File>, InodeId, InodeOrigin)> {
         let (file, identity, origin) = match handle {
-            FileHandle::Open(file, identity, origin) => {
+            JobHandle::Open(file, identity, origin) => {
                 return Ok((file.clone(), *identity, *origin));
             }
-            FileHandle::Closed(identity, origin) => {
+            JobHandle::Closed(identity, origin) => {
                 let file = special::open_to_change(&*self.dir.open(&host.dirs)?, &self.name)?;
                 if InodeId::from(&stat_of(&file)?) != *identity {
                     return Err(io::Error::other("another file has taken its place"));
                 }
                 (file, *identity, *origin)
             }
-            FileHandle::Unmade => {
+            JobHandle::Unmade => {
                 let dir = self.dir.open(&host.dirs)?;
                 let file = self.create(host, &dir)?;
                 if self.is_pieced
@@ -282,7 +282,7 @@ impl FileJob {
             }
         };
         let file = Arc::new(file);
-        *handle = FileHandle::Open(file.clone(), identity, origin);
+        *handle = JobHandle::Open(file.clone(), identity, origin);
         Ok((file, identity, origin))
     }
 
@@ -348,11 +348,11 @@ impl FileJob {
     /// Takes the file out of the job when all its pieces are done; `None` if it was never created.
     pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
         let mut handle = lock(&self.handle);
-        if matches!(*handle, FileHandle::Unmade) {
+        if matches!(*handle, JobHandle::Unmade) {
             return Ok(None);
         }
         let taken = self.open(host, &mut handle)?;
-        *handle = FileHandle::Unmade;
+        *handle = JobHandle::Unmade;
         Ok(Some(taken))
     }
 }
@@ -364,8 +364,8 @@ impl Reopenable for FileJob {
 
     fn close(&self) {
         let mut handle = lock(&self.handle);
-        if let FileHandle::Open(_, identity, origin) = *handle {
-            *handle = FileHandle::Closed(identity, origin);
+        if let JobHandle::Open(_, identity, origin) = *handle {
+            *handle = JobHandle::Closed(identity, origin);
         }
     }
 }
