@@ -36,14 +36,14 @@
 //! into **chunks**, names each chunk by a keyed hash of its content, and puts the ones that the
 //! repository does not have yet. Neighbouring chunks are compressed together in **segments**,
 //! segments are sealed into **packs**, packs are created in a **store**; an **index run** says
-//! where each chunk lies. Directories are chunks too: **trees** that refer to chunks by their ids.
+//! where each chunk is. Directories are chunks too: **trees** that refer to chunks by their ids.
 //! A **snapshot** names the root of a tree; creating it is the commit, and nothing before it is
 //! visible.
 //!
 //! ```text
-//! sources ─ walk ─ compare ─ read, cut, hash ─ put ─ segments ─ packs ─┐
-//!                     └────────── trees ────────┘                      ├─ finish ─ prepare ─ commit
-//!                                                  index runs ─────────┘
+//! sources ─ walk ─ compare ─ read, cut, hash ─ put ─ segments ─ packs ┐
+//!                     └────────── trees ────────┘                     ├ finish ─ prepare ─ commit
+//!                                                  index runs ────────┘
 //! ```
 //!
 //! A **restore** goes the other way: snapshot, trees, a plan per pack, segments, verified chunks,
@@ -83,12 +83,12 @@
 //! everything stored · **index run** a sorted, immutable part of the index · **tree**, **node** a
 //! directory as a search tree · **snapshot** the root of a tree, signed · **commit slot** the
 //! object that makes a snapshot exist · **repository** everything under one master key · **store**
-//! where its objects lie · **key slot** the master key wrapped under a password or key file ·
-//! **keyring** the keys derived from the master, each held by what it may be used for · **lane** one
-//! thread's way into a write session ·
-//! **parent** the snapshot that a backup is compared with · **tombstone** the mark of a forgotten
-//! snapshot · **trash** the forgotten snapshots that can still be brought back · **series**
-//! snapshots of one host, app and paths · **policy** the rules that say which of a series stay.
+//! where its objects are · **key slot** the master key wrapped under a password or key file ·
+//! **keyring** the keys derived from the master, each held by what it may be used for · **lane**
+//! one thread's way into a write session · **parent** the snapshot that a backup is compared with ·
+//! **tombstone** the mark of a forgotten snapshot · **trash** the forgotten snapshots that can
+//! still be brought back · **series** snapshots of one host, app and paths · **policy** the rules
+//! that say which of a series stay.
 //!
 //! The stored bytes are specified in `format-spec/`, independently of this code.
 

@@ -145,8 +145,10 @@ fn push_harmless(out: &mut String, c: char) {
 /// Returns whether a terminal interprets a character instead of showing it. Includes direction
 /// marks, which can reverse a name.
 pub fn is_loud(c: char) -> bool {
-    let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_embedding = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
     c.is_control()
+        || is_embedding
         || is_mark
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -27,7 +27,8 @@ pub struct CheckReport {
     pub problem_count: u64,
     /// The first 50,000 of them, in words.
     pub problems: Vec<String>,
-    /// The first 50,000 paths that are lost or not whole because of that, with their snapshots' ids.
+    /// The first 50,000 paths that are lost or not whole because of that, with the ids of their
+    /// snapshots.
     pub affected: Vec<(String, PathBuf)>,
     /// Packs that were read and verified whole.
     pub packs_verified: u64,

@@ -1,4 +1,4 @@
-//! What opens a repository.
+//! Credentials of a repository.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The library's front door: a repository and what can be done with it, with the defaults of the
 //! command line.
 //!
-//! Everything behind it may change from one version to the next; what is here follows semantic
+//! All other modules may change from one version to the next; what is here follows semantic
 //! versioning from 1.0 on.
 
 mod backup;

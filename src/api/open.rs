@@ -1,4 +1,4 @@
-//! How a repository is reached and opened.
+//! The opening and making of a repository.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -70,8 +70,8 @@ impl OpenOptions {
         self
     }
 
-    /// Keeps what this machine remembers of repositories in this directory instead of the user's (or
-    /// of `/var/lib/drumlin` for root). It must last: by it a rollback is noticed.
+    /// Keeps what this machine remembers of repositories in this directory, instead of the user's
+    /// or (for root) `/var/lib/drumlin`. It must last: by it a rollback is noticed.
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.connect.state_dir = Some(path.into());
         self

@@ -14,7 +14,8 @@ pub struct TreeWalk {
     descent: Descent,
 }
 
-/// One step of a [`TreeWalk`]: a path, and its entry or why the directory of this path cannot be read.
+/// One step of a [`TreeWalk`]: a path, and its entry or why the directory of this path cannot be
+/// read.
 pub type WalkStep = (Vec<u8>, Result<DirEntry, Error>);
 
 impl TreeWalk {

@@ -258,9 +258,15 @@ impl Summary {
 
     fn to_json(&self) -> serde_json::Value {
         json!({
-            "added": self.added, "added_bytes": self.added_bytes, "removed": self.removed, "removed_bytes": self.removed_bytes,
-            "modified": self.modified, "modified_bytes_before": self.modified_bytes_before,
-            "modified_bytes": self.modified_bytes, "metadata": self.metadata, "type_changed": self.type_changed,
+            "added": self.added,
+            "added_bytes": self.added_bytes,
+            "removed": self.removed,
+            "removed_bytes": self.removed_bytes,
+            "modified": self.modified,
+            "modified_bytes_before": self.modified_bytes_before,
+            "modified_bytes": self.modified_bytes,
+            "metadata": self.metadata,
+            "type_changed": self.type_changed,
             "renamed": self.renamed,
         })
     }

@@ -129,7 +129,11 @@ impl Failure {
         if ui.json_lines {
             let (message, causes) = self.chain.split_first().expect("a failure has a message");
             let line = serde_json::json!({
-                "event": "error", "message": message, "causes": causes, "hint": self.hint, "exit_code": self.exit as u8,
+                "event": "error",
+                "message": message,
+                "causes": causes,
+                "hint": self.hint,
+                "exit_code": self.exit as u8,
             });
             write_stderr(&format!("{}\n", json::line(&line)));
             return self.exit;

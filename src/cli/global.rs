@@ -29,7 +29,12 @@ pub struct Global {
     /// Read the password from FILE [env: DRUMLIN_PASSWORD_FILE]
     ///
     /// DRUMLIN_PASSWORD holds the password itself.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["password_command", "key_file"])]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with_all = ["password_command", "key_file"],
+    )]
     pub password_file: Option<PathBuf>,
 
     /// Read the password from a command [env: DRUMLIN_PASSWORD_COMMAND]
@@ -91,7 +96,12 @@ pub struct Global {
     pub no_progress: bool,
 
     /// Use this many threads [default: one per processor]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+    )]
     pub threads: Option<u16>,
 
     /// Limit uploads per second: 500k, 2MiB, none

@@ -64,7 +64,11 @@ struct PasswordArgs {
 #[derive(Args)]
 struct AddArgs {
     /// Write a new key file instead of adding a password
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_password_file", "new_password_command", "strong"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["new_password_file", "new_password_command", "strong"],
+    )]
     output: Option<PathBuf>,
 
     /// A name for the key, shown by `key list`

@@ -187,7 +187,11 @@ fn usage_error(plain: &str) -> serde_json::Value {
     let hint = Some(hint).filter(|hint| !hint.is_empty());
     let no_causes: [&str; 0] = [];
     serde_json::json!({
-        "event": "error", "message": message, "causes": no_causes, "hint": hint, "exit_code": Exit::Usage as u8,
+        "event": "error",
+        "message": message,
+        "causes": no_causes,
+        "hint": hint,
+        "exit_code": Exit::Usage as u8,
     })
 }
 

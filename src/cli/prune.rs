@@ -23,7 +23,7 @@ const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 
 /// Remove data that no snapshot needs
 ///
-/// It is safe beside running backups and other prunes.
+/// It is safe while backups and other prunes run.
 #[derive(Args)]
 pub struct PruneArgs {
     /// Show what would be done; change nothing

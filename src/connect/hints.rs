@@ -9,7 +9,12 @@ pub const REMOVE_IT: &str = "unless a person with a key of the repository made i
 
 /// Returns whether a repository does not open because another version of the format made its keys.
 pub fn is_of_another_version(error: &repo::Error) -> bool {
-    matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
+    match error {
+        repo::Error::Malformed { object, source } => {
+            object.starts_with("keys/") && source.is_another_version()
+        }
+        _ => false,
+    }
 }
 
 /// Hint where this machine has used a repository.
@@ -22,8 +27,8 @@ const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place
 /// Returns the hint for an object without a valid justification.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
-        "nothing was removed. Somebody with a key made this object, and it hides others: remove it with \
-            the store's own tools, then run `drumlin check --level full`"
+        "nothing was removed. Somebody with a key made this object, and it hides others: remove it \
+            with the store's own tools, then run `drumlin check --level full`"
     } else if object.starts_with("snapshots/") {
         "an old mark of a forgotten snapshot has come back: `drumlin undelete` removes it again; \
             if you restored that older state of the repository yourself, `--accept-rollback` goes \

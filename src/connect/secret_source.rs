@@ -48,8 +48,8 @@ impl SecretSource {
     }
 }
 
-/// Values of `--password-file`, `--password-command` and `--key-file`, or the password that a caller
-/// of the library gives; at most one is set.
+/// Values of `--password-file`, `--password-command` and `--key-file`, or the password that the
+/// library's caller gives; at most one is set.
 #[derive(Clone, Debug, Default)]
 pub struct SecretArgs {
     /// `--password-file`.

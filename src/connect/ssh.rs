@@ -79,16 +79,17 @@ pub fn proxy_of(
     };
     match &host.proxy {
         None | Some(proxy::ProxyRule::None) => Ok(None),
-        Some(proxy::ProxyRule::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
-            "a ProxyCommand with `ProxyUseFdpass yes` cannot be used; use one that copies data \
-                between its standard input and output"
-                .to_owned(),
-        )),
+        Some(proxy::ProxyRule::Command(_)) if host.proxy_passes_connection == Some(true) => {
+            let why = "a ProxyCommand with `ProxyUseFdpass yes` cannot be used; use one that copies \
+                data between its standard input and output";
+            Err(refused(why.to_owned()))
+        }
         Some(proxy::ProxyRule::Command(written)) => {
             let line = command_line(written, to).map_err(refused)?;
             let shell = env.get("SHELL").unwrap_or("/bin/sh".as_ref()).to_owned();
             let arguments = vec!["-c".into(), format!("exec {line}").into()];
-            Ok(Some(Proxy { program: shell, arguments, shown: format!("the ProxyCommand `{line}`"), without: &SECRETS }))
+            let shown = format!("the ProxyCommand `{line}`");
+            Ok(Some(Proxy { program: shell, arguments, shown, without: &SECRETS }))
         }
         Some(proxy::ProxyRule::Jump(written)) => {
             let own = || {

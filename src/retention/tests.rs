@@ -114,12 +114,17 @@ proptest! {
 
     /// No drift: whenever it is applied in between, the end is the same.
     #[test]
-    fn applying_often_ends_where_applying_once_ends(items in any_series(), policy in any_policy(), seed in any::<u64>()) {
+    fn applying_often_ends_where_applying_once_ends(
+        items in any_series(),
+        policy in any_policy(),
+        seed in any::<u64>(),
+    ) {
         let once = kept_of(&items, &policy);
         prop_assert_eq!(times(&step_by_step(&items, &policy, |_| true)), times(&once));
         let mut dice = seed | 1;
         let sometimes = step_by_step(&items, &policy, |_| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005);
+            dice = dice.wrapping_add(1_442_695_040_888_963_407);
             dice >> 62 == 0
         });
         prop_assert_eq!(times(&sometimes), times(&once));
@@ -155,18 +160,24 @@ proptest! {
         let young_s = decay::SPAN_MIN_S * i64::from(decay.parts);
         let old = kept.iter().filter(|item| newest - item.time_s >= young_s).count() as f64;
         let doublings = (decay.horizon_s as f64 / young_s as f64).log2().max(0.0) + 2.0;
-        prop_assert!(old <= (2.0 * f64::from(decay.parts) + 4.0) * doublings, "{old} of {}", items.len());
+        let most = (2.0 * f64::from(decay.parts) + 4.0) * doublings;
+        prop_assert!(old <= most, "{old} of {}", items.len());
     }
 
     /// Doubtful snapshots are kept and change nothing for the rest.
     #[test]
-    fn doubtful_dates_push_nothing_out(items in any_series(), policy in any_policy(), forged in proptest::collection::vec((0..500usize, -500..500i64), 0..40)) {
+    fn doubtful_dates_push_nothing_out(
+        items in any_series(),
+        policy in any_policy(),
+        forged in proptest::collection::vec((0..500usize, -500..500i64), 0..40),
+    ) {
         let alone = plan(&items, &policy, &berlin());
         let mut mixed = items.clone();
         for (number, (at, days)) in forged.iter().enumerate() {
             let time_s = items[at % items.len()].time_s + days * DAY;
             let doubt = Some(if number % 2 == 0 { Doubt::Ahead } else { Doubt::Behind });
-            mixed.push(DatedSnapshot { time_s, sequence: 9_999, doubt, ..DatedSnapshot::default() });
+            let forged = DatedSnapshot { time_s, sequence: 9_999, doubt, ..Default::default() };
+            mixed.push(forged);
         }
         let decisions = plan(&mixed, &policy, &berlin());
         prop_assert_eq!(&decisions[..items.len()], &alone[..]);
@@ -178,9 +189,12 @@ proptest! {
     fn every_decision_has_its_reason(items in any_series(), policy in any_policy()) {
         let decisions = plan(&items, &policy, &berlin());
         let rules = usize::from(policy.last.is_some()) + policy.periods.iter().flatten().count()
-            + usize::from(policy.within_s.is_some()) + usize::from(!policy.tags.is_empty()) + usize::from(policy.decay.is_some());
+            + usize::from(policy.within_s.is_some())
+            + usize::from(!policy.tags.is_empty())
+            + usize::from(policy.decay.is_some());
         for decision in &decisions {
-            let by_rules = decision.keeps.iter().filter(|keep| !matches!(keep, Keep::Newest | Keep::Protected)).count();
+            let is_by_rule = |keep: &&Keep| !matches!(keep, Keep::Newest | Keep::Protected);
+            let by_rules = decision.keeps.iter().filter(is_by_rule).count();
             prop_assert_eq!(by_rules + decision.misses.len(), rules);
         }
         prop_assert!(decisions.last().unwrap().is_kept());
@@ -193,7 +207,11 @@ proptest! {
 
     /// Applying the policy every day for two years gives what a simulation says.
     #[test]
-    fn the_simulation_tells_what_will_be(rhythm in prop_oneof![Just(6 * HOUR), Just(DAY), Just(7 * DAY)], before in 2..60i64, policy in any_policy()) {
+    fn the_simulation_tells_what_will_be(
+        rhythm in prop_oneof![Just(6 * HOUR), Just(DAY), Just(7 * DAY)],
+        before in 2..60i64,
+        policy in any_policy(),
+    ) {
         let items = series((0..before).map(|at| START + at * rhythm));
         let told = simulate(&items, &policy, &berlin(), 2 * YEAR);
         prop_assert_eq!(told.rhythm_s, rhythm);
@@ -201,7 +219,10 @@ proptest! {
         let all = series((0..before + steps).map(|at| START + at * rhythm));
         let newest = all.last().unwrap().time_s;
         let mut last_day = 0;
-        let happened = step_by_step(&all, &policy, |at| std::mem::replace(&mut last_day, all[at].time_s / DAY) != all[at].time_s / DAY);
+        let happened = step_by_step(&all, &policy, |at| {
+            let day = all[at].time_s / DAY;
+            std::mem::replace(&mut last_day, day) != day
+        });
         let mut ages: Vec<i64> = happened.iter().map(|item| newest - item.time_s).collect();
         ages.sort_unstable();
         prop_assert_eq!(told.left_s, ages);

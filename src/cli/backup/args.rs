@@ -164,7 +164,13 @@ pub struct StreamArgs {
     pub stdin: bool,
 
     /// Set the name of that file in the snapshot
-    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin", value_parser = check_stream_name)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "stdin",
+        requires = "stdin",
+        value_parser = check_stream_name,
+    )]
     pub stdin_name: String,
 
     /// Back up the output of a command as a file (repeatable)
@@ -174,7 +180,13 @@ pub struct StreamArgs {
     pub commands: Vec<String>,
 
     /// Set the name of that file in the snapshot, one per --command
-    #[arg(long = "command-name", id = "names", value_name = "NAME", requires = "commands", value_parser = check_stream_name)]
+    #[arg(
+        long = "command-name",
+        id = "names",
+        value_name = "NAME",
+        requires = "commands",
+        value_parser = check_stream_name,
+    )]
     pub names: Vec<String>,
 }
 

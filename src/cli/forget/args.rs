@@ -35,7 +35,13 @@ pub struct ForgetArgs {
     pub dry_run: bool,
 
     /// Show what the rules leave after this time (2y, 6m); change nothing
-    #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with = "snaps", help_heading = "How")]
+    #[arg(
+        long,
+        value_name = "SPAN",
+        value_parser = parse_span,
+        conflicts_with = "snaps",
+        help_heading = "How",
+    )]
     pub simulate: Option<i64>,
 
     /// Forget even what the guard protects
@@ -46,11 +52,21 @@ pub struct ForgetArgs {
     pub force: bool,
 
     /// Protect the named snapshots until --unprotect
-    #[arg(long, requires = "snaps", conflicts_with_all = ["unprotect", "dry_run", "force"], help_heading = "Single snapshots")]
+    #[arg(
+        long,
+        requires = "snaps",
+        conflicts_with_all = ["unprotect", "dry_run", "force"],
+        help_heading = "Single snapshots",
+    )]
     pub protect: bool,
 
     /// End the protection of the named snapshots
-    #[arg(long, requires = "snaps", conflicts_with_all = ["dry_run", "force"], help_heading = "Single snapshots")]
+    #[arg(
+        long,
+        requires = "snaps",
+        conflicts_with_all = ["dry_run", "force"],
+        help_heading = "Single snapshots",
+    )]
     pub unprotect: bool,
 }
 

@@ -29,13 +29,25 @@ pub struct ArchiveArgs {
     /// Write a tar archive to FILE, or to standard output for -
     ///
     /// FILE must not exist.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to_zip", "target", "dry_run", "verify", "delete", "overwrite", "plan", "thaw"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "to_zip", "target", "dry_run", "verify", "delete", "overwrite", "plan", "thaw",
+        ],
+    )]
     to_tar: Option<PathBuf>,
 
     /// Write a zip file
     ///
     /// Zip has no links, devices, owners or attributes, and only names that are text.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "dry_run", "verify", "delete", "overwrite", "numeric_ids", "plan", "thaw"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "target", "dry_run", "verify", "delete", "overwrite", "numeric_ids", "plan", "thaw",
+        ],
+    )]
     to_zip: Option<PathBuf>,
 }
 

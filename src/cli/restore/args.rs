@@ -30,7 +30,12 @@ pub struct RestoreArgs {
     pub(super) series_filter: SeriesFilter,
 
     /// Folder to restore into; it is made if it does not exist
-    #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
+    #[arg(
+        long,
+        short = 't',
+        value_name = "DIR",
+        required_unless_present_any = ["to_tar", "to_zip"],
+    )]
     pub(super) target: Option<PathBuf>,
 
     /// Restore only what matches this pattern (repeatable)

@@ -47,7 +47,12 @@ pub struct ThawArgs {
     thaw_speed: Speed,
 
     /// Keep thawed packs readable for this many days
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 7,
+        value_parser = clap::value_parser!(u32).range(1..=365),
+    )]
     thaw_days: u32,
 }
 

@@ -23,7 +23,7 @@ const CREATORS: RangeInclusive<usize> = 4..=8;
 const RACES: usize = 8;
 /// Name of the local note about a store that was found not to be exclusive.
 const NOTE: &str = "replaces objects";
-/// Age by the store's clock after which objects of other probes count as left behind, in seconds.
+/// Age by the store's clock after which objects of other probes count as left over, in seconds.
 const LEFT_BEHIND_S: i64 = 24 * 3600;
 
 /// Returns whether a repository's store creates exclusively: this probe found no failure, and no

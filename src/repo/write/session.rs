@@ -2,7 +2,7 @@
 //! that a commit needs.
 //!
 //! ```text
-//! Lane::put ── claim ── new? ── segment ── compress (pool) ── pack ── seal, create (writers) ── index run
+//! Lane::put ─ claim ─ new? ─ segment ─ compress (pool) ─ pack ─ seal, create (writers) ─ index run
 //! ```
 //!
 //! Memory is bounded by the number of buffers: a full pipeline makes `put` wait. If the process

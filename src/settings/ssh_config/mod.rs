@@ -206,7 +206,9 @@ impl<'a> ConfigReader<'a> {
                         "`{option}` holds here only if `Match {criterion}` does, which cannot be \
                             found out"
                     );
-                    return Err(at.refuse(message, "write what shall hold for this machine above, in a `Host` block of its own"));
+                    let hint = "write what shall hold for this machine above, in a `Host` block of \
+                        its own";
+                    return Err(at.refuse(message, hint));
                 }
                 (_, Block::Undecided(_)) => {}
             }

@@ -20,7 +20,7 @@ fn context(user: Option<&str>) -> ExpansionContext<'_> {
     }
 }
 
-/// Files by path; a pattern with a star names those that begin with what stands before it.
+/// Files by path; a pattern with a star names those that begin with the text before it.
 struct MemoryFiles<'a>(&'a [(&'a str, &'a str)]);
 
 impl ConfigFiles for MemoryFiles<'_> {
@@ -221,7 +221,7 @@ fn includes_are_read_where_they_stand() {
     assert_eq!(read(&files, "c", None).unwrap().user.as_deref(), Some("last"));
 }
 
-/// Depth, number and length have limits, and passing one is said: what lies behind could matter.
+/// Depth, number and length have limits, and passing one is reported: what follows could matter.
 #[test]
 fn includes_without_end_are_refused() {
     let said = refused(&[("/c", "Include /loop"), ("/loop", "Port 1\nInclude /loop")], "x");

@@ -266,8 +266,8 @@ impl LoginAttempt<'_> {
             &key.text,
             passphrase,
         );
-        if !matches!(&result, Err(error) if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE))
-        {
+        let unreadable = ErrorCode::Session(raw::LIBSSH2_ERROR_FILE);
+        if !matches!(&result, Err(error) if error.code() == unreadable) {
             return self.note_key(what, result);
         }
         let why = if key.is_protected {

@@ -143,7 +143,8 @@ fn forgotten_snapshots_are_pruned_and_damage_is_found() {
     let repository = room.made();
     let backup = || repository.backup([room.path("source")]).always_snapshot().run(&()).unwrap();
     let first = backup().snapshot.unwrap();
-    fs::write(room.path("source/below/long"), "short\n").unwrap();
+    let other: Vec<u8> = long().into_iter().rev().collect();
+    fs::write(room.path("source/below/long"), other).unwrap();
     backup();
     backup();
     assert_eq!(repository.forget(std::slice::from_ref(&first)).unwrap(), [first.id()]);

@@ -57,7 +57,7 @@ fn latest_follows_the_chain_whatever_the_clock_said() {
 
 #[test]
 fn a_clock_that_is_ahead_is_told_when_a_snapshot_is_made() {
-    for (clock, words) in [("+3d", "3 days ahead"), ("+3h", "hours ahead")] {
+    for (clock, words) in [("+74h", "3 days ahead"), ("+3h", "hours ahead")] {
         let home = Home::with_repository();
         assert!(!take(&home, "1", "", &[]).err.contains("future"));
         let said = take(&home, "2", clock, &[]).err;

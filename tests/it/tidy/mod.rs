@@ -7,6 +7,7 @@ mod dependencies; // docs/dependencies.md
 mod links; // links between documents
 mod rules; // the rules
 mod source; // a reader of Rust
+mod text; // words of comments, headers, columns
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,6 +82,8 @@ fn each_rule_notices_its_offence() {
         ("all keys at once", "repo/read/packs.rs", "use crate::crypto::keyring::Keyring;"),
         ("keys of tests", "repo/open/keys.rs", "fn f(r: &R) { r.keyring_for_tests(); }"),
         ("dialect", "cli/mod.rs", "/// Whoever reads this.\nfn f() {}"),
+        ("headers that ask", "cli/mod.rs", "//! How it is done.\n"),
+        ("wide lines", "cli/mod.rs", &format!("const A: u8 = {};", "1 + ".repeat(30))),
         ("dialect of two words", "cli/mod.rs", "// What is at hand.\nfn f() {}"),
     ];
     for (what, file, text) in offences {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::calls;
 use super::source::{NamedPath, Token, end_of_item, paths, remove_tests, tokens};
+use super::{calls, text};
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -120,23 +120,8 @@ pub fn complaints(files: &BTreeMap<String, String>) -> Vec<String> {
         calls::check(module.file, &module.tokens, &mut found);
     }
     check_cycles(&modules, &places, &mut found);
-    files.iter().for_each(|(file, text)| check_language(file, text, &mut found));
+    files.iter().for_each(|(file, content)| text::check(file, content, &mut found));
     found
-}
-
-/// Words of comments that have plainer ones: "the caller", "the user", "also", "given".
-const DIALECT: &[&str] = &["whoever", "likewise", "at hand", "somebody"];
-
-fn check_language(file: &str, text: &str, found: &mut Vec<String>) {
-    for (at, line) in text.lines().enumerate() {
-        let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
-        let lower = comment.to_lowercase();
-        let words: Vec<&str> = lower.split(|c: char| !c.is_alphabetic()).collect();
-        let words = format!(" {} ", words.join(" "));
-        for word in DIALECT.iter().filter(|word| words.contains(&format!(" {word} "))) {
-            found.push(format!("{file}:{}: say it without `{word}`", at + 1));
-        }
-    }
 }
 
 fn read<'a>(file: &'a str, text: &'a str) -> Module<'a> {
