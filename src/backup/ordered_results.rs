@@ -320,7 +320,6 @@ mod tests {
     use crate::backup::doubts::Doubts;
     use crate::backup::fingerprints::{KnownDirectories, NewKnownDirectory};
     use crate::backup::hard_links::HardLinks;
-    use crate::chunker::Cutter;
     use crate::compress::Compression;
     use crate::crypto::slot::Secret;
     use crate::format::config::Profile;
@@ -380,9 +379,7 @@ mod tests {
                     directories: KnownDirectories::load(&self.repository, "", None, true),
                     counts: FileCounts::default(),
                 };
-                let gear = session.ids().gear();
-                let cutter = Cutter::new(Profile::Standard, gear);
-                write(&mut TargetWriter::new(&target, cutter, false))
+                write(&mut TargetWriter::new(&target, Profile::Standard, false))
             };
             let chunks_new = session.finish().unwrap().stats().chunks_new;
             written.map(|written| (written, chunks_new))
@@ -540,15 +537,15 @@ mod tests {
     fn unchanged_directories_keep_the_parents_tree_and_write_nothing() {
         let names = ["a", "b", "c"];
         let fixture = Fixture::new(files(&names));
-        let left_out = EntryResult::Skipped { deleted: false };
-        let delivered = names.into_iter().map(unchanged).chain([left_out]).collect();
+        let left_out = || EntryResult::Skipped { deleted: false };
+        let delivered = names.into_iter().map(unchanged).chain([left_out()]).collect();
         let results = one_batch(OrderedResults::new(Some(fixture.parent_tree)), 4);
         let written = fixture.write(|writer| deliver(writer, results, delivered, false)).unwrap();
         assert_eq!(written, (fixture.parent_tree, 0));
         // The parent's tree is not even read.
-        let results = one_batch(OrderedResults::new(Some(MISSING)), 1);
-        let written =
-            fixture.write(|writer| deliver(writer, results, vec![unchanged("a")], false)).unwrap();
+        let results = one_batch(OrderedResults::new(Some(MISSING)), 2);
+        let delivered = vec![unchanged("a"), left_out()];
+        let written = fixture.write(|writer| deliver(writer, results, delivered, false)).unwrap();
         assert_eq!(written, (MISSING, 0));
     }
 

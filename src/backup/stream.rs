@@ -7,7 +7,6 @@ use super::context::{Contexts, FileCounts, SourceContext};
 use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
 use super::target_writer::TargetWriter;
-use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::format::entry::{Content, Entry, EntryKind, is_valid_name};
 use crate::monitor::ProblemKind;
@@ -28,8 +27,7 @@ pub fn store(
     let path = || String::from_utf8_lossy(&stream.path).into_owned();
     let name = stream.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
     source.monitor.working_on(&stream.path);
-    let cutter = Cutter::new(profile, target.session.ids().gear());
-    let mut writer = TargetWriter::new(target, cutter, true);
+    let mut writer = TargetWriter::new(target, profile, true);
     let mut list = ListBuilder::default();
     let read = |buffer: &mut [u8]| {
         if source.monitor.is_cancelled() {

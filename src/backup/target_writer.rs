@@ -6,6 +6,7 @@ use super::chunk_stream::{ChunkStream, ChunkStreamError};
 use super::context::TargetContext;
 use super::fingerprints::FingerprintHasher;
 use crate::chunker::Cutter;
+use crate::format::config::Profile;
 use crate::format::entry::{Ref, Timestamp};
 use crate::id::ChunkId;
 use crate::repo::read::entries::DirEntries;
@@ -24,8 +25,9 @@ pub struct TargetWriter<'t> {
 }
 
 impl<'t> TargetWriter<'t> {
-    /// Opens a lane; `cutter` must be the target's. `parallel` hashes on all cores.
-    pub fn new(target: &'t TargetContext<'t>, cutter: Cutter, parallel: bool) -> Self {
+    /// Opens a lane, and cuts with the target's keys. `parallel` hashes on all cores.
+    pub fn new(target: &'t TargetContext<'t>, profile: Profile, parallel: bool) -> Self {
+        let cutter = Cutter::new(profile, target.session.ids().gear());
         let stream = ChunkStream::new(cutter, parallel);
         Self { target, lane: Lane::new(target.session), stream, hasher: None }
     }

@@ -14,7 +14,6 @@ use super::ordered_results::EntryResult;
 use super::target_writer::TargetWriter;
 use super::task::{NewDirectory, SourceWalk, Task};
 use super::worker::Worker;
-use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::repo::{DirEntry, Error, Result};
 use crate::sync::{self, lock};
@@ -64,10 +63,8 @@ fn work(
     index: usize,
     lanes: usize,
 ) {
-    let session = walk.target.session;
-    let cutter = Cutter::new(profile, session.ids().gear());
     let mut worker = Worker {
-        writer: TargetWriter::new(walk.target, cutter, lanes > 2),
+        writer: TargetWriter::new(walk.target, profile, lanes > 2),
         buffer: Vec::new(),
         last_path: None,
         index,
