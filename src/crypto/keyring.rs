@@ -6,6 +6,7 @@ use super::ids::IdKeys;
 use super::kdf::derive;
 use super::signing::{self, SignKeys};
 use super::slot::SlotKeys;
+use crate::format::container::ContainerKind;
 use crate::id::RepositoryId;
 
 /// What a full key can do; erased when dropped.
@@ -43,6 +44,14 @@ impl Keyring {
     /// Returns what opens packs.
     pub fn open_packs(&self) -> &OpenKeys {
         &self.containers.open_packs
+    }
+
+    /// Returns what opens containers of a kind.
+    pub fn open(&self, kind: ContainerKind) -> &OpenKeys {
+        match kind {
+            ContainerKind::Data | ContainerKind::Meta => self.open_packs(),
+            _ => self.records().open(),
+        }
     }
 
     /// Returns what seals and opens records.

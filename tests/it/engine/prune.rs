@@ -16,7 +16,7 @@ use drumlin::format::container::HEADER_LEN_BYTES;
 use drumlin::format::generation::Condemned;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
-use drumlin::maintain::check::{CheckReport, Level};
+use drumlin::maintain::check::{CheckProblem, CheckReport, Level};
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations::{self, Generations};

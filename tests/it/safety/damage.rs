@@ -214,7 +214,7 @@ fn layout(repository: &Repository, key: &Key, bytes: &[u8]) -> (Vec<(usize, usiz
         _ => ContainerKind::Config,
     };
     let opener =
-        Opener::from_header(repository.keyring_for_tests().open_packs(), kind, bytes).unwrap();
+        Opener::from_header(repository.keyring_for_tests().open(kind), kind, bytes).unwrap();
     let toc_at = opener.whole_toc(bytes).unwrap().0.toc_offset as usize;
     let mut segments = Vec::new();
     let mut at = HEADER_LEN_BYTES;
@@ -496,7 +496,9 @@ fn what_goes_bad_on_the_way_is_refused() {
             }
         }
     }
-    assert_eq!(refused.len(), 3, "a fault that hits nothing proves nothing: {refused:?}");
+    // A pack of trees that is not what its name says is read once more, and is right then.
+    let hit = [Class::Data, Class::Index].map(|class| refused.contains_key(&class));
+    assert_eq!(hit, [true; 2], "a fault that hits nothing proves nothing: {refused:?}");
 }
 
 /// A snapshot in the middle of the chain is missed even by a machine that has never seen it.

@@ -50,12 +50,7 @@ const REPOSITORY: RepositoryId = RepositoryId([0xd1; 16]);
 
 /// Returns the key of a container of any kind.
 fn container_key(kind: ContainerKind, salt: &[u8; 32]) -> Key {
-    let keyring = keyring();
-    let keys = match kind {
-        ContainerKind::Data | ContainerKind::Meta => keyring.open_packs(),
-        _ => keyring.records().open(),
-    };
-    keys.container_key(kind, salt)
+    keyring().open(kind).container_key(kind, salt)
 }
 
 /// The keyring of all vectors.
