@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ oracle-long:    ## 10,000 random histories and a million decisions of retention 
 	DRUMLIN_ORACLE_HISTORIES=$${DRUMLIN_ORACLE_HISTORIES:-10000} DRUMLIN_ORACLE_CASES=$${DRUMLIN_ORACLE_CASES:-100000} \
 	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-fail-fast --success-output final \
 	oracle::every_fourth retention::a_second_implementation
+
+pure-mutants:   ## cargo-mutants on the pure code (MUTANTS="--file src/retention/rules.rs"); some hours for all of it.
+	scripts/pure_mutants.py $(MUTANTS)
 
 mutants:        ## Plants faults in a copy of the tree (scripts/mutants.toml) and demands that tests find each (MUTANTS="words of names").
 	scripts/mutants.py $(MUTANTS)
@@ -78,11 +81,13 @@ features:       ## Checks that the library builds without features, and with eac
 	$(CARGO) check --locked --no-default-features
 	for feature in cli mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
 
-lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
+lint:           ## Formatting, clippy, and the dependencies' licences, sources and (with the network) advisories.
+	@scripts/test-deps.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	@if $(CARGO) deny --version > /dev/null 2>&1; then $(CARGO) deny check; \
-	else echo "cargo-deny is not installed, left out: cargo install cargo-deny --locked"; fi
+	target/deny/bin/cargo-deny --locked --offline check bans licenses sources
+	@if target/deny/bin/cargo-deny --locked fetch db > /dev/null 2>&1; then target/deny/bin/cargo-deny --locked check advisories; \
+	else echo "advisories were not looked up: their database cannot be reached"; fi
 
 bench: build    ## Drumlin beside other tools and beside lower bounds, on generated data (see benches/peers/run.sh).
 	benches/peers/run.sh

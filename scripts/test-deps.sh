@@ -55,6 +55,14 @@ if ! cargo nextest --version > /dev/null 2>&1; then
   cargo install --quiet --locked cargo-nextest
 fi
 
+# cargo-deny, for `make lint`. Built quickly: it runs for seconds.
+if [ ! -x target/deny/bin/cargo-deny ]; then
+  echo "installing cargo-deny"
+  CARGO_TARGET_DIR="$PWD/target/deny-build" \
+    cargo install --quiet --locked --debug cargo-deny --version DENYVERSION --root target/deny
+  rm -rf target/deny-build
+fi
+
 # format-spec/reader.py and the tests around it use these.
 modules="import argon2, blake3, cryptography, zstandard"
 if ! target/venv/bin/python -c "$modules" 2> /dev/null; then
