@@ -97,9 +97,12 @@ impl OpenOptions {
 
     /// Opens the repository.
     ///
-    /// Fails with [`ErrorKind::NoRepository`] if there is none, with [`ErrorKind::WrongSecret`] if
-    /// the credentials open no key of it, and with [`ErrorKind::RolledBack`] if it is older than
-    /// this machine remembers it.
+    /// Fails with [`NoRepository`] if there is none, with [`WrongSecret`] if the credentials open no
+    /// key of it, and with [`RolledBack`] if it is older than this machine remembers it.
+    ///
+    /// [`NoRepository`]: super::ErrorKind::NoRepository
+    /// [`WrongSecret`]: super::ErrorKind::WrongSecret
+    /// [`RolledBack`]: super::ErrorKind::RolledBack
     pub fn open(self) -> Result<Repository> {
         let (connector, warnings) = self.connector();
         let place = connector.place(&Settings::default(), None)?;
@@ -109,8 +112,10 @@ impl OpenOptions {
 
     /// Makes a repository that the credentials open. A key file must exist.
     ///
-    /// Fails with [`ErrorKind::AlreadyExists`] if there is one. Keep the password or key file safe,
+    /// Fails with [`AlreadyExists`] if there is one. Keep the password or key file safe,
     /// and not only on this machine: without it nothing can be restored.
+    ///
+    /// [`AlreadyExists`]: super::ErrorKind::AlreadyExists
     pub fn create(self) -> Result<Repository> {
         let (connector, warnings) = self.connector();
         let place = connector.place(&Settings::default(), None)?;

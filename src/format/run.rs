@@ -21,6 +21,7 @@ pub const RECORD_LEN_BYTES: usize = 44;
 pub const RECORDS_PER_BLOCK: usize = 372;
 
 /// Offsets of a record's fields in bytes.
+#[allow(missing_docs, reason = "the fields of the specification")]
 pub mod record_at {
     /// Offsets in bytes.
     pub const ID: usize = 0;

@@ -9,6 +9,7 @@ use crate::store::{ErrorKind, StoreError};
 
 /// A failed repository operation; the cause is in `source()`.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each field is what its name says")]
 pub enum Error {
     /// There is no repository at the location.
     #[error("there is no repository at {location}")]

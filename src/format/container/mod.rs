@@ -39,6 +39,7 @@ pub const TRAILER_PLAIN_LEN_BYTES: usize = 48;
 pub const TAG_LEN_BYTES: usize = 16;
 
 /// Offsets of the header's fields in bytes; the spec's table is checked against them.
+#[allow(missing_docs, reason = "the fields of the specification")]
 pub mod header_at {
     /// Offsets in bytes.
     pub const MAGIC: usize = 0;
@@ -54,6 +55,7 @@ pub mod header_at {
 }
 
 /// Offsets of the frame's fields in bytes before sealing.
+#[allow(missing_docs, reason = "the fields of the specification")]
 pub mod frame_at {
     /// Offsets in bytes.
     pub const BODY_LEN: usize = 0;
@@ -64,6 +66,7 @@ pub mod frame_at {
 }
 
 /// Offsets of the trailer's fields in bytes before sealing.
+#[allow(missing_docs, reason = "the fields of the specification")]
 pub mod trailer_at {
     /// Offsets in bytes.
     pub const TOC_OFFSET: usize = 0;

@@ -17,7 +17,7 @@ pub struct FuseMount {
 impl FuseMount {
     /// Mounts at `dir`, which is made; `None`, after saying so, where the machine has no FUSE.
     pub fn new(
-        kernel: impl Filesystem + Send + 'static,
+        kernel: impl Filesystem + 'static,
         dir: &Path,
         options: Vec<MountOption>,
     ) -> Option<Self> {

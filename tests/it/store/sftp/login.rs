@@ -92,7 +92,7 @@ fn passwords_are_taken_or_refused() {
     assert_eq!(kind, ErrorKind::NotPermitted);
     assert!(
         said.contains("does not let box in; password: refused")
-            && said.contains("takes: publickey,password"),
+            && said.contains("the server accepts: publickey,password"),
         "{said}"
     );
     assert!(!said.contains("wrong horse"), "{said}");

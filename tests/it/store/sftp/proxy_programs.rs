@@ -121,7 +121,7 @@ fn why_a_connection_broke_is_what_the_program_says() {
     let said = super::chain(&error);
     assert!(
         said.contains(
-            "the relay `bash` carried it: it ended with status 7; it says: the gate fell"
+            "the relay `bash` reports: it ended with status 7; it says: the gate fell"
         ),
         "{said}"
     );
