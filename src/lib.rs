@@ -92,7 +92,7 @@
 //!
 //! The stored bytes are specified in `format-spec/`, independently of this code.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 mod api;
 

@@ -97,8 +97,8 @@ impl OpenOptions {
 
     /// Opens the repository.
     ///
-    /// Fails with [`NoRepository`] if there is none, with [`WrongSecret`] if the credentials open no
-    /// key of it, and with [`RolledBack`] if it is older than this machine remembers it.
+    /// Fails with [`NoRepository`] if there is none, with [`WrongSecret`] if the credentials open
+    /// no key of it, and with [`RolledBack`] if it is older than this machine remembers it.
     ///
     /// [`NoRepository`]: super::ErrorKind::NoRepository
     /// [`WrongSecret`]: super::ErrorKind::WrongSecret

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use crate::format::entry::Timestamp;
 
 /// Makes a path of raw bytes.
-pub fn path_of(bytes: Vec<u8>) -> PathBuf {
+pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// Returns a time as the standard library has it; where that cannot hold it, its nearest.
-pub fn time_of(time: Timestamp) -> SystemTime {
+pub(super) fn time_of(time: Timestamp) -> SystemTime {
     let nanos = Duration::from_nanos(time.nanos.into());
     let whole = Duration::from_secs(time.seconds.unsigned_abs());
     let second = match time.seconds {

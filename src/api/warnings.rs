@@ -13,11 +13,11 @@ const WARNINGS_MAX: usize = 1_000;
 
 /// Keeps warnings, and answers no question.
 #[derive(Default)]
-pub struct Warnings(Mutex<Vec<String>>);
+pub(super) struct Warnings(Mutex<Vec<String>>);
 
 impl Warnings {
     /// Returns the warnings so far.
-    pub fn all(&self) -> Vec<String> {
+    pub(super) fn all(&self) -> Vec<String> {
         lock(&self.0).clone()
     }
 

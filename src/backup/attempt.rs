@@ -36,7 +36,7 @@ use crate::repo::write::{SessionIdentity, SessionStats};
 use crate::repo::{self, DirEntry, Reader, Repository, Session, SessionOptions, Trees};
 
 /// What all steps of one attempt share.
-pub struct BackupAttempt<'a> {
+pub(super) struct BackupAttempt<'a> {
     repository: &'a Arc<Repository>,
     reader: Arc<Reader>,
     options: &'a BackupOptions,
@@ -61,7 +61,7 @@ struct WalkResult {
 
 impl<'a> BackupAttempt<'a> {
     /// Takes a snapshot, unless nothing changed or this is a dry run.
-    pub fn run(
+    pub(super) fn run(
         repository: &'a Arc<Repository>,
         options: &'a BackupOptions,
         streams: Vec<StreamSource>,

@@ -18,7 +18,7 @@ use crate::repo::{Lane, Result as RepoResult};
 const READ_LEN_BYTES: usize = 2 << 20;
 
 /// Buffer and cutter of one lane, reused for every file.
-pub struct ChunkStream {
+pub(super) struct ChunkStream {
     cutter: Cutter,
     buffer: Vec<u8>,
     /// Whether to hash on all cores: worth it if there is only one file to read.
@@ -26,7 +26,7 @@ pub struct ChunkStream {
 }
 
 /// Why a stream stopped early.
-pub enum ChunkStreamError {
+pub(super) enum ChunkStreamError {
     /// The source could not be read.
     Read(io::Error),
     /// The repository failed.
@@ -41,14 +41,14 @@ impl From<crate::repo::Error> for ChunkStreamError {
 
 impl ChunkStream {
     /// Creates a stream that cuts with `cutter`.
-    pub fn new(cutter: Cutter, parallel: bool) -> Self {
+    pub(super) fn new(cutter: Cutter, parallel: bool) -> Self {
         Self { cutter, buffer: Vec::new(), parallel }
     }
 
     /// Stores everything that `read` yields until it returns 0; returns the bytes read.
     ///
     /// Cutting starts anew with each call, so each extent between holes is cut like a file.
-    pub fn put_all(
+    pub(super) fn put_all(
         &mut self,
         lane: &mut Lane,
         list: &mut ListBuilder,
@@ -78,7 +78,7 @@ impl ChunkStream {
     }
 
     /// Stores bytes that are in memory already.
-    pub fn put_slice(
+    pub(super) fn put_slice(
         &mut self,
         lane: &mut Lane,
         list: &mut ListBuilder,

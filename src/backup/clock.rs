@@ -15,7 +15,7 @@ const DAY_S: i64 = 24 * 3600;
 ///
 /// A remote store is asked only if the date is far from the last one, so that an ordinary backup
 /// needs no further request. A local store is asked whenever the answer can matter.
-pub fn check(
+pub(super) fn check(
     repository: &Repository,
     snapshot: &Snapshot,
     before: Option<&Snapshot>,

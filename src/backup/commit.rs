@@ -16,7 +16,7 @@ const LOST_MAX: usize = 4;
 
 /// Commits a tree, again under a new id if a collector declared the session dead, or if the store's
 /// answer was lost.
-pub fn commit_tree(
+pub(super) fn commit_tree(
     repository: &Repository,
     mut stored: DurablePacks,
     mut tree: NewTree,
@@ -40,7 +40,7 @@ pub fn commit_tree(
 }
 
 /// Returns the number of problems, without notices, and those that a snapshot has room for.
-pub fn problems_of(monitor: &Monitor) -> (u64, Vec<SnapshotProblem>) {
+pub(super) fn problems_of(monitor: &Monitor) -> (u64, Vec<SnapshotProblem>) {
     let mut lost = monitor.problems();
     lost.retain(|problem| problem.kind != ProblemKind::Notice);
     // There may be no room for all: files that are missing from the snapshot come first. The sort

@@ -25,7 +25,7 @@ use crate::os::stat::Stat;
 use crate::repo::write::list_builder::ListBuilder;
 
 /// Longest file that is read at once, and once more if it changed in the meantime.
-pub const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
+pub(super) const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
 /// Holes shorter than this are stored as zeros: each hole ends a chunk.
 const HOLE_LEN_MIN_BYTES: usize = 64 << 10;
 /// Holes shorter than this are stored as zeros in files that are read at once.
@@ -36,7 +36,7 @@ const WINDOW_LEN_BYTES: usize = 512 << 10;
 type StreamResult<T> = std::result::Result<T, ChunkStreamError>;
 
 /// Returns a file's content and the number of bytes that were read.
-pub fn read_content(
+pub(super) fn read_content(
     monitor: &Monitor,
     worker: &mut Worker,
     file: &File,

@@ -20,7 +20,7 @@ use crate::os::stat::Stat;
 use crate::repo::{Session, Trees};
 
 /// State of the sources.
-pub struct SourceContext<'a> {
+pub(super) struct SourceContext<'a> {
     /// Rules that leave names out.
     pub excludes: Excludes,
     /// Names of users and groups, by number.
@@ -40,7 +40,7 @@ pub struct SourceContext<'a> {
 }
 
 /// State of one repository that the backup goes to.
-pub struct TargetContext<'a> {
+pub(super) struct TargetContext<'a> {
     /// Stores chunks.
     pub session: &'a Session,
     /// The parent's trees; `None` without a parent, or if this host may not read it.
@@ -54,7 +54,7 @@ pub struct TargetContext<'a> {
 }
 
 /// The parent's trees, and how far they can be trusted.
-pub struct ParentTrees {
+pub(super) struct ParentTrees {
     /// Reads them.
     pub trees: Trees,
     /// Earlier change times prove that the parent saw the last change.
@@ -65,7 +65,7 @@ pub struct ParentTrees {
 
 /// The sources and one target, for functions that need both.
 #[derive(Clone, Copy)]
-pub struct Contexts<'a> {
+pub(super) struct Contexts<'a> {
     /// The sources.
     pub source: &'a SourceContext<'a>,
     /// The target.
@@ -74,12 +74,12 @@ pub struct Contexts<'a> {
 
 impl TargetContext<'_> {
     /// Returns whether the parent's entry of `path` itself may be incomplete.
-    pub fn has_doubts_on(&self, path: &[u8]) -> bool {
+    pub(super) fn has_doubts_on(&self, path: &[u8]) -> bool {
         self.parent.as_ref().is_some_and(|parent| parent.doubts.is_on(path))
     }
 
     /// Returns whether the parent's entry of a name in the directory at `path` may be incomplete.
-    pub fn has_doubts_in(&self, path: &[u8]) -> bool {
+    pub(super) fn has_doubts_in(&self, path: &[u8]) -> bool {
         self.parent.as_ref().is_some_and(|parent| parent.doubts.is_in(path))
     }
 }
@@ -88,14 +88,14 @@ impl ParentTrees {
     /// Returns whether the change time proves that the parent saw the last change.
     ///
     /// `is_trusted` says whether the file system is.
-    pub fn is_settled(&self, stat: &Stat, is_trusted: bool) -> bool {
+    pub(super) fn is_settled(&self, stat: &Stat, is_trusted: bool) -> bool {
         is_settled(stat.ctime, self.trust_before, is_trusted)
     }
 }
 
 /// Numbers of files by how they compare with the parent's.
 #[derive(Default)]
-pub struct FileCounts {
+pub(super) struct FileCounts {
     /// Not in the parent.
     pub new: AtomicU64,
     /// Different from the parent's.
@@ -108,7 +108,7 @@ pub struct FileCounts {
 
 impl FileCounts {
     /// Adds to a counter.
-    pub fn add(counter: &AtomicU64, amount: u64) {
+    pub(super) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@ use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
 /// Creates the entry of a file.
-pub fn describe(
+pub(super) fn describe(
     contexts: Contexts,
     name: &[u8],
     stat: &Stat,
@@ -76,7 +76,12 @@ fn is_same_group(contexts: Contexts, before: &Entry, stat: &Stat) -> bool {
 ///
 /// The change time (ctime) moves with every change of content or attributes, and programs cannot
 /// set it back. `is_trusted` says whether this machine's own clock made it.
-pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+pub(super) fn is_unchanged(
+    contexts: Contexts,
+    before: &Entry,
+    stat: &Stat,
+    is_trusted: bool,
+) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime
@@ -92,29 +97,29 @@ pub fn is_unchanged(contexts: Contexts, before: &Entry, stat: &Stat, is_trusted:
 }
 
 /// Returns whether the parent's entry has all extended attributes of the file.
-pub fn has_xattrs(before: &Entry, read: std::io::Result<PartialXattrs>) -> bool {
+pub(super) fn has_xattrs(before: &Entry, read: std::io::Result<PartialXattrs>) -> bool {
     read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
 }
 
 /// Returns the length that the entry of a file states, in bytes.
-pub fn stat_size(stat: &Stat) -> u64 {
+pub(super) fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
 }
 
 /// Returns whether a directory above a source needs no new entry. Its times are ignored: they
 /// change for reasons outside the sources.
-pub fn is_ancestor_unchanged(before: &Entry, stat: &Stat) -> bool {
+pub(super) fn is_ancestor_unchanged(before: &Entry, stat: &Stat) -> bool {
     before.kind == stat.kind
         && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
 }
 
 /// Marks an entry whose content may mix two states of the file.
-pub fn mark_changed(entry: &mut DirEntry) {
+pub(super) fn mark_changed(entry: &mut DirEntry) {
     entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
 }
 
 /// Returns whether the content of an entry may mix two states of the file.
-pub fn is_doubtful(entry: &DirEntry) -> bool {
+pub(super) fn is_doubtful(entry: &DirEntry) -> bool {
     entry.entry.flags & entry_flag::CHANGED_WHILE_READ != 0
 }
 
@@ -122,7 +127,7 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 /// those that are missing.
 ///
 /// One that cannot be read does not affect the others, nor the ACL.
-pub fn xattrs_or_problem(
+pub(super) fn xattrs_or_problem(
     monitor: &Monitor,
     path: &[u8],
     read: std::io::Result<PartialXattrs>,

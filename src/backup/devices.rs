@@ -17,11 +17,11 @@ use crate::sync;
 
 type DeviceNumber = (u32, u32);
 /// Hash of the path where a device begins.
-pub type Label = [u8; 32];
+pub(super) type Label = [u8; 32];
 
 /// The devices that the walk has reached so far.
 #[derive(Default)]
-pub struct Devices {
+pub(super) struct Devices {
     /// Whether comparison with the parent ignores inode numbers.
     pub ignore_inodes: bool,
     labels: RwLock<HashMap<DeviceNumber, Label>>,
@@ -30,7 +30,7 @@ pub struct Devices {
 
 impl Devices {
     /// Starts with the devices of the sources at these absolute paths, which must be sorted.
-    pub fn of_sources(paths: &[Vec<u8>], ignore_inodes: bool) -> Self {
+    pub(super) fn of_sources(paths: &[Vec<u8>], ignore_inodes: bool) -> Self {
         let devices = Self { ignore_inodes, ..Self::default() };
         for path in paths {
             let source = Path::new(OsStr::from_bytes(path));
@@ -45,7 +45,7 @@ impl Devices {
     }
 
     /// Adds a device at an absolute path; the first path counts.
-    pub fn add(&self, device: DeviceNumber, path: &[u8]) {
+    pub(super) fn add(&self, device: DeviceNumber, path: &[u8]) {
         if !sync::read(&self.labels).contains_key(&device) {
             let mut labels = sync::write(&self.labels);
             labels.entry(device).or_insert_with(|| *blake3::hash(path).as_bytes());
@@ -54,7 +54,7 @@ impl Devices {
 
     /// Returns the label of a device; its number if it was never added: some file systems have a
     /// device for each layer.
-    pub fn label(&self, device: DeviceNumber) -> Label {
+    pub(super) fn label(&self, device: DeviceNumber) -> Label {
         let known = sync::read(&self.labels).get(&device).copied();
         known.unwrap_or_else(|| {
             let mut label = Label::default();
@@ -65,12 +65,12 @@ impl Devices {
     }
 
     /// Returns whether the device was found to be trusted already.
-    pub fn is_known_to_be_trusted(&self, device: DeviceNumber) -> bool {
+    pub(super) fn is_known_to_be_trusted(&self, device: DeviceNumber) -> bool {
         sync::read(&self.trusted).get(&device).copied().unwrap_or(false)
     }
 
     /// Returns whether the file system of an open directory on this device is trusted.
-    pub fn is_trusted(&self, device: DeviceNumber, dir: &Dir) -> bool {
+    pub(super) fn is_trusted(&self, device: DeviceNumber, dir: &Dir) -> bool {
         if let Some(known) = sync::read(&self.trusted).get(&device) {
             return *known;
         }

@@ -37,11 +37,11 @@ const BATCH_LEN: usize = 256;
 const OPEN_BATCHES_MAX: usize = 8;
 /// Most names of a directory that has a fingerprint. Larger directories are always compared with
 /// the parent's tree.
-pub const FINGERPRINTED_NAMES_MAX: usize = 4096;
+pub(super) const FINGERPRINTED_NAMES_MAX: usize = 4096;
 
 impl Directory {
     /// Creates a directory that is ready to be scanned.
-    pub fn new(
+    pub(super) fn new(
         walk: &SourceWalk,
         new: NewDirectory,
         found: InspectedDirectory,
@@ -105,7 +105,7 @@ impl Directory {
     }
 
     /// Enters the subdirectories of a directory whose fingerprint is the parent's.
-    pub fn scan_matched(
+    pub(super) fn scan_matched(
         self: Arc<Self>,
         walk: &SourceWalk,
         worker: &mut Worker,
@@ -132,17 +132,17 @@ impl Directory {
     }
 
     /// Returns the device that the directory is on; `None` above a source.
-    pub fn device(&self) -> Option<(u32, u32)> {
+    pub(super) fn device(&self) -> Option<(u32, u32)> {
         self.device
     }
 
     /// Returns the ignore files that apply in the directory.
-    pub fn chain(&self) -> Option<&Arc<IgnoreChain>> {
+    pub(super) fn chain(&self) -> Option<&Arc<IgnoreChain>> {
         self.chain.as_ref()
     }
 
     /// Returns the absolute path of a name in this directory.
-    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
+    pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut names = vec![name];
         let mut directory = self;
         while let Some((above, _)) = &directory.above {
@@ -158,20 +158,20 @@ impl Directory {
     }
 
     /// Returns the open directory; `None` if it could not be opened or must not be entered.
-    pub fn dir(&self) -> Option<Arc<Dir>> {
+    pub(super) fn dir(&self) -> Option<Arc<Dir>> {
         lock(&self.dir).clone()
     }
 
     /// Releases the open directory for one user: the scan, or a child that had to be opened. The
     /// last one closes it.
-    pub fn release_dir(&self) {
+    pub(super) fn release_dir(&self) {
         if self.dir_users.fetch_sub(1, Ordering::AcqRel) == 1 {
             lock(&self.dir).take();
         }
     }
 
     /// Visits names until all are visited, or until enough batches wait for children.
-    pub fn scan(self: Arc<Self>, walk: &SourceWalk, worker: &mut Worker) -> Result<()> {
+    pub(super) fn scan(self: Arc<Self>, walk: &SourceWalk, worker: &mut Worker) -> Result<()> {
         let (mut scan, mut name) = (lock(&self.scan), Vec::new());
         while scan.next < scan.names.len() {
             if walk.queue.is_stopped() || walk.source.monitor.is_cancelled() {
@@ -220,7 +220,7 @@ impl Directory {
     }
 
     /// Takes the result of a child that was a separate task.
-    pub fn fill(
+    pub(super) fn fill(
         self: Arc<Self>,
         walk: &SourceWalk,
         worker: &mut Worker,
@@ -309,7 +309,7 @@ impl Directory {
     }
 
     /// Drops the new fingerprint: a file's content may not fit its times.
-    pub fn mark_unsure(&self) {
+    pub(super) fn mark_unsure(&self) {
         self.is_unsure.store(true, Ordering::Relaxed);
     }
 }
@@ -357,7 +357,7 @@ fn new_hasher(
 ///
 /// Mostly uses the thread's last path: going up from each of 50,000 nested directories takes
 /// minutes.
-pub fn path_below(above: &Arc<Directory>, name: &[u8], worker: &Worker) -> Vec<u8> {
+pub(super) fn path_below(above: &Arc<Directory>, name: &[u8], worker: &Worker) -> Vec<u8> {
     if let Some((last, path)) = &worker.last_path
         && let Some(last) = last.upgrade()
     {
@@ -375,7 +375,7 @@ pub fn path_below(above: &Arc<Directory>, name: &[u8], worker: &Worker) -> Vec<u
 ///
 /// `is_parents` says that this is the parent's tree, and that the parent has no deleted names
 /// before this directory. Without `own_entry` the directory above vouches for the entry.
-pub fn finished(
+pub(super) fn finished(
     own_entry: Option<Box<DirEntry>>,
     is_parents: bool,
     tree: ChunkId,

@@ -13,14 +13,14 @@ const UNREADABLE: u8 = 1;
 
 /// Paths with problems in the parent.
 #[derive(Default)]
-pub struct Doubts {
+pub(super) struct Doubts {
     paths: BTreeSet<Vec<u8>>,
     is_all: bool,
 }
 
 impl Doubts {
     /// Takes the problems of the parent; if its list is cut off, every path is doubtful.
-    pub fn of(parent: &Snapshot) -> Self {
+    pub(super) fn of(parent: &Snapshot) -> Self {
         let is_unreadable = |problem: &&SnapshotProblem| problem.kind == UNREADABLE;
         // The list has these first: if its last one is of another kind, none of these is cut off.
         let is_cut = parent.problem_count > parent.problems.len() as u64;
@@ -31,12 +31,12 @@ impl Doubts {
     }
 
     /// Returns whether the parent's entry of `path` itself may be incomplete.
-    pub fn is_on(&self, path: &[u8]) -> bool {
+    pub(super) fn is_on(&self, path: &[u8]) -> bool {
         self.is_all || self.paths.contains(path)
     }
 
     /// Returns whether an entry directly in the directory at `path` may be incomplete.
-    pub fn is_in(&self, path: &[u8]) -> bool {
+    pub(super) fn is_in(&self, path: &[u8]) -> bool {
         if self.is_all || self.paths.is_empty() {
             return self.is_all;
         }

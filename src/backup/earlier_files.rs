@@ -11,7 +11,7 @@ use crate::id::ChunkId;
 use crate::repo::{DirEntry, Result, Trees};
 
 /// How many files each source had.
-pub struct EarlierFiles {
+pub(super) struct EarlierFiles {
     parent: Option<SnapshotLookup>,
     /// Without a parent: the count in the newest snapshot that names the source.
     others: HashMap<Vec<u8>, u64>,
@@ -21,7 +21,7 @@ impl EarlierFiles {
     /// Uses the parent, in which sources are looked up later, if the walk does not reach them.
     /// Without a parent, looks each of the `paths` up in the newest of the `others` (the newest
     /// first) that names it and can be read.
-    pub fn of(
+    pub(super) fn of(
         trees: &Trees,
         parent: Option<&Snapshot>,
         others: &[Snapshot],
@@ -59,7 +59,7 @@ impl EarlierFiles {
 
     /// Returns how many files a source had; `met` is the count in the parent's entry, if the walk
     /// reached it.
-    pub fn files(&mut self, path: &[u8], met: Option<u64>) -> Result<u64> {
+    pub(super) fn files(&mut self, path: &[u8], met: Option<u64>) -> Result<u64> {
         let Some(parent) = &mut self.parent else {
             return Ok(self.others.get(path).copied().unwrap_or(0));
         };
@@ -72,18 +72,18 @@ impl EarlierFiles {
 }
 
 /// First words of a problem that records how many files a source had.
-pub const HAD: &str = "this source had ";
+pub(super) const HAD: &str = "this source had ";
 
 /// Returns how many files a source had before it lost them, from the problem of an earlier
 /// snapshot.
 ///
 /// So a loss is reported again until the user accepts it.
-pub fn files_before(message: &str) -> Option<u64> {
+pub(super) fn files_before(message: &str) -> Option<u64> {
     message.strip_prefix(HAD)?.split(' ').next()?.parse().ok()
 }
 
 /// Returns the number of files in an entry: of a directory, all below it.
-pub fn files_of(entry: &DirEntry) -> u64 {
+pub(super) fn files_of(entry: &DirEntry) -> u64 {
     entry
         .totals
         .map_or_else(|| u64::from(entry.entry.kind == EntryKind::File), |totals| totals.files)

@@ -30,7 +30,7 @@ use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
 /// Opens a directory and begins its scan.
-pub fn enter(mut new: NewDirectory, walk: &SourceWalk, worker: &mut Worker) -> Result<()> {
+pub(super) fn enter(mut new: NewDirectory, walk: &SourceWalk, worker: &mut Worker) -> Result<()> {
     let path =
         new.above.as_ref().map_or(Vec::new(), |(above, _)| path_below(above, &new.name, worker));
     walk.source.monitor.working_on(&path);

@@ -46,7 +46,7 @@ const KERNEL_FILE_SYSTEMS: [u64; 19] = [
 type FileNumber = ((u32, u32), u64);
 
 /// The rules of one backup.
-pub struct Excludes {
+pub(super) struct Excludes {
     options: ExcludeOptions,
     patterns: Patterns,
     always_read: Patterns,
@@ -56,7 +56,7 @@ pub struct Excludes {
 }
 
 /// The ignore files that apply in a directory: its own, then those above.
-pub struct IgnoreChain {
+pub(super) struct IgnoreChain {
     rules: Rules,
     /// Length of the directory's path with its slash.
     base: usize,
@@ -77,7 +77,7 @@ impl Drop for IgnoreChain {
 
 impl Excludes {
     /// Compiles the rules for these sources; fails for a pattern that can never match.
-    pub fn new(options: ExcludeOptions, sources: &[Vec<u8>]) -> Result<Self, Error> {
+    pub(super) fn new(options: ExcludeOptions, sources: &[Vec<u8>]) -> Result<Self, Error> {
         let own = options.own_folders.iter().filter_map(|path| {
             let dir = Dir::open(path).ok()?;
             let stat = dir.stat_self().ok()?;
@@ -90,12 +90,12 @@ impl Excludes {
     }
 
     /// Returns whether there is any rule for [`Self::leaves_out`].
-    pub fn has_rules(&self, chain: Option<&IgnoreChain>) -> bool {
+    pub(super) fn has_rules(&self, chain: Option<&IgnoreChain>) -> bool {
         !self.patterns.is_empty() || self.options.larger_than.is_some() || chain.is_some()
     }
 
     /// Returns whether a rule leaves out the file or directory at the absolute `path`.
-    pub fn leaves_out(
+    pub(super) fn leaves_out(
         &self,
         path: &[u8],
         stat: &Stat,
@@ -123,7 +123,7 @@ impl Excludes {
     }
 
     /// Returns whether a pattern leaves out the file or directory at the absolute `path`.
-    pub fn is_excluded(&self, path: &[u8], is_dir: bool) -> bool {
+    pub(super) fn is_excluded(&self, path: &[u8], is_dir: bool) -> bool {
         self.matches(&self.patterns, path, is_dir)
     }
 
@@ -141,20 +141,20 @@ impl Excludes {
     }
 
     /// Returns whether patterns name files to read even if they look unchanged.
-    pub fn reads_some_always(&self) -> bool {
+    pub(super) fn reads_some_always(&self) -> bool {
         !self.always_read.is_empty()
     }
 
     /// Returns whether to read the file at the absolute `path` even if it looks unchanged: a
     /// pattern matches it or a directory above it.
-    pub fn always_reads(&self, path: &[u8]) -> bool {
+    pub(super) fn always_reads(&self, path: &[u8]) -> bool {
         self.reads_some_always()
             && (self.matches(&self.always_read, path, false)
                 || slashes(path).any(|at| self.matches(&self.always_read, &path[..at], true)))
     }
 
     /// Returns the patterns that matched nothing, as the user wrote them.
-    pub fn unmatched(&self) -> Vec<String> {
+    pub(super) fn unmatched(&self) -> Vec<String> {
         let mut unmatched = self.patterns.unmatched();
         unmatched.append(&mut self.always_read.unmatched());
         unmatched
@@ -163,7 +163,7 @@ impl Excludes {
     /// Returns the ignore files that apply in the directory `dir` with these names, at `path`.
     ///
     /// `report` gets the name of each ignore file that is not used completely, and why.
-    pub fn chain_for(
+    pub(super) fn chain_for(
         &self,
         dir: &Dir,
         path: &[u8],
@@ -188,7 +188,7 @@ impl Excludes {
     }
 
     /// Returns the marker of a directory whose content is left out; the marker itself is stored.
-    pub fn marker_of<'a>(&'a self, dir: &Dir, names: &DirNames) -> Option<&'a [u8]> {
+    pub(super) fn marker_of<'a>(&'a self, dir: &Dir, names: &DirNames) -> Option<&'a [u8]> {
         let present = self.options.if_present.iter().find(|name| names.contains(name.as_bytes()));
         if let Some(name) = present {
             return Some(name.as_bytes());
@@ -199,7 +199,7 @@ impl Excludes {
 
     /// Returns why a name without readable metadata is skipped: with `one_file_system`, mounts of
     /// other users are.
-    pub fn stops_at_unseen(
+    pub(super) fn stops_at_unseen(
         &self,
         dir: &Dir,
         name: &[u8],
@@ -220,7 +220,7 @@ impl Excludes {
 
     /// Returns why the directory `dir` is stored without its content, if so; `from` is the device
     /// of the directory above.
-    pub fn stops_at(
+    pub(super) fn stops_at(
         &self,
         dir: &Dir,
         stat: &Stat,

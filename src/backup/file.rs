@@ -20,7 +20,7 @@ use crate::repo::{DirEntry, Result};
 
 /// A name in an open directory.
 #[derive(Clone, Copy)]
-pub struct NameInDir<'a> {
+pub(super) struct NameInDir<'a> {
     /// The directory.
     pub dir: &'a Dir,
     /// The name.
@@ -30,7 +30,7 @@ pub struct NameInDir<'a> {
 }
 
 /// Reads anything but a directory; `None` after reporting why it has no entry.
-pub fn read(
+pub(super) fn read(
     source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,
@@ -63,7 +63,7 @@ pub fn read(
 /// Reads a regular file; `None` after reporting why it has no entry.
 ///
 /// Fails only if the repository does.
-pub fn read_file(
+pub(super) fn read_file(
     source: &SourceContext,
     worker: &mut Worker,
     at: NameInDir,
@@ -126,7 +126,7 @@ fn how_torn(before: &Stat, size: u64, after: Option<&Stat>) -> Option<String> {
 }
 
 /// Reports why a file cannot be read.
-pub fn report(monitor: &Monitor, path: &[u8], error: &io::Error) -> Option<DirEntry> {
+pub(super) fn report(monitor: &Monitor, path: &[u8], error: &io::Error) -> Option<DirEntry> {
     let (kind, what) = match error.kind() {
         io::ErrorKind::NotFound => (ProblemKind::Vanished, error.to_string()),
         io::ErrorKind::WouldBlock => {

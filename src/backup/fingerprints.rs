@@ -32,9 +32,9 @@ const DIRECTORIES_LOW_MEMORY_MAX: usize = 20_000;
 const TAGS_PER_DIRECTORY: usize = 10;
 
 /// Keyed hash of names and metadata.
-pub type Fingerprint = [u8; HASH_LEN_BYTES];
+pub(super) type Fingerprint = [u8; HASH_LEN_BYTES];
 /// Keyed hash of an absolute path.
-pub type PathHash = [u8; HASH_LEN_BYTES];
+pub(super) type PathHash = [u8; HASH_LEN_BYTES];
 const HASH_LEN_BYTES: usize = 16;
 const RECORD_LEN_BYTES: usize = 2 * HASH_LEN_BYTES + ChunkId::LEN_BYTES + 24 + 8 + 8;
 /// First bytes of the table; another version has others.
@@ -44,7 +44,7 @@ const NO_TAGS: u32 = u32::MAX;
 
 /// One directory of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownDirectory {
+pub(super) struct KnownDirectory {
     /// Keyed hash of its path.
     pub path_hash: PathHash,
     /// Its fingerprint; `None` if its times were not settled (all zero in the record).
@@ -60,10 +60,10 @@ pub struct KnownDirectory {
 }
 
 /// Keyed hash of a name and its inode number.
-pub type NameTag = u64;
+pub(super) type NameTag = u64;
 
 /// A directory of the new snapshot.
-pub struct NewKnownDirectory {
+pub(super) struct NewKnownDirectory {
     /// Its record, without tags.
     pub directory: KnownDirectory,
     /// Tags of its names, sorted; `None` on file systems that need none.
@@ -72,7 +72,7 @@ pub struct NewKnownDirectory {
 
 impl NewKnownDirectory {
     /// Creates a directory without tags.
-    pub fn new(
+    pub(super) fn new(
         path_hash: PathHash,
         inode: u64,
         fingerprint: Option<Fingerprint>,
@@ -87,7 +87,7 @@ impl NewKnownDirectory {
 }
 
 /// The table of the parent, and the one of the new snapshot.
-pub struct KnownDirectories {
+pub(super) struct KnownDirectories {
     key: [u8; 32],
     /// Records of the parent's directories, sorted by the hashes of their paths.
     parent_records: Vec<u8>,
@@ -108,7 +108,7 @@ struct NewTable {
 impl KnownDirectories {
     /// Loads the table of the snapshot `parent`; empty without a parent, or if the table is of
     /// another snapshot.
-    pub fn load(
+    pub(super) fn load(
         repository: &Repository,
         series: &str,
         parent: Option<SnapshotId>,
@@ -128,14 +128,14 @@ impl KnownDirectories {
     }
 
     /// Finds the directory at an absolute path in the parent's table.
-    pub fn find(&self, path: &[u8]) -> Option<KnownDirectory> {
+    pub(super) fn find(&self, path: &[u8]) -> Option<KnownDirectory> {
         (!self.parent_records.is_empty())
             .then(|| self.path_hash(path))
             .and_then(|path_hash| self.find_at(path_hash))
     }
 
     /// Finds the directory `name` in the directory at an absolute path, without joining the two.
-    pub fn find_in(&self, path: &[u8], name: &[u8]) -> Option<KnownDirectory> {
+    pub(super) fn find_in(&self, path: &[u8], name: &[u8]) -> Option<KnownDirectory> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(path).update(b"/").update(name);
         self.find_at(first_16(hasher.finalize()))
@@ -157,7 +157,7 @@ impl KnownDirectories {
 
     /// Adds a directory of the new snapshot; `is_new` says that its record differs from the
     /// parent's.
-    pub fn add(&self, mut new: NewKnownDirectory, is_new: bool) {
+    pub(super) fn add(&self, mut new: NewKnownDirectory, is_new: bool) {
         let mut new_table = lock(&self.new_table);
         if new_table.records.len() == self.room {
             return;
@@ -177,7 +177,7 @@ impl KnownDirectories {
     }
 
     /// Adds a directory with the record of the parent.
-    pub fn add_unchanged(&self, known: &KnownDirectory) {
+    pub(super) fn add_unchanged(&self, known: &KnownDirectory) {
         self.add(
             NewKnownDirectory {
                 directory: *known,
@@ -188,13 +188,13 @@ impl KnownDirectories {
     }
 
     /// Returns the tags of a directory in the parent's table; `None` if it has none.
-    pub fn tags(&self, known: &KnownDirectory) -> Option<&[NameTag]> {
+    pub(super) fn tags(&self, known: &KnownDirectory) -> Option<&[NameTag]> {
         let (first, count) = known.tags?;
         self.parent_tags.get(first as usize..first as usize + count as usize)
     }
 
     /// Returns the tag of a name with this inode number, in the directory at the hashed path.
-    pub fn tag_of(&self, path_hash: &PathHash, name: &[u8], inode: u64) -> NameTag {
+    pub(super) fn tag_of(&self, path_hash: &PathHash, name: &[u8], inode: u64) -> NameTag {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(path_hash).update(&inode.to_le_bytes()).update(name);
         NameTag::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 bytes"))
@@ -204,7 +204,7 @@ impl KnownDirectories {
     ///
     /// Times before `settled_before` are settled; `trusted` is the device whose change times this
     /// machine's own clock makes.
-    pub fn hasher(
+    pub(super) fn hasher(
         &self,
         settled_before: Timestamp,
         trusted: Option<(u32, u32)>,
@@ -222,7 +222,7 @@ impl KnownDirectories {
 
     /// Saves the new table as that of `snapshot`; `is_parent` says that this is the snapshot of the
     /// loaded table.
-    pub fn save(
+    pub(super) fn save(
         self,
         repository: &Repository,
         series: &str,
@@ -242,13 +242,13 @@ impl KnownDirectories {
     }
 
     /// Returns the keyed hash of an absolute path.
-    pub fn path_hash(&self, path: &[u8]) -> PathHash {
+    pub(super) fn path_hash(&self, path: &[u8]) -> PathHash {
         first_16(blake3::keyed_hash(&self.key, path))
     }
 }
 
 /// Hashes the names and metadata of one directory.
-pub struct FingerprintHasher {
+pub(super) struct FingerprintHasher {
     hasher: blake3::Hasher,
     line: Vec<u8>,
     count: u64,
@@ -281,7 +281,7 @@ const LINES_LEN_BYTES: usize = 32 << 10;
 
 impl FingerprintHasher {
     /// Starts another directory.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.hasher.reset();
         self.line.clear();
         (self.count, self.is_settled) = (0, true);
@@ -291,7 +291,7 @@ impl FingerprintHasher {
     ///
     /// Leaves out the device number: it changes with each reboot, and with each snapshot of a
     /// volume.
-    pub fn add(&mut self, name: &[u8], stat: &Stat, devices: &Devices) {
+    pub(super) fn add(&mut self, name: &[u8], stat: &Stat, devices: &Devices) {
         self.count += 1;
         self.is_settled &=
             is_settled(stat.ctime, self.settled_before, self.trusted == Some(stat.dev));
@@ -326,19 +326,19 @@ impl FingerprintHasher {
     }
 
     /// Returns how many names were added.
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.count
     }
 
     /// Returns the fingerprint, even if times are not settled.
-    pub fn finish(&mut self) -> Fingerprint {
+    pub(super) fn finish(&mut self) -> Fingerprint {
         self.hasher.update(&self.line);
         self.line.clear();
         first_16(self.hasher.finalize())
     }
 
     /// Returns the fingerprint if all times are settled.
-    pub fn finish_settled(&mut self) -> Option<Fingerprint> {
+    pub(super) fn finish_settled(&mut self) -> Option<Fingerprint> {
         self.is_settled.then(|| self.finish())
     }
 }

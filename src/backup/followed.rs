@@ -13,7 +13,7 @@ use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
 /// Returns the metadata of the target of a path.
-pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
+pub(super) fn stat_followed(path: &[u8]) -> io::Result<Stat> {
     let (dir, name) = target_of(path)?;
     match name {
         Some(name) => dir.stat(&name),
@@ -22,7 +22,7 @@ pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
 }
 
 /// Reads the target of a link, and gives the entry the link's name.
-pub fn read_followed(
+pub(super) fn read_followed(
     source: &SourceContext,
     worker: &mut Worker,
     stat: &Stat,

@@ -14,7 +14,7 @@ use crate::os::dir::Dir;
 const NAMES_MAX: u64 = 4_000_000;
 
 /// Budget of names that may be listed again.
-pub struct Listings(AtomicU64);
+pub(super) struct Listings(AtomicU64);
 
 impl Default for Listings {
     fn default() -> Self {
@@ -39,7 +39,7 @@ impl Listings {
 
     /// Returns the error to report for `name` in `dir`: a name that is still listed was not
     /// deleted.
-    pub fn explain_missing(&self, dir: &Dir, name: &[u8], error: io::Error) -> io::Error {
+    pub(super) fn explain_missing(&self, dir: &Dir, name: &[u8], error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::NotFound && self.holds(dir, name) {
             return io::Error::other(format!(
                 "its folder lists it, and it cannot be found ({error})"
@@ -50,7 +50,7 @@ impl Listings {
 
     /// Calls `act` for `name` in `dir`, and again if the name is not found but still listed: it may
     /// be a new file.
-    pub fn retry_if_listed<T>(
+    pub(super) fn retry_if_listed<T>(
         &self,
         dir: &Dir,
         name: &[u8],
@@ -68,7 +68,7 @@ impl Listings {
     /// renamed, the snapshot may have it under neither name.
     ///
     /// `seen` is its inode number and birth time, if known.
-    pub fn explain_missing_directory(
+    pub(super) fn explain_missing_directory(
         &self,
         above: &Dir,
         seen: Option<(u64, Option<Timestamp>)>,

@@ -15,7 +15,7 @@ const GROUP_LEN_BYTES: usize = 2 * size_of::<(InodeState, KeptGroup)>() + 32;
 
 /// Content of inodes with several names, each kept until all its names were seen.
 #[derive(Default)]
-pub struct HardLinks(Mutex<KeptGroups>);
+pub(super) struct HardLinks(Mutex<KeptGroups>);
 
 #[derive(Default)]
 struct KeptGroups {
@@ -25,7 +25,7 @@ struct KeptGroups {
 
 /// One state of one inode. If a file changes, or another gets its inode number, the times differ.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct InodeState {
+pub(super) struct InodeState {
     dev: (u32, u32),
     inode: u64,
     size: u64,
@@ -35,7 +35,7 @@ pub struct InodeState {
 
 impl InodeState {
     /// Returns the state of an open file.
-    pub fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.dev,
             inode: stat.inode,
@@ -65,7 +65,7 @@ impl KeptGroup {
 
 impl HardLinks {
     /// Returns content and size of a file that was read under another name.
-    pub fn get(&self, group: &InodeState) -> Option<(Content, u64)> {
+    pub(super) fn get(&self, group: &InodeState) -> Option<(Content, u64)> {
         let mut kept = lock(&self.0);
         let found = kept.groups.get_mut(group)?;
         found.names_left -= 1;
@@ -81,7 +81,7 @@ impl HardLinks {
     /// thread's content.
     ///
     /// With [`LINKS_MAX_BYTES`] in use nothing is kept: the file is read again under its next name.
-    pub fn keep(
+    pub(super) fn keep(
         &self,
         group: InodeState,
         names: u64,

@@ -14,15 +14,20 @@ const FILE_LEN_MAX_BYTES: usize = 1 << 20;
 /// Longest line that is used.
 const LINE_LEN_MAX_BYTES: usize = 4 << 10;
 /// Most lines that the ignore files of a directory and of those above it may have together.
-pub const LINES_MAX: usize = 10_000;
+pub(super) const LINES_MAX: usize = 10_000;
 
 /// Reports lines that are not used, and why.
-pub type Report<'a> = dyn FnMut(ProblemKind, String) + 'a;
+pub(super) type Report<'a> = dyn FnMut(ProblemKind, String) + 'a;
 
 /// Reads an ignore file of at most `room` lines; returns the lines and their number.
 ///
 /// Reports lines that are not used: the backup has the files that they would leave out.
-pub fn read(dir: &Dir, name: &[u8], room: usize, report: &mut Report<'_>) -> (Vec<u8>, usize) {
+pub(super) fn read(
+    dir: &Dir,
+    name: &[u8],
+    room: usize,
+    report: &mut Report<'_>,
+) -> (Vec<u8>, usize) {
     let mut text = Vec::new();
     let read = dir
         .open_file(name)

@@ -16,7 +16,7 @@ use crate::repo::DirEntry;
 
 /// Which part of a directory is wanted.
 #[derive(Default)]
-pub struct DirectoryScope {
+pub(super) struct DirectoryScope {
     /// Only the sources below: the directory is above them, or rules leave out the rest.
     pub only_named: bool,
     /// Sources below it, which rules do not leave out.
@@ -31,7 +31,7 @@ pub struct DirectoryScope {
 
 /// What the parent has of a directory.
 #[expect(clippy::large_enum_variant, reason = "its owner is boxed, and most are the large variant")]
-pub enum ParentState {
+pub(super) enum ParentState {
     /// Nothing.
     Unknown,
     /// Its entry.
@@ -42,7 +42,7 @@ pub enum ParentState {
 }
 
 /// A directory whose fingerprint is the parent's.
-pub struct FingerprintMatch {
+pub(super) struct FingerprintMatch {
     /// Its record.
     pub known: KnownDirectory,
     /// Its subdirectories.
@@ -50,7 +50,7 @@ pub struct FingerprintMatch {
 }
 
 /// A subdirectory of such a directory.
-pub struct KnownSubdirectory {
+pub(super) struct KnownSubdirectory {
     /// Its position among the entries.
     pub position: u32,
     /// Its name.
@@ -63,7 +63,7 @@ pub struct KnownSubdirectory {
 
 impl ParentState {
     /// Returns the entry.
-    pub fn entry(&self) -> Option<&DirEntry> {
+    pub(super) fn entry(&self) -> Option<&DirEntry> {
         match self {
             Self::Entry(entry) => Some(entry),
             _ => None,
@@ -71,7 +71,7 @@ impl ParentState {
     }
 
     /// Returns how many files the parent has at this path; 1 if it has a file there.
-    pub fn files(&self) -> u64 {
+    pub(super) fn files(&self) -> u64 {
         match self {
             Self::Entry(entry) => files_of(entry),
             Self::Fingerprinted(known, _) => known.totals.files,
@@ -80,7 +80,7 @@ impl ParentState {
     }
 
     /// Returns the parent's tree and sums.
-    pub fn tree(&self) -> Option<(ChunkId, Totals)> {
+    pub(super) fn tree(&self) -> Option<(ChunkId, Totals)> {
         match self {
             Self::Entry(entry) => match entry.entry.content {
                 Content::Tree(id) => Some((id, entry.totals.unwrap_or_default())),
@@ -93,7 +93,7 @@ impl ParentState {
 }
 
 /// A directory that was opened and listed.
-pub struct InspectedDirectory {
+pub(super) struct InspectedDirectory {
     /// Its absolute path.
     pub path: Vec<u8>,
     /// Its own entry: the parent's if the directory itself did not change, else one without
@@ -117,7 +117,7 @@ pub struct InspectedDirectory {
 
 /// Identity of a directory, and what it proves of the parent's entries.
 #[derive(Clone, Copy)]
-pub struct DirectoryIdentity {
+pub(super) struct DirectoryIdentity {
     /// Keyed hash of its path.
     pub path_hash: PathHash,
     /// Its inode number.

@@ -17,7 +17,7 @@ const LOST_MIN: u64 = 5;
 
 /// Outcome and file count of each source.
 #[derive(Default)]
-pub struct Losses {
+pub(super) struct Losses {
     sources: Mutex<BTreeMap<Vec<u8>, SourceState>>,
     has_stream: AtomicBool,
 }
@@ -45,33 +45,33 @@ enum SourceOutcome {
 
 impl Losses {
     /// Starts with these sources, all unreached.
-    pub fn of(sources: &[Vec<u8>]) -> Self {
+    pub(super) fn of(sources: &[Vec<u8>]) -> Self {
         let sources = sources.iter().map(|path| (path.clone(), SourceState::default())).collect();
         Self { sources: Mutex::new(sources), has_stream: AtomicBool::new(false) }
     }
 
     /// Notes how many files the parent has of a source.
-    pub fn note_parent_files(&self, path: &[u8], files: u64) {
+    pub(super) fn note_parent_files(&self, path: &[u8], files: u64) {
         self.with(path, |source| source.parent_files = Some(files));
     }
 
     /// Notes that a source is in the snapshot, with so many files.
-    pub fn note_stored(&self, path: &[u8], files: u64) {
+    pub(super) fn note_stored(&self, path: &[u8], files: u64) {
         self.with(path, |source| source.outcome = SourceOutcome::Stored(files));
     }
 
     /// Notes that a stream is in the snapshot.
-    pub fn note_stream(&self) {
+    pub(super) fn note_stream(&self) {
         self.has_stream.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a pattern leaves a source out.
-    pub fn note_left_out(&self, path: &[u8]) {
+    pub(super) fn note_left_out(&self, path: &[u8]) {
         self.with(path, |source| source.outcome = SourceOutcome::LeftOut);
     }
 
     /// Notes that a source could not be read.
-    pub fn note_unread(&self, path: &[u8], error: io::Error) {
+    pub(super) fn note_unread(&self, path: &[u8], error: io::Error) {
         self.with(path, |source| source.outcome = SourceOutcome::Unread(error));
     }
 
@@ -89,7 +89,7 @@ impl Losses {
     }
 
     /// Fails if no source is in the snapshot: none could be read, or patterns leave out the rest.
-    pub fn refuse_nothing(&self) -> Result<(), Error> {
+    pub(super) fn refuse_nothing(&self) -> Result<(), Error> {
         let mut sources = self.lock();
         if self.has_stream.load(Ordering::Relaxed)
             || sources.values().any(|source| matches!(source.outcome, SourceOutcome::Stored(_)))
@@ -114,7 +114,7 @@ impl Losses {
     /// snapshots, or had lost them already.
     ///
     /// Losses come first: the next backup needs them, and a snapshot has no room for all problems.
-    pub fn report(
+    pub(super) fn report(
         &self,
         earlier: &mut EarlierFiles,
         allows: bool,
@@ -158,7 +158,7 @@ fn is_lost(before: u64, now: u64) -> bool {
 }
 
 /// Returns whether a problem of the snapshot says that a source lost its files.
-pub fn is_reported_in(snapshot: &Snapshot) -> bool {
+pub(super) fn is_reported_in(snapshot: &Snapshot) -> bool {
     snapshot.problems.iter().any(|problem| files_before(&problem.message).is_some())
 }
 

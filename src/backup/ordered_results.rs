@@ -15,7 +15,7 @@ use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Result};
 
 /// Result of one name.
-pub enum EntryResult {
+pub(super) enum EntryResult {
     /// The name is not in the snapshot.
     Skipped {
         /// Whether the parent has this name, or names before it that were deleted.
@@ -40,7 +40,7 @@ pub enum EntryResult {
 }
 
 /// The parent's side of one name.
-pub struct ParentEntry {
+pub(super) struct ParentEntry {
     /// The parent's entry, if it has one.
     pub entry: Option<Box<DirEntry>>,
     /// Whether names between the last one and this one were deleted.
@@ -51,7 +51,11 @@ impl EntryResult {
     /// Compares the new entry of a file with the parent's, and counts it.
     ///
     /// A file that was read because its times are not trusted may turn out to be unchanged.
-    pub fn of_read(counts: &FileCounts, entry: Option<DirEntry>, parent: ParentEntry) -> Self {
+    pub(super) fn of_read(
+        counts: &FileCounts,
+        entry: Option<DirEntry>,
+        parent: ParentEntry,
+    ) -> Self {
         let Some(entry) = entry else {
             return Self::Skipped { deleted: parent.deleted_before || parent.entry.is_some() };
         };
@@ -69,7 +73,7 @@ impl EntryResult {
 }
 
 /// Compares all but content. Ignores the positions of owners' names, which depend on other entries.
-pub fn is_equal_but_for_content(parent: &DirEntry, now: &DirEntry) -> bool {
+pub(super) fn is_equal_but_for_content(parent: &DirEntry, now: &DirEntry) -> bool {
     let content = parent.entry.content.clone();
     let positioned =
         Entry { user: parent.entry.user, group: parent.entry.group, content, ..now.entry.clone() };
@@ -84,7 +88,7 @@ struct Batch {
 
 /// Batches of results in the order of names. A batch is written to the tree as soon as it and all
 /// before it are complete.
-pub struct OrderedResults {
+pub(super) struct OrderedResults {
     /// Batches that are not written yet, the one with the number `next` first.
     batches: VecDeque<Batch>,
     next: usize,
@@ -94,7 +98,7 @@ pub struct OrderedResults {
 
 impl OrderedResults {
     /// Starts without results; `parent_tree` is the directory's tree in the parent.
-    pub fn new(parent_tree: Option<(ChunkId, Totals)>) -> Self {
+    pub(super) fn new(parent_tree: Option<(ChunkId, Totals)>) -> Self {
         let sink = ComparedTree {
             parent_tree,
             unchanged: parent_tree.map(|_| 0),
@@ -113,7 +117,7 @@ impl OrderedResults {
     /// differ.
     ///
     /// They are one batch, in this order.
-    pub fn of_fingerprinted(known: KnownDirectory, positions: Vec<u32>) -> Self {
+    pub(super) fn of_fingerprinted(known: KnownDirectory, positions: Vec<u32>) -> Self {
         let mut results = Self::new(None);
         results.open(0, positions.len());
         results.close(1);
@@ -127,7 +131,7 @@ impl OrderedResults {
     }
 
     /// Returns how many entries were written or found unchanged.
-    pub fn kept(&self) -> u64 {
+    pub(super) fn kept(&self) -> u64 {
         match &self.sink {
             ResultSink::Compare(sink) => sink.kept,
             ResultSink::Patch(_) => 0,
@@ -135,18 +139,18 @@ impl OrderedResults {
     }
 
     /// Returns how many batches are not written yet.
-    pub fn open_batches(&self) -> usize {
+    pub(super) fn open_batches(&self) -> usize {
         self.batches.len()
     }
 
     /// Opens a batch of `len` names; batches are opened in order.
-    pub fn open(&mut self, batch: usize, len: usize) {
+    pub(super) fn open(&mut self, batch: usize, len: usize) {
         debug_assert_eq!(batch, self.next + self.batches.len());
         self.batches.push_back(Batch { slots: (0..len).map(|_| None).collect(), missing: len });
     }
 
     /// Takes one result.
-    pub fn fill(&mut self, batch: usize, position: usize, result: EntryResult) {
+    pub(super) fn fill(&mut self, batch: usize, position: usize, result: EntryResult) {
         let batch = self
             .batches
             .get_mut(batch - self.next)
@@ -156,12 +160,12 @@ impl OrderedResults {
     }
 
     /// Ends the directory: there are no more batches than these.
-    pub fn close(&mut self, batch_count: usize) {
+    pub(super) fn close(&mut self, batch_count: usize) {
         self.batch_count = Some(batch_count);
     }
 
     /// Writes complete batches, in order; returns whether the directory is complete.
-    pub fn advance(&mut self, writer: &mut TargetWriter) -> Result<bool> {
+    pub(super) fn advance(&mut self, writer: &mut TargetWriter) -> Result<bool> {
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.missing == 0) {
             self.next += 1;
             for result in batch.slots.into_iter().flatten() {
@@ -173,7 +177,7 @@ impl OrderedResults {
 
     /// Returns the directory's tree and sums; `deleted_before` says whether names after the last
     /// one were deleted.
-    pub fn finish(
+    pub(super) fn finish(
         &mut self,
         writer: &mut TargetWriter,
         deleted_before: bool,

@@ -11,7 +11,7 @@ use crate::repo::snapshots::{self, incomplete, protect, series_notes, trash};
 use crate::repo::{Reader, Repository, Result};
 
 /// The snapshots before this backup.
-pub struct Parent {
+pub(super) struct Parent {
     /// The last snapshot of the same host, app and sources.
     pub snapshot: Option<Snapshot>,
     /// Without a parent: snapshots of the same host and app that name any of the sources, the
@@ -24,7 +24,11 @@ pub struct Parent {
 
 impl Parent {
     /// Finds the parent by this machine's notes; without notes, lists the snapshots.
-    pub fn find(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
+    pub(super) fn find(
+        reader: &Reader,
+        options: &BackupOptions,
+        sources: &[Vec<u8>],
+    ) -> Result<Self> {
         let repository = reader.repository();
         let chain = series_notes::load_id(repository, &series_notes::chain_name(&options.host));
         let noted = series_notes::load_id(repository, &series_name(options, sources));
@@ -49,7 +53,11 @@ impl Parent {
     }
 
     /// Uses no parent, only the chain, for a backup that reads everything again.
-    pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
+    pub(super) fn none(
+        reader: &Reader,
+        options: &BackupOptions,
+        sources: &[Vec<u8>],
+    ) -> Result<Self> {
         // The condemned packs must be known before any lookup, or the backup would depend on them
         // again.
         horizon::sync(reader.chunk_index())?;
@@ -64,7 +72,7 @@ impl Parent {
     ///
     /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot that
     /// this machine wrote or used is missing and was not forgotten.
-    pub fn check_still_there(
+    pub(super) fn check_still_there(
         &self,
         repository: &Repository,
         slots: &BTreeMap<SnapshotId, u64>,
@@ -91,7 +99,7 @@ impl Parent {
 }
 
 /// Notes a new snapshot as the next parent. Without the note, the next backup lists snapshots.
-pub fn remember(
+pub(super) fn remember(
     repository: &Repository,
     options: &BackupOptions,
     snapshot: &Snapshot,
@@ -124,7 +132,7 @@ fn of_sources(
 }
 
 /// Returns the name of this machine's notes about a series: same host, app and sources.
-pub fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
+pub(super) fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [options.host.as_bytes(), options.app.as_bytes()]
         .into_iter()

@@ -8,17 +8,17 @@ use crate::repo::DirEntry;
 use crate::repo::read::entries::DirEntries;
 
 /// The parent's entries of one directory, in the order of names.
-pub struct ParentEntries(Option<Box<Peekable<DirEntries>>>);
+pub(super) struct ParentEntries(Option<Box<Peekable<DirEntries>>>);
 
 impl ParentEntries {
     /// Starts at the first entry of the parent's `tree`; without one there are no entries.
-    pub fn new(parent: Option<&ParentTrees>, tree: Option<ChunkId>) -> Self {
+    pub(super) fn new(parent: Option<&ParentTrees>, tree: Option<ChunkId>) -> Self {
         let entries = parent.zip(tree).map(|(parent, tree)| parent.trees.entries(&tree));
         Self(entries.map(|entries| Box::new(entries.peekable())))
     }
 
     /// Returns an iteration without entries.
-    pub fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self(None)
     }
 
@@ -26,7 +26,7 @@ impl ParentEntries {
     /// and this one: they were deleted.
     ///
     /// If the rest of the parent's tree cannot be read, it counts as empty: files are read again.
-    pub fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
+    pub(super) fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
         let mut deleted_before = false;
         let Some(entries) = &mut self.0 else {
             return (None, false);
@@ -50,7 +50,7 @@ impl ParentEntries {
     }
 
     /// Returns whether the parent has names after the last one that was taken.
-    pub fn has_more(&mut self) -> bool {
+    pub(super) fn has_more(&mut self) -> bool {
         self.0.as_mut().is_some_and(|entries| entries.peek().is_some())
     }
 }

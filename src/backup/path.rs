@@ -4,7 +4,7 @@
 const ROUNDED_MIN_BYTES: usize = 4 << 10;
 
 /// Returns the path of `name` in the directory at `path`.
-pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     let mut joined = empty(path.len() + 1 + name.len());
     joined.extend_from_slice(path);
     joined.push(b'/');
@@ -17,7 +17,7 @@ pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
 /// In deep directories each path is a bit longer than the one above. If each had exactly the room
 /// that it needs, none would fit into memory that another freed, and the process would grow with
 /// the square of the depth (400 MiB for 50,000 levels).
-pub fn empty(len_bytes: usize) -> Vec<u8> {
+pub(super) fn empty(len_bytes: usize) -> Vec<u8> {
     Vec::with_capacity(if len_bytes < ROUNDED_MIN_BYTES {
         len_bytes
     } else {

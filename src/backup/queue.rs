@@ -8,7 +8,7 @@ use crate::sync::{self, lock};
 
 /// The stacks. A thread takes its newest task, so a tree is walked depth first and the stacks stay
 /// short. If it has none, it takes the oldest task of another thread, probably the largest.
-pub struct Queue<T> {
+pub(super) struct Queue<T> {
     state: Mutex<Stacks<T>>,
     more: Condvar,
     stopped: AtomicBool,
@@ -29,7 +29,7 @@ impl<T> Stacks<T> {
 
 impl<T> Queue<T> {
     /// Starts with one task for `threads` threads, numbered from 0.
-    pub fn new(first: T, threads: usize) -> Self {
+    pub(super) fn new(first: T, threads: usize) -> Self {
         let mut stacks: Vec<_> = (0..threads).map(|_| VecDeque::new()).collect();
         stacks[0].push_back(first);
         let state = Mutex::new(Stacks { stacks, active: 0, waiting: 0 });
@@ -37,7 +37,7 @@ impl<T> Queue<T> {
     }
 
     /// Adds tasks for a thread, which takes the first of them first.
-    pub fn push(&self, thread: usize, tasks: Vec<T>) {
+    pub(super) fn push(&self, thread: usize, tasks: Vec<T>) {
         if tasks.is_empty() {
             return;
         }
@@ -55,7 +55,7 @@ impl<T> Queue<T> {
     ///
     /// `has_finished` says that the thread has finished its last task, and has added all tasks that
     /// follow from it.
-    pub fn next(&self, thread: usize, has_finished: bool) -> Option<T> {
+    pub(super) fn next(&self, thread: usize, has_finished: bool) -> Option<T> {
         let mut state = self.lock();
         state.active -= usize::from(has_finished);
         loop {
@@ -78,13 +78,13 @@ impl<T> Queue<T> {
     }
 
     /// Drops all tasks; each thread ends after its current one.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.more.notify_all();
     }
 
     /// Returns whether the queue was stopped.
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 

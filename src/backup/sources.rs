@@ -21,10 +21,10 @@ use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
 /// The sources below a directory, by name.
-pub type SourceFilter = BTreeMap<Vec<u8>, SourceNode>;
+pub(super) type SourceFilter = BTreeMap<Vec<u8>, SourceNode>;
 
 /// One node in the tree of sources.
-pub enum SourceNode {
+pub(super) enum SourceNode {
     /// A source: everything below it, or the file itself.
     Whole {
         /// Whether to follow a symbolic link at this path.
@@ -40,12 +40,12 @@ pub enum SourceNode {
 
 impl SourceNode {
     /// Returns a tree without sources.
-    pub fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self::Partial(SourceFilter::new())
     }
 
     /// Adds a source.
-    pub fn insert(&mut self, source: &SourcePath) {
+    pub(super) fn insert(&mut self, source: &SourcePath) {
         if let Some(at) = self.at(&source.path) {
             let named = match at {
                 Self::Partial(named) | Self::Whole { named, .. } => std::mem::take(named),
@@ -56,7 +56,7 @@ impl SourceNode {
     }
 
     /// Adds the entry of a stream; its path must be free.
-    pub fn insert_stream(&mut self, path: &[u8], entry: Box<DirEntry>) {
+    pub(super) fn insert_stream(&mut self, path: &[u8], entry: Box<DirEntry>) {
         if let Some(at) = self.at(path) {
             *at = Self::Stream(entry);
         }
@@ -74,7 +74,7 @@ impl SourceNode {
     }
 
     /// Returns whether this path is in a source, is one, or is above one.
-    pub fn is_taken(&self, parts: &[&[u8]]) -> bool {
+    pub(super) fn is_taken(&self, parts: &[&[u8]]) -> bool {
         match (self, parts) {
             (Self::Whole { .. } | Self::Stream(_), _) | (Self::Partial(_), []) => true,
             (Self::Partial(named), [first, rest @ ..]) => {
@@ -86,7 +86,7 @@ impl SourceNode {
 
 /// A file or directory that the user named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SourcePath {
+pub(super) struct SourcePath {
     /// Its absolute path, without `.` and `..`.
     pub path: Vec<u8>,
     /// Whether to follow a symbolic link at this path.
@@ -95,7 +95,7 @@ pub struct SourcePath {
 
 /// Returns all sources, sorted, even those that do not exist. `link/` and `link/.` follow the link;
 /// `all_follow` follows all.
-pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<SourcePath>, Error> {
+pub(super) fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<SourcePath>, Error> {
     let mut found = Vec::new();
     for path in paths {
         let failed = |source| Error::Source { path: path.display().to_string(), source };
@@ -120,7 +120,7 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<SourcePath>, 
 }
 
 /// Returns the sources that can be read, and notes the others. Fails if none is left.
-pub fn readable(
+pub(super) fn readable(
     sources: &[SourcePath],
     has_streams: bool,
     losses: &Losses,
@@ -170,7 +170,7 @@ fn refuse_below_link(source: &SourcePath, sources: &[SourcePath]) -> io::Result<
 ///
 /// A user who names a device or fifo expects its content. One that `is_within` another source is
 /// only a part of that.
-pub fn note_file_source(
+pub(super) fn note_file_source(
     source: &SourceContext,
     path: &[u8],
     stat: &Stat,
@@ -241,7 +241,7 @@ fn without_parents(path: &Path) -> PathBuf {
 }
 
 /// Opens a directory above a source, which needs no right to list it.
-pub fn open_ancestor(path: &[u8]) -> std::io::Result<Dir> {
+pub(super) fn open_ancestor(path: &[u8]) -> std::io::Result<Dir> {
     let path = if path.is_empty() { b"/" } else { path };
     Dir::open_for_lookup(Path::new(OsStr::from_bytes(path)))
 }

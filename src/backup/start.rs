@@ -15,7 +15,7 @@ use crate::format::entry::Content;
 use crate::format::snapshot::Snapshot;
 
 /// The sources of one attempt.
-pub struct Sources {
+pub(super) struct Sources {
     /// Paths of all, streams included, sorted.
     pub all: Vec<Vec<u8>>,
     /// Paths on the host, sorted.
@@ -28,7 +28,7 @@ pub struct Sources {
 
 impl Sources {
     /// Collects the sources of the options. Fails if there is none, or if none can be read.
-    pub fn of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Self, Error> {
+    pub(super) fn of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Self, Error> {
         let paths = sources::absolute(&options.paths, options.follow_sources)?;
         if paths.is_empty() && streams.is_empty() {
             return Err(Error::NoSource);
@@ -52,7 +52,7 @@ fn with_streams(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
 }
 
 /// Puts all sources into one tree, and stores the streams among them.
-pub fn source_tree(
+pub(super) fn source_tree(
     contexts: Contexts,
     profile: Profile,
     paths: &[SourcePath],
@@ -68,7 +68,7 @@ pub fn source_tree(
 }
 
 /// Returns the first directory of the walk: `/`, with the parent's root.
-pub fn root_directory(
+pub(super) fn root_directory(
     contexts: Contexts,
     tree: SourceNode,
     parent: Option<&Snapshot>,

@@ -17,7 +17,7 @@ use crate::repo::write::list_builder::ListBuilder;
 ///
 /// If the program fails, the backup fails, since half a dump must never look complete; a stream
 /// that `may_fail` is left out.
-pub fn store(
+pub(super) fn store(
     contexts: Contexts,
     profile: Profile,
     mut stream: StreamSource,
@@ -71,7 +71,7 @@ pub fn store(
 }
 
 /// Checks that the path of each stream is valid and free, before any stream is read.
-pub fn check_paths(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
+pub(super) fn check_paths(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
     let refuse = |stream: &StreamSource, why| {
         let path = String::from_utf8_lossy(&stream.path).into_owned();
         Err(Error::Stream { path, source: std::io::Error::other(why) })

@@ -20,10 +20,10 @@ use crate::repo::DirEntry;
 use crate::sync::lock;
 
 /// Where a result goes: number of the batch, and position in it.
-pub type ResultSlot = (usize, usize);
+pub(super) type ResultSlot = (usize, usize);
 
 /// A task of the walk.
-pub enum Task {
+pub(super) enum Task {
     /// Open a directory and scan its names.
     Enter(Box<NewDirectory>),
     /// Continue a scan that waited for children.
@@ -42,7 +42,7 @@ pub enum Task {
 }
 
 /// What all directories of one walk share.
-pub struct SourceWalk<'a> {
+pub(super) struct SourceWalk<'a> {
     /// The sources.
     pub source: &'a SourceContext<'a>,
     /// The repository.
@@ -54,7 +54,7 @@ pub struct SourceWalk<'a> {
 
 impl<'a> SourceWalk<'a> {
     /// Starts at `root` with this many threads.
-    pub fn new(contexts: Contexts<'a>, root: NewDirectory, threads: usize) -> Self {
+    pub(super) fn new(contexts: Contexts<'a>, root: NewDirectory, threads: usize) -> Self {
         Self {
             source: contexts.source,
             target: contexts.target,
@@ -64,23 +64,23 @@ impl<'a> SourceWalk<'a> {
     }
 
     /// Returns both contexts.
-    pub fn contexts(&self) -> Contexts<'a> {
+    pub(super) fn contexts(&self) -> Contexts<'a> {
         Contexts { source: self.source, target: self.target }
     }
 
     /// Sets the result of the root.
-    pub fn put_root(&self, result: EntryResult) {
+    pub(super) fn put_root(&self, result: EntryResult) {
         *lock(&self.root) = Some(result);
     }
 
     /// Returns the result of the root; `None` if the walk stopped early.
-    pub fn take_root(&self) -> Option<EntryResult> {
+    pub(super) fn take_root(&self) -> Option<EntryResult> {
         lock(&self.root).take()
     }
 }
 
 /// A directory that is not entered yet.
-pub struct NewDirectory {
+pub(super) struct NewDirectory {
     /// The directory above and the slot there; `None` for the root.
     pub above: Option<(Arc<Directory>, ResultSlot)>,
     /// Its name; empty for the root.
@@ -98,7 +98,7 @@ pub struct NewDirectory {
 }
 
 /// A directory that is being scanned, or waits for its children.
-pub struct Directory {
+pub(super) struct Directory {
     pub(super) above: Option<(Arc<Directory>, ResultSlot)>,
     /// Only its name: paths at each level of a deep tree would take too much memory.
     pub(super) name: Box<[u8]>,
@@ -156,7 +156,7 @@ pub(super) enum ScanProgress {
 }
 
 /// Result of visiting one name.
-pub enum VisitResult {
+pub(super) enum VisitResult {
     /// The name is done.
     Done(EntryResult),
     /// The name needs a task.

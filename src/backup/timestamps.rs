@@ -6,7 +6,7 @@ use crate::format::entry::Timestamp;
 ///
 /// Change times come from a coarse clock: a file that changed when the parent began may have
 /// changed again within the same tick, so it is read again.
-pub fn trust_before(parent_started: Timestamp) -> Timestamp {
+pub(super) fn trust_before(parent_started: Timestamp) -> Timestamp {
     const TICK_NANOS: u32 = 100_000_000;
     match parent_started.nanos.checked_sub(TICK_NANOS) {
         Some(nanos) => Timestamp { nanos, ..parent_started },
@@ -25,7 +25,7 @@ const SLOW_MAX_S: i64 = 3600;
 /// Coarse times (whole seconds, as on FAT) hide changes within two seconds. If the file system
 /// `is_trusted`, the time is of this machine's clock. Otherwise it may be of a server whose clock
 /// is slow: a change after the parent began may have an earlier time.
-pub fn is_settled(ctime: Timestamp, before: Timestamp, is_trusted: bool) -> bool {
+pub(super) fn is_settled(ctime: Timestamp, before: Timestamp, is_trusted: bool) -> bool {
     let room_s = match (is_trusted, ctime.nanos) {
         (false, _) => SLOW_MAX_S,
         (true, 0) => 2,

@@ -21,7 +21,7 @@ use crate::os::stat::Stat;
 
 /// Which of the parent's entries in a directory are of the same files.
 #[derive(Clone, Copy)]
-pub enum EntryTrust {
+pub(super) enum EntryTrust {
     /// All: no name was replaced.
     All,
     /// Those with the same change time.
@@ -37,7 +37,7 @@ impl EntryTrust {
     ///
     /// `is_same` says whether it is the parent's directory, as far as the one above can prove;
     /// `is_unmoved` whether its times are the parent's; `is_trusted` whether its file system is.
-    pub fn of(
+    pub(super) fn of(
         target: &TargetContext,
         known: Option<&KnownDirectory>,
         is_same: bool,
@@ -53,7 +53,7 @@ impl EntryTrust {
     }
 
     /// Returns whether the parent's entry of `name` is of the same file.
-    pub fn vouches(
+    pub(super) fn vouches(
         &self,
         target: &TargetContext,
         name: &[u8],
@@ -74,30 +74,35 @@ impl EntryTrust {
 
 /// Returns whether a directory's times are the parent's and settled; `is_trusted` says whether its
 /// file system is.
-pub fn is_unmoved(target: &TargetContext, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
+pub(super) fn is_unmoved(
+    target: &TargetContext,
+    before: &Entry,
+    stat: &Stat,
+    is_trusted: bool,
+) -> bool {
     (before.mtime, before.ctime) == (stat.mtime, stat.ctime)
         && target.parent.as_ref().is_some_and(|parent| parent.is_settled(stat, is_trusted))
 }
 
 /// The tags of a directory's names.
-pub struct NameTags {
+pub(super) struct NameTags {
     path_hash: PathHash,
     tags: Vec<u64>,
 }
 
 impl NameTags {
     /// Starts without names, for the directory at the hashed path.
-    pub fn new(path_hash: PathHash) -> Self {
+    pub(super) fn new(path_hash: PathHash) -> Self {
         Self { path_hash, tags: Vec::new() }
     }
 
     /// Adds a name.
-    pub fn add(&mut self, target: &TargetContext, name: &[u8], stat: &Stat) {
+    pub(super) fn add(&mut self, target: &TargetContext, name: &[u8], stat: &Stat) {
         self.tags.push(target.directories.tag_of(&self.path_hash, name, stat.inode));
     }
 
     /// Returns the tags, sorted.
-    pub fn finish(mut self) -> Vec<u64> {
+    pub(super) fn finish(mut self) -> Vec<u64> {
         self.tags.sort_unstable();
         self.tags
     }

@@ -20,7 +20,7 @@ use crate::sync::{self, lock};
 
 /// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the
 /// parent's.
-pub fn run(
+pub(super) fn run(
     contexts: Contexts,
     root: NewDirectory,
     profile: Profile,

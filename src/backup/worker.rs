@@ -6,7 +6,7 @@ use super::target_writer::TargetWriter;
 use super::task::Directory;
 
 /// State of one thread: its writer and buffers.
-pub struct Worker<'s> {
+pub(super) struct Worker<'s> {
     /// Stores chunks. One for each target, when there are several.
     pub writer: TargetWriter<'s>,
     /// Buffer for small files.

@@ -26,7 +26,7 @@ pub(super) struct Difference {
 impl Difference {
     /// Returns whether the entry is a directory on one side only: whether that is the right side,
     /// and its tree.
-    pub fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
+    pub(super) fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
         match (self.left.as_ref().and_then(tree_of), self.right.as_ref().and_then(tree_of)) {
             (Some(tree), None) => Some((false, tree)),
             (None, Some(tree)) => Some((true, tree)),
@@ -74,7 +74,7 @@ pub(super) type DifferenceResult = Result<Difference, (Vec<u8>, Error)>;
 
 impl<'a> Differences<'a> {
     /// Compares two paths.
-    pub fn new(trees: &Trees, places: [&ResolvedPath; 2], monitor: &'a Monitor) -> Self {
+    pub(super) fn new(trees: &Trees, places: [&ResolvedPath; 2], monitor: &'a Monitor) -> Self {
         let top = Some(places.map(ResolvedPath::clone));
         Self { trees: trees.clone(), monitor, top, open: Stack::new(), path: Vec::new() }
     }

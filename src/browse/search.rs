@@ -253,7 +253,7 @@ pub struct Search {
 type PathHash = [u8; 32];
 
 /// A found entry with its path, or the path of an unreadable directory with the error.
-pub type SearchResult = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
+pub(super) type SearchResult = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
 
 impl Search {
     /// Makes a search without a tree.

@@ -16,7 +16,7 @@ pub struct TreeWalk {
 
 /// One step of a [`TreeWalk`]: a path, and its entry or why the directory of this path cannot be
 /// read.
-pub type WalkStep = (Vec<u8>, Result<DirEntry, Error>);
+pub(super) type WalkStep = (Vec<u8>, Result<DirEntry, Error>);
 
 impl TreeWalk {
     /// Walks the directory with this tree, whose entries' paths begin with `path`.

@@ -58,7 +58,7 @@ pub(super) struct RenameWindow {
 impl RenameWindow {
     /// Takes differences until half of the window is full, reads their directories, and finds
     /// moves.
-    pub fn fill(
+    pub(super) fn fill(
         trees: &Trees,
         limits: WindowLimits,
         steps: &mut dyn Iterator<Item = DifferenceResult>,
@@ -220,7 +220,7 @@ impl RenameWindow {
     }
 
     /// Returns whether it is the source of a move.
-    pub fn is_source(&self, at: usize) -> bool {
+    pub(super) fn is_source(&self, at: usize) -> bool {
         self.side_of(at).is_some_and(|(is_right, _)| !is_right)
     }
 }

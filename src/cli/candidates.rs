@@ -19,7 +19,7 @@ use crate::text;
 use crate::ui::Ui;
 
 /// The snapshots among which a name chooses, oldest first.
-pub struct Candidates {
+pub(super) struct Candidates {
     good: Vec<Snapshot>,
     /// Whether damaged snapshots are left out.
     lacks_any: bool,
@@ -40,7 +40,7 @@ enum SnapshotName<'a> {
 impl Candidates {
     /// Lists the snapshots that `wanted` chooses from. Warns of future dates and of damaged
     /// snapshots; the exit code is that of damage if one of these may have been meant.
-    pub fn of_repository(
+    pub(super) fn of_repository(
         ui: &Ui,
         repository: &Arc<Repository>,
         wanted: &SnapshotSpec,
@@ -91,7 +91,7 @@ impl Candidates {
     }
 
     /// Takes the readable snapshots of a listing, for several names.
-    pub fn of_listing(listing: &Listing) -> Self {
+    pub(super) fn of_listing(listing: &Listing) -> Self {
         let good: Vec<_> = listing
             .snapshots
             .iter()
@@ -107,7 +107,7 @@ impl Candidates {
     /// Finds the named snapshot, and prints which it is unless it was named by its id.
     ///
     /// If none matches and damaged ones are left out, the exit code is that of damage.
-    pub fn choose(
+    pub(super) fn choose(
         &self,
         ui: &Ui,
         wanted: &SnapshotSpec,
@@ -220,7 +220,7 @@ fn missing(text: &str) -> Error {
 }
 
 /// Returns whether a snapshot is named by its id.
-pub fn is_by_id(text: &str) -> bool {
+pub(super) fn is_by_id(text: &str) -> bool {
     matches!(name_of(text), Ok(SnapshotName::Id(_)))
 }
 
@@ -306,7 +306,11 @@ fn paths(all: &[&[u8]]) -> String {
 const PATHS_SHOWN: usize = 3;
 
 /// Warns of wrong dates and of snapshots that are provably missing.
-pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Result<(), Failure> {
+pub(super) fn warn_of_list(
+    ui: &Ui,
+    repository: &Repository,
+    listing: &Listing,
+) -> Result<(), Failure> {
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
         ui.loss(&format!(

@@ -13,7 +13,7 @@ use crate::ui::output::BufferedStdout;
 
 /// Write the content of a file in a snapshot to standard output
 #[derive(Args)]
-pub struct CatArgs {
+pub(super) struct CatArgs {
     /// The file, as SNAP:PATH
     ///
     /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
@@ -26,7 +26,7 @@ pub struct CatArgs {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
     let Some(path) = &wanted.path else {
         return Err(Failure::usage("no file is named")

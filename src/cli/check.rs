@@ -16,7 +16,7 @@ use crate::ui::style::Role;
 
 /// Verify the repository, and name damaged files
 #[derive(Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// How thorough: quick, structure, sample=P% or full
     ///
     /// quick compares lists; structure also reads all trees; sample=P% also reads this share of the
@@ -42,14 +42,14 @@ struct CheckView {
 
 /// A damaged or missing object.
 #[derive(Serialize)]
-pub struct CheckProblemView {
+pub(super) struct CheckProblemView {
     object: String,
     message: String,
 }
 
 /// A path that cannot be restored completely.
 #[derive(Serialize)]
-pub struct AffectedView {
+pub(super) struct AffectedView {
     snapshot: String,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,14 +83,14 @@ struct CoverageView {
 
 impl CheckProblemView {
     /// Makes the view of a problem.
-    pub fn new(problem: &CheckProblem) -> Self {
+    pub(super) fn new(problem: &CheckProblem) -> Self {
         Self { object: problem.object.clone(), message: problem.message.clone() }
     }
 }
 
 impl AffectedView {
     /// Makes the view of a path.
-    pub fn new(affected: &AffectedPath) -> Self {
+    pub(super) fn new(affected: &AffectedPath) -> Self {
         Self {
             snapshot: affected.snapshot.to_hex(),
             path: lossy(&affected.path),
@@ -101,7 +101,7 @@ impl AffectedView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.connector.open(Purpose::Work)?;
     let options =
@@ -121,7 +121,7 @@ fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failu
 
 /// Returns the exit code of a report: a rollback takes precedence over damage, which can be
 /// repaired.
-pub fn exit_of(report: &CheckReport) -> Exit {
+pub(super) fn exit_of(report: &CheckReport) -> Exit {
     match (report.is_sound(), report.went_back) {
         (true, _) => Exit::Done,
         (false, true) => Exit::RolledBack,

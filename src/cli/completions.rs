@@ -11,14 +11,18 @@ use crate::ui::output::BufferedStdout;
 ///
 /// For bash: drumlin completions bash > /etc/bash_completion.d/drumlin
 #[derive(Args)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Runs the command; `definition` is the whole command line.
-pub fn run(_: &Context, args: &CompletionsArgs, mut definition: Command) -> Result<Exit, Failure> {
+pub(super) fn run(
+    _: &Context,
+    args: &CompletionsArgs,
+    mut definition: Command,
+) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, "drumlin", &mut script);
     let mut out = BufferedStdout::open()?;

@@ -14,7 +14,7 @@ use crate::settings::environment::Environment;
 use crate::ui::Ui;
 
 /// Context of a command.
-pub struct Context {
+pub(super) struct Context {
     /// Global options.
     pub global: Global,
     /// Output to the user.
@@ -25,7 +25,7 @@ pub struct Context {
 
 impl Context {
     /// Makes the context from command line and environment.
-    pub fn new(global: Global, env: Environment, ui: Ui, is_dry: bool) -> Self {
+    pub(super) fn new(global: Global, env: Environment, ui: Ui, is_dry: bool) -> Self {
         let options = ConnectOptions {
             repo: global.repo.clone(),
             config: global.config.clone(),
@@ -51,13 +51,13 @@ impl Context {
     }
 
     /// Returns the counters of requests for JSON.
-    pub fn requests_view(&self) -> RequestsView {
+    pub(super) fn requests_view(&self) -> RequestsView {
         RequestsView::new(&self.connector.requests.counts().unwrap_or_default())
     }
 
     /// Opens a repository for a repair. With `is_applied`, a lost config is restored from the local
     /// copies.
-    pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
+    pub(super) fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let connector = &self.connector;
         let place = connector.place(&connector.settings()?, None)?;
         let store = connector.store(&place, Purpose::Work)?;
@@ -84,7 +84,7 @@ impl Context {
     }
 
     /// Runs an operation with progress output; a signal cancels it.
-    pub fn run<T, E>(
+    pub(super) fn run<T, E>(
         &self,
         verb: &'static str,
         operation: impl FnOnce(&Arc<Monitor>) -> Result<T, E>,

@@ -25,7 +25,7 @@ use crate::ui::output::{BufferedStdout, JsonList};
 /// brackets which), T type changed, R moved. Folders of which only the time differs are left out;
 /// --json has them. The exit code is always 0.
 #[derive(Args)]
-pub struct DiffArgs {
+pub(super) struct DiffArgs {
     /// The older side: SNAP[:PATH], for example latest~1:/etc
     #[arg(value_name = "A")]
     left: SnapArg,
@@ -92,7 +92,7 @@ impl ChangeView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let here = here()?;
     let parse =
         |text| Ok::<_, Failure>(SnapshotSpec::parse(text, &here)?.among(&args.series_filter));

@@ -24,7 +24,7 @@ use crate::ui::table::{Align, TextTable};
 /// Sizes are those of the files, not of what the repository stores for them; `drumlin stats` shows
 /// that.
 #[derive(Args)]
-pub struct DuArgs {
+pub(super) struct DuArgs {
     /// The snapshot, or a path in it: SNAP[:PATH]
     ///
     /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
@@ -143,7 +143,7 @@ impl UsageRows {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
     let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;

@@ -10,7 +10,7 @@ use crate::text;
 
 /// An entry of a snapshot.
 #[derive(Serialize)]
-pub struct EntryView {
+pub(super) struct EntryView {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -39,7 +39,7 @@ pub struct EntryView {
 
 /// Totals of everything below a directory.
 #[derive(Serialize)]
-pub struct TotalsView {
+pub(super) struct TotalsView {
     files: u64,
     dirs: u64,
     bytes: u64,
@@ -47,7 +47,7 @@ pub struct TotalsView {
 
 impl EntryView {
     /// Makes the view of an entry at a path.
-    pub fn new(path: &[u8], found: &DirEntry) -> Self {
+    pub(super) fn new(path: &[u8], found: &DirEntry) -> Self {
         let entry = &found.entry;
         let target = link_target(found);
         let flags = [
@@ -85,13 +85,13 @@ impl EntryView {
 
 impl TotalsView {
     /// Makes the view of totals.
-    pub fn new(totals: Totals) -> Self {
+    pub(super) fn new(totals: Totals) -> Self {
         Self { files: totals.files, dirs: totals.dirs, bytes: totals.bytes }
     }
 }
 
 /// Returns the line of `ls -l`; `label` follows the columns.
-pub fn long_line(label: &str, found: &DirEntry) -> String {
+pub(super) fn long_line(label: &str, found: &DirEntry) -> String {
     let entry = &found.entry;
     let owner = |name: Option<&str>, number: u32| {
         name.map_or_else(|| number.to_string(), |name| text::printable(name.as_bytes()))
@@ -121,7 +121,7 @@ fn link_target(found: &DirEntry) -> Option<&[u8]> {
 }
 
 /// Returns the letter of `ls -l` for a kind.
-pub fn kind_letter(kind: EntryKind) -> char {
+pub(super) fn kind_letter(kind: EntryKind) -> char {
     match kind {
         EntryKind::File => '-',
         EntryKind::Dir => 'd',
@@ -134,7 +134,7 @@ pub fn kind_letter(kind: EntryKind) -> char {
 }
 
 /// Returns the name of a kind in JSON.
-pub fn kind_name(kind: EntryKind) -> &'static str {
+pub(super) fn kind_name(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::File => "file",
         EntryKind::Dir => "dir",

@@ -51,7 +51,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command failed: a chain of causes, an exit code, and one hint.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The exit code.
     pub exit: Exit,
     chain: Vec<String>,
@@ -62,32 +62,32 @@ pub struct Failure {
 
 impl Failure {
     /// Makes a failure with this message.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, chain: vec![message.into()], hint: None, silent: false }
     }
 
     /// Makes a failure of the command line or configuration.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
     /// Makes a failure of a file operation: `cannot read`, and the file.
-    pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+    pub(super) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(Exit::Error, format!("cannot {action} {}", text::path(path))).caused_by(error)
     }
 
     /// Makes a failure from an error and its causes.
-    pub fn of(exit: Exit, error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn of(exit: Exit, error: &(dyn StdError + 'static)) -> Self {
         Self { exit, chain: vec![error.to_string()], hint: None, silent: false }.with_sources(error)
     }
 
     /// Makes the failure of a command that the user stopped.
-    pub fn interrupted() -> Self {
+    pub(super) fn interrupted() -> Self {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
     /// Adds an error and its causes.
-    pub fn caused_by(mut self, error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn caused_by(mut self, error: &(dyn StdError + 'static)) -> Self {
         self.chain.push(error.to_string());
         self.with_sources(error)
     }
@@ -106,23 +106,23 @@ impl Failure {
     }
 
     /// Sets the hint, unless there is one.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert(hint.into());
         self
     }
 
     /// Replaces the hint.
-    pub fn instead(self, hint: impl Into<String>) -> Self {
+    pub(super) fn instead(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// Returns the whole chain in one line.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         text::harmless(&self.chain.join(": "))
     }
 
     /// Prints the failure on standard error and returns the exit code.
-    pub fn report(&self, ui: &Ui) -> Exit {
+    pub(super) fn report(&self, ui: &Ui) -> Exit {
         if self.silent {
             return self.exit;
         }
@@ -166,7 +166,7 @@ impl Failure {
 
 /// Returns the result of a finished command after its output: a closed pipe does not change the
 /// exit code.
-pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
+pub(super) fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
     match told {
         Err(failure) if !failure.silent => Err(failure),
         _ => Ok(exit),
@@ -322,7 +322,7 @@ impl From<restore::Error> for Failure {
 }
 
 /// Returns the exit code of a repository's error.
-pub fn exit_of(error: &repo::Error) -> Exit {
+pub(super) fn exit_of(error: &repo::Error) -> Exit {
     match error {
         repo::Error::NoRepository { .. } => Exit::NoRepository,
         repo::Error::WrongSecret { .. } => Exit::WrongSecret,

@@ -12,7 +12,7 @@ use crate::repo::snapshots;
 
 /// Filter by series and number.
 #[derive(Args)]
-pub struct SnapshotFilter {
+pub(super) struct SnapshotFilter {
     #[command(flatten)]
     series_filter: SeriesFilter,
 
@@ -23,22 +23,22 @@ pub struct SnapshotFilter {
 
 impl SnapshotFilter {
     /// Returns the filter without `--latest`.
-    pub fn series_filter(&self) -> &SeriesFilter {
+    pub(super) fn series_filter(&self) -> &SeriesFilter {
         &self.series_filter
     }
 
     /// Returns whether a snapshot passes the filter without `--latest`.
-    pub fn fits(&self, snapshot: &Snapshot) -> bool {
+    pub(super) fn fits(&self, snapshot: &Snapshot) -> bool {
         self.series_filter.fits(snapshot)
     }
 
     /// Applies `--latest` to a list, oldest first.
-    pub fn keep_newest<T>(&self, list: &mut Vec<T>) {
+    pub(super) fn keep_newest<T>(&self, list: &mut Vec<T>) {
         list.drain(..list.len().saturating_sub(self.latest.unwrap_or(usize::MAX)));
     }
 
     /// Loads the snapshots that pass the filter, oldest first, and warns of damaged ones.
-    pub fn load(
+    pub(super) fn load(
         &self,
         ctx: &Context,
         repository: &Repository,

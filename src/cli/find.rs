@@ -34,7 +34,7 @@ use crate::ui::output::{BufferedStdout, JsonList};
 /// pattern without `/` must match a whole name; one with `/` matches a whole path, from any folder
 /// on unless it begins with `/`. Type names as they are printed: `\xe9` is a byte that is no text.
 #[derive(Args)]
-pub struct FindArgs {
+pub(super) struct FindArgs {
     /// Patterns to look for; any of them may match
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<OsString>,
@@ -133,7 +133,7 @@ struct FoundView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let options =
         PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
     // Regular expressions have their own syntax for bytes.

@@ -12,7 +12,7 @@ use crate::ui::UiOptions;
 /// Global options.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(super) struct Global {
     /// Repository: a folder, URL or name [env: DRUMLIN_REPOSITORY]
     ///
     /// A folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a [repository.NAME]
@@ -124,7 +124,7 @@ pub struct Global {
 impl Global {
     /// Takes from the environment what the command line does not say. A variable that is empty is
     /// as if it was not set.
-    pub fn complete(mut self, env: &Environment) -> Self {
+    pub(super) fn complete(mut self, env: &Environment) -> Self {
         self.repo = self.repo.or_else(|| env.get("DRUMLIN_REPOSITORY").map(OsStr::to_owned));
         self.config = self.config.or_else(|| env.path("DRUMLIN_CONFIG"));
         self.cache_dir = self.cache_dir.or_else(|| env.path("DRUMLIN_CACHE_DIR"));
@@ -132,7 +132,7 @@ impl Global {
     }
 
     /// Returns the options that concern output.
-    pub fn ui_options(&self) -> UiOptions {
+    pub(super) fn ui_options(&self) -> UiOptions {
         UiOptions {
             json: self.json,
             json_progress: self.json_progress,
@@ -143,11 +143,11 @@ impl Global {
     }
 
     /// Returns how many threads to use.
-    pub fn threads(&self) -> usize {
+    pub(super) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(all, usize::from)
     }
 }
 
 /// Program and version, as stored in what it writes.
-pub const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));
+pub(super) const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));

@@ -26,7 +26,7 @@ use crate::ui::table::{Align, TextTable};
 /// That is: when it appeared, changed and vanished, for each host and app. A snapshot whose sources
 /// do not include the path says nothing about it.
 #[derive(Args)]
-pub struct HistoryArgs {
+pub(super) struct HistoryArgs {
     /// The path, without a snapshot
     ///
     /// A path that does not begin with / starts at the current folder.
@@ -101,7 +101,7 @@ impl VersionView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let path = normal_path(&text::bytes_of_typed(args.path.as_bytes()), &here()?);
     if path == b"/" {
         return Err(Failure::usage("the root has no history of its own")

@@ -28,7 +28,7 @@ use crate::text;
 /// DRUMLIN_PASSWORD gives it. With --key-file, the repository opens with that file instead; it is
 /// made if it does not exist.
 #[derive(Args)]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// Chunk sizes of the repository: small, standard, large or fixed
     ///
     /// They cannot be changed later.
@@ -60,7 +60,7 @@ enum Kdf {
 
 /// A repository in JSON.
 #[derive(Serialize)]
-pub struct RepositoryView {
+pub(super) struct RepositoryView {
     location: String,
     id: String,
     fingerprint: String,
@@ -70,7 +70,7 @@ pub struct RepositoryView {
 
 impl RepositoryView {
     /// Makes the view of an open repository.
-    pub fn new(repository: &Repository) -> Self {
+    pub(super) fn new(repository: &Repository) -> Self {
         let config = repository.config();
         Self {
             location: repository.location().to_owned(),
@@ -90,7 +90,7 @@ struct InitView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
     let place = ctx.connector.place(&settings, None)?;
     ctx.connector.refuse_used(&place)?;
@@ -141,7 +141,7 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
 }
 
 /// Key of a repository that is about to be made.
-pub struct NewKey {
+pub(super) struct NewKey {
     identity: NewIdentity,
     secret: Secret,
     kdf: SlotKdf,
@@ -152,7 +152,7 @@ pub struct NewKey {
 
 impl NewKey {
     /// Reads the password, or reads or makes the key file.
-    pub fn for_repository(
+    pub(super) fn for_repository(
         ctx: &Context,
         place: &RepositoryPlace,
         origin: &SecretSource,
@@ -222,7 +222,7 @@ fn note_in_key_file(
 }
 
 /// Makes the repository after probing its store.
-pub fn make(
+pub(super) fn make(
     ctx: &Context,
     place: &RepositoryPlace,
     profile: Profile,
@@ -250,7 +250,7 @@ pub fn make(
 /// Adds a key slot for a recovery kit and writes the kit.
 ///
 /// The slot first: a kit that opens nothing would be worse than an unused slot.
-pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
+pub(super) fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let secret = keyfile::new_secret()?;
     let made = text::now();
     let slot = Secret::KeyFile(secret.clone());
@@ -276,7 +276,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
 }
 
 /// Returns lines that describe the repository.
-pub fn describe(repository: &Repository) -> Vec<String> {
+pub(super) fn describe(repository: &Repository) -> Vec<String> {
     let profile = repository.config().profile;
     let (least, average, most) = chunk_lens(profile);
     let chunks = match profile {
@@ -290,7 +290,7 @@ pub fn describe(repository: &Repository) -> Vec<String> {
 }
 
 /// Returns the start of a repository's fingerprint, in groups.
-pub fn fingerprint(repository: &Repository) -> String {
+pub(super) fn fingerprint(repository: &Repository) -> String {
     keyfile::grouped(&repository.fingerprint())
 }
 

@@ -17,7 +17,7 @@ use crate::ui::prompt;
 static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
 /// Starts the signal thread.
-pub fn listen() -> io::Result<()> {
+pub(super) fn listen() -> io::Result<()> {
     // Exceeding the file size limit shall be a write error, like a full disk, not the end of the
     // program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
@@ -59,18 +59,18 @@ fn end_now() -> ! {
 }
 
 /// Lets signals cancel this operation until the guard is dropped.
-pub fn while_running(monitor: &Arc<Monitor>) -> Guard {
+pub(super) fn while_running(monitor: &Arc<Monitor>) -> Guard {
     *lock(&RUNNING) = Some(Arc::clone(monitor));
     Guard
 }
 
 /// Returns whether a signal has asked the running operation to stop.
-pub fn is_stopping() -> bool {
+pub(super) fn is_stopping() -> bool {
     lock(&RUNNING).as_ref().is_some_and(|monitor| monitor.is_cancelled())
 }
 
 /// Guard of [`while_running`].
-pub struct Guard;
+pub(super) struct Guard;
 
 impl Drop for Guard {
     fn drop(&mut self) {

@@ -11,7 +11,7 @@ use crate::text;
 
 /// A snapshot.
 #[derive(Serialize)]
-pub struct SnapshotView {
+pub(super) struct SnapshotView {
     id: String,
     host: String,
     user: String,
@@ -32,7 +32,7 @@ pub struct SnapshotView {
 
 impl SnapshotView {
     /// Makes the view of a snapshot.
-    pub fn new(snapshot: &Snapshot) -> Self {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
         Self {
             id: snapshot.id.to_hex(),
             host: snapshot.host.clone(),
@@ -60,7 +60,7 @@ impl SnapshotView {
 
 /// Statistics of a backup.
 #[derive(Serialize)]
-pub struct StatsView {
+pub(super) struct StatsView {
     files: u64,
     dirs: u64,
     bytes: u64,
@@ -75,7 +75,7 @@ pub struct StatsView {
 
 impl StatsView {
     /// Makes the view of a backup's statistics.
-    pub fn new(stats: &SnapshotStats) -> Self {
+    pub(super) fn new(stats: &SnapshotStats) -> Self {
         let Totals { files, dirs, bytes } = stats.totals;
         Self {
             files,
@@ -94,7 +94,7 @@ impl StatsView {
 
 /// Request counters.
 #[derive(Serialize)]
-pub struct RequestsView {
+pub(super) struct RequestsView {
     calls: u64,
     list: u64,
     stat: u64,
@@ -107,7 +107,7 @@ pub struct RequestsView {
 
 impl RequestsView {
     /// Makes the view of counts.
-    pub fn new(counts: &CallCounts) -> Self {
+    pub(super) fn new(counts: &CallCounts) -> Self {
         let calls = |action| counts.of_action(action).calls;
         Self {
             calls: counts.total().calls,
@@ -124,7 +124,7 @@ impl RequestsView {
 
 /// A problem with one path.
 #[derive(Serialize)]
-pub struct ProblemView {
+pub(super) struct ProblemView {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -134,7 +134,7 @@ pub struct ProblemView {
 
 impl ProblemView {
     /// Makes the view of a problem.
-    pub fn new(problem: &Problem) -> Self {
+    pub(super) fn new(problem: &Problem) -> Self {
         Self {
             path: lossy(&problem.path),
             path_hex: exact(&problem.path),
@@ -144,22 +144,22 @@ impl ProblemView {
     }
 
     /// Makes the views of all recorded problems.
-    pub fn all(monitor: &Monitor) -> Vec<Self> {
+    pub(super) fn all(monitor: &Monitor) -> Vec<Self> {
         monitor.problems().iter().map(Self::new).collect()
     }
 }
 
 /// Returns a path as text; bytes that are not UTF-8 become U+FFFD.
-pub fn lossy(path: &[u8]) -> String {
+pub(super) fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
 /// Returns the hex digits of a path that is not UTF-8, for scripts.
-pub fn exact(path: &[u8]) -> Option<String> {
+pub(super) fn exact(path: &[u8]) -> Option<String> {
     std::str::from_utf8(path).is_err().then(|| crate::id::encode_hex(path))
 }
 
 /// Returns a path for people; the empty path of the root becomes `/`.
-pub fn shown(path: &[u8]) -> String {
+pub(super) fn shown(path: &[u8]) -> String {
     text::printable(if path.is_empty() { b"/" } else { path })
 }

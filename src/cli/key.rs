@@ -25,7 +25,7 @@ const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign
 
 /// List, add, remove and change keys and passwords
 #[derive(Args)]
-pub struct KeyArgs {
+pub(super) struct KeyArgs {
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -110,7 +110,7 @@ impl KeyView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let repository = ctx.connector.open(Purpose::Work)?;
     // These commands list no stored data, so this is the only check for a rollback.
     checked_open::check_rollback(&repository)?;

@@ -13,10 +13,10 @@ use crate::format::entry::Timestamp;
 use crate::text;
 
 /// The label of a recovery kit's key slot.
-pub const KIT_LABEL: &str = "recovery kit";
+pub(super) const KIT_LABEL: &str = "recovery kit";
 
 /// Facts about the repository in a recovery kit.
-pub struct KitDetails<'a> {
+pub(super) struct KitDetails<'a> {
     /// Location of the repository.
     pub location: &'a str,
     /// Id of the repository in hex.
@@ -30,7 +30,7 @@ pub struct KitDetails<'a> {
 }
 
 /// Returns a fresh secret.
-pub fn new_secret() -> Result<Key, Failure> {
+pub(super) fn new_secret() -> Result<Key, Failure> {
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(|error| {
         Failure::new(Exit::Error, format!("the system gave no random bytes: {error}"))
@@ -39,7 +39,7 @@ pub fn new_secret() -> Result<Key, Failure> {
 }
 
 /// Writes a key file; an existing file is never touched.
-pub fn write_key_file(
+pub(super) fn write_key_file(
     path: &Path,
     secret: &Key,
     location: &str,
@@ -68,7 +68,11 @@ const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
 /// Adds one more repository to a key file, durably.
 ///
 /// Fails if the file would become too long to be read, and if it is no regular file.
-pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io::Result<()> {
+pub(super) fn add_repository(
+    path: &Path,
+    location: &str,
+    fingerprint: &[u8; 32],
+) -> io::Result<()> {
     let found = path.metadata()?;
     if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
         return Err(io::Error::other("it is too long for a key file, or not a regular file"));
@@ -82,17 +86,21 @@ pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io
 }
 
 /// Returns the line of a key file that identifies a repository.
-pub fn fingerprint_line(fingerprint: &[u8; 32]) -> String {
+pub(super) fn fingerprint_line(fingerprint: &[u8; 32]) -> String {
     format!("# Fingerprint: {}", grouped(fingerprint))
 }
 
 /// Returns the start of a fingerprint in groups that can be read aloud.
-pub fn grouped(fingerprint: &[u8; 32]) -> String {
+pub(super) fn grouped(fingerprint: &[u8; 32]) -> String {
     fingerprint[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
 }
 
 /// Writes a recovery kit; an existing file is never touched.
-pub fn write_kit(path: &Path, secret: &Key, details: &KitDetails<'_>) -> Result<(), Failure> {
+pub(super) fn write_kit(
+    path: &Path,
+    secret: &Key,
+    details: &KitDetails<'_>,
+) -> Result<(), Failure> {
     write_new(path, &kit_text(secret, details))
 }
 
@@ -120,7 +128,7 @@ fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Returns the text of a recovery kit, written for a reader who does not know Drumlin.
-pub fn kit_text(secret: &Key, details: &KitDetails<'_>) -> Zeroizing<String> {
+pub(super) fn kit_text(secret: &Key, details: &KitDetails<'_>) -> Zeroizing<String> {
     let location = text::shell_word(details.location);
     let (else_needed, first_step) = way_to(details.location, &location);
     Zeroizing::new(format!(

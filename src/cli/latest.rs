@@ -8,11 +8,11 @@ use crate::repo::{Reader, Trees};
 use crate::text;
 
 /// Makes trees on demand.
-pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
+pub(super) type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 
 /// How much of a path the sources of a snapshot include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coverage {
+pub(super) enum Coverage {
     /// All of it: the path is a source, or is in one.
     Whole,
     /// Only sources below it: everything else below it is missing.
@@ -23,7 +23,7 @@ pub enum Coverage {
 
 /// The chosen snapshot for a path.
 #[derive(Clone, Copy)]
-pub struct LatestMatch<'a> {
+pub(super) struct LatestMatch<'a> {
     /// The snapshot.
     pub snapshot: &'a Snapshot,
     /// Number of newer snapshots without the path.
@@ -34,13 +34,13 @@ pub struct LatestMatch<'a> {
 
 impl<'a> LatestMatch<'a> {
     /// Makes a match without skipped snapshots.
-    pub fn first(snapshot: &'a Snapshot) -> Self {
+    pub(super) fn first(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, newer: 0, newer_parts: 0 }
     }
 }
 
 /// Returns how much of a path the sources of a snapshot include.
-pub fn coverage_of(snapshot: &Snapshot, path: &[u8]) -> Coverage {
+pub(super) fn coverage_of(snapshot: &Snapshot, path: &[u8]) -> Coverage {
     let wanted = parts(path);
     let sources: Vec<_> = snapshot.sources.iter().map(|source| parts(source)).collect();
     match sources.iter().any(|source| wanted.starts_with(source)) {
@@ -55,7 +55,7 @@ fn parts(path: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Returns the sources of a snapshot below a path.
-pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
+pub(super) fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
     let wanted = parts(path);
     snapshot
         .sources
@@ -66,7 +66,7 @@ pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
 }
 
 /// Returns the newest snapshot that includes the whole path, else the newest of all.
-pub fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a Snapshot> {
+pub(super) fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a Snapshot> {
     let is_whole =
         |one: &&&Snapshot| path.is_none_or(|path| coverage_of(one, path) == Coverage::Whole);
     among.iter().rev().find(is_whole).or(among.last()).copied()
@@ -77,7 +77,7 @@ pub fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a
 /// Snapshots that include the whole path take precedence over newer ones with sources below it,
 /// which lack the rest. Of each host and app, only snapshots with the sources of its last one
 /// count: a path that is no longer backed up, because the sources changed, has no latest version.
-pub fn latest_with<'a>(
+pub(super) fn latest_with<'a>(
     among: &[&'a Snapshot],
     path: &[u8],
     trees: &MakeTrees<'_>,
@@ -145,7 +145,7 @@ fn newest_among(
 }
 
 /// Reloads the index if the snapshot is newer than the reader's listing of it.
-pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
+pub(super) fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
     if reader.locate(&snapshot.root)?.is_none() {
         reader.sync()?;
     }
@@ -172,7 +172,7 @@ fn nowhere(path: &[u8], others: u64, all: usize) -> Failure {
 
 /// Finds the snapshot `back` before the newest, among those that include the whole path, or else a
 /// part of it.
-pub fn before_latest<'a>(
+pub(super) fn before_latest<'a>(
     among: &[&'a Snapshot],
     path: &[u8],
     back: usize,

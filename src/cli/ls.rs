@@ -20,7 +20,7 @@ use crate::ui::output::{BufferedStdout, JsonList};
 
 /// List files in a snapshot
 #[derive(Args)]
-pub struct LsArgs {
+pub(super) struct LsArgs {
     /// The snapshot, or a path in it: SNAP[:PATH]
     ///
     /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
@@ -41,7 +41,7 @@ pub struct LsArgs {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);
     let repository = ctx.connector.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;

@@ -12,13 +12,13 @@ use crate::text;
 ///
 /// To read one: man DIR/drumlin-backup.1
 #[derive(Args)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// Folder to write to; it is made if it does not exist
     dir: PathBuf,
 }
 
 /// Runs the command; `definition` is the whole command line.
-pub fn run(ctx: &Context, args: &ManArgs, definition: Command) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &ManArgs, definition: Command) -> Result<Exit, Failure> {
     std::fs::create_dir_all(&args.dir)
         .map_err(|error| Failure::file("make the folder", &args.dir, &error))?;
     clap_mangen::generate_to(definition, &args.dir)

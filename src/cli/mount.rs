@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// folder of it. End it with Ctrl-C or by unmounting DIR. It needs the package fuse3 and, in a
 /// container, the device /dev/fuse.
 #[derive(Args)]
-pub struct MountArgs {
+pub(super) struct MountArgs {
     /// An empty folder to mount on
     #[arg(value_name = "DIR")]
     dir: PathBuf,
@@ -72,7 +72,7 @@ struct MountView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let wanted = match &args.snap {
         Some(snap) => Some(SnapshotSpec::parse(snap, &here()?)?.among(&args.series_filter)),
         None if !args.series_filter.is_empty() => {

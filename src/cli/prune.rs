@@ -25,7 +25,7 @@ const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 ///
 /// It is safe while backups and other prunes run.
 #[derive(Args)]
-pub struct PruneArgs {
+pub(super) struct PruneArgs {
     /// Show what would be done; change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -152,7 +152,7 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.connector.open(Purpose::Work)?;
     // A dry run creates nothing, so it does not probe either.

@@ -6,7 +6,7 @@ use crate::text;
 use crate::ui::Ui;
 
 /// Prints the counters as a detail, if a store was opened.
-pub fn tell(ui: &Ui, counts: Option<CallCounts>) {
+pub(super) fn tell(ui: &Ui, counts: Option<CallCounts>) {
     if let Some(counts) = counts {
         ui.detail(&format!("requests: {}", in_one_line(&counts)));
     }

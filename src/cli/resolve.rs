@@ -11,19 +11,23 @@ use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
 /// Makes a reader.
-pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
+pub(super) type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
 impl SnapshotSpec {
     /// Finds the snapshot in the repository; prints which it is unless it was named by its id.
     ///
     /// `latest` with a path is the newest that holds the path.
-    pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
+    pub(super) fn resolve(
+        &self,
+        ui: &Ui,
+        repository: &Arc<Repository>,
+    ) -> Result<Snapshot, Failure> {
         let candidates = Candidates::of_repository(ui, repository, self)?;
         candidates.choose(ui, self, &|| Ok(Trees::new(Reader::for_lookup(repository)?)))
     }
 
     /// Finds the snapshot, and makes a reader of its trees.
-    pub fn open(
+    pub(super) fn open(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -33,7 +37,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot, and makes a reader whose index includes it.
-    pub fn open_with(
+    pub(super) fn open_with(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -48,7 +52,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot with existing trees.
-    pub fn resolve_by(
+    pub(super) fn resolve_by(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,

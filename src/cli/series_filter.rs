@@ -6,11 +6,11 @@ use crate::format::snapshot::Snapshot;
 use crate::text;
 
 /// Heading of these options in the help.
-pub const HEADING: &str = "Which snapshots";
+pub(super) const HEADING: &str = "Which snapshots";
 
 /// Which snapshots are meant, by what they say of themselves; all, if nothing is said.
 #[derive(Args, Clone, Debug, Default)]
-pub struct SeriesFilter {
+pub(super) struct SeriesFilter {
     /// Only snapshots of this app
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     app: Option<String>,
@@ -25,7 +25,7 @@ pub struct SeriesFilter {
 }
 
 /// Parses a name that must not be empty: `--host "$HOST"` without HOST names nobody.
-pub fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     match text {
         "" => Err("it is empty".to_owned()),
         name => Ok(name.to_owned()),
@@ -34,35 +34,35 @@ pub fn name(text: &str) -> Result<String, String> {
 
 impl SeriesFilter {
     /// Returns whether a snapshot passes the filter.
-    pub fn fits(&self, snapshot: &Snapshot) -> bool {
+    pub(super) fn fits(&self, snapshot: &Snapshot) -> bool {
         self.app.as_ref().is_none_or(|app| snapshot.app == *app)
             && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
             && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
     }
 
     /// Returns the app, if one is given.
-    pub fn app(&self) -> Option<&str> {
+    pub(super) fn app(&self) -> Option<&str> {
         self.app.as_deref()
     }
 
     /// Returns the host, if one is given.
-    pub fn host(&self) -> Option<&str> {
+    pub(super) fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
 
     /// Returns whether no option is given.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.app.is_none() && self.host.is_none() && self.tags.is_empty()
     }
 
     /// Returns the filter for a policy; `app` is an app of the configuration.
-    pub fn filter(&self, app: Option<&str>) -> crate::maintain::forget::Filter {
+    pub(super) fn filter(&self, app: Option<&str>) -> crate::maintain::forget::Filter {
         let app = app.map(str::to_owned).or_else(|| self.app.clone());
         crate::maintain::forget::Filter { app, host: self.host.clone(), tags: self.tags.clone() }
     }
 
     /// Returns the filter for people: ` of host web1`; empty if no option is given.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let word = |text: &str| text::printable(text.as_bytes());
         let mut parts: Vec<String> =
             self.host.iter().map(|host| format!("host {}", word(host))).collect();

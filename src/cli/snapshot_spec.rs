@@ -15,7 +15,7 @@ use crate::text::bytes_of_typed;
 
 /// A parsed `SNAP[:PATH]` with a filter of snapshots.
 #[derive(Clone, Debug)]
-pub struct SnapshotSpec {
+pub(super) struct SnapshotSpec {
     /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
     pub snapshot: String,
     /// The path after the colon, absolute and without trailing slash (`/` itself excepted).
@@ -28,7 +28,7 @@ impl SnapshotSpec {
     ///
     /// The path begins at the first `:/`, so that times may contain colons; without one, at the
     /// first colon. A path that does not begin with `/` starts at the directory `here`.
-    pub fn parse(text: &OsStr, here: &Path) -> Result<Self, Failure> {
+    pub(super) fn parse(text: &OsStr, here: &Path) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
         let is_time =
             |rest: &[u8]| std::str::from_utf8(rest).is_ok_and(|rest| parse_time(rest).is_some());
@@ -56,23 +56,23 @@ impl SnapshotSpec {
     }
 
     /// Restricts the choice to snapshots that pass a filter.
-    pub fn among(self, series_filter: &SeriesFilter) -> Self {
+    pub(super) fn among(self, series_filter: &SeriesFilter) -> Self {
         Self { series_filter: series_filter.clone(), ..self }
     }
 
     /// Returns the filter.
-    pub fn series_filter(&self) -> &SeriesFilter {
+    pub(super) fn series_filter(&self) -> &SeriesFilter {
         &self.series_filter
     }
 
     /// Returns the path, unless it is the root, which all snapshots contain.
-    pub fn path_below_root(&self) -> Option<&[u8]> {
+    pub(super) fn path_below_root(&self) -> Option<&[u8]> {
         self.path.as_deref().filter(|path| *path != b"/")
     }
 }
 
 /// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
-pub fn parse_time(text: &str) -> Option<Timestamp> {
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
             let next =
@@ -84,7 +84,7 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 /// Like [`parse_time`], but a date means its first moment.
-pub fn parse_time_from(text: &str) -> Option<Timestamp> {
+pub(super) fn parse_time_from(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
             Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp()))
@@ -113,7 +113,7 @@ fn of_jiff(time: jiff::Timestamp) -> Timestamp {
 }
 
 /// Makes a path absolute and removes empty parts, `.` and `..`; an empty path is the root.
-pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
+pub(super) fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
     let from: &[u8] =
         if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
     let mut parts: Vec<&[u8]> = Vec::new();
@@ -143,7 +143,7 @@ fn from_home(path: Vec<u8>) -> Vec<u8> {
 }
 
 /// An argument of the form `SNAP[:PATH]`.
-pub type SnapArg = OsString;
+pub(super) type SnapArg = OsString;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use crate::ui::table::{Align, TextTable};
 
 /// List snapshots, oldest first
 #[derive(Args)]
-pub struct SnapshotsArgs {
+pub(super) struct SnapshotsArgs {
     #[command(flatten)]
     filter: SnapshotFilter,
 
@@ -68,7 +68,7 @@ impl DamagedView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
     let repository = ctx.connector.open(Purpose::Work)?;
     let mut listing = if args.forgotten {
         snapshots::listing(&repository)?

@@ -21,7 +21,7 @@ use crate::text;
 
 /// Show sizes, and what deduplication and compression saved
 #[derive(Args)]
-pub struct StatsArgs {
+pub(super) struct StatsArgs {
     /// Only this snapshot
     #[arg(value_name = "SNAP")]
     snap: Option<SnapArg>,
@@ -65,7 +65,7 @@ struct SnapshotStatsView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let wanted = args.snap.as_ref().map(|text| SnapshotSpec::parse(text, &here()?)).transpose()?;
     if wanted.is_none() && !args.series_filter.is_empty() {
         let why = "--host, --app and --tag choose a snapshot, and none is named";

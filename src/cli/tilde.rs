@@ -23,12 +23,12 @@ const HINT: &str = "a shell replaces ~ by your home folder where it stands outsi
     write the whole path, or ./~ for what has that name";
 
 /// Makes every argument of every command that is a path refuse `~` and `~/…`.
-pub fn refuse_in(command: Command) -> Command {
+pub(super) fn refuse_in(command: Command) -> Command {
     command.mut_args(refuse_in_arg).mut_subcommands(refuse_in)
 }
 
 /// Fails if a variable that names a path begins with `~`.
-pub fn refuse_in_variables(env: &Environment) -> Result<(), Failure> {
+pub(super) fn refuse_in_variables(env: &Environment) -> Result<(), Failure> {
     match VARIABLES.into_iter().find(|name| env.path(name).is_some_and(|path| is_of_home(&path))) {
         Some(name) => Err(Failure::usage(format!("the ~ in {name} was not replaced")).hint(HINT)),
         None => Ok(()),

@@ -16,7 +16,7 @@ use crate::text;
 ///
 /// `drumlin snapshots --forgotten` lists them.
 #[derive(Args)]
-pub struct UndeleteArgs {
+pub(super) struct UndeleteArgs {
     /// Ids of snapshots, or their first digits
     #[arg(value_name = "SNAP", required_unless_present = "all")]
     snaps: Vec<String>,
@@ -32,7 +32,7 @@ struct UndeleteView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     let repository = ctx.connector.open(Purpose::Work)?;
     let listing = snapshots::listing_to_bring_back(&repository)?;
     let now = text::now();

@@ -29,7 +29,7 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
 /// Collects the options; reads the secret of the access key if configured.
-pub fn options(
+pub(super) fn options(
     connector: &Connector,
     part: &Bucket,
     settings: RepositorySettings,
@@ -85,6 +85,6 @@ fn trust(
 }
 
 /// Returns a function that opens the store.
-pub fn opener(options: S3Options) -> OpenStore {
+pub(super) fn opener(options: S3Options) -> OpenStore {
     Box::new(move || Ok(Arc::new(S3Store::open(options.clone())?)))
 }

@@ -36,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Collects the options; reads or asks for passwords.
-pub fn options(
+pub(super) fn options(
     connector: &Connector,
     remote: &Remote,
     settings: RepositorySettings,
@@ -91,7 +91,7 @@ pub fn options(
 
 /// Returns a function that opens the store. With `is_made` it makes the directory; else the first
 /// request finds out if it is missing.
-pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
+pub(super) fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
     Box::new(move || {
         let options = options.clone();
         Ok(Arc::new(if is_made {

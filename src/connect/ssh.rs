@@ -19,7 +19,7 @@ use crate::settings::ssh_config::{ConfigFiles, ExpansionContext, HostConfig, hos
 use crate::store::sftp::proxy::Proxy;
 
 /// Reads the configuration of a machine, and warns about ignored options.
-pub fn read_config(
+pub(super) fn read_config(
     connector: &Connector,
     remote: &Remote,
     local_user: &str,
@@ -39,7 +39,7 @@ pub fn read_config(
 /// missing.
 ///
 /// Fails if `explicit` is missing, or if a file cannot be read or parsed.
-pub fn read_config_in(
+pub(super) fn read_config_in(
     env: &Environment,
     remote: &Remote,
     local_user: &str,
@@ -67,7 +67,7 @@ pub fn read_config_in(
 ///
 /// `ssh` finds its configuration by the home directory of the user database. If `HOME` differs, the
 /// file is passed as an argument.
-pub fn proxy_of(
+pub(super) fn proxy_of(
     env: &Environment,
     host: &HostConfig,
     to: Destination<'_>,

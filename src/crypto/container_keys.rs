@@ -116,7 +116,7 @@ pub(super) struct ContainerKeys {
 }
 
 impl ContainerKeys {
-    pub fn new(master: &[u8; 32], repository: RepositoryId) -> Self {
+    pub(super) fn new(master: &[u8; 32], repository: RepositoryId) -> Self {
         let key = |purpose: &str| derive(purpose, &[master, &repository.0]);
         let (root, hedge) = (key("pack root"), key("salt hedge"));
         let seal = |scope| SealKeys { scope, repository, root: root.clone(), hedge: hedge.clone() };

@@ -14,7 +14,7 @@ use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 
 /// The marking of one index.
-pub struct Marking<'a> {
+pub(super) struct Marking<'a> {
     /// Reads trees; its index avoids the condemned packs.
     pub reader: &'a Arc<Reader>,
     /// The marks, one for each record of its index.
@@ -30,7 +30,11 @@ impl Marking<'_> {
     ///
     /// A `condemned` pack that is the only place of a chunk is removed from the set. Fails if a
     /// chunk is missing: then the repository is damaged, and nothing may be removed.
-    pub fn mark(&self, snapshots: &[Snapshot], condemned: &mut HashSet<ObjectId>) -> Result<()> {
+    pub(super) fn mark(
+        &self,
+        snapshots: &[Snapshot],
+        condemned: &mut HashSet<ObjectId>,
+    ) -> Result<()> {
         self.walk(snapshots, condemned)?.map_or(Ok(()), Err)
     }
 
@@ -38,7 +42,7 @@ impl Marking<'_> {
     ///
     /// Fails at an error that is worse than `passed_over`. A caller that removes objects by these
     /// marks may pass over lost chunks only: an unreadable chunk may become readable again.
-    pub fn mark_what_is_there(
+    pub(super) fn mark_what_is_there(
         &self,
         snapshots: &[Snapshot],
         condemned: &mut HashSet<ObjectId>,
@@ -73,7 +77,7 @@ impl Marking<'_> {
 
 /// Kinds of errors with a chunk, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MarkFailure {
+pub(super) enum MarkFailure {
     /// The chunk is lost.
     Lost,
     /// The chunk exists, and cannot be read.

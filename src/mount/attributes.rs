@@ -12,7 +12,7 @@ const BLOCK_LEN_BYTES: u32 = 128 << 10;
 const BLOCK_UNIT_BYTES: u64 = 512;
 
 /// Returns the FUSE type of a kind of entry.
-pub fn file_type(kind: EntryKind) -> FileType {
+pub(super) fn file_type(kind: EntryKind) -> FileType {
     match kind {
         EntryKind::File => FileType::RegularFile,
         EntryKind::Dir => FileType::Directory,
@@ -27,7 +27,7 @@ pub fn file_type(kind: EntryKind) -> FileType {
 /// Returns the attributes of an entry; `data_len` is its length without holes.
 ///
 /// Access times are not stored: the modification time is shown instead.
-pub fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAttr {
+pub(super) fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAttr {
     let mtime = system_time(entry.mtime);
     FileAttr {
         ino: INodeNo(number),
@@ -59,7 +59,13 @@ pub struct Owner {
 
 /// Returns the attributes of a directory or link above the snapshots: read-only, of the user who
 /// mounts.
-pub fn of_view(number: u64, kind: FileType, size: u64, time: Timestamp, owner: Owner) -> FileAttr {
+pub(super) fn of_view(
+    number: u64,
+    kind: FileType,
+    size: u64,
+    time: Timestamp,
+    owner: Owner,
+) -> FileAttr {
     let time = system_time(time);
     FileAttr {
         ino: INodeNo(number),

@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_secs(30);
 
 /// The list of snapshots; lookups refresh it when it is old.
-pub struct Catalog {
+pub(super) struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
     views: RwLock<Arc<Views>>,
@@ -35,11 +35,15 @@ struct LastListing {
 }
 
 /// A name that has vanished, and the inode number of its directory.
-pub type Vanished = (u64, String);
+pub(super) type Vanished = (u64, String);
 
 impl Catalog {
     /// Lists the snapshots; damaged ones are reported and left out.
-    pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
+    pub(super) fn open(
+        reader: &Arc<Reader>,
+        name_of_time: NameOfTime,
+        report: &Report,
+    ) -> Result<Self> {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
         let last_listing = Mutex::new(LastListing { next: Instant::now() + FRESH, listed });
@@ -55,7 +59,7 @@ impl Catalog {
     /// Returns the views; lists the snapshots again if the list is old.
     ///
     /// While another thread lists, and if listing fails, the last list is used.
-    pub fn views(&self, report: &Report) -> Arc<Views> {
+    pub(super) fn views(&self, report: &Report) -> Arc<Views> {
         if let Ok(mut last_listing) = self.last_listing.try_lock()
             && Instant::now() >= last_listing.next
         {
@@ -66,7 +70,7 @@ impl Catalog {
 
     /// Lists the snapshots in any case and returns the views. If listing fails, the last list is
     /// used.
-    pub fn views_now(&self, report: &Report) -> Arc<Views> {
+    pub(super) fn views_now(&self, report: &Report) -> Arc<Views> {
         self.look(&mut lock(&self.last_listing), report);
         sync::read(&self.views).clone()
     }
@@ -96,7 +100,7 @@ impl Catalog {
     }
 
     /// Returns a receiver of the names that vanish from the views; it ends with this value.
-    pub fn vanished(&self) -> Receiver<Vanished> {
+    pub(super) fn vanished(&self) -> Receiver<Vanished> {
         self.vanished.1.clone()
     }
 }

@@ -23,7 +23,7 @@ const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
 const NAME_LEN_MAX_BYTES: usize = 1_024;
 
 /// An open directory.
-pub struct OpenDir {
+pub(super) struct OpenDir {
     number: u64,
     parent: u64,
     list: DirContent,
@@ -40,7 +40,7 @@ enum DirContent {
 }
 
 /// An entry of a listing.
-pub struct ListedEntry<'a> {
+pub(super) struct ListedEntry<'a> {
     /// Inode number.
     pub number: u64,
     /// Offset of the next entry.
@@ -54,18 +54,18 @@ pub struct ListedEntry<'a> {
 }
 
 /// Takes an entry; returns true if it did not fit.
-pub type Sink<'a> = dyn FnMut(&ListedEntry<'_>) -> bool + 'a;
+pub(super) type Sink<'a> = dyn FnMut(&ListedEntry<'_>) -> bool + 'a;
 
 impl OpenDir {
     /// Returns whether its content can never change.
-    pub fn is_fixed(&self) -> bool {
+    pub(super) fn is_fixed(&self) -> bool {
         matches!(self.list, DirContent::Tree { .. })
     }
 }
 
 impl Files {
     /// Opens a directory.
-    pub fn open_dir(&self, number: u64) -> FuseResult<OpenDir> {
+    pub(super) fn open_dir(&self, number: u64) -> FuseResult<OpenDir> {
         let folder = self.node(number)?;
         let (parent, list) = match &*folder {
             MountNode::Top(path) => {
@@ -95,7 +95,7 @@ impl Files {
     /// Lists an open directory from an offset until `sink` is full.
     ///
     /// Fails only if not even the first entry can be read.
-    pub fn list(
+    pub(super) fn list(
         &self,
         open: &OpenDir,
         place: u64,

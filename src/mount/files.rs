@@ -29,9 +29,9 @@ use crate::repo::read::readahead::Reading;
 use crate::repo::{self, Reader, Trees};
 
 /// Cache time of the kernel for files of snapshots: they never change.
-pub const FOREVER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const FOREVER: Duration = Duration::from_secs(24 * 3600);
 /// Cache time of the kernel for the directories above the snapshots.
-pub const BRIEFLY: Duration = Duration::from_secs(1);
+pub(super) const BRIEFLY: Duration = Duration::from_secs(1);
 /// Memory of the reader in addition to the caches of a mount, in bytes: decoded segments with
 /// nodes.
 const READER_LEN_BYTES: usize = 24 << 20;
@@ -44,10 +44,10 @@ const LIST_NODES_MAX: usize = 64;
 const AHEAD_THREADS_MIN: usize = 4;
 
 /// Result of a FUSE request.
-pub type FuseResult<T> = std::result::Result<T, Errno>;
+pub(super) type FuseResult<T> = std::result::Result<T, Errno>;
 
 /// The file system, independent of FUSE's types.
-pub struct Files {
+pub(super) struct Files {
     pub(super) contents: FileContents,
     siblings: Siblings,
     /// Readahead for files that are not open yet; it is never cancelled.
@@ -70,7 +70,7 @@ struct OpenFile {
 
 impl Files {
     /// Prepares the file system.
-    pub fn new(
+    pub(super) fn new(
         reader: &Arc<Reader>,
         shown: &MountSource,
         options: MountOptions,
@@ -119,7 +119,11 @@ impl Files {
     /// Returns the attributes of a name in a directory; `None` if it is missing and always will be.
     ///
     /// The kernel holds a reference to the found inode from now on.
-    pub fn lookup(&self, parent: u64, name: &[u8]) -> FuseResult<Option<(FileAttr, Duration)>> {
+    pub(super) fn lookup(
+        &self,
+        parent: u64,
+        name: &[u8],
+    ) -> FuseResult<Option<(FileAttr, Duration)>> {
         let folder = self.node(parent)?;
         if let MountNode::Top(path) = &*folder {
             let item =
@@ -167,7 +171,7 @@ impl Files {
     }
 
     /// Returns the attributes of an inode, and their cache time.
-    pub fn attributes_of(&self, number: u64) -> FuseResult<(FileAttr, Duration)> {
+    pub(super) fn attributes_of(&self, number: u64) -> FuseResult<(FileAttr, Duration)> {
         match &*self.node(number)? {
             MountNode::Entry(entry) => {
                 Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER))
@@ -236,7 +240,7 @@ impl Files {
     }
 
     /// Returns the target of a symbolic link.
-    pub fn link_target(&self, number: u64) -> FuseResult<Vec<u8>> {
+    pub(super) fn link_target(&self, number: u64) -> FuseResult<Vec<u8>> {
         match &*self.node(number)? {
             MountNode::Link(target) => Ok(target.clone().into_bytes()),
             MountNode::Entry(entry) => match &self.found(number, entry)?.content {
@@ -248,7 +252,7 @@ impl Files {
     }
 
     /// Opens a file and returns its handle.
-    pub fn open(&self, number: u64) -> FuseResult<u64> {
+    pub(super) fn open(&self, number: u64) -> FuseResult<u64> {
         let MountNode::Entry(entry) = &*self.node(number)? else {
             return Err(Errno::ISDIR);
         };
@@ -267,14 +271,14 @@ impl Files {
     }
 
     /// Closes a file.
-    pub fn close(&self, handle: u64) {
+    pub(super) fn close(&self, handle: u64) {
         if let Some(file) = self.open.close(handle) {
             file.reading.discard_pending();
         }
     }
 
     /// Returns bytes of an open file; fewer than requested only at its end.
-    pub fn read(&self, handle: u64, offset: u64, len: u32) -> FuseResult<Vec<u8>> {
+    pub(super) fn read(&self, handle: u64, offset: u64, len: u32) -> FuseResult<Vec<u8>> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         let end = offset.saturating_add(len.into()).min(file.map.size());
         if offset >= end {
@@ -286,7 +290,7 @@ impl Files {
 
     /// Returns the start of the next data, or of the next hole, at or after an offset of an open
     /// file.
-    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> FuseResult<u64> {
+    pub(super) fn seek(&self, handle: u64, offset: u64, to_data: bool) -> FuseResult<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         if offset >= file.map.size() {
             return Err(Errno::NXIO);
@@ -305,7 +309,11 @@ impl Files {
     }
 
     /// Calls `take` with the extended attributes of an inode.
-    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> FuseResult<T> {
+    pub(super) fn with_xattrs<T>(
+        &self,
+        number: u64,
+        take: impl FnOnce(&[Xattr]) -> T,
+    ) -> FuseResult<T> {
         match &*self.node(number)? {
             MountNode::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
             _ => Ok(take(&[])),
@@ -313,7 +321,7 @@ impl Files {
     }
 
     /// Returns the totals of a snapshot, or of all snapshots.
-    pub fn totals(&self, number: u64) -> FuseResult<Totals> {
+    pub(super) fn totals(&self, number: u64) -> FuseResult<Totals> {
         let of = |snapshot: &Snapshot| snapshot.stats.totals;
         Ok(match &*self.node(number)? {
             MountNode::Snapshot(snapshot) | MountNode::Entry(EntryNode { snapshot, .. }) => {

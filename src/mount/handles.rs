@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::sync::lock;
 
 /// Table of open values, which the kernel refers to by numbers.
-pub struct Handles<T> {
+pub(super) struct Handles<T> {
     open: Mutex<HashMap<u64, Arc<T>>>,
     next: AtomicU64,
 }
@@ -20,19 +20,19 @@ impl<T> Default for Handles<T> {
 
 impl<T> Handles<T> {
     /// Adds a value; returns its number.
-    pub fn open(&self, value: T) -> u64 {
+    pub(super) fn open(&self, value: T) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, Arc::new(value));
         number
     }
 
     /// Returns the value of a number.
-    pub fn get(&self, number: u64) -> Option<Arc<T>> {
+    pub(super) fn get(&self, number: u64) -> Option<Arc<T>> {
         self.lock().get(&number).cloned()
     }
 
     /// Removes the value of a number and returns it.
-    pub fn close(&self, number: u64) -> Option<Arc<T>> {
+    pub(super) fn close(&self, number: u64) -> Option<Arc<T>> {
         self.lock().remove(&number)
     }
 

@@ -14,13 +14,13 @@ use crate::id::{ChunkId, SnapshotId};
 use crate::sync::lock;
 
 /// Number of the root.
-pub const ROOT: u64 = 1;
+pub(super) const ROOT: u64 = 1;
 /// Smallest number of other inodes.
 const FIRST: u64 = 16;
 
 /// A file, directory or link that the kernel may request.
 #[derive(Clone, Debug)]
-pub enum MountNode {
+pub(super) enum MountNode {
     /// A directory above the snapshots: its path, parts separated by slashes.
     Top(String),
     /// A link above the snapshots, and its target.
@@ -33,7 +33,7 @@ pub enum MountNode {
 
 /// The location of an entry.
 #[derive(Clone, Debug)]
-pub struct EntryNode {
+pub(super) struct EntryNode {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
     /// The tree of its directory.
@@ -64,7 +64,7 @@ impl MountNode {
     }
 
     /// Returns the preferred number; `parent` is that of the directory.
-    pub fn number(&self, parent: u64, name: &[u8]) -> u64 {
+    pub(super) fn number(&self, parent: u64, name: &[u8]) -> u64 {
         match self {
             Self::Snapshot(snapshot) => number_of_root(&snapshot.id),
             Self::Link(target) => {
@@ -79,17 +79,17 @@ impl MountNode {
 }
 
 /// Returns the number of a name in a directory.
-pub fn number_of_name(parent: u64, name: &[u8]) -> u64 {
+pub(super) fn number_of_name(parent: u64, name: &[u8]) -> u64 {
     hashed(&[b"name", &parent.to_le_bytes(), name])
 }
 
 /// Returns the number of a group of hard links.
-pub fn number_of_group(snapshot: &SnapshotId, group: u64) -> u64 {
+pub(super) fn number_of_group(snapshot: &SnapshotId, group: u64) -> u64 {
     hashed(&[b"group", &snapshot.0, &group.to_le_bytes()])
 }
 
 /// Returns the number of a snapshot's root.
-pub fn number_of_root(snapshot: &SnapshotId) -> u64 {
+pub(super) fn number_of_root(snapshot: &SnapshotId) -> u64 {
     hashed(&[b"root", &snapshot.0])
 }
 
@@ -104,7 +104,7 @@ fn hashed(parts: &[&[u8]]) -> u64 {
 }
 
 /// The inodes that the kernel references, by number.
-pub struct Inodes {
+pub(super) struct Inodes {
     known: Mutex<HashMap<u64, KnownInode>>,
 }
 
@@ -116,7 +116,7 @@ struct KnownInode {
 
 impl Inodes {
     /// Makes a table with the root only.
-    pub fn new(top: MountNode) -> Self {
+    pub(super) fn new(top: MountNode) -> Self {
         Self {
             known: Mutex::new(HashMap::from([(
                 ROOT,
@@ -126,12 +126,12 @@ impl Inodes {
     }
 
     /// Returns the node of a number, if the kernel references it.
-    pub fn get(&self, number: u64) -> Option<Arc<MountNode>> {
+    pub(super) fn get(&self, number: u64) -> Option<Arc<MountNode>> {
         self.lock().get(&number).map(|known| known.node.clone())
     }
 
     /// Adds a reference of the kernel to a node; returns its number.
-    pub fn enter(&self, wanted: u64, node: MountNode) -> u64 {
+    pub(super) fn enter(&self, wanted: u64, node: MountNode) -> u64 {
         let mut known = self.lock();
         let mut number = wanted;
         loop {
@@ -154,7 +154,7 @@ impl Inodes {
     }
 
     /// Drops `times` references of the kernel.
-    pub fn forget(&self, number: u64, times: u64) {
+    pub(super) fn forget(&self, number: u64, times: u64) {
         let mut known = self.lock();
         if number != ROOT
             && let Some(one) = known.get_mut(&number)
@@ -167,7 +167,7 @@ impl Inodes {
     }
 
     /// Returns the path of a number below the mount, as far as it is known.
-    pub fn path(&self, number: u64) -> Vec<u8> {
+    pub(super) fn path(&self, number: u64) -> Vec<u8> {
         let known = self.lock();
         let (mut parts, mut next) = (Vec::new(), number);
         while let Some(KnownInode { node, .. }) = known.get(&next) {

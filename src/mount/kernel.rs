@@ -38,14 +38,14 @@ const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
 /// FUSE front end of the file system.
-pub struct Kernel {
+pub(super) struct Kernel {
     files: Arc<Files>,
     folders: Handles<OpenDir>,
 }
 
 impl Kernel {
     /// Makes the front end.
-    pub fn new(files: Arc<Files>) -> Self {
+    pub(super) fn new(files: Arc<Files>) -> Self {
         Self { files, folders: Handles::default() }
     }
 

@@ -26,13 +26,13 @@ type LinkCounts = Arc<HashMap<u64, u32>>;
 
 /// Link counts, computed per snapshot when the first of its links is looked up.
 #[derive(Default)]
-pub struct Links {
+pub(super) struct Links {
     counted: Mutex<HashMap<SnapshotId, Arc<Mutex<Option<LinkCounts>>>>>,
 }
 
 impl Links {
     /// Returns the number of names of a hard-link group in its snapshot.
-    pub fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
+    pub(super) fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
         let mut counted = lock(&self.counted);
         if !counted.contains_key(&snapshot.id)
             && (counted.len() >= SNAPSHOTS_MAX || groups_in(&counted) >= GROUPS_MAX)

@@ -15,7 +15,7 @@ const TOLD_MAX: usize = 10_000;
 pub type OnReport = Box<dyn Fn(&[u8], &str) + Send + Sync>;
 
 /// Reports each error once.
-pub struct Report {
+pub(super) struct Report {
     tell: OnReport,
     told: Mutex<HashSet<[u8; 32]>>,
     has_met_damage: AtomicBool,
@@ -23,23 +23,23 @@ pub struct Report {
 
 impl Report {
     /// Makes a report that calls `tell`.
-    pub fn new(tell: OnReport) -> Self {
+    pub(super) fn new(tell: OnReport) -> Self {
         Self { tell, told: Mutex::default(), has_met_damage: AtomicBool::new(false) }
     }
 
     /// Reports that a path cannot be read.
-    pub fn trouble(&self, path: &[u8], error: &Error) {
+    pub(super) fn trouble(&self, path: &[u8], error: &Error) {
         self.has_met_damage.fetch_or(error.is_damage(), Ordering::Relaxed);
         self.say(path, &in_words(error));
     }
 
     /// Returns whether an error was due to damage in the repository.
-    pub fn has_met_damage(&self) -> bool {
+    pub(super) fn has_met_damage(&self) -> bool {
         self.has_met_damage.load(Ordering::Relaxed)
     }
 
     /// Reports a message about a path, unless it was reported before.
-    pub fn say(&self, path: &[u8], words: &str) {
+    pub(super) fn say(&self, path: &[u8], words: &str) {
         let mut hash = blake3::Hasher::new();
         hash.update(path).update(b"\0").update(words.as_bytes());
         let mut told = lock(&self.told);

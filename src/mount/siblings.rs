@@ -21,7 +21,7 @@ const AHEAD_MAX: usize = 128;
 
 /// The last opened files, by leaf.
 #[derive(Default)]
-pub struct Siblings {
+pub(super) struct Siblings {
     leaves: Mutex<HashMap<usize, Row>>,
 }
 
@@ -63,7 +63,7 @@ impl Siblings {
     /// Records that a file was opened; returns the chunks of the files that are likely to be next.
     ///
     /// Files with chunk lists have their own readahead.
-    pub fn opened(&self, found: &CachedEntry) -> impl Iterator<Item = ChunkId> {
+    pub(super) fn opened(&self, found: &CachedEntry) -> impl Iterator<Item = ChunkId> {
         let (leaf, at) = found.place();
         let entries = found.neighbours();
         let mut leaves = lock(&self.leaves);

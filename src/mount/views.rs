@@ -9,7 +9,7 @@ use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 
 /// Directory of the snapshots themselves; everything else links into it.
-pub const BY_ID: &str = "by-id";
+pub(super) const BY_ID: &str = "by-id";
 /// Fewest digits of an abbreviated id.
 const PREFIX_LEN_MIN: usize = 4;
 
@@ -18,7 +18,7 @@ pub type NameOfTime = fn(Timestamp) -> String;
 
 /// An item above the snapshots.
 #[derive(Clone)]
-pub enum ViewItem {
+pub(super) enum ViewItem {
     /// A directory.
     Dir(BTreeMap<String, ViewItem>),
     /// A symbolic link and its target.
@@ -28,14 +28,14 @@ pub enum ViewItem {
 }
 
 /// The directories above the snapshots at one moment.
-pub struct Views {
+pub(super) struct Views {
     root: BTreeMap<String, ViewItem>,
     snapshots: Vec<Arc<Snapshot>>,
 }
 
 impl Views {
     /// Makes the views of snapshots, which are sorted, oldest first.
-    pub fn new(snapshots: Vec<Arc<Snapshot>>, name_of_time: NameOfTime) -> Self {
+    pub(super) fn new(snapshots: Vec<Arc<Snapshot>>, name_of_time: NameOfTime) -> Self {
         let mut by_id = BTreeMap::new();
         let (mut by_time, mut by_app, mut by_host) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -76,12 +76,12 @@ impl Views {
     }
 
     /// Returns the snapshots, oldest first.
-    pub fn snapshots(&self) -> &[Arc<Snapshot>] {
+    pub(super) fn snapshots(&self) -> &[Arc<Snapshot>] {
         &self.snapshots
     }
 
     /// Returns the names that newer views lack, each with the number of its directory.
-    pub fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
+    pub(super) fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
         let mut names = Vec::new();
         vanished(ROOT, &self.root, &newer.root, &mut names);
         names
@@ -89,7 +89,7 @@ impl Views {
 
     /// Returns the content of the directory at a path, whose parts are separated by slashes; `None`
     /// if there is none.
-    pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, ViewItem>> {
+    pub(super) fn folder(&self, path: &str) -> Option<&BTreeMap<String, ViewItem>> {
         let mut folder = &self.root;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             let ViewItem::Dir(below) = folder.get(part)? else { return None };
@@ -100,7 +100,7 @@ impl Views {
 
     /// Returns the item `name` of the directory at a path. In `by-id`, an unambiguous start of an
     /// id is a link to it, although it is not listed.
-    pub fn find(&self, path: &str, name: &str) -> Option<ViewItem> {
+    pub(super) fn find(&self, path: &str, name: &str) -> Option<ViewItem> {
         let folder = self.folder(path)?;
         if let Some(item) = folder.get(name) {
             return Some(item.clone());

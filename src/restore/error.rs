@@ -87,7 +87,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Explains `AlreadyExists` for a name that did not exist before: the file system takes it for
 /// another name, or another process made it.
-pub fn same_name(error: io::Error) -> io::Error {
+pub(super) fn same_name(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return io::Error::other(
             "something is there that the file system cannot tell from this name, or that was made \

@@ -161,7 +161,7 @@ pub(super) struct RestoreCounters {
 }
 
 impl RestoreCounters {
-    pub fn report(&self) -> RestoreReport {
+    pub(super) fn report(&self) -> RestoreReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RestoreReport {
             files: get(&self.files),

@@ -50,7 +50,12 @@ pub(super) struct PeriodRule<'a> {
 
 impl PeriodRule<'_> {
     /// Decides about the `counted` items, which are sorted, newest first.
-    pub fn decide(&self, items: &[DatedSnapshot], counted: &[usize], decisions: &mut [Decision]) {
+    pub(super) fn decide(
+        &self,
+        items: &[DatedSnapshot],
+        counted: &[usize],
+        decisions: &mut [Decision],
+    ) {
         let Self { period, count, zone } = *self;
         let mut current = None;
         let mut rank = 0;

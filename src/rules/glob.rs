@@ -5,7 +5,7 @@ use super::error::RuleError;
 
 /// A pattern with git's meaning, on bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glob {
+pub(super) struct Glob {
     /// The literal prefix.
     head: Box<[u8]>,
     steps: Box<[Step]>,
@@ -42,13 +42,13 @@ impl ByteSet {
 }
 
 /// Returns the number of bytes before the first special one in a pattern.
-pub fn literal_len(pattern: &[u8]) -> usize {
+pub(super) fn literal_len(pattern: &[u8]) -> usize {
     pattern.iter().position(|byte| b"*?[\\".contains(byte)).unwrap_or(pattern.len())
 }
 
 impl Glob {
     /// Compiles a pattern; fails if it can never match.
-    pub fn new(pattern: &[u8]) -> Result<Self, RuleError> {
+    pub(super) fn new(pattern: &[u8]) -> Result<Self, RuleError> {
         let (head, rest) = pattern.split_at(literal_len(pattern));
         let (mut steps, mut sets, mut at) = (Vec::new(), Vec::new(), 0);
         while let Some(byte) = rest.get(at) {
@@ -73,13 +73,13 @@ impl Glob {
     }
 
     /// Returns the only text that matches, if there is only one.
-    pub fn literal(&self) -> Option<Vec<u8>> {
+    pub(super) fn literal(&self) -> Option<Vec<u8>> {
         let byte = |step: &Step| if let Step::Byte(byte) = step { Some(*byte) } else { None };
         self.head.iter().copied().map(Some).chain(self.steps.iter().map(byte)).collect()
     }
 
     /// Returns the suffix if the pattern is a star and a literal suffix: `.o` for `*.o`.
-    pub fn ending(&self) -> Option<Vec<u8>> {
+    pub(super) fn ending(&self) -> Option<Vec<u8>> {
         let (Step::Star, rest) = self.steps.split_first().filter(|_| self.head.is_empty())? else {
             return None;
         };
@@ -89,12 +89,12 @@ impl Glob {
     }
 
     /// Returns the literal prefix of every match.
-    pub fn head(&self) -> &[u8] {
+    pub(super) fn head(&self) -> &[u8] {
         &self.head
     }
 
     /// Returns whether the whole of `text` matches.
-    pub fn matches(&self, text: &[u8]) -> bool {
+    pub(super) fn matches(&self, text: &[u8]) -> bool {
         text.strip_prefix(&*self.head).is_some_and(|rest| self.rest_matches(rest))
     }
 

@@ -10,7 +10,7 @@ type Numbers = Vec<u32>;
 
 /// Rules by the kind of their pattern.
 #[derive(Clone, Debug, Default)]
-pub struct RuleTable {
+pub(super) struct RuleTable {
     /// Literal names.
     names: HashMap<Box<[u8]>, Numbers>,
     /// Literal suffixes of names, from a dot on.
@@ -34,7 +34,7 @@ struct Paths {
 
 impl RuleTable {
     /// Returns whether there are no rules.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
             && self.endings.is_empty()
             && self.name_globs.is_empty()
@@ -43,12 +43,12 @@ impl RuleTable {
     }
 
     /// Returns whether some rules have a slash that is not leading.
-    pub fn has_relative(&self) -> bool {
+    pub(super) fn has_relative(&self) -> bool {
         !self.relative.is_empty()
     }
 
     /// Adds a rule; its number must be higher than all before it.
-    pub fn add(&mut self, number: u32, pattern: &[u8]) -> Result<(), RuleError> {
+    pub(super) fn add(&mut self, number: u32, pattern: &[u8]) -> Result<(), RuleError> {
         if pattern.contains(&b'/') {
             let (paths, pattern) = match pattern.strip_prefix(b"/") {
                 Some(pattern) => (&mut self.absolute, pattern),
@@ -68,12 +68,12 @@ impl RuleTable {
     }
 
     /// Adds a rule about paths below every base.
-    pub fn add_relative(&mut self, number: u32, pattern: &[u8]) -> Result<(), RuleError> {
+    pub(super) fn add_relative(&mut self, number: u32, pattern: &[u8]) -> Result<(), RuleError> {
         self.relative.add(number, Glob::new(pattern)?)
     }
 
     /// Returns the highest number of a rule that matches and that `fits`.
-    pub fn find(
+    pub(super) fn find(
         &self,
         path: &[u8],
         bases: &[usize],

@@ -17,7 +17,7 @@ use crate::settings::values::{
 /// no snapshot is made (--always-snapshot makes one). The exit code is 3 if a file cannot be read,
 /// or if a PATH is missing or has lost its files.
 #[derive(Args, Default)]
-pub struct BackupArgs {
+pub(crate) struct BackupArgs {
     /// Files and folders to back up
     ///
     /// A symbolic link is stored as a link; LINK/ is the folder that it points to.
@@ -84,7 +84,7 @@ pub struct BackupArgs {
 /// Where PATHs come from, and how they are taken.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Sources")]
-pub struct SourceArgs {
+pub(crate) struct SourceArgs {
     /// Read names of files and folders from FILE, one per line (repeatable)
     ///
     /// Names are taken as they are, without patterns; - is standard input.
@@ -119,7 +119,7 @@ pub struct SourceArgs {
 /// What to leave out.
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to leave out")]
-pub struct ExcludeArgs {
+pub(crate) struct ExcludeArgs {
     /// Exclude what matches this pattern (repeatable)
     ///
     /// Patterns are those of .gitignore: *.tmp, /home/*/cache/, ./build.
@@ -158,7 +158,7 @@ pub struct ExcludeArgs {
 /// What to back up that is not a file.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Streams")]
-pub struct StreamArgs {
+pub(crate) struct StreamArgs {
     /// Back up standard input as a file
     #[arg(long)]
     pub stdin: bool,
@@ -192,7 +192,7 @@ pub struct StreamArgs {
 
 impl ExcludeArgs {
     /// Adds these to what the configuration leaves out.
-    pub fn add_to(&mut self, excludes: &mut ExcludeSettings) {
+    pub(crate) fn add_to(&mut self, excludes: &mut ExcludeSettings) {
         excludes.if_present.append(&mut self.exclude_if_present);
         excludes.ignore_files.append(&mut self.ignore_files);
         excludes.caches = self.exclude_caches.then_some(true).or(excludes.caches);

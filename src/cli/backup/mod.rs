@@ -4,16 +4,16 @@ mod args;
 mod outcome;
 mod plan;
 
-pub use args::BackupArgs;
-pub use outcome::{BackupOutcome, BackupView};
-pub use plan::{carry_out, plan_folder};
+pub(super) use args::BackupArgs;
+pub(super) use outcome::{BackupOutcome, BackupView};
+pub(super) use plan::{carry_out, plan_folder};
 
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use crate::connect::Purpose;
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
     let job = plan::plan(ctx, &settings, args)?;
     let place = ctx.connector.place(&settings, job.repository(ctx.global.repo.is_some())?)?;

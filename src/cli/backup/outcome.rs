@@ -14,7 +14,7 @@ use crate::monitor::{Monitor, ProblemKind};
 use crate::text;
 
 /// Result of a backup.
-pub struct BackupOutcome {
+pub(crate) struct BackupOutcome {
     /// The operation's report.
     pub report: BackupReport,
     /// Its problems.
@@ -27,7 +27,7 @@ pub struct BackupOutcome {
 
 impl BackupOutcome {
     /// Returns 3 if a source file could not be read.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         if self.unreadable() > 0 { Exit::Unreadable } else { Exit::Done }
     }
 
@@ -36,12 +36,12 @@ impl BackupOutcome {
     }
 
     /// Prints the problems.
-    pub fn list_problems(&self, ctx: &Context) {
+    pub(crate) fn list_problems(&self, ctx: &Context) {
         ctx.ui.list_problems(&self.monitor);
     }
 
     /// Returns the JSON document.
-    pub fn view(&self, ctx: &Context) -> BackupView {
+    pub(crate) fn view(&self, ctx: &Context) -> BackupView {
         BackupView {
             snapshot: self.report.snapshot.as_ref().map(SnapshotView::new),
             unchanged_since: self.report.unchanged_since.map(|id| id.to_hex()),
@@ -55,7 +55,7 @@ impl BackupOutcome {
     }
 
     /// Returns the report as text.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let stats = &self.report.stats;
         let mut lines = vec![match (&self.report.snapshot, self.report.unchanged_since) {
             (Some(snapshot), _) => {
@@ -116,7 +116,7 @@ fn stats_lines(stats: &SnapshotStats, dry_run: bool) -> Vec<String> {
 
 /// The JSON document of a backup.
 #[derive(Serialize)]
-pub struct BackupView {
+pub(crate) struct BackupView {
     snapshot: Option<SnapshotView>,
     unchanged_since: Option<String>,
     dry_run: bool,

@@ -21,19 +21,23 @@ use crate::settings::model::CommandSettings;
 use crate::text;
 
 /// Merges command line and configuration; the command line takes precedence, lists are joined.
-pub fn plan(ctx: &Context, settings: &Settings, args: BackupArgs) -> Result<Job, Failure> {
+pub(super) fn plan(ctx: &Context, settings: &Settings, args: BackupArgs) -> Result<Job, Failure> {
     let typed_at =
         Surroundings { home: ctx.connector.env.home(), here: Some(host::here()?), root: None };
     job_of(settings, args, ctx.global.threads(), typed_at)
 }
 
 /// Returns the job for one folder without options.
-pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<Job, Failure> {
+pub(crate) fn plan_folder(
+    ctx: &Context,
+    settings: &Settings,
+    folder: &Path,
+) -> Result<Job, Failure> {
     plan(ctx, settings, BackupArgs { paths: vec![folder.to_path_buf()], ..BackupArgs::default() })
 }
 
 /// Takes the snapshot.
-pub fn carry_out(
+pub(crate) fn carry_out(
     job: Job,
     ctx: &Context,
     place: &RepositoryPlace,

@@ -4,7 +4,7 @@ use super::prices::{BillingPlan, FreeEgress, Provider, Tier};
 
 /// Totals of a class of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClassTotals {
+pub(super) struct ClassTotals {
     /// Objects.
     pub objects: u64,
     /// Their bytes.
@@ -13,7 +13,7 @@ pub struct ClassTotals {
 
 /// Lengths in bytes of the objects of a repository.
 #[derive(Clone, Debug, Default)]
-pub struct StoredObjects {
+pub(super) struct StoredObjects {
     /// Lengths of packs of file content.
     pub content: Vec<u64>,
     /// Lengths of all other objects.
@@ -28,7 +28,7 @@ impl StoredObjects {
 
 /// Requests of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunRequests {
+pub(super) struct RunRequests {
     /// Listings.
     pub list: u64,
     /// Reads of file content.
@@ -49,13 +49,13 @@ pub struct RunRequests {
 
 impl RunRequests {
     /// Returns the number of requests.
-    pub fn requests(&self) -> u64 {
+    pub(super) fn requests(&self) -> u64 {
         self.list + self.read_content + self.read_rest + self.create_content + self.create_rest
     }
 }
 
 /// Returns the price of a month of storage.
-pub fn storage(provider: &Provider, stored: &StoredObjects) -> f64 {
+pub(super) fn storage(provider: &Provider, stored: &StoredObjects) -> f64 {
     let gigabytes = |lens: &[u64], tier: &Tier| -> f64 {
         lens.iter().map(|len| (*len).max(tier.object_min_bytes) as f64).sum::<f64>()
             / provider.gigabyte as f64
@@ -78,7 +78,7 @@ pub fn storage(provider: &Provider, stored: &StoredObjects) -> f64 {
 }
 
 /// Returns the price of one run, in a month without other downloads.
-pub fn run(provider: &Provider, asked: &RunRequests, stored: &StoredObjects) -> f64 {
+pub(super) fn run(provider: &Provider, asked: &RunRequests, stored: &StoredObjects) -> f64 {
     let gigabytes = |bytes: u64| bytes as f64 / provider.gigabyte as f64;
     let thousands = |requests: u64| requests as f64 / 1000.0;
     let (content, rest) = (&provider.content, &provider.rest);

@@ -2,7 +2,7 @@
 
 mod estimate;
 mod prices;
-pub mod thaw_prices;
+pub(super) mod thaw_prices;
 
 use clap::Args;
 use serde::Serialize;
@@ -26,7 +26,7 @@ use prices::{PROVIDERS, Provider, guess, parse_provider};
 /// Prices are list prices without tax from the providers' public pages. The output says of which
 /// day they are, and where today's prices are. They are estimates, not a bill.
 #[derive(Args)]
-pub struct CostArgs {
+pub(super) struct CostArgs {
     /// Show the prices of this provider only
     ///
     /// aws-standard, aws-ia, aws-glacier-ir, aws-deep-archive, hetzner-object-storage,
@@ -107,7 +107,7 @@ struct Figures {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
     let place = ctx.connector.place(&settings, None)?;
     let repository = ctx.connector.open_place(&place, Purpose::Work)?;

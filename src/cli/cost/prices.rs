@@ -5,7 +5,7 @@
 //! change it here.
 
 /// A provider, or a storage class of one for the packs of file content.
-pub struct Provider {
+pub(super) struct Provider {
     /// Name for `--provider`.
     pub name: &'static str,
     /// Title.
@@ -34,7 +34,7 @@ pub struct Provider {
 
 /// Prices of storage and requests.
 #[derive(Clone, Copy)]
-pub struct Tier {
+pub(super) struct Tier {
     /// A gigabyte for a month.
     pub storage: f64,
     /// A thousand objects that are made.
@@ -50,7 +50,7 @@ pub struct Tier {
 }
 
 /// Monthly charge for the whole repository.
-pub enum BillingPlan {
+pub(super) enum BillingPlan {
     /// Only usage.
     Used,
     /// A base price that includes some gigabytes; further ones cost as in the tiers.
@@ -65,7 +65,7 @@ pub enum BillingPlan {
 }
 
 /// Free egress per month.
-pub enum FreeEgress {
+pub(super) enum FreeEgress {
     /// Gigabytes.
     Gigabytes(f64),
     /// Multiple of the stored bytes.
@@ -101,7 +101,7 @@ const fn aws(
 }
 
 /// All known providers.
-pub const PROVIDERS: [Provider; 8] = [
+pub(super) const PROVIDERS: [Provider; 8] = [
     aws("aws-standard", "AWS S3 Standard", AWS_STANDARD, "in us-east-1; other regions cost more"),
     aws(
         "aws-ia",
@@ -208,7 +208,7 @@ pub const PROVIDERS: [Provider; 8] = [
 ];
 
 /// Parses the name of a provider.
-pub fn parse_provider(text: &str) -> Result<&'static Provider, String> {
+pub(super) fn parse_provider(text: &str) -> Result<&'static Provider, String> {
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
     let found = PROVIDERS.iter().find(|provider| provider.name == text);
     found.ok_or_else(|| format!("`{text}` is not one of {}", names.join(", ")))
@@ -216,7 +216,7 @@ pub fn parse_provider(text: &str) -> Result<&'static Provider, String> {
 
 /// Guesses the provider from the server's host (`None` for AWS) and the storage class of file
 /// content.
-pub fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static Provider> {
+pub(super) fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static Provider> {
     let aws = match storage_class {
         Some("STANDARD_IA" | "ONEZONE_IA") => "aws-ia",
         Some("GLACIER_IR") => "aws-glacier-ir",

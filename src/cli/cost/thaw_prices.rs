@@ -4,12 +4,12 @@
 use crate::store::ThawTier;
 
 /// Date of the prices.
-pub const AS_OF: &str = "2026-05";
+pub(crate) const AS_OF: &str = "2026-05";
 /// The provider's page of prices.
-pub const PAGE: &str = "https://aws.amazon.com/s3/pricing/";
+pub(crate) const PAGE: &str = "https://aws.amazon.com/s3/pricing/";
 
 /// Duration and price of thawing from one class at one speed.
-pub struct Thaw {
+pub(crate) struct Thaw {
     class: &'static str,
     tier: ThawTier,
     /// Duration.
@@ -21,7 +21,7 @@ pub struct Thaw {
 }
 
 /// A range of hours.
-pub struct Hours {
+pub(crate) struct Hours {
     /// At least so many.
     pub least: f64,
     /// At most so many.
@@ -47,13 +47,13 @@ const THAWS: [Thaw; 5] = [
 ];
 
 /// Returns duration and price; `None` if the class is unknown or lacks this speed.
-pub fn of(class: &str, tier: ThawTier) -> Option<&'static Thaw> {
+pub(crate) fn of(class: &str, tier: ThawTier) -> Option<&'static Thaw> {
     THAWS.iter().find(|thaw| thaw.class == class && thaw.tier == tier)
 }
 
 impl Thaw {
     /// Returns the price in USD of thawing these objects.
-    pub fn price(&self, objects: u64, bytes: u64) -> f64 {
+    pub(crate) fn price(&self, objects: u64, bytes: u64) -> f64 {
         self.gigabyte * bytes as f64 / f64::from(1 << 30) + self.thousand * objects as f64 / 1000.0
     }
 }

@@ -16,7 +16,7 @@ use crate::retention::{Period, Policy, parse_span};
 /// the newest of a series always stays. Without SNAP and rules, the `keep` of the configuration
 /// applies to each app that has one.
 #[derive(Args)]
-pub struct ForgetArgs {
+pub(crate) struct ForgetArgs {
     /// Snapshots to forget
     ///
     /// An id or its first digits, latest, latest~2, latest:/PATH (the newest that has it), or
@@ -73,7 +73,7 @@ pub struct ForgetArgs {
 /// The rules of a policy.
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to keep")]
-pub struct RuleArgs {
+pub(crate) struct RuleArgs {
     /// Keep the newest N snapshots
     #[arg(long, value_name = "N", value_parser = count)]
     keep_last: Option<u32>,
@@ -120,7 +120,7 @@ pub struct RuleArgs {
 /// Which snapshots the rules look at, and names choose from.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Which snapshots")]
-pub struct WhichArgs {
+pub(crate) struct WhichArgs {
     #[command(flatten)]
     pub series_filter: SeriesFilter,
 
@@ -133,7 +133,7 @@ pub struct WhichArgs {
 
 impl RuleArgs {
     /// Returns the policy, empty if no rule was given.
-    pub fn policy(&self) -> Result<Policy, Failure> {
+    pub(crate) fn policy(&self) -> Result<Policy, Failure> {
         let mut policy = Policy::default();
         for text in &self.keep {
             policy.add(text).map_err(|why| Failure::usage(format!("--keep: {why}")))?;

@@ -7,7 +7,7 @@ mod outlook;
 mod report;
 mod view;
 
-pub use args::ForgetArgs;
+pub(super) use args::ForgetArgs;
 
 use jiff::tz::TimeZone;
 
@@ -34,7 +34,7 @@ use crate::text;
 use crate::ui::style::Role;
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let policy = args.rules.policy()?;
     if !args.snaps.is_empty() && !policy.is_empty() {
         return Err(Failure::usage(
@@ -150,7 +150,7 @@ fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
 }
 
 /// Returns an error with its causes in one line.
-pub fn in_words(error: &crate::repo::Error) -> String {
+pub(super) fn in_words(error: &crate::repo::Error) -> String {
     Failure::of(Exit::Error, error).text()
 }
 

@@ -15,7 +15,7 @@ use crate::repo::{Error, Reader, Repository, Trees};
 use crate::text;
 
 /// The named snapshots, each once.
-pub struct NamedSnapshots {
+pub(super) struct NamedSnapshots {
     /// Snapshots that can be read.
     pub good: Vec<Snapshot>,
     /// Those that cannot.
@@ -24,7 +24,7 @@ pub struct NamedSnapshots {
 
 impl NamedSnapshots {
     /// Returns all of them.
-    pub fn ids(&self) -> Vec<SnapshotId> {
+    pub(super) fn ids(&self) -> Vec<SnapshotId> {
         self.good
             .iter()
             .map(|snapshot| snapshot.id)
@@ -34,7 +34,7 @@ impl NamedSnapshots {
 }
 
 /// Parses the names of the command line.
-pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapshotSpec>, Failure> {
+pub(super) fn parse(args: &ForgetArgs) -> Result<Vec<SnapshotSpec>, Failure> {
     let here = here()?;
     let parse = |text| {
         let name = SnapshotSpec::parse(text, &here)?.among(&args.which.series_filter);
@@ -50,7 +50,7 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapshotSpec>, Failure> {
 
 /// Finds the named snapshots. One in the trash is skipped, unless it is to be protected, which
 /// fails.
-pub fn resolve_all(
+pub(super) fn resolve_all(
     ctx: &Context,
     repository: &Arc<Repository>,
     listing: &Listing,

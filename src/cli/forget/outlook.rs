@@ -59,7 +59,7 @@ struct CountView {
 }
 
 /// Simulates the policy of each group for `span_s` seconds and prints what is left.
-pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exit, Failure> {
+pub(super) fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
     let policies = plan.groups.iter().filter_map(|group| Some((group, group.policy.as_ref()?)));
     let told: Vec<_> = policies

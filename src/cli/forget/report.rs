@@ -9,7 +9,7 @@ use crate::ui::style::{Role, Style};
 use crate::ui::table::{Align, TextTable};
 
 /// Returns the name of a series: what its snapshots have in common.
-pub fn name_of(key: &GroupKey) -> String {
+pub(super) fn name_of(key: &GroupKey) -> String {
     let mut parts = Vec::new();
     parts.extend(key.host.as_deref().map(|host| text::printable(host.as_bytes())));
     parts.extend(
@@ -29,7 +29,7 @@ pub fn name_of(key: &GroupKey) -> String {
 }
 
 /// Returns the refusals of a plan, one text per group.
-pub fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
+pub(super) fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
     let unreadable = plan.unreadable.iter().filter(|_| plan.unreadable_refused);
     let unreadable = unreadable.map(|id| {
         format!("snapshot {} cannot be read, so nobody can tell what this would forget", id.short())
@@ -67,7 +67,7 @@ fn refusal_text(refusal: &Refusal, group: &Group) -> String {
 }
 
 /// Returns the name of a refusal in JSON.
-pub fn refusal_name(refusal: &Refusal) -> &'static str {
+pub(super) fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::MoreThanHalf { .. } => "more-than-half",
         Refusal::OtherPolicy { .. } => "other-policy",
@@ -77,7 +77,7 @@ pub fn refusal_name(refusal: &Refusal) -> &'static str {
 }
 
 /// Returns the failure about refused groups and protected snapshots, if any; the rest was done.
-pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
+pub(super) fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
     let protected: Vec<String> =
         plan.protected.iter().map(|id| format!("snapshot {} is protected", id.short())).collect();
     let refused = if dry_run { Vec::new() } else { refusals_of(plan) };
@@ -94,7 +94,7 @@ pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
 }
 
 /// Returns the lines about a group: with all of its snapshots, or only those that are forgotten.
-pub fn table_of(group: &Group, with_kept: bool, style: Style) -> Vec<String> {
+pub(super) fn table_of(group: &Group, with_kept: bool, style: Style) -> Vec<String> {
     let mut lines = vec![style.paint(Role::Strong, &name_of(&group.key))];
     if let Some(policy) = &group.policy {
         lines.push(format!("keeping {policy}"));
@@ -123,7 +123,10 @@ fn row_of(snapshot: &Snapshot, decision: &Decision, policy: Option<&Policy>) -> 
 
 /// Returns the reasons of a decision, each as rule and text: the rules that keep the snapshot, else
 /// why none does.
-pub fn reasons_of(decision: &Decision, policy: Option<&Policy>) -> Vec<(&'static str, String)> {
+pub(super) fn reasons_of(
+    decision: &Decision,
+    policy: Option<&Policy>,
+) -> Vec<(&'static str, String)> {
     if decision.is_kept() {
         let others = decision.keeps.len() > 1;
         // "The newest" is left out if another rule keeps it.

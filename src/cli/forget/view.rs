@@ -11,7 +11,7 @@ use crate::text;
 
 /// Key of a series.
 #[derive(Serialize)]
-pub struct SeriesView {
+pub(super) struct SeriesView {
     host: Option<String>,
     app: Option<String>,
     paths: Option<Vec<String>>,
@@ -22,7 +22,7 @@ pub struct SeriesView {
 
 impl SeriesView {
     /// Makes the view of a group's key.
-    pub fn new(key: &GroupKey) -> Self {
+    pub(super) fn new(key: &GroupKey) -> Self {
         let hex: Vec<Option<String>> = key.paths.iter().flatten().map(|path| exact(path)).collect();
         Self {
             host: key.host.clone(),
@@ -36,7 +36,7 @@ impl SeriesView {
 
 /// Result or plan.
 #[derive(Serialize)]
-pub struct ForgetView {
+pub(super) struct ForgetView {
     dry_run: bool,
     groups: Vec<GroupView>,
     unreadable: Vec<String>,
@@ -73,7 +73,7 @@ struct ReasonView {
 
 impl ForgetView {
     /// Makes the view of a plan and its result.
-    pub fn new(
+    pub(super) fn new(
         plan: &ForgetPlan,
         dry_run: bool,
         forgotten: &[SnapshotId],

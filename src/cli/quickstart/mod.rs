@@ -39,7 +39,7 @@ use crate::text;
 /// configuration file, takes a snapshot of FOLDER, and says how to get files back. It asks nothing.
 /// Run it again to take another snapshot.
 #[derive(Args)]
-pub struct QuickstartArgs {
+pub(super) struct QuickstartArgs {
     /// Folder to back up [default: the current folder]
     folder: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ struct QuickstartView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from("."));
     let folder =
         folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;

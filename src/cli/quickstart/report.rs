@@ -11,7 +11,7 @@ use crate::text;
 
 /// The files, and which of them were made now.
 #[derive(Default)]
-pub struct Made {
+pub(super) struct Made {
     pub key_file: Option<PathBuf>,
     pub kit: Option<PathBuf>,
     pub config: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub struct Made {
 
 /// Returns the options that later commands need, for the printed examples; `name` is the
 /// repository's in the configuration.
-pub fn options_from_now_on(
+pub(super) fn options_from_now_on(
     ctx: &Context,
     settings: &Settings,
     place: &RepositoryPlace,
@@ -45,7 +45,7 @@ pub fn options_from_now_on(
 }
 
 /// Returns the report of the command: the files, the snapshot and the next commands.
-pub fn tell(
+pub(super) fn tell(
     place: &RepositoryPlace,
     made: &Made,
     outcome: &BackupOutcome,

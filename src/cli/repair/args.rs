@@ -11,7 +11,7 @@ use crate::maintain::check::Level;
 /// Nothing is removed, and backups may run meanwhile. Snapshots that lack something stay as they
 /// are, until --snapshots replaces them.
 #[derive(Args)]
-pub struct RepairArgs {
+pub(crate) struct RepairArgs {
     /// What to repair [default: index]
     part: Option<RepairTarget>,
 

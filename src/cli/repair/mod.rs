@@ -4,7 +4,7 @@ mod args;
 mod report;
 mod view;
 
-pub use args::RepairArgs;
+pub(super) use args::RepairArgs;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::text;
 const ATTEMPTS_MAX: usize = 4;
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.open_to_repair(args.apply)?;
     let options = RepairOptions {

@@ -9,7 +9,7 @@ use crate::ui::output::BufferedStdout;
 use crate::ui::style::Role;
 
 /// Prints the damage and what was or can be done about it.
-pub fn tell(ctx: &Context, shown: &RepairSummary, args: &RepairArgs) -> Result<(), Failure> {
+pub(super) fn tell(ctx: &Context, shown: &RepairSummary, args: &RepairArgs) -> Result<(), Failure> {
     let applied = args.apply;
     let style = ctx.ui.out_style;
     if shown.problems.is_empty() && shown.packs.is_empty() {

@@ -10,7 +10,7 @@ use crate::repo::objects::layout;
 
 /// Result or plan.
 #[derive(Serialize)]
-pub struct RepairView {
+pub(super) struct RepairView {
     level: String,
     applied: bool,
     sound: bool,
@@ -28,7 +28,7 @@ pub struct RepairView {
 
 /// A pack that stores again what can be read of another.
 #[derive(Serialize)]
-pub struct PackView {
+pub(super) struct PackView {
     object: String,
     /// The pack whose chunks it holds.
     pub instead_of: String,
@@ -40,7 +40,7 @@ pub struct PackView {
 
 /// A new index run.
 #[derive(Serialize)]
-pub struct RunView {
+pub(super) struct RunView {
     object: String,
     /// The runs that it replaces.
     pub replaces: Vec<String>,
@@ -55,7 +55,7 @@ pub struct RunView {
 
 /// A snapshot that is replaced by one without the lost files.
 #[derive(Serialize)]
-pub struct ReplacedView {
+pub(super) struct ReplacedView {
     /// Its id.
     pub snapshot: String,
     /// Id of the new one; `None` before it exists.
@@ -65,7 +65,7 @@ pub struct ReplacedView {
 }
 
 /// Summary of a plan or of an applied repair.
-pub struct RepairSummary {
+pub(super) struct RepairSummary {
     /// The damage.
     pub problems: CappedList<CheckProblem>,
     /// Irreparable damage, as text.
@@ -88,7 +88,7 @@ pub struct RepairSummary {
 
 impl RepairSummary {
     /// Makes the summary of a plan.
-    pub fn planned(plan: &RepairPlan) -> Self {
+    pub(super) fn planned(plan: &RepairPlan) -> Self {
         let object = |pack: &PackRef| layout::pack_key(pack.class, &pack.name).to_string();
         let pack = |pack: &NewPack| PackView {
             object: object(&pack.pack),
@@ -123,14 +123,14 @@ impl RepairSummary {
 
 impl ReplacedView {
     /// Makes the view of a planned replacement; `outlook` holds the remaining losses.
-    pub fn planned(broken: &Broken, outlook: &CheckReport) -> Self {
+    pub(super) fn planned(broken: &Broken, outlook: &CheckReport) -> Self {
         let of_it =
             outlook.affected.items.iter().filter(|lost| lost.snapshot == broken.snapshot.id);
         Self { snapshot: broken.snapshot.id.to_hex(), by: None, left_out: of_it.count() as u64 }
     }
 
     /// Makes the view of a done replacement.
-    pub fn done(replaced: &Replaced) -> Self {
+    pub(super) fn done(replaced: &Replaced) -> Self {
         let by = replaced.new.map(|new| new.to_hex());
         Self { snapshot: replaced.old.to_hex(), by, left_out: replaced.left_out }
     }
@@ -138,7 +138,7 @@ impl ReplacedView {
 
 impl RepairView {
     /// Makes the JSON of a summary.
-    pub fn new(shown: RepairSummary, applied: bool, level: Level, seconds: f64) -> Self {
+    pub(super) fn new(shown: RepairSummary, applied: bool, level: Level, seconds: f64) -> Self {
         Self {
             level: level.to_string(),
             applied,

@@ -25,7 +25,7 @@ const BUFFER_LEN_BYTES: usize = 1 << 20;
 
 /// Options about archives.
 #[derive(Args)]
-pub struct ArchiveArgs {
+pub(super) struct ArchiveArgs {
     /// Write a tar archive to FILE, or to standard output for -
     ///
     /// FILE must not exist.
@@ -71,7 +71,7 @@ struct ArchiveView<'a> {
 }
 
 /// Format and destination of an archive.
-pub struct ArchiveTarget {
+pub(super) struct ArchiveTarget {
     format: ArchiveFormat,
     /// `None` for standard output.
     file: Option<PathBuf>,
@@ -82,7 +82,11 @@ pub struct ArchiveTarget {
 impl ArchiveArgs {
     /// Returns the destination, if an archive is wanted; refuses invalid ones before a password is
     /// typed.
-    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<ArchiveTarget>, Failure> {
+    pub(super) fn wanted(
+        &self,
+        ctx: &Context,
+        began: Instant,
+    ) -> Result<Option<ArchiveTarget>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
             (None, Some(file)) => (ArchiveFormat::Zip, file),
@@ -114,7 +118,7 @@ impl ArchiveArgs {
 }
 
 /// Runs the command.
-pub fn run(
+pub(super) fn run(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,

@@ -18,7 +18,7 @@ use crate::cli::snapshot_spec::SnapArg;
 /// the restore is killed, they stay so until it is run again. Before it reports success, the
 /// restore waits for the disk: what is reported survives a loss of power.
 #[derive(Args)]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The snapshot, or a path in it: SNAP[:PATH]
     ///
     /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
@@ -97,7 +97,7 @@ pub struct RestoreArgs {
 
 impl RestoreArgs {
     /// Returns whether it only shows what would be restored.
-    pub fn is_dry(&self) -> bool {
+    pub(crate) fn is_dry(&self) -> bool {
         self.dry_run || self.thaw.plan
     }
 }

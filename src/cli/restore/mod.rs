@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-pub use self::args::RestoreArgs;
+pub(super) use self::args::RestoreArgs;
 
 use self::args::OverwriteArg;
 use crate::cli::context::Context;
@@ -89,7 +89,7 @@ struct PlannedView {
 }
 
 /// Runs the command.
-pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let archive = args.archive.wanted(ctx, began)?;
     let wanted = SnapshotSpec::parse(&args.snap, &here()?)?.among(&args.series_filter);

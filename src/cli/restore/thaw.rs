@@ -22,7 +22,7 @@ use crate::text;
 
 /// Options about packs in archive classes.
 #[derive(Args)]
-pub struct ThawArgs {
+pub(super) struct ThawArgs {
     /// Show what would be read and thawed; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub plan: bool,
@@ -124,7 +124,7 @@ struct ThawPlanView {
 }
 
 /// Prints what a restore needs.
-pub fn plan(
+pub(super) fn plan(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -187,7 +187,7 @@ fn frozen_views(state: &PackReadiness, tier: ThawTier) -> Vec<Frozen> {
 }
 
 /// Requests thawing of frozen packs; succeeds only if everything is readable now.
-pub fn thaw(
+pub(super) fn thaw(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,

@@ -23,7 +23,7 @@ use crate::repo::read::reachable::Notes;
 use crate::repo::{Error, Reader, Repository, Result, Trees, audit};
 
 /// The result of an examination, with the state that another pass needs.
-pub struct Examined {
+pub(crate) struct Examined {
     /// The report of a check.
     pub report: CheckReport,
     /// The reader whose index has exactly the good runs of the store.
@@ -46,7 +46,7 @@ pub struct Examined {
 }
 
 /// Examines everything once, as thoroughly as the level says.
-pub fn examine(
+pub(crate) fn examine(
     repository: &Arc<Repository>,
     options: &CheckOptions,
     monitor: &Monitor,
@@ -170,7 +170,7 @@ impl Examined {
     ///
     /// Every pack that this index names must be sound, or removed by a prune. Fails with
     /// `Contended` if one was removed since.
-    pub fn preview_repair(
+    pub(crate) fn preview_repair(
         &self,
         reader: &Arc<Reader>,
         monitor: &Monitor,

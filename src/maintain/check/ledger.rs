@@ -15,11 +15,11 @@ const RECORD_LEN_BYTES: usize = 40;
 
 /// When each pack was last verified, in seconds since 1970.
 #[derive(Default)]
-pub struct Ledger(HashMap<ObjectId, i64>);
+pub(super) struct Ledger(HashMap<ObjectId, i64>);
 
 impl Ledger {
     /// Loads this machine's ledger; empty if there is none that can be trusted.
-    pub fn load(repository: &Repository) -> Self {
+    pub(super) fn load(repository: &Repository) -> Self {
         let bytes = notes::load(repository, NAME).unwrap_or_default();
         let parse = |record: &[u8]| {
             let (id, seconds) = record.split_at(32);
@@ -30,22 +30,26 @@ impl Ledger {
     }
 
     /// Notes a pack as verified now.
-    pub fn note(&mut self, pack: ObjectId, now: Timestamp) {
+    pub(super) fn note(&mut self, pack: ObjectId, now: Timestamp) {
         self.0.insert(pack, now.seconds);
     }
 
     /// Forgets a pack, so that it is read again.
-    pub fn forget(&mut self, pack: &ObjectId) {
+    pub(super) fn forget(&mut self, pack: &ObjectId) {
         self.0.remove(pack);
     }
 
     /// Returns when a pack was verified.
-    pub fn verified(&self, pack: &ObjectId) -> Option<i64> {
+    pub(super) fn verified(&self, pack: &ObjectId) -> Option<i64> {
         self.0.get(pack).copied()
     }
 
     /// Saves the records of the packs that exist.
-    pub fn save(&mut self, repository: &Repository, packs: &HashMap<ObjectId, u64>) -> Result<()> {
+    pub(super) fn save(
+        &mut self,
+        repository: &Repository,
+        packs: &HashMap<ObjectId, u64>,
+    ) -> Result<()> {
         self.0.retain(|pack, _| packs.contains_key(pack));
         let mut records: Vec<_> = self.0.iter().collect();
         records.sort();
@@ -58,7 +62,7 @@ impl Ledger {
     }
 
     /// Returns how much of these packs was verified, and how long ago.
-    pub fn coverage(&self, packs: &HashMap<ObjectId, u64>) -> Coverage {
+    pub(super) fn coverage(&self, packs: &HashMap<ObjectId, u64>) -> Coverage {
         let covered = packs.iter().filter(|(pack, _)| self.0.contains_key(pack));
         // `None` is the minimum: one pack that was never verified makes the result `None`.
         let oldest = packs.keys().map(|pack| self.0.get(pack)).min().flatten();

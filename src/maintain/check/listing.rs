@@ -19,7 +19,7 @@ use crate::repo::objects::layout;
 use crate::repo::{Error, Reader, Result};
 
 /// Adds the findings of one class of objects to the report; returns how many objects were examined.
-pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
+pub(super) fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
         report.went_back |=
             matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
@@ -33,7 +33,7 @@ pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
 }
 
 /// The packs in the store, by whether the index names them.
-pub struct PackInventory {
+pub(super) struct PackInventory {
     /// Listed length of existing packs that the index names.
     pub indexed: HashMap<ObjectId, u64>,
     /// The same, for packs of file content only.
@@ -43,7 +43,7 @@ pub struct PackInventory {
 }
 
 /// Lists the packs and compares them with the index: each must exist with the right length.
-pub fn list_packs(
+pub(super) fn list_packs(
     reader: &Arc<Reader>,
     report: &mut CheckReport,
     damage: &mut Damage,
@@ -140,7 +140,7 @@ fn note_missing(
 }
 
 /// Reads the packs that the level requires: none, those with trees, and some or all of the rest.
-pub fn verify_packs(
+pub(super) fn verify_packs(
     stage: &mut PackStage<'_>,
     listed: &mut PackInventory,
     level: Level,

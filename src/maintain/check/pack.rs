@@ -22,7 +22,7 @@ use crate::sync::lock;
 const SEGMENTS_TOLD_MAX: usize = 16;
 
 /// A pack to verify, and what the index states about it.
-pub struct ExpectedPack {
+pub(super) struct ExpectedPack {
     /// The pack; only class and name count if no index run names it.
     pub pack: PackRef,
     /// Its length in the store's listing, in bytes.
@@ -33,7 +33,7 @@ pub struct ExpectedPack {
 
 /// The diagnosis of a damaged pack.
 #[derive(Default)]
-pub struct Diagnosis {
+pub(super) struct Diagnosis {
     /// Messages, one for each damaged structure.
     pub faults: Vec<String>,
     /// Chunks that cannot be read from it.
@@ -43,7 +43,7 @@ pub struct Diagnosis {
 }
 
 /// Verifies packs of one repository; keeps decompressors and buffers between packs.
-pub struct PackVerifier<'a> {
+pub(super) struct PackVerifier<'a> {
     keys: &'a OpenKeys,
     ids: &'a IdKeys,
     scratch: Mutex<Vec<(SegmentDecompressor, Vec<u8>)>>,
@@ -51,7 +51,7 @@ pub struct PackVerifier<'a> {
 
 impl<'a> PackVerifier<'a> {
     /// Makes a verifier of the packs that `reader` opens.
-    pub fn new(reader: &'a Reader) -> Self {
+    pub(super) fn new(reader: &'a Reader) -> Self {
         let (keys, ids) = (reader.open_keys(), reader.repository().ids());
         Self { keys, ids, scratch: Mutex::default() }
     }
@@ -61,7 +61,7 @@ impl<'a> PackVerifier<'a> {
     ///
     /// Overwrites `bytes`. Returns the table; the caller compares it with the index. Uses all
     /// threads of the current pool.
-    pub fn open_all(
+    pub(super) fn open_all(
         &self,
         expected: &ExpectedPack,
         bytes: &mut [u8],
@@ -118,7 +118,7 @@ impl<'a> PackVerifier<'a> {
 
     /// Finds the damaged structures of a pack, and the chunks that can no longer be read through
     /// the index.
-    pub fn diagnose(&self, expected: &ExpectedPack, bytes: &[u8]) -> Diagnosis {
+    pub(super) fn diagnose(&self, expected: &ExpectedPack, bytes: &[u8]) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
         let records = expected.records.as_deref().unwrap_or_default();
         let table = self
@@ -222,7 +222,7 @@ fn segments_of<'r>(
 /// Returns how many records are wrong, and the chunks of the table that none of them names. These
 /// must be elsewhere in the index, because two packs may hold one chunk, and the index names one of
 /// them.
-pub fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<ChunkId>) {
+pub(super) fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<ChunkId>) {
     let mut placed = BTreeMap::new();
     for record in records {
         placed.insert((record.offset, record.chunk), record);

@@ -13,12 +13,12 @@ use crate::repo::{Error, Result};
 const RECORDS_MAX: u64 = 250_000;
 
 /// Selects packs: returns the length in the store's listing, or `None` to leave a pack out.
-pub type WantedPacks<'a> = &'a (dyn Fn(&PackRef) -> Option<u64> + Sync);
+pub(super) type WantedPacks<'a> = &'a (dyn Fn(&PackRef) -> Option<u64> + Sync);
 
 /// Yields the wanted packs of all runs, each with the records of one run that place chunks in it.
 ///
 /// Reads each run once for every 250,000 records that it has.
-pub struct PackJobs<'a> {
+pub(super) struct PackJobs<'a> {
     wanted: WantedPacks<'a>,
     runs: std::vec::IntoIter<Arc<Run>>,
     current: Option<(Arc<Run>, std::vec::IntoIter<Range<usize>>)>,
@@ -27,7 +27,7 @@ pub struct PackJobs<'a> {
 
 impl<'a> PackJobs<'a> {
     /// Makes the jobs of these runs.
-    pub fn new(runs: Vec<Arc<Run>>, wanted: WantedPacks<'a>) -> Self {
+    pub(super) fn new(runs: Vec<Arc<Run>>, wanted: WantedPacks<'a>) -> Self {
         Self { wanted, runs: runs.into_iter(), current: None, ready: Vec::new().into_iter() }
     }
 

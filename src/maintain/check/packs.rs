@@ -30,7 +30,7 @@ const LOADERS_MIN: usize = 2;
 const LOADERS_MAX: usize = 6;
 
 /// The stage of a check that verifies packs.
-pub struct PackStage<'a> {
+pub(super) struct PackStage<'a> {
     /// The reader whose index was read from the store.
     pub reader: &'a Arc<Reader>,
     /// Receives the lengths of chunks of file content.
@@ -62,7 +62,11 @@ type JobSource<'a> = Mutex<Box<dyn Iterator<Item = Result<ExpectedPack>> + Send 
 
 impl PackStage<'_> {
     /// Verifies the wanted packs of the index and then `unindexed` packs, which no run names.
-    pub fn run(&mut self, wanted: WantedPacks<'_>, unindexed: Vec<ExpectedPack>) -> Result<()> {
+    pub(super) fn run(
+        &mut self,
+        wanted: WantedPacks<'_>,
+        unindexed: Vec<ExpectedPack>,
+    ) -> Result<()> {
         let jobs = PackJobs::new(self.reader.index().runs(), wanted);
         let source: JobSource<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
         let reader = self.reader.clone();
@@ -274,7 +278,7 @@ fn is_expected_len(job: &ExpectedPack) -> bool {
 }
 
 /// Returns the names of the packs to sample: first those that were never verified or longest ago.
-pub fn choose_sample(
+pub(super) fn choose_sample(
     ledger: &Ledger,
     packs: impl Iterator<Item = (ObjectId, u64)>,
     permille: u16,

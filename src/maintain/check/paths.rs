@@ -17,7 +17,7 @@ use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
 /// Lists every file and directory of these snapshots that is no longer complete.
-pub fn name_affected(
+pub(super) fn name_affected(
     trees: &Trees,
     snapshots: &[Snapshot],
     damage: &Damage,

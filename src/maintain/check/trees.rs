@@ -25,7 +25,7 @@ const MISSING_TOLD_MAX: usize = 10_000;
 const MISSTATED_MAX: usize = 100_000;
 
 /// The stage of a check that reads trees.
-pub struct TreeStage<'a> {
+pub(super) struct TreeStage<'a> {
     /// Reads trees by the index that is checked.
     pub trees: &'a Trees,
     /// Lengths of chunks, as stated by packs.
@@ -42,7 +42,7 @@ impl TreeStage<'_> {
     ///
     /// Returns whether a pack that the index names was missing, so that a prune may be the cause of
     /// the problems.
-    pub fn run(
+    pub(super) fn run(
         &self,
         snapshots: &[Snapshot],
         report: &mut CheckReport,

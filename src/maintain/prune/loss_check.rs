@@ -21,7 +21,7 @@ use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Error, Location, Reader, Result};
 
 /// The state of the repository before packs are removed.
-pub struct LossCheck<'a> {
+pub(super) struct LossCheck<'a> {
     /// Its index avoids the packs to be removed.
     pub reader: &'a Reader,
     /// The packs in the store.
@@ -34,7 +34,7 @@ pub struct LossCheck<'a> {
 
 impl<'a> LossCheck<'a> {
     /// Takes the state that a plan was made of.
-    pub fn of(Marked { reader, listed, marks, own, .. }: &'a Marked) -> Self {
+    pub(super) fn of(Marked { reader, listed, marks, own, .. }: &'a Marked) -> Self {
         Self { reader, listed, marks, own }
     }
 
@@ -43,7 +43,7 @@ impl<'a> LossCheck<'a> {
     ///
     /// Fails with the damage if the chunk is damaged at its other place. In both cases these packs
     /// are the only place.
-    pub fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
+    pub(super) fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
         let hints = self.salts();
         let check = |victim: &Victim| {
             if monitor.is_cancelled() {

@@ -11,7 +11,7 @@ use crate::repo::gc::horizon::Horizon;
 use crate::repo::read::reachable::MarkBits;
 
 /// State of a repository after the mark phase.
-pub struct Marked {
+pub(super) struct Marked {
     /// Reads by the index that was marked.
     pub reader: Arc<Reader>,
     /// The generations that were seen.

@@ -35,7 +35,7 @@ const TIGHT_MAX: usize = 64;
 
 /// Use of one pack.
 #[derive(Clone, Copy, Debug)]
-pub struct PackUse {
+pub(super) struct PackUse {
     /// Its class.
     pub class: PackClass,
     /// Its length in bytes.
@@ -109,12 +109,12 @@ impl PrunePlan {
 }
 
 /// Returns whether the packs of a run belong to an ended session, or to a prune.
-pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
+pub(super) fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
     run.toc().session.is_none_or(|session| over.contains(&session))
 }
 
 /// Computes the use of every pack.
-pub fn measure(
+pub(super) fn measure(
     index: &IndexSet,
     marks: &MarkBits,
     listed: &PackList,
@@ -188,7 +188,7 @@ fn for_each_record(
 }
 
 /// Makes the plan.
-pub fn plan(
+pub(super) fn plan(
     packs: &HashMap<ObjectId, PackUse>,
     listed: &PackList,
     roots: &Roots,

@@ -28,7 +28,7 @@ const ALONE_MIN_BYTES: [u64; 2] = [1 << 20, 1 << 19];
 /// A segment whose chunks are all marked keeps its compressed form, and its seal is verified. Of
 /// other segments the ids of chunks are verified. The index must avoid these packs already, so that
 /// the session does not find the chunks in them. Memory: the table of one pack for each lane.
-pub fn repack(
+pub(super) fn repack(
     marked: &Marked,
     session: Session,
     packs: &[Victim],
@@ -65,7 +65,7 @@ fn named(reader: &Reader, victims: &[Victim]) -> Vec<PackRef> {
 }
 
 /// Returns the number of lanes for packs of this size: at least 1, at most `lanes`.
-pub fn lanes_for(repack_bytes: u64, lanes: usize) -> usize {
+pub(super) fn lanes_for(repack_bytes: u64, lanes: usize) -> usize {
     lanes.min(usize::try_from(repack_bytes / LANE_MIN_BYTES).unwrap_or(lanes)).max(1)
 }
 

@@ -14,7 +14,7 @@ use crate::repo::{Repository, Result};
 
 /// The roots, from one listing of `intents/` and then of `snapshots/`.
 #[derive(Default)]
-pub struct Roots {
+pub(super) struct Roots {
     /// Snapshots that must stay complete, including those in the trash.
     pub snapshots: Vec<Snapshot>,
     /// Snapshots in the trash that may be dropped, but not by the verdict that is judged. What they
@@ -37,7 +37,7 @@ pub struct Roots {
 
 impl Roots {
     /// Returns whether these snapshots are a subset of those of `others`.
-    pub fn are_among(&self, others: &Self) -> bool {
+    pub(super) fn are_among(&self, others: &Self) -> bool {
         let ids = |roots: &Self| -> HashSet<SnapshotId> {
             roots.snapshots.iter().chain(&roots.expired).map(|snapshot| snapshot.id).collect()
         };
@@ -47,7 +47,7 @@ impl Roots {
 
 /// The forgotten snapshots to drop. Protected ones, and those whose window has not ended, are never
 /// dropped.
-pub enum DropSet<'a> {
+pub(super) enum DropSet<'a> {
     /// All, except parents of running sessions.
     Expired,
     /// Only these, except parents of running sessions.
@@ -72,7 +72,7 @@ impl DropSet<'_> {
 /// `RolledBack`, before anything is created, if a snapshot that the chains or this machine know is
 /// missing and was not forgotten. Fails with `Unjustified` if a tombstone exists again that this
 /// machine removed.
-pub fn scan_roots(
+pub(super) fn scan_roots(
     repository: &Repository,
     options: &PruneOptions,
     drop: &DropSet,

@@ -18,7 +18,7 @@ use crate::repo::read::reachable::MarkBits;
 use crate::repo::{Reader, Repository, Result};
 
 /// A recorded verdict that is not carried out.
-pub struct Unfinished {
+pub(super) struct Unfinished {
     /// The number of its generation.
     pub number: u64,
     /// The snapshots that it drops, ascending.
@@ -26,7 +26,7 @@ pub struct Unfinished {
 }
 
 /// Returns the verdict to be carried out next, if there is one.
-pub fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
+pub(super) fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
     let generations = Generations::list(repository)?;
     let number = generations.highest();
     if number == 0 {
@@ -44,7 +44,7 @@ pub fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
 }
 
 /// Returns the packs that recorded verdicts remove, and that still exist and are indexed.
-pub fn doomed_packs(examined: &Examined, removed: &HashSet<ObjectId>) -> HashSet<ObjectId> {
+pub(super) fn doomed_packs(examined: &Examined, removed: &HashSet<ObjectId>) -> HashSet<ObjectId> {
     let runs = examined.reader.index().runs();
     let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
     named.filter(|name| removed.contains(name) && !examined.damage.packs().contains(name)).collect()
@@ -55,7 +55,7 @@ pub fn doomed_packs(examined: &Examined, removed: &HashSet<ObjectId>) -> HashSet
 ///
 /// Snapshots that are `dropped` (ascending) need nothing. From then on the reader avoids the other
 /// doomed packs.
-pub fn only_places(
+pub(super) fn only_places(
     examined: &Examined,
     reader: &Arc<Reader>,
     doomed: &HashSet<ObjectId>,

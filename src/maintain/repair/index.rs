@@ -16,7 +16,7 @@ use crate::repo::{Reader, Repository, Result};
 const CHUNKS_PER_RUN: u64 = 200_000;
 
 /// Drafts of objects to be stored.
-pub struct Drafts<'a> {
+pub(super) struct Drafts<'a> {
     repository: &'a Arc<Repository>,
     examined: &'a Examined,
     generation: u64,
@@ -35,7 +35,7 @@ pub struct Drafts<'a> {
 impl<'a> Drafts<'a> {
     /// Starts without drafts. `damaged` are packs that were found to be damaged after the
     /// examination.
-    pub fn new(
+    pub(super) fn new(
         repository: &'a Arc<Repository>,
         examined: &'a Examined,
         generation: u64,
@@ -60,7 +60,7 @@ impl<'a> Drafts<'a> {
     }
 
     /// Returns whether the index or packs are damaged.
-    pub fn is_needed(&self) -> bool {
+    pub(super) fn is_needed(&self) -> bool {
         let report = &self.examined.report;
         let is_missing =
             || {
@@ -75,18 +75,18 @@ impl<'a> Drafts<'a> {
     }
 
     /// Returns the drafts: packs, runs that index packs again, and runs that leave out lost chunks.
-    pub fn into_parts(self) -> (Vec<NewPack>, Vec<NewRun>, Vec<NewRun>) {
+    pub(super) fn into_parts(self) -> (Vec<NewPack>, Vec<NewRun>, Vec<NewRun>) {
         (self.packs, self.added, self.rewritten)
     }
 
     /// Returns the packs that no run will name any more.
-    pub fn left_out(&self) -> Vec<Victim> {
+    pub(super) fn left_out(&self) -> Vec<Victim> {
         self.left_out.iter().copied().collect()
     }
 
     /// Drafts new packs with the readable chunks of damaged ones, and runs that do not name the
     /// damaged ones.
-    pub fn reseal_damaged_packs(&mut self) -> Result<()> {
+    pub(super) fn reseal_damaged_packs(&mut self) -> Result<()> {
         let runs = self.examined.reader.index().runs();
         for (pack, places) in places_of(&runs, &self.damaged)? {
             match self.if_whole(&pack)? {
@@ -132,7 +132,7 @@ impl<'a> Drafts<'a> {
     /// replaced when it is carried out.
     ///
     /// Returns packs of which not all could be read: newly found damage.
-    pub fn store_again(
+    pub(super) fn store_again(
         &mut self,
         packs: &HashSet<ObjectId>,
         doomed_by: Option<u64>,
@@ -172,7 +172,7 @@ impl<'a> Drafts<'a> {
     }
 
     /// Removes the drafts.
-    pub fn discard(self) {
+    pub(super) fn discard(self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =
             self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
@@ -184,7 +184,7 @@ impl<'a> Drafts<'a> {
     ///
     /// Readable chunks of damaged packs, and of packs that a verdict removes, go to new packs,
     /// because no run must name those.
-    pub fn name_packs_again(&mut self, all: bool) -> Result<()> {
+    pub(super) fn name_packs_again(&mut self, all: bool) -> Result<()> {
         let reader = self.reader()?;
         let whole = self.examined.report.level == Level::Full;
         let gone = self.examined.damage.gone_packs();
@@ -250,7 +250,7 @@ impl<'a> Drafts<'a> {
     }
 
     /// Returns a reader with the index as it will be when the drafts so far are stored.
-    pub fn reader(&mut self) -> Result<Arc<Reader>> {
+    pub(super) fn reader(&mut self) -> Result<Arc<Reader>> {
         if !self.pending.is_empty() {
             self.close_run(Vec::new())?;
         }

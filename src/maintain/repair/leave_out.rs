@@ -20,7 +20,7 @@ use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
 /// The remainder of a tree.
-pub enum TreeRemainder {
+pub(super) enum TreeRemainder {
     /// All of the tree.
     Whole,
     /// A new tree.
@@ -30,7 +30,7 @@ pub enum TreeRemainder {
 }
 
 /// A tree that leaves out lost entries.
-pub struct NewRoot {
+pub(super) struct NewRoot {
     /// Its top node.
     pub root: ChunkId,
     /// Its totals.
@@ -41,7 +41,7 @@ pub struct NewRoot {
 
 /// Losses, as a snapshot records them.
 #[derive(Default)]
-pub struct LossList {
+pub(super) struct LossList {
     /// Number of lost files, and of directories with lost entries.
     pub count: u64,
     /// The first losses, as many as a snapshot may list.
@@ -70,7 +70,7 @@ impl LossList {
     }
 
     /// Adds the snapshot's own problems after the losses, as far as there is room.
-    pub fn add_all(&mut self, count: u64, problems: &[SnapshotProblem]) {
+    pub(super) fn add_all(&mut self, count: u64, problems: &[SnapshotProblem]) {
         self.count = self.count.saturating_add(count);
         for problem in problems {
             self.len_bytes =
@@ -85,7 +85,7 @@ impl LossList {
 }
 
 /// Trees without the nodes that are known to be damaged although the index names them.
-pub struct SoundTrees<'a> {
+pub(super) struct SoundTrees<'a> {
     /// The trees.
     pub trees: &'a Trees,
     /// Nodes that contradict the references to them.
@@ -226,7 +226,7 @@ impl Holds for OpenDir {
 }
 
 /// Walk that stores trees without what cannot be read.
-pub struct LeaveOut<'a, 's> {
+pub(super) struct LeaveOut<'a, 's> {
     sound: &'a SoundTrees<'a>,
     whole: &'a mut ChunkSet,
     lane: &'a mut Lane<'s>,
@@ -238,7 +238,7 @@ pub struct LeaveOut<'a, 's> {
 
 impl<'a, 's> LeaveOut<'a, 's> {
     /// Starts a walk. `whole` has the directories that are known to be complete, and receives more.
-    pub fn new(
+    pub(super) fn new(
         sound: &'a SoundTrees<'a>,
         whole: &'a mut ChunkSet,
         lane: &'a mut Lane<'s>,
@@ -256,7 +256,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
     }
 
     /// Walks a tree; if something is lost, stores the new nodes of the remainder.
-    pub fn run(mut self, root: &ChunkId) -> Result<TreeRemainder> {
+    pub(super) fn run(mut self, root: &ChunkId) -> Result<TreeRemainder> {
         if self.sound.node(root)?.is_none() {
             return Ok(TreeRemainder::Nothing);
         }

@@ -32,7 +32,7 @@ use crate::repo::{
 const LOOKS_MAX: usize = 3;
 
 /// Replaces incomplete snapshots.
-pub struct Replacing<'a> {
+pub(super) struct Replacing<'a> {
     repository: &'a Arc<Repository>,
     options: &'a RepairOptions,
     damage: &'a Damage,
@@ -54,7 +54,7 @@ struct RebuiltTree {
 ///
 /// A snapshot that is complete again, because a backup stored what it lacked, is left alone.
 /// Replacements before a failure are not undone, and are in `replaced`.
-pub fn replace_all(
+pub(super) fn replace_all(
     plan: &RepairPlan,
     replaced: &mut Vec<Replaced>,
     monitor: &Monitor,

@@ -21,7 +21,7 @@ const ASKED_MAX: usize = 100;
 ///
 /// Fails with `Contended` if one is sound after all: then the examination must be repeated. Fails
 /// with `NothingReadable` if no pack at all can be read: then the store has failed, not the packs.
-pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
+pub(super) fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     let unread = examined.damage.unread_packs();
     if unread.is_empty() {
         return Ok(());

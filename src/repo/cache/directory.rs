@@ -17,7 +17,7 @@ use crate::store::beneath;
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A directory of local copies, with a subdirectory for each group of files.
-pub struct CacheDirectory {
+pub(super) struct CacheDirectory {
     path: PathBuf,
     folder: File,
 }
@@ -30,7 +30,7 @@ impl CacheDirectory {
     /// Fails with [`Error::ForeignCache`] if either directory belongs to another user than this one
     /// and root, or other users may write to it. `above` may also be a sticky directory of root
     /// such as `/tmp`, in which users cannot replace each other's files.
-    pub fn open(above: &Path, name: &str) -> Result<Self> {
+    pub(super) fn open(above: &Path, name: &str) -> Result<Self> {
         let path = above.join(name);
         let failed = |source| Error::Cache { path: path.clone(), source };
         let above_folder = open_private(above, true)?;
@@ -50,23 +50,23 @@ impl CacheDirectory {
 
     /// Opens a directory of this program by its path, which comes from the user and may contain
     /// links.
-    pub fn at(path: &Path) -> Result<Self> {
+    pub(super) fn at(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_owned(), folder: open_private(path, false)?.into() })
     }
 
     /// Returns the path of the directory.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Opens the directory once more, because each open file has its own lock.
-    pub fn open_again(&self) -> io::Result<File> {
+    pub(super) fn open_again(&self) -> io::Result<File> {
         Ok(rustix::fs::openat(&self.folder, ".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())?
             .into())
     }
 
     /// Opens a file of a group for reading.
-    pub fn open_file(&self, group: &str, name: &str) -> io::Result<File> {
+    pub(super) fn open_file(&self, group: &str, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let file = beneath::open(&self.folder, &format!("{group}/{name}"), flags, Mode::empty())?;
         if is_plain(&file)? { Ok(file) } else { Err(io::Error::other("not a regular file")) }
@@ -74,7 +74,7 @@ impl CacheDirectory {
 
     /// Writes a file of a group under a temporary name and renames it, so that readers never see a
     /// part of it.
-    pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, group: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
         let folder = match self.open_group(group) {
             // This is the first file of its group.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -95,12 +95,12 @@ impl CacheDirectory {
     }
 
     /// Removes a file of a group.
-    pub fn remove(&self, group: &str, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, group: &str, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(self.open_group(group)?, name, AtFlags::empty())?)
     }
 
     /// Returns the files of a group that have names as this program gives; other files are ignored.
-    pub fn files(&self, group: &str) -> io::Result<Vec<(String, rustix::fs::Stat)>> {
+    pub(super) fn files(&self, group: &str) -> io::Result<Vec<(String, rustix::fs::Stat)>> {
         let folder = self.open_group(group)?;
         let mut files = Vec::new();
         for entry in rustix::fs::Dir::read_from(&folder)? {

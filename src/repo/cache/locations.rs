@@ -14,7 +14,11 @@ const LOCATIONS: &str = "locations";
 ///
 /// If the note cannot be written, later backups send requests. Fails with [`Error::ForeignCache`]
 /// if other users could have written to the directory.
-pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
+pub(crate) fn remember_location(
+    cache_dir: &Path,
+    location: &str,
+    repository: RepositoryId,
+) -> Result<()> {
     if cache_dir.as_os_str().is_empty() {
         return Ok(());
     }
@@ -32,7 +36,7 @@ pub fn remember_location(cache_dir: &Path, location: &str, repository: Repositor
 }
 
 /// Returns the repository that was last seen at a location.
-pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
+pub(crate) fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
     if !cache_dir.is_dir() {
         return None;
     }

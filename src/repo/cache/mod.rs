@@ -23,7 +23,7 @@ use crate::id::{ObjectId, RepositoryId};
 use crate::sync::lock;
 
 /// Group of copies of packs with trees.
-pub const TREES: &str = "meta";
+pub(super) const TREES: &str = "meta";
 /// Default limit for these copies in bytes: enough for the trees of about ten million files.
 const LIMIT_BYTES: u64 = 2 << 30;
 /// Bytes that are written between two checks of the limit.

@@ -18,7 +18,7 @@ const RECORD_LEN_BYTES: usize = 24;
 const SNAPSHOTS_MAX: usize = 256;
 
 /// Notes that all chunks of a snapshot were in the index as it was after `generation`.
-pub fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> Result<()> {
+pub(crate) fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> Result<()> {
     let stored = notes::load(repository, NOTE).unwrap_or_default();
     let others = stored.chunks_exact(RECORD_LEN_BYTES).filter(|record| record[..16] != snapshot.0);
     let mut bytes = snapshot.0.to_vec();
@@ -28,7 +28,7 @@ pub fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> 
 }
 
 /// Returns the generation that is noted for a snapshot; 0 if none is.
-pub fn known(repository: &Repository, snapshot: &SnapshotId) -> u64 {
+pub(crate) fn known(repository: &Repository, snapshot: &SnapshotId) -> u64 {
     let stored = notes::load(repository, NOTE).unwrap_or_default();
     let found = stored.chunks_exact(RECORD_LEN_BYTES).find(|record| record[..16] == snapshot.0);
     found.map_or(0, |record| u64::from_le_bytes(record[16..].try_into().expect("8 bytes")))

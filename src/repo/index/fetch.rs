@@ -14,7 +14,7 @@ use crate::repo::open::Repository;
 use crate::store::Store;
 
 /// What a set needs to read more of runs of which it has only the tails.
-pub struct PartialFetch {
+pub(super) struct PartialFetch {
     /// The repository with the runs.
     pub repository: Arc<Repository>,
     /// Held while a whole run is fetched, so that no other thread fetches it, too.
@@ -23,13 +23,13 @@ pub struct PartialFetch {
 
 impl PartialFetch {
     /// Lets a set fetch only the tails of long runs in a remote store.
-    pub fn new(repository: &Arc<Repository>) -> Self {
+    pub(super) fn new(repository: &Arc<Repository>) -> Self {
         Self { repository: repository.clone(), fetching: Mutex::default() }
     }
 }
 
 /// A block in the store that may hold the record of a chunk.
-pub struct RemoteBlock {
+pub(super) struct RemoteBlock {
     /// The block's run.
     pub run: Arc<Run>,
     /// The block's position in the run.
@@ -46,7 +46,11 @@ const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 ///
 /// Header and trailer of a very long run are verified first, so that an object that no holder of
 /// the keys made costs no memory.
-pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> Result<Vec<u8>> {
+pub(super) fn fetch_verified(
+    store: &dyn Store,
+    keys: &RecordKeys,
+    run: &ListedRun,
+) -> Result<Vec<u8>> {
     let ListedRun { name, key, len_bytes } = run;
     if *len_bytes > UNSEEN_MAX_BYTES {
         tail::verify(store, keys, key, *len_bytes)?;
@@ -60,7 +64,12 @@ pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> 
 }
 
 /// Writes a copy of a whole run to the cache, removes the copy of its tail, and opens the run.
-pub fn keep_whole(cache: &Cache, keys: &RecordKeys, name: ObjectId, bytes: &[u8]) -> Result<Run> {
+pub(super) fn keep_whole(
+    cache: &Cache,
+    keys: &RecordKeys,
+    name: ObjectId,
+    bytes: &[u8],
+) -> Result<Run> {
     cache.write(WHOLE, &name.to_hex(), bytes)?;
     cache.remove(TAILS, &name.to_hex());
     Run::open(cache, keys, name)
@@ -68,7 +77,7 @@ pub fn keep_whole(cache: &Cache, keys: &RecordKeys, name: ObjectId, bytes: &[u8]
 
 /// Fetches the tail of a run, writes it to the cache and opens it; tries again once if it came
 /// damaged.
-pub fn fetch_and_open(
+pub(super) fn fetch_and_open(
     store: &dyn Store,
     cache: &Cache,
     keys: &RecordKeys,

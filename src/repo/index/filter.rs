@@ -6,7 +6,7 @@ use crate::crypto::kdf::Key;
 use crate::id::ChunkId;
 
 /// A filter's descriptor and fingerprints as they are stored, about 9 bits per chunk.
-pub struct RunFilter(Vec<u8>);
+pub(super) struct RunFilter(Vec<u8>);
 
 /// Bytes of the authenticator that ends a stored filter.
 const MAC_LEN_BYTES: usize = 32;
@@ -14,7 +14,7 @@ const MAC_LEN_BYTES: usize = 32;
 impl RunFilter {
     /// Builds the filter of a run from its ids; `None` if the construction fails. (Then every
     /// lookup reads a block.)
-    pub fn build(ids: impl Iterator<Item = ChunkId>) -> Option<Self> {
+    pub(super) fn build(ids: impl Iterator<Item = ChunkId>) -> Option<Self> {
         let mut keys: Vec<u64> = ids.map(|id| key_of(&id)).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -26,7 +26,7 @@ impl RunFilter {
     }
 
     /// Returns whether the run may hold `id`; never false for one that it holds.
-    pub fn may_hold(&self, id: &ChunkId) -> bool {
+    pub(super) fn may_hold(&self, id: &ChunkId) -> bool {
         let (descriptor, fingerprints) = self.0.split_at(BinaryFuse8::DESCRIPTOR_LEN);
         BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&key_of(id))
     }
@@ -34,12 +34,12 @@ impl RunFilter {
     /// Returns the filter's bytes with an authenticator, for the local cache.
     ///
     /// A changed filter would hide chunks, so it is authenticated like all local copies.
-    pub fn encode(&self, cache_key: &Key, run: &[u8; 32]) -> Vec<u8> {
+    pub(super) fn encode(&self, cache_key: &Key, run: &[u8; 32]) -> Vec<u8> {
         [&self.0[..], &mac_of(cache_key, run, &self.0)].concat()
     }
 
     /// Parses a stored filter; `None` if it is not exactly what [`Self::encode`] made for this run.
-    pub fn decode(cache_key: &Key, run: &[u8; 32], bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(cache_key: &Key, run: &[u8; 32], bytes: &[u8]) -> Option<Self> {
         let (body, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_LEN_BYTES)?)?;
         (mac == mac_of(cache_key, run, body) && body.len() >= BinaryFuse8::DESCRIPTOR_LEN)
             .then(|| Self(body.to_vec()))

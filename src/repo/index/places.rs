@@ -86,7 +86,7 @@ pub struct ChunkPlace {
 
 impl KnownRuns {
     /// Adds a run.
-    pub fn add(&mut self, run: Arc<Run>) {
+    pub(super) fn add(&mut self, run: Arc<Run>) {
         let next = self.next;
         let seen = self.seen.entry(run.name()).or_insert(SeenRun { first: next, is_judged: false });
         if seen.first == next {
@@ -101,14 +101,14 @@ impl KnownRuns {
     }
 
     /// Sets the places to avoid; they must have been found from the runs in the set.
-    pub fn avoid(&mut self, avoided: Avoided) {
+    pub(super) fn avoid(&mut self, avoided: Avoided) {
         self.avoided = avoided;
         let there: HashSet<ObjectId> = self.runs.iter().map(|run| run.name()).collect();
         self.seen.iter_mut().for_each(|(name, seen)| seen.is_judged = there.contains(name));
     }
 
     /// Returns the place in record `at` of a block.
-    pub fn place(
+    pub(super) fn place(
         &self,
         run: &Run,
         block: usize,

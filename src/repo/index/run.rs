@@ -19,7 +19,7 @@ use crate::store::Key;
 /// Cache group of whole runs.
 pub const WHOLE: &str = "index";
 /// Cache group of the tails of runs, see [`tail`].
-pub const TAILS: &str = "tail";
+pub(super) const TAILS: &str = "tail";
 /// Cache group of filters of whole runs.
 pub const FILTERS: &str = "filter";
 /// Cache group of runs and packs that a repair has made but not stored yet.

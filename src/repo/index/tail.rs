@@ -18,31 +18,36 @@ use crate::repo::objects::parallel;
 use crate::store::{Key, Store};
 
 /// Longest run in bytes that is always fetched as a whole.
-pub const WHOLE_MAX_BYTES: u64 = 2 << 20;
+pub(crate) const WHOLE_MAX_BYTES: u64 = 2 << 20;
 /// Length of the first field of a local copy (the run's length), in bytes.
-pub const LEN_BYTES: usize = 8;
+pub(crate) const LEN_BYTES: usize = 8;
 /// Fraction of a run that is fetched before the start of its tail is known: 2 to 5 % of the records
 /// are of trees.
 const GUESS_DIVISOR: u64 = 16;
 
 /// Returns the number of bytes that are fetched first as the tail of a run of this length.
-pub fn guess(len_bytes: u64) -> u64 {
+pub(crate) fn guess(len_bytes: u64) -> u64 {
     (len_bytes / GUESS_DIVISOR).max(TRAILER_LEN_BYTES as u64)
 }
 
 /// Returns whether lookups fetch only the tail of a run of this length from a remote store.
-pub fn is_long(len_bytes: u64) -> bool {
+pub(crate) fn is_long(len_bytes: u64) -> bool {
     len_bytes > WHOLE_MAX_BYTES
 }
 
 /// Returns the ranges of a long run that are fetched first: its header, and the guessed tail.
-pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
+pub(crate) fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
     let header_len = HEADER_LEN_BYTES as u64;
     [0..header_len, (len_bytes - guess(len_bytes)).max(header_len)..len_bytes]
 }
 
 /// Reads and verifies header and trailer of a run that is listed with this length.
-pub fn verify(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<()> {
+pub(crate) fn verify(
+    store: &dyn Store,
+    keys: &RecordKeys,
+    key: &Key,
+    len_bytes: u64,
+) -> Result<()> {
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         store.read_into(key, range, &mut bytes)?;
@@ -63,7 +68,12 @@ pub fn verify(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -
 ///
 /// `len_bytes` is the run's length in the store. Header, table and trailer are verified here,
 /// blocks when they are read. Returns the bytes of the local copy.
-pub fn fetch(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
+pub(crate) fn fetch(
+    store: &dyn Store,
+    keys: &RecordKeys,
+    key: &Key,
+    len_bytes: u64,
+) -> Result<Vec<u8>> {
     let damaged = |error| Error::damaged(key)(error);
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -96,14 +96,14 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
 /// Ids are keyed hashes, so more of them cannot be of real chunks. Without the limit, forged
 /// records could make this program write a run that no reader accepts.
 #[derive(Default)]
-pub struct FenceLimit {
+pub(super) struct FenceLimit {
     fence: Option<u64>,
     count: usize,
 }
 
 impl FenceLimit {
     /// Returns whether the record of the next id of a part is written.
-    pub fn admits(&mut self, id: &ChunkId) -> bool {
+    pub(super) fn admits(&mut self, id: &ChunkId) -> bool {
         let fence = Some(fence_of(id));
         if self.fence != fence {
             (self.fence, self.count) = (fence, 0);

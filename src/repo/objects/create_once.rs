@@ -5,7 +5,7 @@ use crate::repo::error::Result;
 use crate::store::{ErrorKind, Key, Store};
 
 /// Result of a race for a name.
-pub enum Created {
+pub(crate) enum Created {
     /// The object has the bytes that were given.
     ByUs,
     /// Another process was first; these are the bytes.
@@ -19,7 +19,7 @@ pub enum Created {
 /// until it is mounted again.
 ///
 /// The bytes must hold random ones, so that no other process creates the same.
-pub fn create_once(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Created> {
+pub(crate) fn create_once(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Created> {
     let Err(error) = store.create(key, bytes) else {
         return Ok(Created::ByUs);
     };

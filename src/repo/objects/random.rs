@@ -7,7 +7,7 @@ use crate::repo::error::{Error, Result};
 use crate::sync::lock;
 
 /// A source of random bytes.
-pub enum Randomness {
+pub(crate) enum Randomness {
     /// The system's generator.
     System,
     /// A sequence from a seed, for simulations.
@@ -16,12 +16,12 @@ pub enum Randomness {
 
 impl Randomness {
     /// Returns a source that gives the same bytes for the same seed.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self::Seeded(Mutex::new(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof()))
     }
 
     /// Returns the next 32 bytes.
-    pub fn next_32(&self) -> Result<[u8; 32]> {
+    pub(crate) fn next_32(&self) -> Result<[u8; 32]> {
         let Self::Seeded(sequence) = self else {
             return system_32();
         };
@@ -32,7 +32,7 @@ impl Randomness {
 }
 
 /// Returns 32 random bytes of the system.
-pub fn system_32() -> Result<[u8; 32]> {
+pub(crate) fn system_32() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;
     Ok(bytes)

@@ -18,7 +18,7 @@ use crate::store::{Class, ErrorKind, Listed, Store};
 const TRIED_MAX: usize = 256;
 
 /// A listing of `config/`.
-pub struct Configs {
+pub(crate) struct Configs {
     /// Numbers and lengths in bytes, the highest number first.
     listed: Vec<(u64, u64)>,
     /// The bytes of the highest, or the error if it cannot be read.
@@ -26,7 +26,7 @@ pub struct Configs {
 }
 
 /// The valid config of a repository.
-pub struct ValidConfig {
+pub(crate) struct ValidConfig {
     /// Its content.
     pub config: Config,
     /// The bytes of its object.
@@ -37,7 +37,7 @@ pub struct ValidConfig {
 
 impl Configs {
     /// Lists `config/` and reads the highest; `None` if there is none.
-    pub fn read(store: &dyn Store) -> Result<Option<Self>> {
+    pub(crate) fn read(store: &dyn Store) -> Result<Option<Self>> {
         let listed = list(store)?;
         let Some((number, len_bytes)) = listed.first().copied() else {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Configs {
 
     /// Returns the highest config that opens with these keys, so that objects that anyone can add
     /// lock nobody out.
-    pub fn valid(&self, store: &dyn Store, keys: &OpenKeys) -> Result<ValidConfig> {
+    pub(crate) fn valid(&self, store: &dyn Store, keys: &OpenKeys) -> Result<ValidConfig> {
         let (mut void, mut first_error) = (Vec::new(), None);
         let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
         for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate()
@@ -85,7 +85,7 @@ impl Configs {
 }
 
 /// Returns the numbers and lengths of all configs, the highest number first.
-pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
+pub(crate) fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
     let is_one = |number: &u64, name: &str| *number > 0 && layout::config_key(*number).name == name;
     let number = |name: &str| name.parse::<u64>().ok().filter(|number| is_one(number, name));
     let objects = list_or_nothing(store, Class::Config)?;
@@ -96,7 +96,7 @@ pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
 }
 
 /// Returns the error for a place without a config: `ConfigLost` or `NoRepository`.
-pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
+pub(crate) fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
     let location = store.location().to_owned();
     match is_known_key_there(store, witness)? || has_remains(store)? {
         true => Ok(Error::ConfigLost { location }),
@@ -116,7 +116,7 @@ fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
 /// after the config.
 ///
 /// An `init` that died leaves only empty directories, objects of a probe, and one key slot.
-pub fn has_remains(store: &dyn Store) -> Result<bool> {
+pub(crate) fn has_remains(store: &dyn Store) -> Result<bool> {
     for class in
         [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector]
     {
@@ -143,7 +143,7 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
 }
 
 /// Opens and parses a config; `number` is that of its name, or 0 to accept any.
-pub fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Config> {
+pub(crate) fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Config> {
     let object = || layout::config_key(number);
     let plain =
         open_single(keys, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
@@ -155,12 +155,12 @@ pub fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Conf
 }
 
 /// Fails if the repository demands a feature for writing that this version does not have.
-pub fn check_writable(config: &Config) -> Result<()> {
+pub(crate) fn check_writable(config: &Config) -> Result<()> {
     config.check_writable().map_err(Error::malformed(layout::config_key(config.number)))
 }
 
 /// Lists a class; a store without its directory yet counts as empty.
-pub fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<Listed>> {
+pub(crate) fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<Listed>> {
     match store.list(class, "") {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
         listed => Ok(listed?),

@@ -58,12 +58,12 @@ pub(in crate::repo) struct Slots {
 }
 
 impl Slots {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.read.is_empty()
     }
 
     /// Returns the repository of each that was read.
-    pub fn repositories(&self) -> Vec<RepositoryId> {
+    pub(crate) fn repositories(&self) -> Vec<RepositoryId> {
         self.read.iter().filter_map(|(_, slot)| Some(slot.as_ref().ok()?.repository)).collect()
     }
 }

@@ -13,19 +13,19 @@ type OnSkipped = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// The receiver of reports, and the runs that were reported.
 #[derive(Default)]
-pub struct SkippedRuns {
+pub(crate) struct SkippedRuns {
     on_skipped: OnceLock<OnSkipped>,
     reported: Mutex<HashSet<ObjectId>>,
 }
 
 impl SkippedRuns {
     /// Sets the receiver; only the first call counts.
-    pub fn report_to(&self, on_skipped: impl Fn(&Error) + Send + Sync + 'static) {
+    pub(crate) fn report_to(&self, on_skipped: impl Fn(&Error) + Send + Sync + 'static) {
         let _ = self.on_skipped.set(Box::new(on_skipped));
     }
 
     /// Reports a run, unless it was reported before.
-    pub fn report(&self, run: &ObjectId, error: &Error) {
+    pub(crate) fn report(&self, run: &ObjectId, error: &Error) {
         let is_new = lock(&self.reported).insert(*run);
         if let Some(on_skipped) = self.on_skipped.get().filter(|_| is_new) {
             on_skipped(error);

@@ -21,7 +21,7 @@ const SIGNATURES_MAX: usize = 50_000;
 type Hash = [u8; 32];
 
 /// Keeps contents and good signatures by hashes of all their inputs.
-pub struct VerifiedCache {
+pub(crate) struct VerifiedCache {
     contents: Mutex<ByteLru<Hash, Arc<[u8]>>>,
     signatures: Mutex<HashSet<Hash>>,
     /// Report of index runs that are skipped because they are damaged.
@@ -30,7 +30,7 @@ pub struct VerifiedCache {
 
 /// Signed bytes with their signature.
 #[derive(Clone, Copy)]
-pub struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     /// Public key of the writer.
     pub writer: &'a [u8; 32],
     /// The signed bytes.
@@ -49,7 +49,7 @@ impl Default for VerifiedCache {
 impl VerifiedCache {
     /// Opens a container that holds one structure, unless the same was opened before, and returns
     /// the structure's bytes.
-    pub fn content(
+    pub(crate) fn content(
         &self,
         keys: &OpenKeys,
         kind: ContainerKind,
@@ -66,7 +66,7 @@ impl VerifiedCache {
 
     /// Returns whether a signature of this kind of object is good; calls `verify` unless the same
     /// was good before.
-    pub fn is_signed(
+    pub(crate) fn is_signed(
         &self,
         kind: ContainerKind,
         signed: Signed<'_>,

@@ -27,7 +27,7 @@ const FILES_MAX: usize = 64;
 const COUNTED_MAX: usize = 4096;
 
 /// Reads packs with trees; shared between threads.
-pub struct TreePacks {
+pub(super) struct TreePacks {
     files: Mutex<ByteLru<ObjectId, Arc<LocalCopy>>>,
     ranges_read: Mutex<ByteLru<ObjectId, u8>>,
 }
@@ -43,7 +43,7 @@ impl Default for TreePacks {
 
 impl TreePacks {
     /// Replaces `part` by a range of a pack's stored bytes.
-    pub fn read_range(
+    pub(super) fn read_range(
         &self,
         repository: &Repository,
         pack: &PackRef,
@@ -69,7 +69,7 @@ impl TreePacks {
     }
 
     /// Removes the local copy of a pack, which may be damaged.
-    pub fn drop_copy(&self, repository: &Repository, name: &ObjectId) {
+    pub(super) fn drop_copy(&self, repository: &Repository, name: &ObjectId) {
         repository.cache().remove(cache::TREES, &name.to_hex());
         lock(&self.files).remove(name);
     }

@@ -11,7 +11,7 @@ use crate::store::{ErrorKind, Key, Store, StoreError};
 
 /// Multiple to which ranges are rounded outwards. At most twice this is read in vain: 1.6 % of a
 /// read of 8 MiB.
-pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
+pub(super) const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
 /// A part of an object, in the memory into which the blocks around it were read.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl DerefMut for PaddedPart {
 ///
 /// If the object is damaged (shorter, or not readable), exactly the range is requested, because it
 /// may be intact.
-pub fn read(
+pub(super) fn read(
     store: &dyn Store,
     key: &Key,
     range: Range<u64>,

@@ -25,7 +25,7 @@ pub fn chain_hash(snapshot: &Snapshot) -> [u8; 32] {
 /// counts.
 ///
 /// A snapshot that is dated later than `now_s` does not move those after it.
-pub fn moments(
+pub(super) fn moments(
     snapshots: &[&Snapshot],
     stored_s: &HashMap<SnapshotId, i64>,
     now_s: i64,
@@ -111,6 +111,6 @@ fn believed(started: Timestamp, known_s: Option<i64>) -> Timestamp {
 
 /// Returns whether a date is later than a time at which the snapshot existed, by more than the
 /// tolerance for clocks.
-pub fn is_ahead(started: Timestamp, known_s: i64) -> bool {
+pub(super) fn is_ahead(started: Timestamp, known_s: i64) -> bool {
     started.seconds > known_s.saturating_add(TOLERANCE_S)
 }

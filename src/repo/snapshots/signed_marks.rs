@@ -22,7 +22,7 @@ const OBJECT_LEN_MAX_BYTES: u64 = 2 * TOMBSTONE_LEN_MAX_BYTES as u64;
 
 /// Kind of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MarkKind {
+pub(super) enum MarkKind {
     /// The snapshot is forgotten.
     Tombstone,
     /// No policy forgets the snapshot.
@@ -31,7 +31,7 @@ pub enum MarkKind {
 
 impl MarkKind {
     /// Returns the key of a snapshot's mark.
-    pub fn key(self, id: &SnapshotId) -> Key {
+    pub(super) fn key(self, id: &SnapshotId) -> Key {
         match self {
             Self::Tombstone => layout::tombstone_key(id),
             Self::Protection => layout::protection_key(id),

@@ -9,21 +9,21 @@ const SHARDS: usize = 16;
 
 /// A set of ids in shards, so that lanes rarely wait for each other.
 #[derive(Default)]
-pub struct Claims([Mutex<ChunkSet>; SHARDS]);
+pub(crate) struct Claims([Mutex<ChunkSet>; SHARDS]);
 
 impl Claims {
     /// Returns whether `id` was claimed.
-    pub fn contains(&self, id: &ChunkId) -> bool {
+    pub(crate) fn contains(&self, id: &ChunkId) -> bool {
         lock(self.shard(id)).contains(id)
     }
 
     /// Claims `id`; true for the first caller only.
-    pub fn insert(&self, id: &ChunkId) -> bool {
+    pub(crate) fn insert(&self, id: &ChunkId) -> bool {
         lock(self.shard(id)).insert(*id)
     }
 
     /// Forgets ids that an index run names by now.
-    pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
+    pub(crate) fn forget<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
         for id in ids {
             lock(self.shard(id)).remove(id);
         }

@@ -116,7 +116,7 @@ impl Placed {
 type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
 /// The threads of a session, and the buffers that they share.
-pub struct Engine {
+pub(crate) struct Engine {
     index: Arc<ChunkIndex>,
     keys: SealKeys,
     options: SessionOptions,
@@ -137,7 +137,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the threads.
-    pub fn start(
+    pub(crate) fn start(
         index: Arc<ChunkIndex>,
         options: SessionOptions,
         claims: Arc<Claims>,
@@ -185,17 +185,17 @@ impl Engine {
     }
 
     /// Returns whether a thread has failed.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_set()
     }
 
     /// Returns an empty buffer for a segment; waits while all are in use.
-    pub fn raw_buffer(&self) -> Vec<u8> {
+    pub(crate) fn raw_buffer(&self) -> Vec<u8> {
         self.raw_buffers.1.recv().expect("the engine holds both ends")
     }
 
     /// Compresses a segment on the pool and adds it to the open pack.
-    pub fn submit(self: &Arc<Self>, class: PackClass, segment: SegmentBuilder) {
+    pub(crate) fn submit(self: &Arc<Self>, class: PackClass, segment: SegmentBuilder) {
         let engine = self.clone();
         self.pool.spawn(move || {
             let (raw, chunks) = segment.finish();
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Adds a segment that is already compressed to the open pack.
-    pub fn submit_compressed(
+    pub(crate) fn submit_compressed(
         &self,
         class: PackClass,
         segment: &CompressedSegment,
@@ -340,7 +340,7 @@ impl Engine {
     }
 
     /// Waits until every segment is in a pack, and every pack is durable and named by a run.
-    pub fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         for _ in 0..self.sizes.raw_buffers {
             // When all buffers are back, no segment is left in the pool.
             self.raw_buffer();

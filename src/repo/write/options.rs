@@ -48,7 +48,7 @@ impl SessionOptions {
 
 /// Counters of a session.
 #[derive(Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     pub chunks_new: AtomicU64,
     pub bytes_new_raw: AtomicU64,
     pub bytes_stored: AtomicU64,
@@ -70,19 +70,19 @@ pub struct SessionStats {
 
 /// The first error of any thread, kept for `finish`.
 #[derive(Default)]
-pub struct FirstError(Mutex<Option<Error>>, AtomicBool);
+pub(super) struct FirstError(Mutex<Option<Error>>, AtomicBool);
 
 impl FirstError {
-    pub fn set(&self, error: Error) {
+    pub(super) fn set(&self, error: Error) {
         self.1.store(true, Ordering::Relaxed);
         lock(&self.0).get_or_insert(error);
     }
 
-    pub fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.1.load(Ordering::Relaxed)
     }
 
-    pub fn take(&self) -> Option<Error> {
+    pub(super) fn take(&self) -> Option<Error> {
         lock(&self.0).take()
     }
 }

@@ -27,7 +27,7 @@ pub struct ArchiveReport {
 }
 
 /// An entry of an archive.
-pub struct Member<'a> {
+pub(super) struct Member<'a> {
     /// Its path in the archive, without a leading slash.
     pub path: &'a [u8],
     /// The entry in the snapshot.
@@ -37,7 +37,7 @@ pub struct Member<'a> {
 }
 
 /// The part of an entry that a format cannot hold.
-pub enum Lack {
+pub(super) enum Lack {
     /// Nothing: all of it fits.
     Nothing,
     /// A part: the entry is archived without it.
@@ -49,7 +49,7 @@ pub enum Lack {
 }
 
 /// An error in adding an entry.
-pub enum AddError {
+pub(super) enum AddError {
     /// Nothing of the entry was written.
     Before(repo::Error),
     /// Its beginning was written.
@@ -74,10 +74,11 @@ impl From<StreamError> for AddError {
 }
 
 /// Writes the content of an entry.
-pub type WriteContent<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
+pub(super) type WriteContent<'a> =
+    dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
 
 /// An archive in one format, while it is written.
-pub trait Format {
+pub(super) trait Format {
     /// Returns whether the format has hard links.
     fn holds_links(&self) -> bool;
 
@@ -96,7 +97,7 @@ pub trait Format {
 }
 
 /// A writer that counts bytes.
-pub struct Counted<W> {
+pub(super) struct Counted<W> {
     /// The inner writer.
     pub out: W,
     /// Bytes so far.

@@ -11,14 +11,14 @@ const PIECES_MAX: usize = 100_000;
 
 /// Extents of data in a file: offsets and lengths, ascending and not adjacent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataMap(pub Vec<(u64, u64)>);
+pub(super) struct DataMap(pub Vec<(u64, u64)>);
 
 impl DataMap {
     /// Returns the map of a file's content; `None` if it has no holes, or too many.
     ///
     /// A hostile list may be very long, so this checks `monitor` and fails with
     /// [`Error::Cancelled`].
-    pub fn of(trees: &Trees, content: &Content, monitor: &Monitor) -> Result<Option<Self>> {
+    pub(super) fn of(trees: &Trees, content: &Content, monitor: &Monitor) -> Result<Option<Self>> {
         let (mut pieces, mut at, mut has_holes) = (Vec::<(u64, u64)>::new(), 0u64, false);
         for piece in trees.refs(content) {
             let piece = piece?;
@@ -41,13 +41,13 @@ impl DataMap {
     }
 
     /// Returns the bytes of data.
-    pub fn data_len(&self) -> u64 {
+    pub(super) fn data_len(&self) -> u64 {
         self.0.iter().map(|(_, len)| len).sum()
     }
 }
 
 /// A writer that takes a file from its beginning, passes on its data and drops its holes.
-pub struct WithoutHoles<'a> {
+pub(super) struct WithoutHoles<'a> {
     out: &'a mut dyn Write,
     /// Remaining pieces, the next one last.
     pieces: Vec<(u64, u64)>,
@@ -56,12 +56,12 @@ pub struct WithoutHoles<'a> {
 
 impl<'a> WithoutHoles<'a> {
     /// Starts at the beginning of a file.
-    pub fn new(out: &'a mut dyn Write, map: &DataMap) -> Self {
+    pub(super) fn new(out: &'a mut dyn Write, map: &DataMap) -> Self {
         Self { out, pieces: map.0.iter().rev().copied().collect(), at: 0 }
     }
 
     /// Returns how many bytes of the file were written.
-    pub fn at(&self) -> u64 {
+    pub(super) fn at(&self) -> u64 {
         self.at
     }
 }

@@ -22,7 +22,7 @@ const FIFO: u8 = b'6';
 const EXTENDED: u8 = b'x';
 
 /// A tar archive, while it is written.
-pub struct Tar<'a> {
+pub(super) struct Tar<'a> {
     out: &'a mut dyn Write,
     trees: Trees,
     monitor: &'a Monitor,
@@ -31,7 +31,7 @@ pub struct Tar<'a> {
 
 impl<'a> Tar<'a> {
     /// Begins an archive; `numeric_ids` leaves out names of owners.
-    pub fn new(
+    pub(super) fn new(
         out: &'a mut dyn Write,
         trees: Trees,
         monitor: &'a Monitor,

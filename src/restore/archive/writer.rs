@@ -90,7 +90,7 @@ enum Queued {
 }
 
 /// The entries of an archive.
-pub struct ArchiveWriter<'a> {
+pub(super) struct ArchiveWriter<'a> {
     context: &'a RestoreContext<'a>,
     walk: SnapshotWalk,
     /// Prefix of the walk's paths in messages and in the snapshot.
@@ -110,7 +110,7 @@ pub struct ArchiveWriter<'a> {
 
 impl<'a> ArchiveWriter<'a> {
     /// Starts at the beginning of `source`.
-    pub fn new(context: &'a RestoreContext<'a>, source: &'a RestoreSource) -> Result<Self> {
+    pub(super) fn new(context: &'a RestoreContext<'a>, source: &'a RestoreSource) -> Result<Self> {
         let walk = source.walk(context)?;
         Ok(Self {
             context,
@@ -127,7 +127,7 @@ impl<'a> ArchiveWriter<'a> {
     }
 
     /// Writes all entries into an archive, and finishes it.
-    pub fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
+    pub(super) fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
         let (context, shown) = (self.context, self.shown);
         thread::scope(|scope| {
             let (batches, queue) = unbounded::<ReadBatch>();

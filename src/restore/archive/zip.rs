@@ -20,11 +20,11 @@ const MODE_SYMLINK: u32 = 0o120_000;
 const PATH_LEN_MAX_BYTES: usize = 4_095;
 
 /// A zip file, while it is written.
-pub struct Zip<W>(Option<ZipArchiveWriter<W>>);
+pub(super) struct Zip<W>(Option<ZipArchiveWriter<W>>);
 
 impl<W: Write> Zip<W> {
     /// Begins a zip file.
-    pub fn new(out: W) -> Self {
+    pub(super) fn new(out: W) -> Self {
         Self(Some(ZipArchiveWriter::new(out)))
     }
 

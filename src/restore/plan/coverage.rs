@@ -8,7 +8,7 @@ use crate::id::ChunkId;
 
 /// The relation of a path to the sources of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceRelation {
+pub(crate) enum SourceRelation {
     /// An ancestor of a source: the snapshot contains it only as part of the path.
     Above,
     /// A source.
@@ -18,7 +18,7 @@ pub enum SourceRelation {
 }
 
 /// Coverage of one snapshot; all paths are absolute paths in it.
-pub struct SourceCoverage {
+pub(crate) struct SourceCoverage {
     root: ChunkId,
     sources: Vec<Vec<u8>>,
     unread: BTreeSet<Vec<u8>>,
@@ -29,7 +29,7 @@ pub struct SourceCoverage {
 impl SourceCoverage {
     /// Takes the statements of a snapshot; `is_in_place` if the target's paths are those that were
     /// backed up.
-    pub fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
         let sources =
             snapshot.sources.iter().map(|source| without_slash(source).to_vec()).collect();
         let unread =
@@ -44,12 +44,12 @@ impl SourceCoverage {
     }
 
     /// Returns the tree of the snapshot's root directory.
-    pub fn root(&self) -> ChunkId {
+    pub(crate) fn root(&self) -> ChunkId {
         self.root
     }
 
     /// Returns the relation of a path to the sources; the path of the root directory is empty.
-    pub fn relation(&self, path: &[u8]) -> SourceRelation {
+    pub(crate) fn relation(&self, path: &[u8]) -> SourceRelation {
         if self.sources.iter().any(|source| source == path) {
             SourceRelation::Source
         } else if !self.covers(path)
@@ -63,34 +63,34 @@ impl SourceCoverage {
 
     /// Returns whether a path was backed up with everything in it. Only there may a missing entry
     /// mean "remove".
-    pub fn covers(&self, path: &[u8]) -> bool {
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
         self.sources.iter().any(|source| is_at_or_below(path, source))
     }
 
     /// Returns whether the target's paths are those that were backed up, so that the directories
     /// above them belong to this machine.
-    pub fn is_in_place(&self) -> bool {
+    pub(crate) fn is_in_place(&self) -> bool {
         self.is_in_place
     }
 
     /// Returns whether more paths could not be read than the snapshot lists. Then a missing entry
     /// means nothing.
-    pub fn is_list_truncated(&self) -> bool {
+    pub(crate) fn is_list_truncated(&self) -> bool {
         self.is_list_truncated
     }
 
     /// Returns whether the snapshot lists any path as not read.
-    pub fn lists_any(&self) -> bool {
+    pub(crate) fn lists_any(&self) -> bool {
         !self.unread.is_empty()
     }
 
     /// Returns whether the snapshot lists exactly this path as not read, or not completely.
-    pub fn is_listed(&self, path: &[u8]) -> bool {
+    pub(crate) fn is_listed(&self, path: &[u8]) -> bool {
         self.unread.contains(path)
     }
 
     /// Returns whether the snapshot lists this path, an ancestor or a descendant of it as not read.
-    pub fn is_unread(&self, path: &[u8]) -> bool {
+    pub(crate) fn is_unread(&self, path: &[u8]) -> bool {
         if self.unread.is_empty() {
             return false;
         }

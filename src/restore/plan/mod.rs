@@ -1,8 +1,8 @@
 //! The plan of a restore: the selected entries of a snapshot, and the ranges of packs that hold
 //! their content.
 
-pub mod coverage;
-pub mod read_plan;
-pub mod select;
-pub mod trimmed_dir;
-pub mod walk;
+pub(super) mod coverage;
+pub(super) mod read_plan;
+pub(super) mod select;
+pub(super) mod trimmed_dir;
+pub(super) mod walk;

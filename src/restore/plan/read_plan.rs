@@ -6,7 +6,7 @@ use crate::id::ChunkId;
 
 /// A chunk, and where in a file it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileChunk {
+pub(crate) struct FileChunk {
     /// Where it starts in the file, in bytes.
     pub offset: u64,
     /// Its length in bytes.
@@ -17,7 +17,7 @@ pub struct FileChunk {
 
 /// Location of a chunk within the packs of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BatchLocation {
+pub(crate) struct BatchLocation {
     /// Position of its pack in the batch.
     pub pack: u32,
     /// Where its segment starts in the pack, in bytes.
@@ -30,7 +30,7 @@ pub struct BatchLocation {
 
 /// A chunk to be read from one location and written into one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkTarget {
+pub(crate) struct ChunkTarget {
     /// Where it is read.
     pub location: BatchLocation,
     /// Position of its file in the batch.
@@ -41,7 +41,7 @@ pub struct ChunkTarget {
 
 /// A segment to be decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedSegment {
+pub(crate) struct PlannedSegment {
     /// Where the segment starts in its pack, in bytes.
     pub offset: u32,
     /// Its stored length in bytes.
@@ -52,7 +52,7 @@ pub struct PlannedSegment {
 
 /// One ranged read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedRead {
+pub(crate) struct PlannedRead {
     /// Position of the pack in the batch.
     pub pack: u32,
     /// Where the read starts in the pack, in bytes.
@@ -65,7 +65,7 @@ pub struct PlannedRead {
 
 /// The reads of a batch, and the targets of their chunks.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ReadPlan {
+pub(crate) struct ReadPlan {
     /// All targets, sorted by location.
     pub targets: Vec<ChunkTarget>,
     /// All segments, in the order of their packs and offsets, each once.
@@ -80,7 +80,7 @@ const GAP_LEN_MAX_BYTES: u32 = 64 << 10;
 
 /// Plans a batch: every segment is read and decoded once; neighbours are read together, up to
 /// `read_len_max_bytes`.
-pub fn plan_reads(mut targets: Vec<ChunkTarget>, read_len_max_bytes: u32) -> ReadPlan {
+pub(crate) fn plan_reads(mut targets: Vec<ChunkTarget>, read_len_max_bytes: u32) -> ReadPlan {
     targets.sort_unstable_by_key(|target| (target.location, target.file, target.chunk.offset));
     let segments = segments_of(&targets);
     let reads = reads_of(&targets, &segments, read_len_max_bytes);

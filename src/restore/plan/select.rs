@@ -7,7 +7,7 @@ use crate::restore::error::Result;
 use crate::rules::{Case, Pattern, Patterns, literal_steps};
 
 /// Compiled includes and excludes.
-pub struct Selector {
+pub(crate) struct Selector {
     excludes: Patterns,
     includes: Option<Patterns>,
     /// Literal first components of every include, if all of them are anchored: nothing can match
@@ -17,7 +17,7 @@ pub struct Selector {
 
 /// The selection of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// It and everything below it is skipped.
     Skip,
     /// A directory that is not selected itself, but may contain selected entries.
@@ -28,7 +28,7 @@ pub enum Selection {
 
 impl Selector {
     /// Compiles the patterns, which are relative to the target.
-    pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
+    pub(crate) fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
         let lines = includes
             .iter()
             .filter(|pattern| pattern.case == Case::Exact)
@@ -46,7 +46,7 @@ impl Selector {
 
     /// Returns the patterns that matched nothing, as they were typed; for an include that is a
     /// problem, for an exclude a notice.
-    pub fn unmatched(&self) -> Vec<(ProblemKind, String)> {
+    pub(crate) fn unmatched(&self) -> Vec<(ProblemKind, String)> {
         let includes = self
             .includes
             .iter()
@@ -58,13 +58,13 @@ impl Selector {
     }
 
     /// Returns whether only entries that an include matches are selected.
-    pub fn has_includes(&self) -> bool {
+    pub(crate) fn has_includes(&self) -> bool {
         self.includes.is_some()
     }
 
     /// Judges the entry at `path` (relative, without a leading slash); `inside` if a directory
     /// above it was taken.
-    pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Selection {
+    pub(crate) fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Selection {
         if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
             return Selection::Skip;
         }
@@ -89,7 +89,7 @@ impl Selector {
 }
 
 /// The selection of paths in the target.
-pub struct TargetScope {
+pub(crate) struct TargetScope {
     /// The patterns.
     pub select: Arc<Selector>,
     /// The prefix of the paths that it judges.
@@ -99,7 +99,7 @@ pub struct TargetScope {
 impl TargetScope {
     /// Returns whether the entry at `path`, which is not in the snapshot, is kept although extra
     /// entries are deleted.
-    pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
+    pub(crate) fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
         let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);
         self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true)
             != Selection::Take

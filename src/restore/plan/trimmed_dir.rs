@@ -10,7 +10,7 @@ use crate::repo::{self, DirEntry, Error, Trees};
 const SHORT_MAX_BYTES: usize = 1 << 10;
 
 /// The entry of a directory that the walk is in.
-pub struct TrimmedDir {
+pub(crate) struct TrimmedDir {
     entry: Box<DirEntry>,
     /// The tree of the parent directory.
     above: Option<ChunkId>,
@@ -19,7 +19,7 @@ pub struct TrimmedDir {
 
 impl TrimmedDir {
     /// Trims an entry of the directory with the tree `above`.
-    pub fn new(mut entry: Box<DirEntry>, above: Option<ChunkId>) -> Self {
+    pub(crate) fn new(mut entry: Box<DirEntry>, above: Option<ChunkId>) -> Self {
         let bytes =
             entry.entry.parts_memory_bytes() - entry.entry.name.len() + entry.owner_names_len();
         let is_short = bytes <= SHORT_MAX_BYTES || above.is_none();
@@ -32,17 +32,17 @@ impl TrimmedDir {
     }
 
     /// Returns the directory's name.
-    pub fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         &self.entry.entry.name
     }
 
     /// Returns the tree with the full entry, if the entry was trimmed.
-    pub fn trimmed_from(&self) -> Option<ChunkId> {
+    pub(crate) fn trimmed_from(&self) -> Option<ChunkId> {
         self.above.filter(|_| !self.is_short)
     }
 
     /// Returns the full entry; reads it again if it was trimmed.
-    pub fn into_full(self, trees: &Trees) -> repo::Result<DirEntry> {
+    pub(crate) fn into_full(self, trees: &Trees) -> repo::Result<DirEntry> {
         match self.above {
             Some(above) if !self.is_short => read_again(trees, &above, &self.entry.entry.name),
             _ => Ok(*self.entry),

@@ -9,7 +9,7 @@ use crate::id::ChunkId;
 use crate::repo::{Descent, DirEntry, Error, Trees};
 
 /// One event of the walk.
-pub enum WalkEvent {
+pub(crate) enum WalkEvent {
     /// A directory begins; the flag says whether it is selected, or only searched for selected
     /// entries.
     Enter(Box<DirEntry>, bool),
@@ -24,7 +24,7 @@ pub enum WalkEvent {
 }
 
 /// A walk through one directory of a snapshot, or to a single entry.
-pub struct SnapshotWalk {
+pub(crate) struct SnapshotWalk {
     select: Arc<Selector>,
     kind: WalkKind,
 }
@@ -50,7 +50,7 @@ struct WalkLevel {
 impl SnapshotWalk {
     /// Walks everything below the directory with this tree. There is no event for its beginning,
     /// but one for its end.
-    pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Selector>) -> Self {
+    pub(crate) fn below(trees: &Trees, dir: &ChunkId, select: Arc<Selector>) -> Self {
         let levels = vec![WalkLevel { tree: *dir, is_taken: false }];
         Self {
             select,
@@ -62,13 +62,13 @@ impl SnapshotWalk {
     }
 
     /// Walks one entry that is not a directory.
-    pub fn single(entry: Box<DirEntry>, select: Arc<Selector>) -> Self {
+    pub(crate) fn single(entry: Box<DirEntry>, select: Arc<Selector>) -> Self {
         let name = entry.entry.name.clone();
         Self { select, kind: WalkKind::Single(Some(entry), name) }
     }
 
     /// Returns the next event, `None` after the end of the top directory.
-    pub fn next(&mut self) -> Option<WalkEvent> {
+    pub(crate) fn next(&mut self) -> Option<WalkEvent> {
         let below = match &mut self.kind {
             WalkKind::Below(below) => below,
             WalkKind::Single(entry, name) => {
@@ -92,7 +92,7 @@ impl SnapshotWalk {
     }
 
     /// Skips the rest of the directory that was entered last; there is no event for its end.
-    pub fn skip_dir(&mut self) {
+    pub(crate) fn skip_dir(&mut self) {
         if let WalkKind::Below(below) = &mut self.kind {
             below.descent.leave();
             below.levels.pop();
@@ -100,7 +100,7 @@ impl SnapshotWalk {
     }
 
     /// Returns the path of the current entry, relative to the top directory.
-    pub fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         match &self.kind {
             WalkKind::Below(below) => below.path(),
             WalkKind::Single(_, name) => name,
@@ -108,7 +108,7 @@ impl SnapshotWalk {
     }
 
     /// Returns the tree of the parent of the directory that was entered last.
-    pub fn tree_above(&self) -> Option<ChunkId> {
+    pub(crate) fn tree_above(&self) -> Option<ChunkId> {
         match &self.kind {
             WalkKind::Below(below) => Some(below.levels.iter().nth_back(1)?.tree),
             WalkKind::Single(..) => None,
@@ -117,13 +117,13 @@ impl SnapshotWalk {
 
     /// Returns whether an entry at `path`, in a directory that was taken, would be selected if the
     /// snapshot had it.
-    pub fn would_select(&self, path: &[u8], is_dir: bool) -> bool {
+    pub(crate) fn would_select(&self, path: &[u8], is_dir: bool) -> bool {
         self.select.judge(path, is_dir, true) == Selection::Take
     }
 
     /// Returns whether the top directory is selected with everything in it; false for a single
     /// entry.
-    pub fn takes_all(&self) -> bool {
+    pub(crate) fn takes_all(&self) -> bool {
         matches!(self.kind, WalkKind::Below(_)) && !self.select.has_includes()
     }
 }

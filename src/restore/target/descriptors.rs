@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::sync::lock;
 
 /// An object that opens its descriptor again when it is needed.
-pub trait Reopenable {
+pub(crate) trait Reopenable {
     /// Returns the flag of a recent use.
     fn used(&self) -> &AtomicBool;
 
@@ -18,7 +18,7 @@ pub trait Reopenable {
 
 /// The objects that have a descriptor open. They are held weakly: a dropped object has closed its
 /// own.
-pub struct Descriptors<T> {
+pub(crate) struct Descriptors<T> {
     limit: usize,
     open: Mutex<OpenItems<T>>,
 }
@@ -31,12 +31,12 @@ struct OpenItems<T> {
 
 impl<T: Reopenable> Descriptors<T> {
     /// Allows `limit` descriptors (at least 1).
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit: limit.max(1), open: Mutex::new(OpenItems { items: VecDeque::new(), new: 0 }) }
     }
 
     /// Registers `item`, which has just been opened; closes others if there are too many.
-    pub fn opened(&self, item: &Arc<T>) {
+    pub(crate) fn opened(&self, item: &Arc<T>) {
         let mut closing = Vec::new();
         {
             let OpenItems { items: open, new } = &mut *lock(&self.open);
@@ -68,7 +68,7 @@ impl<T: Reopenable> Descriptors<T> {
 
     /// Closes all.
     #[cfg(test)]
-    pub fn close_all(&self) {
+    pub(crate) fn close_all(&self) {
         let all = std::mem::take(&mut lock(&self.open).items);
         for item in all.iter().filter_map(Weak::upgrade) {
             item.close();

@@ -18,19 +18,19 @@ use crate::sync::lock;
 
 /// Identity of an inode: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InodeId {
+pub(crate) struct InodeId {
     dev: (u32, u32),
     inode: u64,
 }
 
 impl InodeId {
     /// Makes an identity of the numbers of a device and of an inode.
-    pub fn new(major: u32, minor: u32, inode: u64) -> Self {
+    pub(crate) fn new(major: u32, minor: u32, inode: u64) -> Self {
         Self { dev: (major, minor), inode }
     }
 
     /// Returns the device and the inode number.
-    pub fn parts(&self) -> ((u32, u32), u64) {
+    pub(crate) fn parts(&self) -> ((u32, u32), u64) {
         (self.dev, self.inode)
     }
 }
@@ -44,7 +44,7 @@ impl From<&Stat> for InodeId {
 /// The attributes that new files get in one directory, learnt from the first one that is created
 /// there. They differ between directories (setgid, default ACL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CreationDefaults {
+pub(crate) struct CreationDefaults {
     /// Their owner.
     pub uid: u32,
     /// Their group.
@@ -59,7 +59,7 @@ pub struct CreationDefaults {
 
 /// The place of a directory in the target.
 #[derive(Clone, Copy)]
-pub struct DirPlace<'a> {
+pub(crate) struct DirPlace<'a> {
     /// The directory above.
     pub parent: &'a Arc<TargetDir>,
     /// Its name in the parent.
@@ -71,7 +71,7 @@ pub struct DirPlace<'a> {
 /// A directory of the target that this restore created or entered.
 ///
 /// It gets its metadata when nothing below it is pending any more.
-pub struct TargetDir {
+pub(crate) struct TargetDir {
     parent: Option<Arc<TargetDir>>,
     name: Box<[u8]>,
     identity: InodeId,
@@ -108,7 +108,7 @@ impl TargetDir {
     /// Takes the root of the target; messages prefix the paths below it with `shown`.
     ///
     /// It stays open for the whole restore.
-    pub fn root(
+    pub(crate) fn root(
         dir: Dir,
         shown: &[u8],
         relation: SourceRelation,
@@ -124,7 +124,7 @@ impl TargetDir {
     }
 
     /// Returns the relation of the subdirectory `name` to the sources.
-    pub fn relation_of(&self, coverage: &SourceCoverage, name: &[u8]) -> SourceRelation {
+    pub(crate) fn relation_of(&self, coverage: &SourceCoverage, name: &[u8]) -> SourceRelation {
         if self.relation == SourceRelation::Above {
             coverage.relation(&self.path_of(name))
         } else {
@@ -135,7 +135,11 @@ impl TargetDir {
     /// Takes the directory at `place`, which this restore created; it is opened on demand.
     ///
     /// The caller must call [`Self::hold`] on the parent if the parent is to wait for it.
-    pub fn made(place: DirPlace<'_>, identity: InodeId, metadata: Box<Metadata>) -> Arc<Self> {
+    pub(crate) fn made(
+        place: DirPlace<'_>,
+        identity: InodeId,
+        metadata: Box<Metadata>,
+    ) -> Arc<Self> {
         let DirPlace { parent, name, relation } = place;
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         (new.is_fresh, new.has_default_acl, new.metadata, new.relation) =
@@ -146,7 +150,7 @@ impl TargetDir {
 
     /// Takes the open directory at `place`, which existed before and was reached through a link if
     /// `is_linked`.
-    pub fn found(
+    pub(crate) fn found(
         place: DirPlace<'_>,
         is_linked: bool,
         dir: Dir,
@@ -165,7 +169,12 @@ impl TargetDir {
 
     /// Takes a directory that this restore entered before and may have finished: only as the source
     /// of hard links.
-    pub fn known(parent: &Arc<Self>, name: &[u8], identity: InodeId, is_linked: bool) -> Arc<Self> {
+    pub(crate) fn known(
+        parent: &Arc<Self>,
+        name: &[u8],
+        identity: InodeId,
+        is_linked: bool,
+    ) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         new.is_linked = is_linked;
         Arc::new(new)
@@ -203,7 +212,7 @@ impl TargetDir {
     ///
     /// Fails if it, or an ancestor, is another inode now: a restore only ever works in directories
     /// that it entered itself.
-    pub fn open(self: &Arc<Self>, descriptors: &Descriptors<Self>) -> io::Result<Arc<Dir>> {
+    pub(crate) fn open(self: &Arc<Self>, descriptors: &Descriptors<Self>) -> io::Result<Arc<Dir>> {
         if let Some(dir) = self.open_now() {
             return Ok(dir);
         }
@@ -241,19 +250,19 @@ impl TargetDir {
     }
 
     /// Counts one more pending entry below this directory.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one pending entry as done; returns whether it was the last, so that this directory
     /// can be finished.
-    pub fn release(&self) -> bool {
+    pub(crate) fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Notes that a member of a hard-link group is in it: later members are linked from here, so it
     /// and its ancestors must stay accessible.
-    pub fn note_link(&self) {
+    pub(crate) fn note_link(&self) {
         let mut dir = Some(self);
         while let Some(noted) = dir.filter(|dir| !dir.has_links.swap(true, Ordering::Relaxed)) {
             dir = noted.parent.as_deref();
@@ -261,27 +270,27 @@ impl TargetDir {
     }
 
     /// Returns whether a member of a hard-link group is anywhere below it.
-    pub fn has_links(&self) -> bool {
+    pub(crate) fn has_links(&self) -> bool {
         self.has_links.load(Ordering::Relaxed)
     }
 
     /// Returns its inode.
-    pub fn identity(&self) -> InodeId {
+    pub(crate) fn identity(&self) -> InodeId {
         self.identity
     }
 
     /// Returns its name in its parent.
-    pub fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         &self.name
     }
 
     /// Returns its parent, `None` for the root.
-    pub fn parent(&self) -> Option<&Arc<Self>> {
+    pub(crate) fn parent(&self) -> Option<&Arc<Self>> {
         self.parent.as_ref()
     }
 
     /// Returns the path in the snapshot of `name` in this directory.
-    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
+    pub(crate) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut steps = vec![name, &self.name];
         let mut above = &self.parent;
         while let Some(dir) = above {
@@ -293,7 +302,7 @@ impl TargetDir {
     }
 
     /// Returns its path in the snapshot.
-    pub fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Vec<u8> {
         self.parent.as_ref().map_or_else(|| self.name.to_vec(), |parent| parent.path_of(&self.name))
     }
 }

@@ -15,11 +15,11 @@ use crate::sync::lock;
 /// It is opened before anything is written there, because the system reports through a descriptor
 /// only those writes that failed since it was opened.
 #[derive(Default)]
-pub struct FileSystems(Mutex<HashMap<(u32, u32), OwnedFd>>);
+pub(crate) struct FileSystems(Mutex<HashMap<(u32, u32), OwnedFd>>);
 
 impl FileSystems {
     /// Adds the file system of a directory that has this `stat`.
-    pub fn note(&self, dir: &Dir, stat: &Stat) -> io::Result<()> {
+    pub(crate) fn note(&self, dir: &Dir, stat: &Stat) -> io::Result<()> {
         if let Entry::Vacant(unknown) = lock(&self.0).entry(stat.dev) {
             unknown.insert(dir.as_fd().try_clone_to_owned()?);
         }
@@ -30,7 +30,7 @@ impl FileSystems {
     ///
     /// One `syncfs` for each file system also waits for data of other programs, but one `fsync` for
     /// each file would take far longer.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         lock(&self.0).values().try_for_each(|fd| Ok(rustix::fs::syncfs(fd)?))
     }
 }

@@ -1,9 +1,9 @@
 //! The target of a restore: directories identified by inode, and the checks that protect them.
 
-pub mod descriptors;
-pub mod dir;
-pub mod file_systems;
-pub mod protected_dirs;
-pub mod restore_mark;
-pub mod spelling;
-pub mod taken_over;
+pub(super) mod descriptors;
+pub(super) mod dir;
+pub(super) mod file_systems;
+pub(super) mod protected_dirs;
+pub(super) mod restore_mark;
+pub(super) mod spelling;
+pub(super) mod taken_over;

@@ -14,17 +14,17 @@ use crate::repo::objects::layout::{REPOSITORY_SIGNS, RepositorySign};
 use crate::sync::lock;
 
 /// Message about a protected directory.
-pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
+pub(crate) const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
 /// Message about a protected directory that the snapshot has entries of.
-pub const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what \
+pub(crate) const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what \
     the snapshot has in it is left out";
 /// Message about any repository in which entries would be removed.
-pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
+pub(crate) const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
 
 /// Returns whether a directory with these names looks like a repository, this one or any other.
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
-pub fn is_repository(dir: &Dir, names: &DirNames) -> bool {
+pub(crate) fn is_repository(dir: &Dir, names: &DirNames) -> bool {
     let holds = |sign: &&RepositorySign| {
         let sign_dir = sign.folder().as_bytes();
         // A directory that cannot be listed may contain the sign.
@@ -38,23 +38,23 @@ pub fn is_repository(dir: &Dir, names: &DirNames) -> bool {
 }
 
 /// Returns whether a name is that of a directory which is such a sign.
-pub fn is_sign(name: &[u8]) -> bool {
+pub(crate) fn is_sign(name: &[u8]) -> bool {
     REPOSITORY_SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
 }
 
 /// Directories of the target that look like repositories, by their paths in the snapshot. Nothing
 /// is removed below them.
 #[derive(Default)]
-pub struct Repositories(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct Repositories(Mutex<Vec<Vec<u8>>>);
 
 impl Repositories {
     /// Adds one, before its content is walked.
-    pub fn add(&self, path: Vec<u8>) {
+    pub(crate) fn add(&self, path: Vec<u8>) {
         lock(&self.0).push(path);
     }
 
     /// Returns whether a path is inside one of them.
-    pub fn contains_path(&self, path: &[u8]) -> bool {
+    pub(crate) fn contains_path(&self, path: &[u8]) -> bool {
         let lies_in =
             |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
         lock(&self.0).iter().any(lies_in)
@@ -64,11 +64,11 @@ impl Repositories {
 /// Protected directories, identified by inode, so that they are recognised through links and other
 /// mounts, too.
 #[derive(Default)]
-pub struct ProtectedDirs(Vec<InodeId>);
+pub(crate) struct ProtectedDirs(Vec<InodeId>);
 
 impl ProtectedDirs {
     /// Takes the directories at these paths; missing ones need no protection.
-    pub fn new(paths: &[impl AsRef<Path>]) -> Self {
+    pub(crate) fn new(paths: &[impl AsRef<Path>]) -> Self {
         let identity = |path: &Path| {
             Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| InodeId::from(&stat))
         };
@@ -88,12 +88,12 @@ impl ProtectedDirs {
     }
 
     /// Returns whether this is one of them.
-    pub fn contains(&self, stat: &Stat) -> bool {
+    pub(crate) fn contains(&self, stat: &Stat) -> bool {
         self.0.contains(&InodeId::from(stat))
     }
 
     /// Refuses the removal of a link through which one of them is used.
-    pub fn refuse_link(&self, stat: &Stat) -> io::Result<()> {
+    pub(crate) fn refuse_link(&self, stat: &Stat) -> io::Result<()> {
         match stat.kind != EntryKind::Dir && self.contains(stat) {
             true => Err(io::Error::other(
                 "left alone: the repository or its cache is used through this link",
@@ -103,7 +103,7 @@ impl ProtectedDirs {
     }
 
     /// Returns whether a path is one of them or inside one. Its last components need not exist.
-    pub fn contains_path(&self, path: &Path) -> io::Result<bool> {
+    pub(crate) fn contains_path(&self, path: &Path) -> io::Result<bool> {
         let whole = std::path::absolute(path)?;
         let existing = whole.ancestors().find_map(|path| path.canonicalize().ok());
         let above = existing.iter().flat_map(|path| path.ancestors());

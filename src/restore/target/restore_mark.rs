@@ -37,7 +37,7 @@ const WINDOWS_MAX: usize = 16;
 
 /// The content of a mark.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct MarkState {
+pub(crate) struct MarkState {
     /// Whether an unfinished restore created the directory.
     pub is_ours: bool,
     /// Whether any unfinished restore ran in it.
@@ -51,14 +51,14 @@ pub struct MarkState {
 
 impl MarkState {
     /// Returns whether an unfinished restore into this directory was the last to change a file.
-    pub fn wrote(&self, stat: &Stat) -> bool {
+    pub(crate) fn wrote(&self, stat: &Stat) -> bool {
         self.windows.iter().any(|(from, to)| (*from..=*to).contains(&stat.ctime))
     }
 }
 
 /// Reads the mark of a directory without changing it; `work` names what is going to be restored
 /// there.
-pub fn read(dir: &Dir, work: &str) -> MarkState {
+pub(crate) fn read(dir: &Dir, work: &str) -> MarkState {
     let boot = process::boot_id();
     let value = XattrTarget::Open(dir.as_fd()).read(NAME).ok().flatten();
     let mut found = value.map_or_else(MarkState::default, |value| parse(&value, &boot, work));
@@ -89,7 +89,7 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 }
 
 /// The mark of a running restore.
-pub struct Mark {
+pub(crate) struct Mark {
     dir: Dir,
     /// The value up to this run's own period.
     before: String,
@@ -100,7 +100,7 @@ pub struct Mark {
 impl Mark {
     /// Marks the root of the target, whose earlier mark was `found`; `is_new` if it was just
     /// created or is empty.
-    pub fn set(dir: &Dir, is_new: bool, found: &MarkState, work: &str) -> io::Result<Self> {
+    pub(crate) fn set(dir: &Dir, is_new: bool, found: &MarkState, work: &str) -> io::Result<Self> {
         let state = if is_new || found.is_ours { "new" } else { "old" };
         let kept = &found.windows[found.windows.len().saturating_sub(WINDOWS_MAX - 1)..];
         let mut before = format!("{} {state} {work} ", process::boot_id());
@@ -119,7 +119,7 @@ impl Mark {
     }
 
     /// Extends this run's period to now, at most once a second.
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         let mut beaten = lock(&self.beaten);
         if beaten.elapsed() >= BEAT {
             *beaten = Instant::now();
@@ -128,7 +128,7 @@ impl Mark {
     }
 
     /// Ends this run's period now, for a run that stops early.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         // The first write sets the directory's change time to now, by the clock of the file system;
         // the second records that time.
         self.note_time();
@@ -151,14 +151,14 @@ impl Mark {
     }
 
     /// Makes the next run compare everything, because written data may not be on the disk.
-    pub fn distrust(&self) {
+    pub(crate) fn distrust(&self) {
         let state = if self.before.contains(" new ") { "no-boot new" } else { "no-boot old" };
         // Best effort: the failure of the disk is reported as well.
         let _ = self.write(state);
     }
 
     /// Removes the mark.
-    pub fn clear(&self) -> io::Result<()> {
+    pub(crate) fn clear(&self) -> io::Result<()> {
         let subject = XattrTarget::Open(self.dir.as_fd());
         match subject.read(NAME) {
             Ok(Some(_)) => subject.remove(NAME),
@@ -173,14 +173,14 @@ impl Mark {
 
 /// Marks a directory that the restore created above the sources. The mark is removed when the
 /// directory gets its own attributes.
-pub fn mark_ancestor(dir: &Dir) {
+pub(crate) fn mark_ancestor(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
     // Best effort: without it, an unfinished directory keeps the mode that it was created with.
     let _ = XattrTarget::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
 }
 
 /// Removes the mark of a directory whose other attributes are kept.
-pub fn take_off(dir: &Dir) {
+pub(crate) fn take_off(dir: &Dir) {
     let subject = XattrTarget::Open(dir.as_fd());
     if let Ok(Some(_)) = subject.read(NAME) {
         // Best effort, as setting it was.
@@ -190,7 +190,7 @@ pub fn take_off(dir: &Dir) {
 
 /// Adds a directory's mark to the metadata that it gets: the mark is removed only when everything
 /// is on the disk.
-pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
+pub(crate) fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     let mut metadata = metadata.clone();
     if let Ok(Some(value)) = XattrTarget::Open(dir.as_fd()).read(NAME) {
         metadata.xattrs.retain(|xattr| !is_mark(xattr));
@@ -201,7 +201,7 @@ pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
 }
 
 /// Returns whether an attribute is the mark, which is not part of the restored metadata.
-pub fn is_mark(xattr: &Xattr) -> bool {
+pub(crate) fn is_mark(xattr: &Xattr) -> bool {
     xattr.name == NAME
 }
 

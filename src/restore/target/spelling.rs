@@ -16,7 +16,7 @@ use crate::os::dir::{Dir, DirNames};
 use crate::os::habits::has_exact_names;
 
 /// The names of a directory that existed before, on a file system that may take two names for one.
-pub struct Spelling {
+pub(crate) struct Spelling {
     listed: DirNames,
     /// Keys of the snapshot's names in this directory, sorted; `None` if they cannot be read.
     snapshot: OnceLock<Option<Vec<u64>>>,
@@ -25,7 +25,7 @@ pub struct Spelling {
 impl Spelling {
     /// Lists a directory before anything is created in it; `None` if the file system distinguishes
     /// all names.
-    pub fn of(dir: &Dir) -> io::Result<Option<Box<Self>>> {
+    pub(crate) fn of(dir: &Dir) -> io::Result<Option<Box<Self>>> {
         if has_exact_names(dir) {
             return Ok(None);
         }
@@ -36,7 +36,7 @@ impl Spelling {
     ///
     /// `names` lists the snapshot's names in this directory, with `None` for those that cannot be
     /// read.
-    pub fn check<N: Iterator<Item = Option<Vec<u8>>>>(
+    pub(crate) fn check<N: Iterator<Item = Option<Vec<u8>>>>(
         &self,
         names: impl Fn() -> N,
         name: &[u8],
@@ -64,7 +64,7 @@ impl Spelling {
     ///
     /// Inode numbers do not help: some of these file systems give one file a different number for
     /// each spelling. But two names that were both listed are two files.
-    pub fn is_one_of<N: Iterator<Item = Option<Vec<u8>>>>(
+    pub(crate) fn is_one_of<N: Iterator<Item = Option<Vec<u8>>>>(
         &self,
         names: impl Fn() -> N,
         name: &[u8],

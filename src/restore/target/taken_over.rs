@@ -21,7 +21,7 @@ use crate::sync::lock;
 
 /// The attributes of a directory before it was taken over.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DirAttributes {
+pub(crate) struct DirAttributes {
     uid: u32,
     gid: u32,
     mode: u16,
@@ -36,7 +36,7 @@ impl From<&Stat> for DirAttributes {
 
 impl DirAttributes {
     /// Sets these attributes on the open directory again.
-    pub fn give_back(self, dir: &Dir) -> io::Result<()> {
+    pub(crate) fn give_back(self, dir: &Dir) -> io::Result<()> {
         let stat = dir.stat_self()?;
         if (stat.uid, stat.gid) != (self.uid, self.gid) {
             fchown(dir, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
@@ -57,23 +57,23 @@ type Inode = ((u32, u32), u64);
 
 /// The directories that are taken over now.
 #[derive(Default)]
-pub struct TakenOverDirs(Mutex<HashMap<Inode, (Arc<TargetDir>, DirAttributes)>>);
+pub(crate) struct TakenOverDirs(Mutex<HashMap<Inode, (Arc<TargetDir>, DirAttributes)>>);
 
 impl TakenOverDirs {
     /// Adds a directory that was taken over. The first attributes are kept, because a directory may
     /// be reached by two paths.
-    pub fn note(&self, dir: &Arc<TargetDir>, had: DirAttributes) {
+    pub(crate) fn note(&self, dir: &Arc<TargetDir>, had: DirAttributes) {
         lock(&self.0).entry(dir.identity().parts()).or_insert_with(|| (dir.clone(), had));
     }
 
     /// Removes a directory that is finished.
-    pub fn forget(&self, dir: &TargetDir) {
+    pub(crate) fn forget(&self, dir: &TargetDir) {
         lock(&self.0).remove(&dir.identity().parts());
     }
 
     /// Resets all remaining directories, children before parents; returns the paths where that
     /// failed, and why.
-    pub fn give_back(&self, dirs: &Descriptors<TargetDir>) -> Vec<(Vec<u8>, String)> {
+    pub(crate) fn give_back(&self, dirs: &Descriptors<TargetDir>) -> Vec<(Vec<u8>, String)> {
         let mut left: Vec<_> = std::mem::take(&mut *lock(&self.0)).into_values().collect();
         left.sort_by_cached_key(|(dir, _)| std::cmp::Reverse(depth(dir)));
         let mut failed = Vec::new();

@@ -29,7 +29,7 @@ const READ_LEN_MAX_BYTES_DISTANT: u32 = 8 << 20;
 const READ_LEN_MAX_BYTES_LOW: u32 = 1 << 20;
 
 /// A batch that is being collected.
-pub struct BatchBuilder {
+pub(crate) struct BatchBuilder {
     files: Vec<Arc<FileJob>>,
     /// Chunks, and the position of the file of each.
     chunks: Vec<(u32, FileChunk)>,
@@ -38,12 +38,12 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Starts with a small batch.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { files: Vec::new(), chunks: Vec::new(), limit: FIRST_BATCH_CHUNKS }
     }
 
     /// Adds a chunk that its file has counted as pending.
-    pub fn push(&mut self, wanted: ChunkToFetch) {
+    pub(crate) fn push(&mut self, wanted: ChunkToFetch) {
         if self.files.last().is_none_or(|last| !Arc::ptr_eq(last, &wanted.job)) {
             self.files.push(wanted.job);
         }
@@ -52,14 +52,14 @@ impl BatchBuilder {
     }
 
     /// Returns whether the batch should be planned now.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.chunks.len() >= self.limit
     }
 
     /// Plans what was collected; `None` if nothing was, or nothing of it can be found.
     ///
     /// Reports files with chunks that are not in the index.
-    pub fn take_batch(&mut self, context: &RestoreContext) -> Option<Batch> {
+    pub(crate) fn take_batch(&mut self, context: &RestoreContext) -> Option<Batch> {
         if self.chunks.is_empty() {
             return None;
         }

@@ -10,11 +10,11 @@ use crate::os::special;
 use crate::os::stat::Stat;
 
 /// Message about a directory that cannot be replaced.
-pub const IN_THE_WAY: &str = "a folder that is not empty is in the way";
+pub(crate) const IN_THE_WAY: &str = "a folder that is not empty is in the way";
 
 /// Removes `name`, which has this `stat`, so that another entry can replace it; a directory must be
 /// empty.
-pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
+pub(crate) fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
     unlock(dir, name, stat)?;
     if stat.kind != EntryKind::Dir {
         return special::remove(dir, name);
@@ -27,7 +27,7 @@ pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
 
 /// Clears the flags (immutable, append-only) that prevent changes to a file or directory; returns
 /// whether any were set.
-pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
+pub(crate) fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS == 0 {
         return Ok(false);

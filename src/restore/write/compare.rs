@@ -21,7 +21,7 @@ use crate::os::holes::{self, BLOCK_LEN_BYTES};
 use crate::restore::plan::read_plan::FileChunk;
 
 /// Consecutive pieces of one file that one worker compares.
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// The open file.
     pub job: Arc<FileJob>,
     /// The pieces with their offsets in bytes, ascending.
@@ -29,7 +29,7 @@ pub struct Comparison {
 }
 
 /// A chunk that a file lacks.
-pub struct ChunkToFetch {
+pub(crate) struct ChunkToFetch {
     /// The file.
     pub job: Arc<FileJob>,
     /// The chunk, and where it belongs in the file.
@@ -38,7 +38,7 @@ pub struct ChunkToFetch {
 
 /// Compares pieces, makes holes where they should be, and adds the chunks that differ to
 /// `to_fetch`.
-pub fn compare(
+pub(crate) fn compare(
     context: &RestoreContext,
     comparison: &Comparison,
     buffer: &mut Vec<u8>,
@@ -92,7 +92,7 @@ pub fn compare(
 }
 
 /// Returns whether a file has a chunk at its place; a hole differs from any chunk and is not read.
-pub fn is_chunk(
+pub(crate) fn is_chunk(
     context: &RestoreContext,
     file: &File,
     extents: &mut DataExtents,
@@ -110,7 +110,7 @@ pub fn is_chunk(
 
 /// Returns whether a file of the right length has exactly this content; false if it cannot be
 /// compared.
-pub fn has_content(
+pub(crate) fn has_content(
     context: &RestoreContext,
     file: &File,
     size: u64,
@@ -145,7 +145,7 @@ pub fn has_content(
 /// The data extent of a file that was looked up last. Only file systems that are known to report
 /// holes correctly are asked.
 #[derive(Default)]
-pub struct DataExtents {
+pub(crate) struct DataExtents {
     is_told: Option<bool>,
     data_start: u64,
     data_end: u64,
@@ -153,7 +153,7 @@ pub struct DataExtents {
 
 impl DataExtents {
     /// Returns whether there is a hole at `offset`; false if the file system is not trusted.
-    pub fn is_hole_at(&mut self, file: &File, offset: u64) -> bool {
+    pub(crate) fn is_hole_at(&mut self, file: &File, offset: u64) -> bool {
         if !*self.is_told.get_or_insert_with(|| is_trusted(file)) {
             return false;
         }
@@ -171,7 +171,7 @@ impl DataExtents {
     }
 
     /// Returns where the data after the last hole begins, `None` if the file ends with the hole.
-    pub fn next_data(&self) -> Option<u64> {
+    pub(crate) fn next_data(&self) -> Option<u64> {
         (self.data_start != u64::MAX).then_some(self.data_start)
     }
 }
@@ -183,7 +183,7 @@ const ZEROS_LEN_BYTES: usize = 256 << 10;
 const READ_LEN_BYTES: u64 = 256 << 10;
 
 /// Returns whether a part of a file is all zeros.
-pub fn is_zero(
+pub(crate) fn is_zero(
     file: &File,
     extents: &mut DataExtents,
     offset: u64,

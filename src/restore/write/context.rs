@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::file_job::Host;
 use super::link_group::LinkGroup;
 use super::memory_load::Load;
-use crate::format::entry::{Content, Entry, Timestamp};
-use crate::format::snapshot::Snapshot;
+use super::stat_trust::StatTrust;
+use crate::format::entry::{Content, Entry};
 use crate::monitor::{Monitor, ProblemKind, in_words};
 use crate::os::apply::{Metadata, MetadataFailure, SYSTEM_FLAGS};
 use crate::os::owners::OwnerNames;
@@ -27,7 +27,7 @@ use crate::restore::target::descriptors::Descriptors;
 use crate::restore::target::dir::{InodeId, TargetDir};
 use crate::restore::target::file_systems::FileSystems;
 use crate::restore::target::protected_dirs::{self, ProtectedDirs, Repositories};
-use crate::restore::target::restore_mark::{self, Mark};
+use crate::restore::target::restore_mark::Mark;
 use crate::restore::target::taken_over::TakenOverDirs;
 use crate::sync::lock;
 
@@ -35,30 +35,8 @@ use crate::sync::lock;
 const OPEN_DIRS_MAX: usize = 256;
 const OPEN_FILES_MAX: usize = 64;
 
-/// Rules for trusting size and time of existing files without reading them.
-#[derive(Default)]
-pub struct StatTrust {
-    /// Files with this modification time or a later one are compared by content: see the crash
-    /// reasoning in `restore/mod.rs`.
-    pub before: Timestamp,
-    /// The target's mark, with the earlier runs.
-    pub mark: restore_mark::MarkState,
-}
-
-impl StatTrust {
-    /// Takes the mark; after another boot nothing is trusted.
-    pub fn new(snapshot: &Snapshot, mark: restore_mark::MarkState) -> Self {
-        let before = if mark.is_doubtful {
-            Timestamp { seconds: i64::MIN, nanos: 0 }
-        } else {
-            snapshot.started
-        };
-        Self { before, mark }
-    }
-}
-
 /// The state that all threads of one restore share.
-pub struct RestoreContext<'a> {
+pub(crate) struct RestoreContext<'a> {
     /// Reads the snapshot's trees and chunks.
     pub trees: Trees,
     /// The options.
@@ -107,7 +85,7 @@ pub struct RestoreContext<'a> {
 
 impl<'a> RestoreContext<'a> {
     /// Starts with nothing done, and trusts no existing file.
-    pub fn new(
+    pub(crate) fn new(
         trees: Trees,
         options: &'a RestoreOptions,
         monitor: &'a Monitor,
@@ -156,7 +134,11 @@ impl<'a> RestoreContext<'a> {
     /// An entry that the snapshot lists as not read may have more attributes than the snapshot
     /// knows, so none are removed from it. If the list is truncated, none are removed from any
     /// entry.
-    pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
+    pub(crate) fn metadata_of(
+        &self,
+        found: &mut DirEntry,
+        path: impl FnOnce() -> Vec<u8>,
+    ) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
         let (user, group) =
             (found.user.as_deref().filter(|_| by_name), found.group.as_deref().filter(|_| by_name));
@@ -173,7 +155,7 @@ impl<'a> RestoreContext<'a> {
 
     /// Returns the names that the snapshot has in the directory at `path`, with a `None` for
     /// entries that cannot be read.
-    pub fn names_in<'c>(
+    pub(crate) fn names_in<'c>(
         &'c self,
         path: &[u8],
     ) -> impl Iterator<Item = Option<Vec<u8>>> + use<'c, 'a> {
@@ -192,18 +174,18 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Returns whether the threads should stop, because one failed or the user cancelled.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.monitor.is_cancelled()
     }
 
     /// Stops the restore; the first error is the result.
-    pub fn stop(&self, error: Error) {
+    pub(crate) fn stop(&self, error: Error) {
         lock(&self.failure).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Fails if the restore was stopped.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if let Some(error) = lock(&self.failure).take() {
             return Err(error);
         }
@@ -211,14 +193,14 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Updates the mark on the target now and then.
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         if let Some(mark) = &self.mark {
             mark.beat();
         }
     }
 
     /// Counts an existing entry that is left alone.
-    pub fn leave_alone(&self, path: impl FnOnce() -> Vec<u8>) {
+    pub(crate) fn leave_alone(&self, path: impl FnOnce() -> Vec<u8>) {
         add(&self.counts.left_alone, 1);
         if self.options.verify {
             self.mark_skipped(&path());
@@ -226,14 +208,14 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Reports an entry that blocks a restore or a removal and is left alone.
-    pub fn report_blocked(&self, path: &[u8], why: &str) {
+    pub(crate) fn report_blocked(&self, path: &[u8], why: &str) {
         self.leave_alone(|| path.to_vec());
         self.monitor.problem(ProblemKind::Notice, path, why);
     }
 
     /// Reports a protected directory that the snapshot does not contain; returns whether this is
     /// one.
-    pub fn skip_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+    pub(crate) fn skip_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.protected.contains(stat);
         if is_own {
             self.report_blocked(&path(), protected_dirs::LEFT_ALONE);
@@ -243,7 +225,11 @@ impl<'a> RestoreContext<'a> {
 
     /// Reports a protected directory that the snapshot contains; returns whether this is one.
     /// Everything that the snapshot has below it counts as not restored.
-    pub fn skip_all_if_protected(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+    pub(crate) fn skip_all_if_protected(
+        &self,
+        stat: &Stat,
+        path: impl FnOnce() -> Vec<u8>,
+    ) -> bool {
         let is_own = self.protected.contains(stat);
         if is_own {
             let path = path();
@@ -259,7 +245,7 @@ impl<'a> RestoreContext<'a> {
 
     /// Reports that an entry is not removed because the snapshot lists it, or something in it, as
     /// not read; returns whether that is so.
-    pub fn skip_if_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+    pub(crate) fn skip_if_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
         let path = path();
         let is_unread = self.coverage.is_unread(&path);
         if is_unread {
@@ -272,7 +258,7 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Returns whether names in a directory that the snapshot lacks should be removed.
-    pub fn may_delete_in(&self, path: &[u8]) -> bool {
+    pub(crate) fn may_delete_in(&self, path: &[u8]) -> bool {
         if !self.options.delete {
             return false;
         }
@@ -291,12 +277,12 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Returns whether a path was left alone, or reported as not restored.
-    pub fn was_skipped(&self, path: &[u8]) -> bool {
+    pub(crate) fn was_skipped(&self, path: &[u8]) -> bool {
         lock(&self.skipped).contains(&self.hasher.hash_one(path))
     }
 
     /// Reports an entry that cannot be restored because stored data is damaged or missing.
-    pub fn report_damage(&self, path: &[u8], error: &repo::Error) {
+    pub(crate) fn report_damage(&self, path: &[u8], error: &repo::Error) {
         self.mark_skipped(path);
         add(&self.counts.damaged, 1);
         self.monitor.problem(ProblemKind::Damaged, or_root(path), in_words(error));
@@ -304,13 +290,13 @@ impl<'a> RestoreContext<'a> {
 
     /// Reports a directory or file whose tree cannot be read; stops the restore if the error is no
     /// damage.
-    pub fn report_unreadable(&self, path: &[u8], error: repo::Error) {
+    pub(crate) fn report_unreadable(&self, path: &[u8], error: repo::Error) {
         if error.is_damage() { self.report_damage(path, &error) } else { self.stop(error.into()) }
     }
 
     /// Reports an entry that could not be restored; stops the restore if the file system is full or
     /// read-only.
-    pub fn report_failed(&self, path: &[u8], error: io::Error) {
+    pub(crate) fn report_failed(&self, path: &[u8], error: io::Error) {
         self.mark_skipped(path);
         let errno = Errno::from_io_error(&error);
         if matches!(errno, Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) {
@@ -324,7 +310,7 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Reports an entry that could not be restored.
-    pub fn report(&self, path: &[u8], message: String) {
+    pub(crate) fn report(&self, path: &[u8], message: String) {
         add(&self.counts.failed, 1);
         self.monitor.problem(ProblemKind::NotRestored, or_root(path), message);
     }
@@ -333,7 +319,11 @@ impl<'a> RestoreContext<'a> {
     ///
     /// A lack of rights is reported once, and so is each attribute that the file system does not
     /// support.
-    pub fn report_metadata(&self, failed: Vec<MetadataFailure>, path: impl FnOnce() -> Vec<u8>) {
+    pub(crate) fn report_metadata(
+        &self,
+        failed: Vec<MetadataFailure>,
+        path: impl FnOnce() -> Vec<u8>,
+    ) {
         if failed.is_empty() {
             return;
         }
@@ -371,13 +361,13 @@ impl<'a> RestoreContext<'a> {
     }
 
     /// Returns whether the file system of an inode is known not to support hard links.
-    pub fn lacks_links(&self, identity: InodeId) -> bool {
+    pub(crate) fn lacks_links(&self, identity: InodeId) -> bool {
         lock(&self.without_links).contains(&identity.parts().0)
     }
 
     /// Reports that further names become copies; `lacking` names an inode of the file system if it
     /// supports no hard links at all.
-    pub fn report_copies(&self, lacking: Option<InodeId>, path: impl FnOnce() -> Vec<u8>) {
+    pub(crate) fn report_copies(&self, lacking: Option<InodeId>, path: impl FnOnce() -> Vec<u8>) {
         if let Some(identity) = lacking {
             lock(&self.without_links).insert(identity.parts().0);
         }

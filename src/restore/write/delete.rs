@@ -20,7 +20,7 @@ use crate::restore::target::protected_dirs;
 
 /// The sorted names of an existing directory, merged with the snapshot's names to find those that
 /// the snapshot lacks.
-pub struct Extras {
+pub(crate) struct Extras {
     names: DirNames,
     at: usize,
 }
@@ -31,7 +31,7 @@ impl Extras {
     /// That is so outside the sources, on another file system that is mounted below them (a backup
     /// may skip it), in a repository (a backup may have only parts of it), and if more could not be
     /// read than the snapshot lists.
-    pub fn of(context: &RestoreContext, dir: &Arc<TargetDir>) -> Option<Self> {
+    pub(crate) fn of(context: &RestoreContext, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
         if dir.is_fresh
             || !context.may_delete_in(&path)
@@ -76,7 +76,7 @@ impl Extras {
     }
 
     /// Returns the names before `name` that were not returned yet, and skips `name` itself.
-    pub fn before(&mut self, name: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn before(&mut self, name: &[u8]) -> Vec<Vec<u8>> {
         let extras = self.take_while(|found| found < name);
         if self.at < self.names.len() && self.names.get(self.at) == name {
             self.at += 1;
@@ -85,7 +85,7 @@ impl Extras {
     }
 
     /// Returns all names that were not returned yet.
-    pub fn rest(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn rest(&mut self) -> Vec<Vec<u8>> {
         self.take_while(|_| true)
     }
 
@@ -101,18 +101,18 @@ impl Extras {
 
 /// Returns whether the file system takes a name that is not in the snapshot for one that is, so
 /// that it must stay.
-pub fn is_alias(context: &RestoreContext, dir: &TargetDir, name: &[u8]) -> bool {
+pub(crate) fn is_alias(context: &RestoreContext, dir: &TargetDir, name: &[u8]) -> bool {
     dir.spelling
         .as_ref()
         .is_some_and(|spelling| spelling.is_one_of(|| context.names_in(&dir.path()), name))
 }
 
 /// Message about a directory that cannot be replaced because something in it stays.
-pub const KEEPS_SOME: &str = "a folder is in the way, and it holds what is not selected";
+pub(crate) const KEEPS_SOME: &str = "a folder is in the way, and it holds what is not selected";
 
 /// Removes `name` so that an entry of another kind can replace it; removes a directory with content
 /// only with `delete`.
-pub fn clear(
+pub(crate) fn clear(
     context: &RestoreContext,
     dir: &Arc<TargetDir>,
     name: &[u8],
@@ -136,7 +136,7 @@ pub fn clear(
 }
 
 /// An entry of the target that the snapshot does not have.
-pub enum Extra {
+pub(crate) enum Extra {
     /// It does not exist any more.
     Gone,
     /// It exists.
@@ -146,10 +146,10 @@ pub enum Extra {
 }
 
 /// Message about such a mount.
-pub const UNSEEN_MOUNT: &str = "not removed: another user's file system is mounted on it";
+pub(crate) const UNSEEN_MOUNT: &str = "not removed: another user's file system is mounted on it";
 
 /// Inspects an entry that the snapshot does not have.
-pub fn inspect_extra(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
+pub(crate) fn inspect_extra(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
     let is_mount = || {
         dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device))
     };
@@ -162,7 +162,7 @@ pub fn inspect_extra(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
 }
 
 /// Callbacks of a removal; paths begin with the name of the removed entry.
-pub struct RemovalHooks<'a> {
+pub(crate) struct RemovalHooks<'a> {
     /// Called for each removed entry.
     pub on_removed: &'a mut dyn FnMut(&[u8], &Stat),
     /// Returns whether an entry stays, and so everything below it and the directories above it. The
@@ -181,7 +181,7 @@ impl RemovalHooks<'_> {
 /// Removes `name` and everything below it except what stays; a dry run only counts.
 ///
 /// Returns whether it is gone, or would be. Fails at the first entry that cannot be removed.
-pub fn remove_tree(
+pub(crate) fn remove_tree(
     context: &RestoreContext,
     dir: &Arc<TargetDir>,
     name: &[u8],

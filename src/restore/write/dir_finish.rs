@@ -19,7 +19,7 @@ use crate::sync::lock;
 
 /// Counts one entry of a directory as done; if it was the last, finishes the directory, and so on
 /// for its ancestors.
-pub fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
+pub(crate) fn release_dir(context: &RestoreContext, dir: &Arc<TargetDir>) {
     let mut current = Some(dir);
     while let Some(dir) = current.filter(|dir| dir.release()) {
         if context.is_stopped() {
@@ -52,7 +52,7 @@ fn is_needed_again(context: &RestoreContext, dir: &TargetDir) -> bool {
 }
 
 /// Finishes the directories that had to stay accessible.
-pub fn finish_shut(context: &RestoreContext) {
+pub(crate) fn finish_shut(context: &RestoreContext) {
     // Children come before their parents.
     for dir in std::mem::take(&mut *lock(&context.unfinished)) {
         finish_dir(context, &dir);

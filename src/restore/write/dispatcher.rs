@@ -33,7 +33,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 const LINKS_WAITING_MAX: usize = 64 << 10;
 
 /// Work that is collected for the workers, and the number of results that they owe.
-pub struct Dispatcher<'a> {
+pub(crate) struct Dispatcher<'a> {
     context: &'a RestoreContext<'a>,
     units: Sender<Unit>,
     results: Receiver<UnitResult>,
@@ -44,7 +44,7 @@ pub struct Dispatcher<'a> {
 
 impl<'a> Dispatcher<'a> {
     /// Starts with no work.
-    pub fn new(
+    pub(crate) fn new(
         context: &'a RestoreContext<'a>,
         units: Sender<Unit>,
         results: Receiver<UnitResult>,
@@ -60,7 +60,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Adds an entry.
-    pub fn push_entry(&mut self, item: EntryJob) {
+    pub(crate) fn push_entry(&mut self, item: EntryJob) {
         self.entries.push(item);
         if self.entries.len() >= ENTRIES_PER_UNIT {
             self.send_entries();
@@ -68,14 +68,14 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Takes the results that have arrived.
-    pub fn take_results(&mut self) {
+    pub(crate) fn take_results(&mut self) {
         while let Ok(result) = self.results.try_recv() {
             self.take_result(result);
         }
     }
 
     /// Sends all collected work, and waits for all results.
-    pub fn settle(&mut self) -> Result<()> {
+    pub(crate) fn settle(&mut self) -> Result<()> {
         loop {
             self.send_entries();
             if self.outstanding == 0 {
@@ -97,7 +97,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Waits while too many hard links wait for their first member, or the entries in progress take
     /// too much memory.
-    pub fn wait_for_room(&mut self) -> Result<()> {
+    pub(crate) fn wait_for_room(&mut self) -> Result<()> {
         let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
         if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
             return Ok(());
@@ -151,7 +151,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Dispatches the pieces of a file: they are fetched, or first compared with an existing file.
-    pub fn fill(&mut self, Unfilled { job, content, compare }: Unfilled) {
+    pub(crate) fn fill(&mut self, Unfilled { job, content, compare }: Unfilled) {
         let mut waiting = Vec::new();
         let (mut offset, mut waiting_bytes) = (0, 0);
         for piece in self.context.trees.refs(&content) {

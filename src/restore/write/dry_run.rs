@@ -22,7 +22,7 @@ use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// Lists everything that would be restored into `target` (`None` if it does not exist yet).
-pub fn list(
+pub(crate) fn list(
     context: &RestoreContext,
     walk: SnapshotWalk,
     target: Option<Arc<TargetDir>>,
@@ -354,6 +354,6 @@ impl Lister<'_> {
 }
 
 /// Returns the path of `name` in the directory at `path`.
-pub fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }

@@ -25,7 +25,7 @@ use crate::restore::target::restore_mark;
 use crate::restore::target::taken_over::DirAttributes;
 
 /// Message if an entry is not the one that was just created or inspected.
-pub const REPLACED: &str = "it was replaced meanwhile";
+pub(crate) const REPLACED: &str = "it was replaced meanwhile";
 
 /// Write permission for group and others, and the sticky bit, with which they can replace only
 /// their own entries.
@@ -43,7 +43,7 @@ struct DirToEnter<'a> {
 ///
 /// In a restore in place, a link in the place of a source or of its ancestor is kept and followed.
 /// `None` if the existing entry is left alone, which is reported.
-pub fn enter(
+pub(crate) fn enter(
     context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
@@ -85,7 +85,7 @@ pub fn enter(
 
 /// Opens the directory `name` of `parent` without changing anything; `None` if there is none that
 /// may be entered.
-pub fn open_read_only(
+pub(crate) fn open_read_only(
     context: &RestoreContext,
     parent: &Arc<TargetDir>,
     name: &[u8],
@@ -162,7 +162,7 @@ fn make_new(
 }
 
 /// Returns whether no other user can change names in a directory.
-pub fn is_private(stat: &Stat) -> bool {
+pub(crate) fn is_private(stat: &Stat) -> bool {
     stat.uid == own_ids().0 && stat.mode & OTHERS_WRITE == 0
 }
 
@@ -227,7 +227,7 @@ fn enter_existing(
 }
 
 /// Adds the owner's permissions to a directory of this user that lacks them.
-pub fn ensure_access(
+pub(crate) fn ensure_access(
     context: &RestoreContext,
     above: &Dir,
     name: &[u8],
@@ -298,7 +298,7 @@ fn take_over(context: &RestoreContext, dir: &Dir, stat: &Stat) -> io::Result<()>
 }
 
 /// Returns whether an entry of a directory is on another mount than the directory.
-pub fn is_mount_point(dir: &Dir, inner: &Stat) -> io::Result<bool> {
+pub(crate) fn is_mount_point(dir: &Dir, inner: &Stat) -> io::Result<bool> {
     let outer = crate::os::dir::stat_of(dir.as_fd())?;
     Ok((outer.mount_id, outer.dev) != (inner.mount_id, inner.dev))
 }

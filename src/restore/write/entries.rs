@@ -30,7 +30,7 @@ use crate::restore::options::add;
 use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// An entry to be restored.
-pub enum EntryJob {
+pub(crate) enum EntryJob {
     /// A regular file.
     File(Arc<FileJob>, Content),
     /// A link, fifo, socket or device node.
@@ -41,7 +41,7 @@ pub enum EntryJob {
 
 impl EntryJob {
     /// Makes the job of an entry that is not a directory.
-    pub fn new(
+    pub(crate) fn new(
         dir: Arc<TargetDir>,
         name: Box<[u8]>,
         kind: EntryKind,
@@ -74,7 +74,7 @@ impl EntryJob {
 }
 
 /// A file whose content must be compared or fetched.
-pub struct Unfilled {
+pub(crate) struct Unfilled {
     /// The file.
     pub job: Arc<FileJob>,
     /// Its content in the snapshot.
@@ -84,7 +84,7 @@ pub struct Unfilled {
 }
 
 /// Restores one entry; returns a file that needs chunks.
-pub fn handle(context: &RestoreContext, item: EntryJob) -> Option<Unfilled> {
+pub(crate) fn handle(context: &RestoreContext, item: EntryJob) -> Option<Unfilled> {
     match item {
         EntryJob::File(job, content) => {
             let outcome = handle_file(context, &job, content);
@@ -210,7 +210,7 @@ fn make(context: &RestoreContext, job: &Arc<FileJob>, content: Content) -> Optio
 }
 
 /// Creates a file whose content is one piece, and finishes it.
-pub fn write_whole(context: &RestoreContext, job: &Arc<FileJob>, bytes: &[u8]) {
+pub(crate) fn write_whole(context: &RestoreContext, job: &Arc<FileJob>, bytes: &[u8]) {
     match create_and_write(context, job, bytes) {
         Ok((file, identity)) => {
             count_written(context, bytes.len());

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::context::{RestoreContext, StatTrust};
+use super::context::RestoreContext;
 use super::file_job::{FileJob, is_for};
+use super::stat_trust::StatTrust;
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::apply::Metadata;
 use crate::os::attributes::XattrTarget;
@@ -18,7 +19,7 @@ use crate::restore::target::dir::TargetDir;
 
 /// The decision about a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileDecision {
+pub(crate) enum FileDecision {
     /// It does not exist: it is created.
     Make,
     /// Size and time are trusted: its content stays.
@@ -35,7 +36,7 @@ pub enum FileDecision {
 
 /// The properties of a regular file that is to be restored.
 #[derive(Clone, Copy, Debug)]
-pub struct WantedFile {
+pub(crate) struct WantedFile {
     /// Its length in bytes.
     pub size: u64,
     /// Its modification time.
@@ -48,7 +49,7 @@ pub struct WantedFile {
 
 impl WantedFile {
     /// Describes the file of a job.
-    pub fn of(job: &FileJob) -> Self {
+    pub(crate) fn of(job: &FileJob) -> Self {
         Self {
             size: job.size,
             mtime: job.metadata.mtime,
@@ -63,7 +64,7 @@ impl WantedFile {
 /// Size and time are trusted if the options say so, or for files that this restore wrote before it
 /// was interrupted, and then only within limits: see the crash reasoning in `restore/mod.rs`. Files
 /// of other users are never trusted, because their content would become the restored owner's.
-pub fn decide(
+pub(crate) fn decide(
     stat: Option<&Stat>,
     wanted: &WantedFile,
     overwrite: Overwrite,
@@ -97,7 +98,7 @@ pub fn decide(
 /// Returns whether an entry with several names already has the right metadata.
 ///
 /// If not, it is replaced: a change would affect the other names, too.
-pub fn may_keep_linked(subject: &XattrTarget<'_>, stat: &Stat, wanted: &Metadata) -> bool {
+pub(crate) fn may_keep_linked(subject: &XattrTarget<'_>, stat: &Stat, wanted: &Metadata) -> bool {
     let is_right = (stat.uid, stat.gid) == (wanted.uid, wanted.gid)
         && is_as_near(stat.mtime, wanted.mtime)
         && (stat.mode == wanted.mode || stat.kind == EntryKind::Symlink);
@@ -112,7 +113,7 @@ fn is_as_near(time: Timestamp, wanted: Timestamp) -> bool {
 }
 
 /// Returns the `stat` of `name`, `None` if it does not exist.
-pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
+pub(crate) fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
     match dir.stat(name) {
         Ok(stat) => Ok(Some(stat)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -124,7 +125,7 @@ pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
 /// this restore created contains nothing else.
 ///
 /// Fails if the entry has another name that the file system takes for this one.
-pub fn find_existing(
+pub(crate) fn find_existing(
     context: &RestoreContext,
     dir: &Arc<TargetDir>,
     open: &Dir,
@@ -138,12 +139,12 @@ pub fn find_existing(
 }
 
 /// Returns `stat` with the wanted owner, if the file system does not store owners.
-pub fn as_owned(dir: &Dir, stat: Stat, uid: u32) -> Stat {
+pub(crate) fn as_owned(dir: &Dir, stat: Stat, uid: u32) -> Stat {
     if is_for(stat.uid, uid) || keeps_owners(dir) { stat } else { Stat { uid, ..stat } }
 }
 
 /// Adds the owner's permissions to a file of this user that lacks them; returns the new `stat`.
-pub fn make_accessible(
+pub(crate) fn make_accessible(
     context: &RestoreContext,
     dir: &Dir,
     name: &[u8],

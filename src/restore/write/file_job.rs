@@ -22,7 +22,7 @@ use crate::restore::target::dir::{CreationDefaults, InodeId, TargetDir};
 use crate::sync::lock;
 
 /// Open descriptors of a restore, and the rights of this process.
-pub struct Host {
+pub(crate) struct Host {
     /// Open directories.
     pub dirs: Descriptors<TargetDir>,
     /// Open files.
@@ -34,7 +34,7 @@ pub struct Host {
 }
 
 /// A regular file to be restored.
-pub struct FileJob {
+pub(crate) struct FileJob {
     /// Its directory, which is pending until the file is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
@@ -71,7 +71,7 @@ enum JobHandle {
 
 /// The state of an existing file before it was changed.
 #[derive(Clone, Copy)]
-pub struct OriginalFile {
+pub(crate) struct OriginalFile {
     /// Its length in bytes.
     pub len: u64,
     /// Its modification time.
@@ -84,7 +84,7 @@ pub struct OriginalFile {
 
 /// The origin of an inode.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum InodeOrigin {
+pub(crate) enum InodeOrigin {
     /// This restore created it.
     Created,
     /// It existed before and is changed in place.
@@ -94,7 +94,7 @@ pub enum InodeOrigin {
 impl FileJob {
     /// Makes a job with one pending piece, which represents the rest of the list until
     /// [`FileJob::add_pending`] was called for every piece.
-    pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
+    pub(crate) fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
             dir,
             name,
@@ -118,106 +118,106 @@ impl FileJob {
     }
 
     /// Returns the path in the snapshot.
-    pub fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Vec<u8> {
         self.dir.path_of(&self.name)
     }
 
     /// Returns its directory and name.
-    pub fn as_name(&self) -> TargetName {
+    pub(crate) fn as_name(&self) -> TargetName {
         TargetName { dir: self.dir.clone(), name: self.name.clone() }
     }
 
     /// Returns whether one worker creates, writes and finishes the file, because it has only one
     /// piece.
-    pub fn is_whole_at_once(&self) -> bool {
+    pub(crate) fn is_whole_at_once(&self) -> bool {
         !self.is_pieced && matches!(*lock(&self.handle), JobHandle::Unmade)
     }
 
     /// Counts one more pending piece.
-    pub fn add_pending(&self) {
+    pub(crate) fn add_pending(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a pending piece as done, successfully or not; true for the last one.
-    pub fn piece_done(&self) -> bool {
+    pub(crate) fn piece_done(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Counts bytes that are right in the file now.
-    pub fn count_placed(&self, bytes: u64) {
+    pub(crate) fn count_placed(&self, bytes: u64) {
         self.placed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns the bytes that are right in the file.
-    pub fn placed(&self) -> u64 {
+    pub(crate) fn placed(&self) -> u64 {
         self.placed.load(Ordering::Relaxed)
     }
 
     /// Notes that an existing file differs from the snapshot and is being changed.
-    pub fn note_change(&self) {
+    pub(crate) fn note_change(&self) {
         self.has_changed.store(true, Ordering::Relaxed);
     }
 
     /// Notes that allocated zeros of an existing file became a hole; its bytes are the same.
-    pub fn note_touch(&self) {
+    pub(crate) fn note_touch(&self) {
         self.is_touched.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether zeros of an existing file became a hole.
-    pub fn is_touched(&self) -> bool {
+    pub(crate) fn is_touched(&self) -> bool {
         self.is_touched.load(Ordering::Relaxed)
     }
 
     /// Notes that bytes of an existing file are going to be replaced.
-    pub fn note_overwrite(&self) {
+    pub(crate) fn note_overwrite(&self) {
         self.is_overwritten.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether bytes of an existing file may have changed.
-    pub fn is_overwritten(&self) -> bool {
+    pub(crate) fn is_overwritten(&self) -> bool {
         self.is_overwritten.load(Ordering::Relaxed)
     }
 
     /// Returns the original length of an existing file in bytes.
-    pub fn found_len(&self) -> u64 {
+    pub(crate) fn found_len(&self) -> u64 {
         self.found.get().map_or(self.size, |found| found.len)
     }
 
     /// Returns the original state of an existing file, `None` if there was none.
-    pub fn found(&self) -> Option<OriginalFile> {
+    pub(crate) fn found(&self) -> Option<OriginalFile> {
         self.found.get().copied()
     }
 
     /// Returns whether an existing file differed from the snapshot.
-    pub fn has_changed(&self) -> bool {
+    pub(crate) fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
     }
 
     /// Notes that the file cannot be completed; true for the first caller, who reports it.
-    pub fn fail(&self) -> bool {
+    pub(crate) fn fail(&self) -> bool {
         !self.has_failed.swap(true, Ordering::Relaxed)
     }
 
     /// Returns whether the file cannot be completed; chunks that can be read are written
     /// nevertheless.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Notes that the file cannot be written.
-    pub fn give_up_writing(&self) {
+    pub(crate) fn give_up_writing(&self) {
         self.is_unwritable.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the file cannot be written.
-    pub fn is_unwritable(&self) -> bool {
+    pub(crate) fn is_unwritable(&self) -> bool {
         self.is_unwritable.load(Ordering::Relaxed)
     }
 
     /// Takes an existing open file with this `stat`, to be changed in place.
     ///
     /// `mode` are its original permission bits.
-    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
+    pub(crate) fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
         let _ = self.found.set(OriginalFile {
             len: stat.size,
             mtime: stat.mtime,
@@ -230,17 +230,17 @@ impl FileJob {
     }
 
     /// Notes that an existing file is to be replaced. It stays until there is content to write.
-    pub fn replace(&self, stat: Stat) {
+    pub(crate) fn replace(&self, stat: Stat) {
         let _ = self.in_the_way.set(stat);
     }
 
     /// Returns whether an existing file is to be replaced.
-    pub fn is_replacing(&self) -> bool {
+    pub(crate) fn is_replacing(&self) -> bool {
         self.in_the_way.get().is_some()
     }
 
     /// Returns the open file; creates it the first time, and reopens it if it was closed meanwhile.
-    pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
+    pub(crate) fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
         if let JobHandle::Open(file, ..) = &*handle {
@@ -287,7 +287,7 @@ impl FileJob {
     }
 
     /// Creates the file, first removing one that it replaces.
-    pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
+    pub(crate) fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
         if let Some(stat) = self.in_the_way.get() {
             clear_name::remove(dir, &self.name, stat)?;
         }
@@ -323,7 +323,7 @@ impl FileJob {
 
     /// Returns the present metadata of a complete file: predicted without a system call for a
     /// created file.
-    pub fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<CurrentMetadata> {
+    pub(crate) fn present(&self, file: &File, origin: InodeOrigin) -> io::Result<CurrentMetadata> {
         if origin == InodeOrigin::Existing && !self.has_changed() && !self.is_touched() {
             return Ok(CurrentMetadata::from(&stat_of(file)?));
         }
@@ -346,7 +346,10 @@ impl FileJob {
     }
 
     /// Takes the file out of the job when all its pieces are done; `None` if it was never created.
-    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
+    pub(crate) fn take(
+        &self,
+        host: &Host,
+    ) -> io::Result<Option<(Arc<File>, InodeId, InodeOrigin)>> {
         let mut handle = lock(&self.handle);
         if matches!(*handle, JobHandle::Unmade) {
             return Ok(None);
@@ -374,6 +377,6 @@ impl Reopenable for FileJob {
 ///
 /// Not if it belongs to another user, who may have it open and could read or change the restored
 /// content.
-pub fn is_for(uid: u32, owner: u32) -> bool {
+pub(crate) fn is_for(uid: u32, owner: u32) -> bool {
     uid == owner || uid == own_ids().0
 }

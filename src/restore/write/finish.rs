@@ -30,7 +30,7 @@ const DAMAGED_SUFFIX: &[u8] = b".drumlin-damaged";
 const NAME_LEN_MAX_BYTES: usize = 255;
 
 /// Counts one piece of a file as done; finishes the file if it was the last.
-pub fn piece_done(context: &RestoreContext, job: &Arc<FileJob>) {
+pub(crate) fn piece_done(context: &RestoreContext, job: &Arc<FileJob>) {
     if job.piece_done() {
         finish_file(context, job);
     }
@@ -38,14 +38,14 @@ pub fn piece_done(context: &RestoreContext, job: &Arc<FileJob>) {
 
 /// Reports a file with a piece that is damaged or missing in the repository; it is set aside in the
 /// end.
-pub fn piece_damaged(context: &RestoreContext, job: &Arc<FileJob>, error: &repo::Error) {
+pub(crate) fn piece_damaged(context: &RestoreContext, job: &Arc<FileJob>, error: &repo::Error) {
     if job.fail() {
         context.report_damage(&job.path(), error);
     }
 }
 
 /// Reports a file that cannot be written.
-pub fn piece_failed(context: &RestoreContext, job: &Arc<FileJob>, error: io::Error) {
+pub(crate) fn piece_failed(context: &RestoreContext, job: &Arc<FileJob>, error: io::Error) {
     job.give_up_writing();
     if job.fail() {
         context.report_failed(&job.path(), error);
@@ -97,7 +97,7 @@ fn finish_content(
 }
 
 /// Finishes a file whose content is complete; the first member of a group needs its inode.
-pub fn finish_open(
+pub(crate) fn finish_open(
     context: &RestoreContext,
     job: &Arc<FileJob>,
     file: &File,
@@ -116,7 +116,7 @@ pub fn finish_open(
 }
 
 /// Applies a job's metadata to its file, which has the metadata `present`.
-pub fn apply_to_file(
+pub(crate) fn apply_to_file(
     context: &RestoreContext,
     job: &FileJob,
     file: &File,
@@ -231,7 +231,7 @@ fn set_aside(context: &RestoreContext, job: &FileJob, origin: InodeOrigin) -> io
 }
 
 /// Creates the links that wait for the first member of a group, which is done.
-pub fn complete_group(context: &RestoreContext, group: &LinkGroup, first: FirstLink) {
+pub(crate) fn complete_group(context: &RestoreContext, group: &LinkGroup, first: FirstLink) {
     for link in link_outcomes::complete(context, group, first.clone()) {
         make_link(context, group, &first, &link);
     }

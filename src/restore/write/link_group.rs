@@ -13,10 +13,10 @@ use crate::os::apply::Metadata;
 use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A hash of content and metadata, which all members of a group have in common.
-pub type Likeness = [u8; 16];
+pub(crate) type Likeness = [u8; 16];
 
 /// A hard-link group.
-pub struct LinkGroup {
+pub(crate) struct LinkGroup {
     /// Kind of its members.
     pub kind: EntryKind,
     /// Hash of their content and metadata.
@@ -26,7 +26,7 @@ pub struct LinkGroup {
 }
 
 /// State of a hard-link group.
-pub enum LinkState {
+pub(crate) enum LinkState {
     /// The first member is in progress; these links wait for it.
     Pending(Box<EntrySpec>, Vec<Link>),
     /// No member could be created at its own path so far; these links wait for one that can.
@@ -39,7 +39,7 @@ pub enum LinkState {
 
 /// The content and metadata of an entry to be restored, or of all members of a group.
 #[derive(Clone)]
-pub struct EntrySpec {
+pub(crate) struct EntrySpec {
     /// Length of the content in bytes.
     pub size: u64,
     /// The content.
@@ -54,7 +54,7 @@ pub struct EntrySpec {
 
 /// A name in a directory of the target.
 #[derive(Clone)]
-pub struct TargetName {
+pub(crate) struct TargetName {
     /// The directory.
     pub dir: Arc<TargetDir>,
     /// The name.
@@ -63,7 +63,7 @@ pub struct TargetName {
 
 /// The member that the others are linked to.
 #[derive(Clone)]
-pub struct FirstLink {
+pub(crate) struct FirstLink {
     /// Where it is.
     pub name: TargetName,
     /// Its inode.
@@ -71,7 +71,7 @@ pub struct FirstLink {
 }
 
 /// Another member of a group, to be linked to the first.
-pub struct Link {
+pub(crate) struct Link {
     /// Its directory, which is pending until the link is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
@@ -82,7 +82,7 @@ pub struct Link {
 
 impl LinkGroup {
     /// Starts a group with a member that is about to be created.
-    pub fn new(entry: &Entry, metadata: &Metadata) -> Self {
+    pub(crate) fn new(entry: &Entry, metadata: &Metadata) -> Self {
         let (content, metadata_of_all) = (entry.content.clone(), metadata.clone());
         let wanted = EntrySpec {
             size: entry.size,
@@ -96,13 +96,13 @@ impl LinkGroup {
     }
 
     /// Makes a group of which a member is done.
-    pub fn done(kind: EntryKind, likeness: Likeness, first: FirstLink) -> Self {
+    pub(crate) fn done(kind: EntryKind, likeness: Likeness, first: FirstLink) -> Self {
         Self { kind, likeness, state: LinkState::Done(first).into() }
     }
 }
 
 /// Hashes content and metadata of an entry.
-pub fn likeness(entry: &Entry, metadata: &Metadata) -> Likeness {
+pub(crate) fn likeness(entry: &Entry, metadata: &Metadata) -> Likeness {
     let Metadata { uid, gid, mode, flags, mtime, xattrs, .. } = metadata;
     let mut hasher = blake3::Hasher::new();
     for number in

@@ -45,7 +45,7 @@ type LogOffset = u64;
 const ROOT: LogOffset = LogOffset::MAX;
 
 /// A group of which a member is done.
-pub struct FinishedGroup {
+pub(crate) struct FinishedGroup {
     /// Kind of its members.
     pub kind: EntryKind,
     /// Hash of their content and metadata.
@@ -55,7 +55,7 @@ pub struct FinishedGroup {
 }
 
 /// The log of finished groups.
-pub struct GroupLog {
+pub(crate) struct GroupLog {
     root: Arc<TargetDir>,
     file: File,
     written: u64,
@@ -82,7 +82,7 @@ struct Record {
 
 impl GroupLog {
     /// Starts an empty log in `file`, for the target with this root.
-    pub fn new(root: Arc<TargetDir>, file: File) -> Self {
+    pub(crate) fn new(root: Arc<TargetDir>, file: File) -> Self {
         Self {
             root,
             file,
@@ -95,7 +95,7 @@ impl GroupLog {
     }
 
     /// Appends a group; fails if the file cannot be written.
-    pub fn insert(&mut self, number: u64, group: &FinishedGroup) -> io::Result<()> {
+    pub(crate) fn insert(&mut self, number: u64, group: &FinishedGroup) -> io::Result<()> {
         let FirstLink { name: TargetName { dir, name }, identity } = &group.first;
         let dir = self.offset_of_dir(dir)?;
         let place = self.append(identity, dir, group.kind as u8, &group.likeness, name)?;
@@ -104,7 +104,7 @@ impl GroupLog {
     }
 
     /// Returns the group with this number, `None` if it is not in the log.
-    pub fn get(&mut self, number: u64) -> io::Result<Option<FinishedGroup>> {
+    pub(crate) fn get(&mut self, number: u64) -> io::Result<Option<FinishedGroup>> {
         let Some(place) = self.find(number)? else {
             return Ok(None);
         };

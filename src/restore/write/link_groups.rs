@@ -14,10 +14,10 @@ use crate::sync::lock;
 const LIVE_MAX: usize = 16 << 10;
 
 /// Creates the unnamed file for finished groups.
-pub type MakeFile = Box<dyn Fn() -> io::Result<File>>;
+pub(crate) type MakeFile = Box<dyn Fn() -> io::Result<File>>;
 
 /// All groups of a restore.
-pub struct LinkGroups {
+pub(crate) struct LinkGroups {
     root: Arc<TargetDir>,
     make_file: MakeFile,
     live: HashMap<u64, Arc<LinkGroup>>,
@@ -30,13 +30,13 @@ pub struct LinkGroups {
 impl LinkGroups {
     /// Starts with no groups, for the target with this root. The file is created when there are
     /// many groups.
-    pub fn new(root: Arc<TargetDir>, make_file: MakeFile) -> Self {
+    pub(crate) fn new(root: Arc<TargetDir>, make_file: MakeFile) -> Self {
         Self { root, make_file, live: HashMap::new(), sweep_at: 0, log: None, is_log_full: false }
     }
 
     /// Returns the group with this number, `None` if there is none yet; fails if the log cannot be
     /// read.
-    pub fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
+    pub(crate) fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
         if let Some(group) = self.live.get(&number) {
             return Ok(Some(group.clone()));
         }
@@ -49,7 +49,7 @@ impl LinkGroups {
     }
 
     /// Adds a group.
-    pub fn insert(&mut self, number: u64, group: Arc<LinkGroup>) {
+    pub(crate) fn insert(&mut self, number: u64, group: Arc<LinkGroup>) {
         self.live.insert(number, group);
         if self.live.len() > self.sweep_at.max(LIVE_MAX) {
             self.is_log_full = self.is_log_full || self.put_done_away().is_err();

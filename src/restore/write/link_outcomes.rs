@@ -12,12 +12,12 @@ use crate::restore::options::add;
 use crate::sync::lock;
 
 /// Marks a group as done, and returns the links that wait for its first member.
-pub fn complete(context: &RestoreContext, group: &LinkGroup, first: FirstLink) -> Vec<Link> {
+pub(crate) fn complete(context: &RestoreContext, group: &LinkGroup, first: FirstLink) -> Vec<Link> {
     end_of_waiting(context, group, LinkState::Done(first))
 }
 
 /// Marks a group as failed, and reports the links that wait for its first member.
-pub fn fail(context: &RestoreContext, group: &LinkGroup, first: TargetName) {
+pub(crate) fn fail(context: &RestoreContext, group: &LinkGroup, first: TargetName) {
     for link in end_of_waiting(context, group, LinkState::Failed(first.clone())) {
         fail_link(context, &first, &link);
     }
@@ -35,7 +35,7 @@ fn end_of_waiting(context: &RestoreContext, group: &LinkGroup, state: LinkState)
 }
 
 /// Reports a link to a file that could not be restored.
-pub fn fail_link(context: &RestoreContext, first: &TargetName, link: &Link) {
+pub(crate) fn fail_link(context: &RestoreContext, first: &TargetName, link: &Link) {
     let first = first.dir.path_of(&first.name);
     let message = format!(
         "it is a hard link to {}, which could not be restored",
@@ -47,7 +47,7 @@ pub fn fail_link(context: &RestoreContext, first: &TargetName, link: &Link) {
 
 /// Marks a group as orphaned, because a member could not be created at its own path: another one
 /// becomes the first.
-pub fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
+pub(crate) fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
     let mut state = lock(&group.state);
     if let LinkState::Pending(wanted, waiting) = &mut *state {
         let (wanted, waiting) = (wanted.clone(), std::mem::take(waiting));
@@ -58,7 +58,7 @@ pub fn orphan(context: &RestoreContext, group: &Arc<LinkGroup>) {
 }
 
 /// The role of one more name of a group.
-pub enum MemberRole {
+pub(crate) enum MemberRole {
     /// It becomes the first member.
     First,
     /// Nothing to do: it waits, or failed and is reported.
@@ -68,7 +68,7 @@ pub enum MemberRole {
 }
 
 /// Adds one more name to a group and returns its role.
-pub fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRole {
+pub(crate) fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRole {
     let mut state = lock(&group.state);
     match &mut *state {
         LinkState::Pending(_, waiting) => {
@@ -94,7 +94,7 @@ pub fn join(context: &RestoreContext, group: &LinkGroup, link: Link) -> MemberRo
 
 /// Takes the next waiting link of an orphaned group, which becomes its first member; `None` if no
 /// link waits.
-pub fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, EntrySpec)> {
+pub(crate) fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, EntrySpec)> {
     let mut state = lock(&group.state);
     let LinkState::Orphaned(wanted, waiting) = &mut *state else {
         return None;
@@ -112,14 +112,14 @@ pub fn promote(context: &RestoreContext, group: &LinkGroup) -> Option<(Link, Ent
 
 /// Reports a name that is restored as a separate file because it differs from the other members of
 /// its group.
-pub fn report_separate(context: &RestoreContext, path: &[u8]) {
+pub(crate) fn report_separate(context: &RestoreContext, path: &[u8]) {
     let message = "the snapshot has it as another name of a file that differs from it: it is \
         restored as a file of its own";
     context.monitor.problem(ProblemKind::Notice, path, message);
 }
 
 /// Counts a further name of a file.
-pub fn count_link(context: &RestoreContext, size: u64, is_kept: bool) {
+pub(crate) fn count_link(context: &RestoreContext, size: u64, is_kept: bool) {
     add(&context.monitor.bytes_done, size);
     if is_kept {
         add(&context.counts.files_kept, 1);

@@ -53,7 +53,12 @@ enum LinkOutcome {
 }
 
 /// Creates one more name of a group with a finished member.
-pub fn make_link(context: &RestoreContext, group: &LinkGroup, first: &FirstLink, link: &Link) {
+pub(crate) fn make_link(
+    context: &RestoreContext,
+    group: &LinkGroup,
+    first: &FirstLink,
+    link: &Link,
+) {
     match try_link(context, group, first, link) {
         Ok(LinkOutcome::LeftAlone) => context.leave_alone(|| link.dir.path_of(&link.name)),
         Ok(outcome) => {

@@ -11,19 +11,19 @@ const HIGH_BYTES: usize = 32 << 20;
 
 /// The sum over all entries in progress.
 #[derive(Default)]
-pub struct Load {
+pub(crate) struct Load {
     bytes: AtomicUsize,
 }
 
 /// The share of one entry, which is subtracted when this is dropped.
-pub struct Weight {
+pub(crate) struct Weight {
     bytes: usize,
     load: Arc<Load>,
 }
 
 impl Load {
     /// Adds an entry of this size; `None` if it is too small to be counted.
-    pub fn add(self: &Arc<Self>, bytes: usize) -> Option<Arc<Weight>> {
+    pub(crate) fn add(self: &Arc<Self>, bytes: usize) -> Option<Arc<Weight>> {
         (bytes >= WEIGHED_MIN_BYTES).then(|| {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
             Arc::new(Weight { bytes, load: self.clone() })
@@ -31,12 +31,12 @@ impl Load {
     }
 
     /// Returns whether the walk should wait.
-    pub fn is_high(&self) -> bool {
+    pub(crate) fn is_high(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= HIGH_BYTES
     }
 
     /// Returns whether the walk may continue.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) <= HIGH_BYTES / 2
     }
 }

@@ -10,7 +10,7 @@ use crate::restore::error::Result;
 use crate::sync::lock;
 
 /// Restores the waiting links of such groups, after everything else.
-pub fn restore(context: &RestoreContext) -> Result<()> {
+pub(crate) fn restore(context: &RestoreContext) -> Result<()> {
     loop {
         let groups = std::mem::take(&mut *lock(&context.orphaned));
         let mut next = groups

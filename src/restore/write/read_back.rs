@@ -21,7 +21,7 @@ use crate::restore::target::dir::TargetDir;
 const OPEN_TRIES: usize = 20;
 
 /// An entry that is read back.
-pub struct RecheckedEntry {
+pub(crate) struct RecheckedEntry {
     /// Its directory.
     pub dir: Arc<TargetDir>,
     /// The entry of the snapshot, without its references to chunks.
@@ -31,7 +31,7 @@ pub struct RecheckedEntry {
 }
 
 /// A part of an entry to be verified.
-pub struct Recheck {
+pub(crate) struct Recheck {
     /// The entry.
     pub subject: Arc<RecheckedEntry>,
     /// Pieces of its content with their offsets; empty for an entry without pieces.
@@ -39,7 +39,7 @@ pub struct Recheck {
 }
 
 /// Verifies a part of an entry; reports the entry if it differs from the snapshot.
-pub fn recheck(context: &RestoreContext, work: &Recheck, buffer: &mut Vec<u8>) {
+pub(crate) fn recheck(context: &RestoreContext, work: &Recheck, buffer: &mut Vec<u8>) {
     let RecheckedEntry { dir, entry, is_wrong } = &*work.subject;
     let result = match entry.kind {
         EntryKind::File => recheck_file(context, work, buffer),

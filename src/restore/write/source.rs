@@ -14,7 +14,7 @@ use crate::restore::plan::select::{Selector, TargetScope};
 use crate::restore::plan::walk::SnapshotWalk;
 
 /// The part of a snapshot that is restored.
-pub struct RestoreSource {
+pub(crate) struct RestoreSource {
     /// Path of the directory whose content is restored into the target, without a trailing slash;
     /// empty for `/`.
     pub shown: Vec<u8>,
@@ -34,7 +34,11 @@ enum SourceKind {
 impl RestoreSource {
     /// Finds the path that the options name; fails with [`Error::NoSuchPath`] if the snapshot does
     /// not have it.
-    pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
+    pub(crate) fn find(
+        trees: &Trees,
+        snapshot: &Snapshot,
+        options: &RestoreOptions,
+    ) -> Result<Self> {
         let steps = options
             .path
             .as_deref()
@@ -73,18 +77,18 @@ impl RestoreSource {
 
     /// Returns a hash that identifies the snapshot and the part of it, so that a later run can
     /// continue.
-    pub fn work(&self, snapshot: &Snapshot) -> String {
+    pub(crate) fn work(&self, snapshot: &Snapshot) -> String {
         let hash = blake3::hash(&[snapshot.id.to_hex().as_bytes(), &self.shown].concat());
         hash.to_hex()[..32].to_owned()
     }
 
     /// Returns the selection of paths in the target.
-    pub fn scope(&self) -> TargetScope {
+    pub(crate) fn scope(&self) -> TargetScope {
         TargetScope { select: self.select.clone(), shown: self.shown.clone() }
     }
 
     /// Starts a walk through it.
-    pub fn walk(&self, context: &RestoreContext) -> Result<SnapshotWalk> {
+    pub(crate) fn walk(&self, context: &RestoreContext) -> Result<SnapshotWalk> {
         let select = self.select.clone();
         Ok(match &self.kind {
             SourceKind::Whole(tree) => SnapshotWalk::below(&context.trees, tree, select),
@@ -93,14 +97,14 @@ impl RestoreSource {
     }
 
     /// Reports patterns that matched nothing.
-    pub fn report_unmatched(&self, context: &RestoreContext) {
+    pub(crate) fn report_unmatched(&self, context: &RestoreContext) {
         for (kind, pattern) in self.select.unmatched() {
             context.monitor.problem(kind, pattern.as_bytes(), "this pattern matched nothing");
         }
     }
 
     /// Sets the monitor's totals, if no patterns make them unknown.
-    pub fn expect_totals(&self, context: &RestoreContext) {
+    pub(crate) fn expect_totals(&self, context: &RestoreContext) {
         if context.options.includes.is_empty() && context.options.excludes.is_empty() {
             context.monitor.files_total.store(self.totals.files, Ordering::Relaxed);
             context.monitor.bytes_total.store(self.totals.bytes, Ordering::Relaxed);

@@ -24,7 +24,7 @@ use crate::restore::options::{Overwrite, add};
 use crate::restore::target::dir::{InodeId, TargetDir};
 
 /// A symbolic link, fifo, socket or device node.
-pub struct SpecialFile {
+pub(crate) struct SpecialFile {
     /// Its directory, which is pending until it is done.
     pub dir: Arc<TargetDir>,
     /// Its name.
@@ -44,7 +44,7 @@ pub struct SpecialFile {
 }
 
 /// Creates a link or special file, or keeps a right one; `None` if an existing entry is left alone.
-pub fn make_special_file(
+pub(crate) fn make_special_file(
     context: &RestoreContext,
     other: &SpecialFile,
 ) -> io::Result<Option<InodeId>> {
@@ -70,7 +70,11 @@ pub fn make_special_file(
 }
 
 /// Creates a link or special file whose name is free.
-pub fn make_anew(context: &RestoreContext, other: &SpecialFile, dir: &Dir) -> io::Result<InodeId> {
+pub(crate) fn make_anew(
+    context: &RestoreContext,
+    other: &SpecialFile,
+    dir: &Dir,
+) -> io::Result<InodeId> {
     match other.kind {
         EntryKind::Symlink => special::make_symlink(dir, &other.name, &other.link_target),
         _ => special::make_special(dir, &other.name, other.kind, other.device),
@@ -113,7 +117,7 @@ fn finish(
 
 impl SpecialFile {
     /// Returns whether an open link or special file is the same, and may get this one's metadata.
-    pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
+    pub(crate) fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         self.is_same(fd, stat)
             && existing::may_keep_linked(&XattrTarget::of_path(fd.as_fd()), stat, &self.metadata)
     }

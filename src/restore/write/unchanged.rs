@@ -18,7 +18,7 @@ use crate::os::stat::Stat;
 use crate::restore::target::dir::TargetDir;
 
 /// Returns the job that a restore would make of an entry.
-pub fn job_of(dir: &Arc<TargetDir>, entry: Entry, metadata: Metadata) -> EntryJob {
+pub(crate) fn job_of(dir: &Arc<TargetDir>, entry: Entry, metadata: Metadata) -> EntryJob {
     let wanted = EntrySpec {
         size: entry.size,
         content: entry.content,
@@ -33,7 +33,7 @@ pub fn job_of(dir: &Arc<TargetDir>, entry: Entry, metadata: Metadata) -> EntryJo
 /// change; reads the content if size and time are not enough.
 ///
 /// `is_linked` says whether the snapshot has other names of the entry.
-pub fn is_unchanged(
+pub(crate) fn is_unchanged(
     context: &RestoreContext,
     open: &Dir,
     job: EntryJob,

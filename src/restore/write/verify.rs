@@ -24,7 +24,11 @@ const BYTES_PER_UNIT: u64 = 8 << 20;
 /// synced before.
 ///
 /// Entries that were reported as not restored, or left alone, are skipped.
-pub fn verify(context: &RestoreContext, walk: SnapshotWalk, root: &Arc<TargetDir>) -> Result<()> {
+pub(crate) fn verify(
+    context: &RestoreContext,
+    walk: SnapshotWalk,
+    root: &Arc<TargetDir>,
+) -> Result<()> {
     // The progress counts the bytes of this walk like those of the first one.
     let again = |total: &std::sync::atomic::AtomicU64| {
         add(total, total.load(std::sync::atomic::Ordering::Relaxed))

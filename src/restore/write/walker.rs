@@ -29,7 +29,7 @@ use crate::restore::plan::walk::{SnapshotWalk, WalkEvent};
 use crate::restore::target::dir::TargetDir;
 
 /// Walks a snapshot and dispatches its entries.
-pub struct Walker<'a> {
+pub(crate) struct Walker<'a> {
     context: &'a RestoreContext<'a>,
     walk: SnapshotWalk,
     /// Prefix of the walk's paths in messages.
@@ -59,7 +59,7 @@ enum DirState {
 
 impl<'a> Walker<'a> {
     /// Starts at `root`, the root of the target.
-    pub fn new(
+    pub(crate) fn new(
         context: &'a RestoreContext<'a>,
         walk: SnapshotWalk,
         root: Arc<TargetDir>,
@@ -84,14 +84,14 @@ impl<'a> Walker<'a> {
     }
 
     /// Deletes extra entries of the root, too, if it is selected with everything in it.
-    pub fn delete_rest_of_top(&mut self) {
+    pub(crate) fn delete_rest_of_top(&mut self) {
         if self.walk.takes_all() {
             self.frames[0].extras = self.extras_of(&self.frames[0]);
         }
     }
 
     /// Walks everything, and waits until the workers have answered everything.
-    pub fn run(mut self) -> Result<()> {
+    pub(crate) fn run(mut self) -> Result<()> {
         while let Some(event) = self.walk.next() {
             self.context.check()?;
             self.take(event);

@@ -13,7 +13,7 @@ use super::write_chunks::{Batch, Buffers, write_read};
 use crate::restore::error::{Error, Result};
 
 /// A unit of work.
-pub enum Unit {
+pub(crate) enum Unit {
     /// Entries to inspect and, if they need no chunks, to create.
     Entries(Vec<EntryJob>),
     /// Pieces of an existing file to compare.
@@ -26,7 +26,7 @@ pub enum Unit {
 
 /// The result of a [`Unit::Entries`] or [`Unit::Compare`]; each sends exactly one.
 #[derive(Default)]
-pub struct UnitResult {
+pub(crate) struct UnitResult {
     /// Files that need chunks.
     pub unfilled: Vec<Unfilled>,
     /// Chunks that existing files lack.
@@ -40,7 +40,7 @@ const UNITS_MAX_LOW: usize = 8;
 const THREADS_MAX_LOW: usize = 2;
 
 /// Runs `plan`, which sends units, while worker threads run; returns when all work is done.
-pub fn with_workers(
+pub(crate) fn with_workers(
     context: &RestoreContext,
     plan: impl FnOnce(Sender<Unit>, Receiver<UnitResult>) -> Result<()>,
 ) -> Result<()> {

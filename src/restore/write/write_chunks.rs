@@ -20,7 +20,7 @@ use crate::restore::plan::read_plan::{
 };
 
 /// A planned batch, with the files and packs that its numbers refer to.
-pub struct Batch {
+pub(crate) struct Batch {
     /// The plan.
     pub plan: ReadPlan,
     /// Its files.
@@ -39,7 +39,7 @@ impl Batch {
 
 /// Buffers that one worker reuses.
 #[derive(Default)]
-pub struct Buffers {
+pub(crate) struct Buffers {
     stored: PaddedPart,
     raw: Vec<u8>,
     /// For comparing.
@@ -47,7 +47,7 @@ pub struct Buffers {
 }
 
 /// Executes one read of a batch: writes all its chunks, or reports their files.
-pub fn write_read(
+pub(crate) fn write_read(
     context: &RestoreContext,
     batch: &Batch,
     read: &PlannedRead,

@@ -4,7 +4,7 @@ use crate::store::sftp::pattern::{matches_any, matches_any_exactly};
 
 /// The connection that a `Match` line is compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct MatchTarget<'a> {
+pub(super) struct MatchTarget<'a> {
     /// The machine's name after `HostName`, as far as read.
     pub host: &'a str,
     /// The machine's name as the user wrote it.
@@ -19,7 +19,7 @@ pub struct MatchTarget<'a> {
 
 /// Result for a `Match` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MatchVerdict {
+pub(super) enum MatchVerdict {
     /// The block applies.
     Applies,
     /// The block does not apply.
@@ -34,7 +34,7 @@ pub enum MatchVerdict {
 /// Others (`exec`, which would run a command, `tagged`, `localnetwork`) result in
 /// [`MatchVerdict::Depends`], unless a supported one fails. Fails if there is no criterion, or no
 /// value.
-pub fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict, String> {
+pub(super) fn decide(words: &[String], target: MatchTarget<'_>) -> Result<MatchVerdict, String> {
     if words.is_empty() {
         return Err("`Match` has no criterion; `Match all` applies always".to_owned());
     }

@@ -6,7 +6,7 @@ use super::host_config::{
 use super::lexer::{expand, expand_path};
 
 /// Expands the values for the machine `alias`.
-pub fn expand_config(
+pub(super) fn expand_config(
     found: RawHostConfig,
     alias: &str,
     context: ExpansionContext<'_>,

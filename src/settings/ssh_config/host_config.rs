@@ -73,7 +73,7 @@ pub struct ExpansionContext<'a> {
 
 /// Values that were read so far, not expanded.
 #[derive(Default)]
-pub struct RawHostConfig {
+pub(super) struct RawHostConfig {
     /// Options that need no expansion, or are expanded separately.
     pub config: HostConfig,
     /// `IdentityFile`, including `none`.

@@ -8,7 +8,7 @@ use crate::settings::environment::Environment;
 /// comment.
 ///
 /// Blanks, and perhaps a `=`, separate them; the option may be quoted.
-pub fn option(line: &str) -> Option<(String, &str)> {
+pub(super) fn option(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     let (option, rest) = match line.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
@@ -27,7 +27,7 @@ pub fn option(line: &str) -> Option<(String, &str)> {
 /// Both kinds of quotes may begin and end within a word. A backslash escapes a quote, a backslash,
 /// and outside of quotes a blank; before other characters it is literal. `#` at the beginning of a
 /// word starts a comment.
-pub fn words(behind_option: &str) -> Option<Vec<String>> {
+pub(super) fn words(behind_option: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -60,7 +60,7 @@ pub fn words(behind_option: &str) -> Option<Vec<String>> {
 }
 
 /// Returns a command after its option unchanged: the shell interprets its quotes.
-pub fn command(behind_option: &str) -> &str {
+pub(super) fn command(behind_option: &str) -> &str {
     behind_option.trim_start_matches(|c: char| c.is_whitespace() || c == '=')
 }
 
@@ -68,7 +68,7 @@ pub fn command(behind_option: &str) -> &str {
 ///
 /// Returns `None` for an unknown token, an unset variable, or the home directory of another user
 /// (`~name`): the unexpanded path would mean another file.
-pub fn expand_path(
+pub(super) fn expand_path(
     written: &str,
     home: &Path,
     env: &Environment,
@@ -106,7 +106,7 @@ fn expand_known(written: &str, tokens: &[(char, &str)]) -> Option<String> {
 }
 
 /// Replaces `%x` by the value of `x`; `%%` is a percent sign, and unknown tokens stay.
-pub fn expand(written: &str, tokens: &[(char, &str)]) -> String {
+pub(super) fn expand(written: &str, tokens: &[(char, &str)]) -> String {
     let mut out = String::with_capacity(written.len());
     let mut rest = written.chars();
     while let Some(c) = rest.next() {

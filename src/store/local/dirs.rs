@@ -20,7 +20,7 @@ use crate::store::beneath;
 use crate::sync::lock;
 
 /// The store's directory, and those below it.
-pub struct StoreDirs {
+pub(super) struct StoreDirs {
     /// The store's directory.
     pub root: File,
     /// Directories whose names this process has made durable.
@@ -29,14 +29,14 @@ pub struct StoreDirs {
 
 impl StoreDirs {
     /// Takes the store's open directory.
-    pub fn below(root: File) -> Self {
+    pub(super) fn below(root: File) -> Self {
         Self { root, durable: Mutex::default() }
     }
 
     /// Opens a directory; makes it and its parents if missing. Directories below those of the
     /// classes are made on demand: making all 512 at `init` saves no measurable time, and every
     /// listing would have to read them.
-    pub fn open_or_make(&self, path: &str) -> io::Result<File> {
+    pub(super) fn open_or_make(&self, path: &str) -> io::Result<File> {
         match self.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
@@ -48,7 +48,7 @@ impl StoreDirs {
     }
 
     /// Makes one directory unless it exists; its name is not durable yet.
-    pub fn make(&self, path: &str) -> io::Result<()> {
+    pub(super) fn make(&self, path: &str) -> io::Result<()> {
         let made = match path.rsplit_once('/') {
             Some((above, name)) => {
                 rustix::fs::mkdirat(self.open(above)?, name, Mode::from_raw_mode(0o777))
@@ -62,13 +62,13 @@ impl StoreDirs {
     }
 
     /// Opens an existing directory.
-    pub fn open(&self, path: &str) -> io::Result<File> {
+    pub(super) fn open(&self, path: &str) -> io::Result<File> {
         beneath::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
     /// Makes the names of a directory and its parents durable, once per process: another process
     /// may have made them without syncing yet.
-    pub fn sync_parents(&self, dir_path: &str) -> io::Result<()> {
+    pub(super) fn sync_parents(&self, dir_path: &str) -> io::Result<()> {
         if lock(&self.durable).contains(dir_path) {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl StoreDirs {
 }
 
 /// Makes the names in a directory durable. Must not be repeated after a failure.
-pub fn sync_names(folder: &File) -> io::Result<()> {
+pub(super) fn sync_names(folder: &File) -> io::Result<()> {
     match rustix::fs::fsync(folder) {
         // Some network file systems cannot sync directories: there the server is responsible.
         Ok(())
@@ -94,7 +94,7 @@ pub fn sync_names(folder: &File) -> io::Result<()> {
 }
 
 /// Makes a directory (for its owner only) with its parents, durably.
-pub fn make_dirs(path: &Path) -> io::Result<()> {
+pub(super) fn make_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -19,7 +19,12 @@ const LINK: &str = "a symbolic link is in the way; links inside a repository are
 const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 
 /// Returns the store's error for a system error, with a remedy if the cause is known.
-pub fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
+pub(super) fn failure(
+    action: Action,
+    location: &str,
+    object: &str,
+    error: io::Error,
+) -> StoreError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => ErrorKind::Exists,

@@ -18,7 +18,7 @@ const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Writes files that appear whole or not at all; remembers what the file system supports.
 #[derive(Default)]
-pub struct LocalPublisher {
+pub(super) struct LocalPublisher {
     /// The file system has no unnamed files (`O_TMPFILE`), or `/proc`, which is needed to name
     /// them, is missing.
     named_only: AtomicBool,
@@ -36,7 +36,7 @@ impl LocalPublisher {
     /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is
     /// durable only after the caller's fsync of the directory. Dying at any moment leaves nothing,
     /// a scratch file (only if the file system has no unnamed files), or the whole file.
-    pub fn publish(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn publish(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.named_only.load(Ordering::Relaxed) {
             match publish_unnamed(folder, name, bytes) {
                 Err(Unnamed::Unsupported) => self.named_only.store(true, Ordering::Relaxed),
@@ -48,7 +48,7 @@ impl LocalPublisher {
     }
 
     /// Returns whether names are given in a way that lets several creators of one name succeed.
-    pub fn replaces(&self) -> bool {
+    pub(super) fn replaces(&self) -> bool {
         self.replaces.load(Ordering::Relaxed)
     }
 

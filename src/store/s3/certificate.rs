@@ -13,7 +13,7 @@ const VOUCH: &str = "if it is the right server, set `ca-file` to a file with its
     with that of the authority that signed it";
 
 /// Returns the failure if TLS was the cause.
-pub fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
+pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<S3Failure> {
     let says = match find(error)? {
         rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
         // Written by `CertificateVerifier`.

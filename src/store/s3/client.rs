@@ -31,7 +31,7 @@ use crate::store::ErrorKind;
 const WORKERS: usize = 2;
 
 /// Returns the runtime that the SDK needs.
-pub fn runtime() -> Result<Runtime, S3Failure> {
+pub(super) fn runtime() -> Result<Runtime, S3Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(WORKERS).thread_name("s3").enable_all().build();
     built.map_err(|error| {
@@ -43,7 +43,9 @@ pub fn runtime() -> Result<Runtime, S3Failure> {
 ///
 /// Must be called in a runtime. Sends no request to the bucket's server, but may ask others for
 /// credentials.
-pub async fn client(options: &S3Options) -> Result<(Client, Arc<RenewingCredentials>), S3Failure> {
+pub(super) async fn client(
+    options: &S3Options,
+) -> Result<(Client, Arc<RenewingCredentials>), S3Failure> {
     check_names(options)?;
     let endpoint = options
         .endpoint

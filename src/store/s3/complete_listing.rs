@@ -18,7 +18,7 @@ const END: &[u8] = b"</ListBucketResult>";
 
 /// Refuses pages of a listing without the closing tag.
 #[derive(Debug)]
-pub struct CompleteListing;
+pub(super) struct CompleteListing;
 
 impl Intercept for CompleteListing {
     fn name(&self) -> &'static str {

@@ -21,12 +21,16 @@ use rustls::ClientConfig;
 
 /// Idle time after which a connection is not reused: servers close idle ones after about a minute,
 /// and a request at that moment is lost.
-pub const IDLE: Duration = Duration::from_secs(10);
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 /// Time-out of connection setup, TLS included.
-pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Returns a client for an endpoint, through the proxy that the environment names for it.
-pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> SharedHttpClient {
+pub(super) fn http_client(
+    endpoint: &str,
+    connections: usize,
+    config: ClientConfig,
+) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);

@@ -103,7 +103,7 @@ impl CredentialProgram {
 /// Runs credential programs, one at a time. A caller that asks for a running one waits for its end:
 /// a request times out before a login may be done, and the next request must not start a second
 /// one. Dropping this ends the program.
-pub struct Programs {
+pub(super) struct Programs {
     /// Environment variables that they do not get.
     without: &'static [&'static str],
     running: Mutex<Option<Arc<ProgramRun>>>,
@@ -111,13 +111,13 @@ pub struct Programs {
 
 impl Programs {
     /// Starts no program yet.
-    pub fn new(without: &'static [&'static str]) -> Self {
+    pub(super) fn new(without: &'static [&'static str]) -> Self {
         Self { without, running: Mutex::new(None) }
     }
 
     /// Runs the program of a profile: the given one, else the one that the environment names, else
     /// the default one.
-    pub async fn credentials(&self, wanted: Option<String>) -> provider::Result {
+    pub(super) async fn credentials(&self, wanted: Option<String>) -> provider::Result {
         let files = EnvConfigFiles::default();
         let profiles =
             profile::load(&Fs::real(), &Env::real(), &files, wanted.map(Cow::Owned)).await;

@@ -30,7 +30,7 @@ const REGION: &str = "us-east-1";
 
 /// Returns the region: the given one, else that of the environment or the profile, else
 /// `us-east-1`.
-pub async fn region(options: &S3Options) -> Region {
+pub(super) async fn region(options: &S3Options) -> Region {
     if let Some(region) = &options.region {
         return Region::new(region.trim().to_owned());
     }
@@ -49,7 +49,7 @@ pub async fn region(options: &S3Options) -> Region {
 }
 
 /// Cached credentials, loaded again when they expire or the server refuses them.
-pub struct RenewingCredentials {
+pub(super) struct RenewingCredentials {
     source: CredentialSource,
     /// The credentials in use.
     held: Mutex<Option<Credentials>>,
@@ -70,7 +70,7 @@ impl RenewingCredentials {
     ///
     /// Fails within a few seconds if there are none, instead of at the first request of each
     /// thread. A credential program may take longer.
-    pub async fn load(
+    pub(super) async fn load(
         options: &S3Options,
         http: &SharedHttpClient,
         region: Region,
@@ -98,13 +98,13 @@ impl RenewingCredentials {
     }
 
     /// Returns the number of the credentials in use, for [`Self::renew`].
-    pub fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.number.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Loads credentials again because the server refused those with this number; returns whether
     /// there are others now.
-    pub async fn renew(&self, refused: u64) -> bool {
+    pub(super) async fn renew(&self, refused: u64) -> bool {
         let mut held = self.held.lock().await;
         if self.number() != refused {
             return true;

@@ -14,7 +14,7 @@ use crate::store::ErrorKind;
 
 /// The facts about a request that its failure depends on.
 #[derive(Clone, Copy)]
-pub struct RequestContext<'a> {
+pub(super) struct RequestContext<'a> {
     /// The bucket.
     pub bucket: &'a str,
     /// The permission that it needs.
@@ -27,14 +27,14 @@ pub struct RequestContext<'a> {
 
 impl RequestContext<'_> {
     /// Returns the failure kind if no response comes.
-    pub fn unanswered(&self) -> ErrorKind {
+    pub(super) fn unanswered(&self) -> ErrorKind {
         if self.changes { ErrorKind::Unanswered } else { ErrorKind::Unavailable }
     }
 
     /// Returns the failure of the request.
     ///
     /// `was_sent`: some of it may have reached the server although no response came.
-    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> S3Failure
+    pub(super) fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> S3Failure
     where
         E: ProvideErrorMetadata + Error + 'static,
     {

@@ -10,7 +10,7 @@ const TEXT_LEN_MAX: usize = 300;
 
 /// A failed request.
 #[derive(Debug)]
-pub struct S3Failure {
+pub(super) struct S3Failure {
     /// Its kind.
     pub kind: ErrorKind,
     /// Whether the same request may succeed at once, because the server did nothing.
@@ -21,7 +21,7 @@ pub struct S3Failure {
 
 /// Whether a request is worth repeating at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub(super) enum Again {
     /// It is not.
     No,
     /// A few times: one of several servers of an address may say by mistake that it cannot do this.
@@ -32,17 +32,17 @@ pub enum Again {
 
 impl S3Failure {
     /// Makes a failure with this message.
-    pub fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
         Self { kind, again: Again::No, says: says.into(), cause: None }
     }
 
     /// Sets whether the request is worth repeating at once.
-    pub fn again(self, again: Again) -> Self {
+    pub(super) fn again(self, again: Again) -> Self {
         Self { again, ..self }
     }
 
     /// Adds the innermost cause: those between only repeat that something failed.
-    pub fn because(mut self, error: impl Error) -> Self {
+    pub(super) fn because(mut self, error: impl Error) -> Self {
         let cause = innermost(&error).to_string();
         self.cause = (!cause.is_empty()).then(|| one_line(&cause).into());
         self
@@ -62,7 +62,7 @@ impl Error for S3Failure {
 }
 
 /// Returns the last of an error's causes, or itself.
-pub fn innermost(error: &dyn Error) -> &dyn Error {
+pub(super) fn innermost(error: &dyn Error) -> &dyn Error {
     let mut error = error;
     while let Some(cause) = error.source() {
         error = cause;
@@ -71,7 +71,7 @@ pub fn innermost(error: &dyn Error) -> &dyn Error {
 }
 
 /// Returns a server's text as one short line.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(TEXT_LEN_MAX)

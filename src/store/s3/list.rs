@@ -21,7 +21,7 @@ const PAGE_NAMES: i32 = 1000;
 
 impl BucketClient {
     /// Lists the objects whose names begin with `prefix`.
-    pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, S3Failure> {
+    pub(super) async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, S3Failure> {
         let folder = self.path_of(&format!("{}/", class.dir_name()));
         let request = self.request("s3:ListBucket", false);
         let mut found = Vec::new();

@@ -30,7 +30,7 @@ const REFUSALS_MIN: u32 = 2;
 
 impl BucketClient {
     /// Stores an object.
-    pub async fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), S3Failure> {
+    pub(super) async fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), S3Failure> {
         let mut pause = CONFLICT_PAUSE;
         let mut refusals = 0;
         for _ in 0..CONFLICTS_MAX {
@@ -110,7 +110,7 @@ impl BucketClient {
     }
 
     /// Appends an object, or a range of it, to `out`.
-    pub async fn get(
+    pub(super) async fn get(
         &self,
         key: &Key,
         range: Option<Range<u64>>,
@@ -208,7 +208,7 @@ impl BucketClient {
     ///
     /// Its response has no body, so a 404 may come from a proxy. It is believed only if a
     /// `GetObject` confirms it with an S3 error code.
-    pub async fn head(&self, key: &Key) -> Result<ObjectHead, S3Failure> {
+    pub(super) async fn head(&self, key: &Key) -> Result<ObjectHead, S3Failure> {
         let failure = match self.head_once(key).await {
             Err(failure) if failure.kind == ErrorKind::NotFound => failure,
             head => return head,
@@ -250,7 +250,7 @@ impl BucketClient {
     }
 
     /// Removes an object.
-    pub async fn delete(&self, key: &Key) -> Result<(), S3Failure> {
+    pub(super) async fn delete(&self, key: &Key) -> Result<(), S3Failure> {
         let request = self.request("s3:DeleteObject", true);
         let delete = self.client.delete_object().bucket(&self.name).key(self.path(key)?);
         match RequestProgress::new().watch(self.timeout, delete.send()).await {
@@ -263,12 +263,12 @@ impl BucketClient {
     }
 
     /// Describes a request, for the text of its failure.
-    pub fn request(&self, permission: &'static str, changes: bool) -> RequestContext<'_> {
+    pub(super) fn request(&self, permission: &'static str, changes: bool) -> RequestContext<'_> {
         RequestContext { bucket: &self.name, permission, changes, is_head: false }
     }
 
     /// Returns the failure of a request without progress.
-    pub fn stalled(&self, kind: ErrorKind) -> S3Failure {
+    pub(super) fn stalled(&self, kind: ErrorKind) -> S3Failure {
         S3Failure::new(
             kind,
             format!("nothing was sent or received for {} s", self.timeout.as_secs_f32()),
@@ -276,7 +276,7 @@ impl BucketClient {
     }
 
     /// Returns the key of an object in the bucket.
-    pub fn path(&self, key: &Key) -> Result<String, S3Failure> {
+    pub(super) fn path(&self, key: &Key) -> Result<String, S3Failure> {
         if key.name.split('/').all(is_valid_name) {
             Ok(self.path_of(&key.to_string()))
         } else {
@@ -285,7 +285,7 @@ impl BucketClient {
     }
 
     /// Returns a name with the bucket's prefix.
-    pub fn path_of(&self, name: &str) -> String {
+    pub(super) fn path_of(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
 }
@@ -313,7 +313,7 @@ enum PutResult {
 }
 
 /// Metadata of an object.
-pub struct ObjectHead {
+pub(super) struct ObjectHead {
     /// Length in bytes.
     pub len_bytes: u64,
     /// Storage class, unless it is the server's default.
@@ -326,7 +326,7 @@ pub struct ObjectHead {
 
 /// An object's lock.
 #[derive(Clone, Copy)]
-pub struct ObjectLockState {
+pub(super) struct ObjectLockState {
     /// Whether it is a compliance lock, which nobody can shorten.
     pub is_compliance: bool,
     /// When it ends, in seconds since 1970.
@@ -334,17 +334,17 @@ pub struct ObjectLockState {
 }
 
 /// Returns whether objects of a class are locked: the others are short-lived.
-pub fn is_locked(class: Class) -> bool {
+pub(super) fn is_locked(class: Class) -> bool {
     !matches!(class, Class::Intents | Class::Collector | Class::Probe)
 }
 
 /// Returns a lock's mode as the SDK's type.
-pub fn lock_mode(lock: Lock) -> ObjectLockMode {
+pub(super) fn lock_mode(lock: Lock) -> ObjectLockMode {
     if lock.is_compliance { ObjectLockMode::Compliance } else { ObjectLockMode::Governance }
 }
 
 /// Returns when a lock that begins now ends.
-pub fn lock_end(lock: Lock) -> DateTime {
+pub(super) fn lock_end(lock: Lock) -> DateTime {
     DateTime::from(SystemTime::now() + Duration::from_secs(u64::from(lock.days) * 24 * 3600))
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_s3::error::BoxError;
 
 /// Rejects web pages: a captive portal or proxy answers with them, and with status 200.
 #[derive(Debug)]
-pub struct RejectHtml;
+pub(super) struct RejectHtml;
 
 impl Intercept for RejectHtml {
     fn name(&self) -> &'static str {

@@ -18,7 +18,7 @@ const LEN_MAX_BYTES: u64 = 16 << 20;
 
 /// Fails responses that exceed the limit. Readers of an object's content have their own limit.
 #[derive(Debug)]
-pub struct ResponseLimit;
+pub(super) struct ResponseLimit;
 
 impl Intercept for ResponseLimit {
     fn name(&self) -> &'static str {

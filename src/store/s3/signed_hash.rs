@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 /// Signs a request with a known hash; for a streamed body the SDK would sign "unknown".
 #[derive(Debug)]
-pub struct SignedHash(PayloadSigningOverride);
+pub(super) struct SignedHash(PayloadSigningOverride);
 
 impl SignedHash {
     /// Takes the hash of a body.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let hex = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Self(PayloadSigningOverride::Precomputed(hex))
     }

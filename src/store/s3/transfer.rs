@@ -23,22 +23,22 @@ const STEP_LEN_BYTES: usize = 128 << 10;
 const STEPS_AHEAD: usize = 2;
 
 /// Semaphore for threads.
-pub struct Gate {
+pub(super) struct Gate {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// A permit of the gate, until it is dropped.
-pub struct Pass<'a>(&'a Gate);
+pub(super) struct Pass<'a>(&'a Gate);
 
 impl Gate {
     /// Makes a gate with `places` permits, at least one.
-    pub fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize) -> Self {
         Self { free: Mutex::new(places), freed: Condvar::new() }
     }
 
     /// Waits for a permit.
-    pub fn enter(&self) -> Pass<'_> {
+    pub(super) fn enter(&self) -> Pass<'_> {
         let free = lock(&self.free);
         *self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner) -=
             1;
@@ -55,7 +55,7 @@ impl Drop for Pass<'_> {
 
 /// Time of a request's last progress, and whether any of its body was sent.
 #[derive(Clone)]
-pub struct RequestProgress(Arc<ProgressTimes>);
+pub(super) struct RequestProgress(Arc<ProgressTimes>);
 
 struct ProgressTimes {
     start: Instant,
@@ -65,11 +65,11 @@ struct ProgressTimes {
 }
 
 /// A request made no progress for too long.
-pub struct Stalled;
+pub(super) struct Stalled;
 
 impl RequestProgress {
     /// Starts to watch a request.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let state = ProgressTimes {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
@@ -79,19 +79,19 @@ impl RequestProgress {
     }
 
     /// Records that bytes were sent or received.
-    pub fn note(&self) {
+    pub(super) fn note(&self) {
         let ms = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Extends the deadline, because nothing can move during `delay`.
-    pub fn note_until(&self, delay: Duration) {
+    pub(super) fn note_until(&self, delay: Duration) {
         let ms = u64::try_from((self.0.start.elapsed() + delay).as_millis()).unwrap_or(u64::MAX);
         self.0.last_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
     /// Returns whether some of an uploaded body was handed to a connection.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.0.has_begun.load(Ordering::Relaxed)
     }
 
@@ -101,7 +101,7 @@ impl RequestProgress {
 
     /// Waits for a future as long as it makes progress at least every `timeout`; drops it, and with
     /// it its connection, otherwise.
-    pub async fn watch<T>(
+    pub(super) async fn watch<T>(
         &self,
         timeout: Duration,
         future: impl Future<Output = T>,
@@ -118,7 +118,11 @@ impl RequestProgress {
     }
 
     /// Returns a body of this length that records its progress, and the feeder of its bytes.
-    pub fn body(&self, len_bytes: usize, rate_limiter: &Arc<RateLimiter>) -> (SdkBody, Feeder) {
+    pub(super) fn body(
+        &self,
+        len_bytes: usize,
+        rate_limiter: &Arc<RateLimiter>,
+    ) -> (SdkBody, Feeder) {
         let (sender, steps) = mpsc::channel(STEPS_AHEAD);
         let step_len =
             if rate_limiter.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
@@ -137,14 +141,14 @@ impl RequestProgress {
 
 /// Sender of a body's bytes. Only a few pieces are copied at a time: otherwise the packs of all
 /// transfers would be in memory twice.
-pub struct Feeder {
+pub(super) struct Feeder {
     steps: mpsc::Sender<Bytes>,
     step_len: usize,
 }
 
 impl Feeder {
     /// Feeds the bytes while it waits for the request.
-    pub async fn feed_while<T>(self, bytes: &[u8], request: impl Future<Output = T>) -> T {
+    pub(super) async fn feed_while<T>(self, bytes: &[u8], request: impl Future<Output = T>) -> T {
         let feed = async move {
             for step in bytes.chunks(self.step_len) {
                 if self.steps.send(Bytes::copy_from_slice(step)).await.is_err() {

@@ -20,7 +20,7 @@ use crate::id::encode_hex;
 use crate::store::ErrorKind;
 
 /// Returns the TLS configuration with this verification.
-pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
+pub(super) fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(CertificateVerifier::new(trust, Arc::clone(&provider))?);
     let builder =
@@ -35,7 +35,7 @@ pub fn tls_config(trust: &ServerTrust) -> Result<ClientConfig, S3Failure> {
 }
 
 /// Parses the certificates of a PEM file.
-pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Returns bytes as text, filled up with `=`.
-pub fn encode(bytes: &[u8]) -> String {
+pub(super) fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
         let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
@@ -18,7 +18,7 @@ pub fn encode(bytes: &[u8]) -> String {
 
 /// Returns the bytes of a text, in which blanks and ends of lines do not count; `None` if it is
 /// none that [`encode`] makes.
-pub fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let mut out = Vec::with_capacity(digits.len() / 4 * 3);
     let mut fours = digits.chunks(4).peekable();

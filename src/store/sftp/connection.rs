@@ -38,7 +38,7 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
 
 /// A connection that is logged in. Any failure other than the server's refusal of a request breaks
 /// it for good.
-pub struct Connection {
+pub(super) struct Connection {
     state: Mutex<ConnectionState>,
     /// Bytes have come, the watcher has left, or the connection is broken.
     changed: Condvar,
@@ -64,7 +64,7 @@ struct ConnectionState {
 impl Connection {
     /// Connects, checks the server's key, logs in. Each step takes at most the time-out of
     /// `options`.
-    pub fn open(options: &SftpOptions) -> Result<Self, SftpError> {
+    pub(super) fn open(options: &SftpOptions) -> Result<Self, SftpError> {
         let (session, carrier, channel) = dial::reach(options)?;
         let moved = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
             .map_err(|errno| SftpError::Lost(errno.to_string()))?;
@@ -127,34 +127,34 @@ impl Connection {
 
     /// Returns whether the server is ProFTPD, which checks the target of a rename first and renames
     /// in a second step.
-    pub fn has_create_race(&self) -> bool {
+    pub(super) fn has_create_race(&self) -> bool {
         self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
     }
 
     /// Returns the rate limiter.
-    pub fn rate_limiter(&self) -> &RateLimiter {
+    pub(super) fn rate_limiter(&self) -> &RateLimiter {
         &self.rate_limiter
     }
 
     /// Returns the cache of open files, if there is one.
-    pub fn open_files(&self) -> Option<&OpenFileCache> {
+    pub(super) fn open_files(&self) -> Option<&OpenFileCache> {
         self.open_files.as_ref()
     }
 
     /// Returns the slot of the preopened scratch file. An unused file is removed when the
     /// connection is dropped.
-    pub fn preopened(&self) -> &PreopenedSlot {
+    pub(super) fn preopened(&self) -> &PreopenedSlot {
         &self.preopened
     }
 
     /// Returns whether the connection is broken.
-    pub fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
     }
 
     /// Returns whether a connection that was idle for `idle` still works; asks the server only if
     /// that is at least `trusted`.
-    pub fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
+    pub(super) fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
         let works = match self.carrier.socket.peek(&mut [0]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(len) => len > 0 && self.take_stray().is_ok(),
@@ -171,17 +171,17 @@ impl Connection {
     }
 
     /// Queues a request. It is sent when any thread waits for a reply.
-    pub fn send(&self, request: &Request<'_>) -> Sent {
+    pub(super) fn send(&self, request: &Request<'_>) -> Sent {
         self.state().multiplexer.send(request)
     }
 
     /// Queues a request whose reply is ignored.
-    pub fn send_ignoring_reply(&self, request: &Request<'_>) {
+    pub(super) fn send_ignoring_reply(&self, request: &Request<'_>) {
         self.decline(self.send(request));
     }
 
     /// Ignores the reply when it comes.
-    pub fn decline(&self, sent: Sent) {
+    pub(super) fn decline(&self, sent: Sent) {
         self.state().multiplexer.decline(&sent);
     }
 
@@ -189,7 +189,7 @@ impl Connection {
     ///
     /// Fails with [`SftpError::Status`] if the server refuses the request; after any other failure
     /// the connection is broken.
-    pub fn answer(&self, sent: Sent) -> Result<Answer, SftpError> {
+    pub(super) fn answer(&self, sent: Sent) -> Result<Answer, SftpError> {
         self.answer_within(&sent, self.timeout)
     }
 
@@ -206,12 +206,12 @@ impl Connection {
     }
 
     /// Makes one request and waits for its answer.
-    pub fn ask(&self, request: &Request<'_>) -> Result<Answer, SftpError> {
+    pub(super) fn ask(&self, request: &Request<'_>) -> Result<Answer, SftpError> {
         self.answer(self.send(request))
     }
 
     /// Waits for a reply of success.
-    pub fn done(&self, sent: Sent) -> Result<(), SftpError> {
+    pub(super) fn done(&self, sent: Sent) -> Result<(), SftpError> {
         match self.answer(sent)? {
             Answer::Status(_) => Ok(()),
             _ => Err(self.protocol_error()),
@@ -219,7 +219,7 @@ impl Connection {
     }
 
     /// Waits for the handle of a file or directory.
-    pub fn opened(&self, sent: Sent) -> Result<Handle, SftpError> {
+    pub(super) fn opened(&self, sent: Sent) -> Result<Handle, SftpError> {
         match self.answer(sent)? {
             Answer::Handle(handle) => Ok(handle),
             _ => Err(self.protocol_error()),
@@ -227,7 +227,7 @@ impl Connection {
     }
 
     /// Waits for attributes.
-    pub fn attributes(&self, sent: Sent) -> Result<Attributes, SftpError> {
+    pub(super) fn attributes(&self, sent: Sent) -> Result<Attributes, SftpError> {
         match self.answer(sent)? {
             Answer::Attributes(attributes) => Ok(attributes),
             _ => Err(self.protocol_error()),
@@ -235,13 +235,13 @@ impl Connection {
     }
 
     /// Breaks the connection because the server violated the protocol.
-    pub fn protocol_error(&self) -> SftpError {
+    pub(super) fn protocol_error(&self) -> SftpError {
         self.lost("the server's answer breaks the protocol")
     }
 
     /// Takes the preopened scratch file and waits until it is open; removes it instead if it is too
     /// old.
-    pub fn take_preopened(&self) -> Option<(String, Result<Handle, SftpError>)> {
+    pub(super) fn take_preopened(&self) -> Option<(String, Result<Handle, SftpError>)> {
         let preopened = self.preopened.take()?;
         if preopened.is_old() {
             self.remove_preopened(preopened);
@@ -259,7 +259,7 @@ impl Connection {
     }
 
     /// Sends all queued requests.
-    pub fn flush(&self) -> Result<(), SftpError> {
+    pub(super) fn flush(&self) -> Result<(), SftpError> {
         let began = Instant::now();
         let mut state = self.state();
         while !state.multiplexer.is_sent() {

@@ -18,7 +18,7 @@ const WINDOW_LEN_BYTES: u32 = 4 << 20;
 const PACKET_LEN_MAX_BYTES: u32 = 32 << 10;
 
 /// The transport of a connection. Its proxy program ends when this is dropped.
-pub struct Carrier {
+pub(super) struct Carrier {
     /// The TCP socket, or our end of the proxy program's sockets.
     pub socket: TcpStream,
     proxy: Option<RunningProxy>,
@@ -34,18 +34,18 @@ impl Carrier {
     }
 
     /// Shuts down both directions.
-    pub fn shut_down(&self) {
+    pub(super) fn shut_down(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Returns why a connection broke, with the output of the proxy program. To be called before
     /// [`shut_down`](Self::shut_down).
-    pub fn explain_break(&self, why: &str) -> String {
+    pub(super) fn explain_break(&self, why: &str) -> String {
         self.proxy.as_ref().map_or_else(|| why.to_owned(), |proxy| proxy.explain_break(why))
     }
 
     /// Adds the output of the proxy program to a failed handshake, which it may have caused.
-    pub fn explain(&self, error: SftpError) -> SftpError {
+    pub(super) fn explain(&self, error: SftpError) -> SftpError {
         match (&self.proxy, error) {
             (Some(proxy), error @ SftpError::Handshake { .. }) => proxy.explain(error),
             (_, error) => error,
@@ -55,7 +55,7 @@ impl Carrier {
 
 /// Connects, checks the host key, logs in and starts the SFTP subsystem, without an SFTP request.
 /// Each step takes at most the time-out of `options`.
-pub fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpError> {
+pub(super) fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpError> {
     let carrier = Carrier::open(options)?;
     match reach_by(&carrier.socket, options) {
         Ok((session, channel)) => Ok((session, carrier, channel)),
@@ -92,7 +92,7 @@ fn reach_by(socket: &TcpStream, options: &SftpOptions) -> Result<(Session, Chann
 }
 
 /// Returns the error of a connection that ended before it could be used.
-pub fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
+pub(super) fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
     SftpError::Handshake {
         host: options.host.clone(),
         port: options.port,

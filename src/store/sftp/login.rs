@@ -24,7 +24,7 @@ const SOCKET_PATH_LEN_BYTES: usize = 108;
 /// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with
 /// [`SftpError::Handshake`] if the connection broke or went silent before anything was refused:
 /// that says nothing about keys, and a retry may succeed.
-pub fn log_in(
+pub(super) fn log_in(
     session: &Session,
     socket: &TcpStream,
     options: &SftpOptions,
@@ -333,7 +333,7 @@ fn find_agent(socket: &Path) -> Result<(), String> {
 }
 
 /// Returns whether the peer or the network has ended the connection.
-pub fn has_ended(socket: &TcpStream) -> bool {
+pub(super) fn has_ended(socket: &TcpStream) -> bool {
     socket.peek(&mut [0]).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |len| len == 0)
 }
 

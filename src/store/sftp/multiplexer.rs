@@ -19,7 +19,7 @@ const FOREIGN_LEN_MAX_BYTES: usize = 1 << 10;
 const FOREIGN_TIME: Duration = Duration::from_millis(200);
 
 /// A channel that carries SFTP. Never blocks.
-pub struct Multiplexer {
+pub(super) struct Multiplexer {
     channel: Channel,
     /// Bytes to send.
     out: Vec<u8>,
@@ -43,11 +43,11 @@ enum RequestState {
 /// A request in flight. Its reply must be taken or declined.
 #[derive(Debug)]
 #[must_use]
-pub struct Sent(u32);
+pub(super) struct Sent(u32);
 
 impl Multiplexer {
     /// Wraps a channel on which SFTP was started.
-    pub fn new(channel: Channel) -> Self {
+    pub(super) fn new(channel: Channel) -> Self {
         let under_way = HashMap::new();
         Self {
             channel,
@@ -61,22 +61,22 @@ impl Multiplexer {
     }
 
     /// Queues the greeting.
-    pub fn greet(&mut self) {
+    pub(super) fn greet(&mut self) {
         wire::encode_greeting(&mut self.out);
     }
 
     /// Returns what came instead of a greeting: the output of a shell, or the end of the program.
-    pub fn foreign(&self) -> Option<&str> {
+    pub(super) fn foreign(&self) -> Option<&str> {
         self.foreign.as_deref()
     }
 
     /// Returns the version that the server speaks, once it has said so.
-    pub fn version(&self) -> Option<u32> {
+    pub(super) fn version(&self) -> Option<u32> {
         self.version
     }
 
     /// Queues a request.
-    pub fn send(&mut self, request: &Request<'_>) -> Sent {
+    pub(super) fn send(&mut self, request: &Request<'_>) -> Sent {
         self.last_number = self.last_number.wrapping_add(1);
         request.encode(self.last_number, &mut self.out);
         self.under_way.insert(self.last_number, RequestState::Awaited);
@@ -84,14 +84,14 @@ impl Multiplexer {
     }
 
     /// Ignores the reply when it comes.
-    pub fn decline(&mut self, sent: &Sent) {
+    pub(super) fn decline(&mut self, sent: &Sent) {
         if let Some(RequestState::Come(_)) = self.under_way.insert(sent.0, RequestState::Unwanted) {
             self.under_way.remove(&sent.0);
         }
     }
 
     /// Returns the answer, if it has come.
-    pub fn take_answer(&mut self, sent: &Sent) -> Option<Answer> {
+    pub(super) fn take_answer(&mut self, sent: &Sent) -> Option<Answer> {
         match self.under_way.remove(&sent.0)? {
             RequestState::Come(answer) => Some(answer),
             other => {
@@ -102,12 +102,12 @@ impl Multiplexer {
     }
 
     /// Returns whether nothing is left to be sent.
-    pub fn is_sent(&self) -> bool {
+    pub(super) fn is_sent(&self) -> bool {
         self.out.is_empty()
     }
 
     /// Sends as much as the server has room for; returns whether bytes moved.
-    pub fn send_some(&mut self) -> Result<bool, String> {
+    pub(super) fn send_some(&mut self) -> Result<bool, String> {
         let mut sent = 0;
         let mut is_blocked = false;
         let mut result = Ok(());
@@ -133,7 +133,7 @@ impl Multiplexer {
     }
 
     /// Receives what has come; returns whether bytes moved.
-    pub fn take_some(&mut self) -> Result<bool, String> {
+    pub(super) fn take_some(&mut self) -> Result<bool, String> {
         let before = self.come.len();
         self.come.resize(before + TAKE_LEN_BYTES, 0);
         let read = self.channel.read(&mut self.come[before..]);

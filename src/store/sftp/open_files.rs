@@ -18,7 +18,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An open file, or the pending request to open it.
 #[derive(Debug)]
-pub struct CachedFile {
+pub(super) struct CachedFile {
     /// Its path on the server.
     pub path: PathBuf,
     /// The server's handle.
@@ -29,7 +29,7 @@ pub struct CachedFile {
 
 /// A handle, or the pending request for it.
 #[derive(Debug)]
-pub enum FileHandle {
+pub(super) enum FileHandle {
     /// The file is open.
     Open(Handle),
     /// The reply to this request holds the handle.
@@ -49,23 +49,23 @@ impl CachedFile {
 /// Files of a connection that are open and not in use. Two concurrent reads of one file open it
 /// twice.
 #[derive(Default)]
-pub struct OpenFileCache(Mutex<VecDeque<CachedFile>>);
+pub(super) struct OpenFileCache(Mutex<VecDeque<CachedFile>>);
 
 impl OpenFileCache {
     /// Returns whether the file is cached and fresh.
-    pub fn has(&self, path: &Path) -> bool {
+    pub(super) fn has(&self, path: &Path) -> bool {
         self.files().iter().any(|file| file.is(path))
     }
 
     /// Takes a fresh file out; the caller puts it back or closes it.
-    pub fn take(&self, path: &Path) -> Option<CachedFile> {
+    pub(super) fn take(&self, path: &Path) -> Option<CachedFile> {
         let mut files = self.files();
         let at = files.iter().position(|file| file.is(path))?;
         files.remove(at)
     }
 
     /// Adds a file; returns those that the caller must close: evicted and expired ones.
-    pub fn put(&self, file: CachedFile) -> Vec<CachedFile> {
+    pub(super) fn put(&self, file: CachedFile) -> Vec<CachedFile> {
         let mut files = self.files();
         files.push_back(file);
         let over = files.len().saturating_sub(FILES_MAX);

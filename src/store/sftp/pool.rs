@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use self::state::Pooled;
+pub(super) use self::state::Pooled;
 use self::state::{PoolState, PooledConnection};
 use super::connection::Connection;
 use super::error::SftpError;
@@ -28,7 +28,7 @@ const SMALL_USERS_MAX: usize = 4;
 
 /// Options of a pool.
 #[derive(Clone, Copy, Debug)]
-pub struct PoolOptions {
+pub(super) struct PoolOptions {
     /// Maximum number of connections, at least one.
     pub connections_max: usize,
     /// Idle time after which a connection is checked before its next use.
@@ -51,7 +51,7 @@ impl From<&SftpOptions> for PoolOptions {
 type OpenConnection<C> = Box<dyn Fn() -> Result<C, SftpError> + Send + Sync>;
 
 /// The connections to one server.
-pub struct Pool<C: Pooled = Connection>(Arc<Shared<C>>);
+pub(super) struct Pool<C: Pooled = Connection>(Arc<Shared<C>>);
 
 /// Shared with the threads that open connections in the background.
 struct Shared<C> {
@@ -74,7 +74,7 @@ enum LeaseStep<C> {
 
 /// How a caller shares a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
+pub(super) enum Sharing {
     /// Not at all. For races, which must run over several connections.
     Exclusive,
     /// With others while a further connection is opened in the background. At the maximum the
@@ -86,7 +86,7 @@ pub enum Sharing {
 
 impl Sharing {
     /// Returns the sharing for a transfer of this length.
-    pub fn of_len(len_bytes: u64) -> Self {
+    pub(super) fn of_len(len_bytes: u64) -> Self {
         if len_bytes > SMALL_LEN_MAX_BYTES { Self::Bulk } else { Self::Small }
     }
 }
@@ -102,14 +102,14 @@ struct LeaseRequest {
 }
 
 /// A connection in use; dropping the lease returns it to the pool.
-pub struct Lease<'a, C: Pooled = Connection> {
+pub(super) struct Lease<'a, C: Pooled = Connection> {
     shared: &'a Shared<C>,
     connection: Arc<C>,
 }
 
 impl<C: Pooled> Pool<C> {
     /// Makes an empty pool, whose connections `open` opens.
-    pub fn new(
+    pub(super) fn new(
         options: PoolOptions,
         open: impl Fn() -> Result<C, SftpError> + Send + Sync + 'static,
     ) -> Self {
@@ -123,18 +123,18 @@ impl<C: Pooled> Pool<C> {
     }
 
     /// Returns the maximum number of connections.
-    pub fn connections_max(&self) -> usize {
+    pub(super) fn connections_max(&self) -> usize {
         self.0.options.connections_max
     }
 
     /// Returns whether connections cache open files.
-    pub fn keeps_files(&self) -> bool {
+    pub(super) fn keeps_files(&self) -> bool {
         self.0.options.keeps_files
     }
 
     /// Returns whether a server that was connected to is known to let several creators of one name
     /// succeed.
-    pub fn has_create_race(&self) -> bool {
+    pub(super) fn has_create_race(&self) -> bool {
         self.0.has_create_race.load(Ordering::Relaxed)
     }
 
@@ -142,7 +142,11 @@ impl<C: Pooled> Pool<C> {
     /// [`lease`](Self::lease) does.
     ///
     /// It is not checked first: a connection with an open file was used a moment ago.
-    pub fn lease_for(&self, path: &Path, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
+    pub(super) fn lease_for(
+        &self,
+        path: &Path,
+        sharing: Sharing,
+    ) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
         let has_open = (shared.options.keeps_files && sharing == Sharing::Small)
             .then(|| shared.state().join_open(path))
@@ -155,7 +159,7 @@ impl<C: Pooled> Pool<C> {
     ///
     /// Fails only if there is no connection at all and none can be opened. A server that refuses a
     /// further connection is no failure.
-    pub fn lease(&self, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
+    pub(super) fn lease(&self, sharing: Sharing) -> Result<Lease<'_, C>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
         let mut request =

@@ -17,7 +17,7 @@ use crate::sync::lock;
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// A scratch file that the server was asked to open.
-pub struct PreopenedScratch {
+pub(super) struct PreopenedScratch {
     /// Path below the repository's directory.
     pub below: String,
     /// Its path on the server.
@@ -30,14 +30,14 @@ pub struct PreopenedScratch {
 
 impl PreopenedScratch {
     /// Returns whether it is so old that another process may remove it as a leftover.
-    pub fn is_old(&self) -> bool {
+    pub(super) fn is_old(&self) -> bool {
         self.since.elapsed() > AGE_MAX
     }
 }
 
 /// Holds at most one preopened file of a connection.
 #[derive(Default)]
-pub struct PreopenedSlot {
+pub(super) struct PreopenedSlot {
     state: Mutex<SlotState>,
 }
 
@@ -51,17 +51,17 @@ struct SlotState {
 impl PreopenedSlot {
     /// Returns true if the caller must request a scratch file and [`keep`](Self::keep) it here:
     /// none is held, and no other caller has claimed the slot.
-    pub fn claim(&self) -> bool {
+    pub(super) fn claim(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).is_claimed, true)
     }
 
     /// Stores the file that the caller claimed and requested.
-    pub fn keep(&self, preopened: PreopenedScratch) {
+    pub(super) fn keep(&self, preopened: PreopenedScratch) {
         lock(&self.state).kept = Some(preopened);
     }
 
     /// Takes the file out, so that the next one can be claimed.
-    pub fn take(&self) -> Option<PreopenedScratch> {
+    pub(super) fn take(&self) -> Option<PreopenedScratch> {
         let mut state = lock(&self.state);
         let preopened = state.kept.take()?;
         state.is_claimed = false;

@@ -12,7 +12,7 @@ const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// Returns the key of a `.pub` file, which may be a certificate: its only line is `kind base64
 /// comment`.
-pub fn of_public_file(text: &str) -> Option<Vec<u8>> {
+pub(super) fn of_public_file(text: &str) -> Option<Vec<u8>> {
     let line =
         text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
     let mut words = line.split_whitespace();
@@ -22,7 +22,7 @@ pub fn of_public_file(text: &str) -> Option<Vec<u8>> {
 
 /// Returns the public half of a private key in OpenSSH's own format, which is readable even if the
 /// private half is protected.
-pub fn of_private_file(text: &str) -> Option<Vec<u8>> {
+pub(super) fn of_private_file(text: &str) -> Option<Vec<u8>> {
     let (_, body) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
     let bytes = zeroize::Zeroizing::new(base64::decode(body.split_once("-----END")?.0)?);
     let rest = &mut bytes.strip_prefix(OPENSSH_MAGIC)?;
@@ -34,12 +34,12 @@ pub fn of_private_file(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Returns whether a key is a certificate.
-pub fn is_certificate(key: &[u8]) -> bool {
+pub(super) fn is_certificate(key: &[u8]) -> bool {
     take(&mut &key[..]).is_some_and(|kind| kind.ends_with(CERTIFICATE.as_bytes()))
 }
 
 /// Returns the key that a certificate certifies; `None` if it is no certificate of a known kind.
-pub fn certified(certificate: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn certified(certificate: &[u8]) -> Option<Vec<u8>> {
     let rest = &mut &certificate[..];
     let kind = std::str::from_utf8(take(rest)?).ok()?.strip_suffix(CERTIFICATE)?;
     let (kind, fields) = match kind {

@@ -15,7 +15,7 @@ use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 use crate::sync::lock;
 
 /// The directory of files that have no object's name yet.
-pub const SCRATCH_DIR: &str = "tmp";
+pub(super) const SCRATCH_DIR: &str = "tmp";
 /// Scratch files are removed if they are this much older than a new one, in seconds.
 const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
 /// Maximum bytes in flight. OpenSSH accepts 2 MiB before it replies, so more would not help.
@@ -30,7 +30,7 @@ const SCRATCH_ID_LEN_BYTES: usize = 16;
 
 /// Writes files of one directory that appear whole or not at all.
 #[derive(Default)]
-pub struct SftpPublisher {
+pub(super) struct SftpPublisher {
     /// The server has no `fsync@openssh.com`.
     cannot_sync: AtomicBool,
     /// Leftovers were removed once.
@@ -47,7 +47,7 @@ impl SftpPublisher {
     /// come to be.
     ///
     /// Spec: `format-spec/12-store.md`, section 5.
-    pub fn publish(
+    pub(super) fn publish(
         &self,
         connection: &Connection,
         folder: &RemoteDir,

@@ -19,7 +19,7 @@ const BLOCKS_AHEAD_LIMITED: usize = 8;
 /// Appends a range of a file, or all of it, to `out`. A range must not be longer than an object.
 ///
 /// Fails with [`SftpError::Short`] if the file ends before the range does.
-pub fn read(
+pub(super) fn read(
     connection: &Connection,
     path: &Path,
     range: Option<Range<u64>>,
@@ -85,7 +85,7 @@ fn read_in_open(
 }
 
 /// Asks the server to open files that will be read soon; does not wait.
-pub fn open_ahead(connection: &Connection, paths: &[PathBuf]) {
+pub(super) fn open_ahead(connection: &Connection, paths: &[PathBuf]) {
     let Some(open_files) = connection.open_files() else { return };
     for path in paths.iter().filter(|path| !open_files.has(path)) {
         let handle = FileHandle::Requested(connection.send(&Request::Open(path, READING)));

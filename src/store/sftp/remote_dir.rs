@@ -17,12 +17,12 @@ const NAMES_AHEAD_MAX: usize = 16;
 const ROOM_MIN_BYTES: u64 = 64 << 10;
 
 /// The repository's directory on the server.
-pub struct RemoteDir {
+pub(super) struct RemoteDir {
     path: String,
 }
 
 /// An entry of a directory, links followed.
-pub struct RemoteEntry {
+pub(super) struct RemoteEntry {
     pub name: String,
     /// A directory, else a regular file.
     pub is_dir: bool,
@@ -33,7 +33,7 @@ pub struct RemoteEntry {
 
 impl RemoteDir {
     /// Takes the path as locations write it; an empty one is the directory where a login begins.
-    pub fn new(path: &str) -> Self {
+    pub(super) fn new(path: &str) -> Self {
         let trimmed = path.trim_end_matches('/');
         let path = match (trimmed, path) {
             ("", "") => ".",
@@ -44,17 +44,17 @@ impl RemoteDir {
     }
 
     /// Returns the directory's path on the server.
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         Path::new(&self.path)
     }
 
     /// Returns the server's path of a file below it.
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.root().join(below)
     }
 
     /// Fails unless the directory exists.
-    pub fn check(&self, connection: &Connection) -> Result<(), SftpError> {
+    pub(super) fn check(&self, connection: &Connection) -> Result<(), SftpError> {
         match connection.attributes(connection.send(&Request::Stat(self.root()))) {
             Ok(attributes) if attributes.is_dir() => Ok(()),
             Ok(_) => Err(SftpError::NotADir(self.path.clone())),
@@ -64,7 +64,7 @@ impl RemoteDir {
     }
 
     /// Makes the directory and missing parents, for the owner only.
-    pub fn make(&self, connection: &Connection) -> Result<(), SftpError> {
+    pub(super) fn make(&self, connection: &Connection) -> Result<(), SftpError> {
         match self.check(connection) {
             Err(SftpError::NoSuchDir(_)) => {}
             other => return other,
@@ -91,7 +91,11 @@ impl RemoteDir {
     }
 
     /// Makes missing directories below it; `below` lists parents first.
-    pub fn make_all_inner(&self, connection: &Connection, below: &[&str]) -> Result<(), SftpError> {
+    pub(super) fn make_all_inner(
+        &self,
+        connection: &Connection,
+        below: &[&str],
+    ) -> Result<(), SftpError> {
         let all = |ask: &dyn Fn(&Path) -> Sent| -> Vec<Sent> {
             below.iter().map(|below| ask(&self.path(below))).collect()
         };
@@ -110,14 +114,14 @@ impl RemoteDir {
     }
 
     /// Returns the length of a regular file below it; fails for anything else.
-    pub fn len_bytes(&self, connection: &Connection, below: &str) -> Result<u64, SftpError> {
+    pub(super) fn len_bytes(&self, connection: &Connection, below: &str) -> Result<u64, SftpError> {
         regular_len_bytes(
             &connection.attributes(connection.send(&Request::Stat(&self.path(below))))?,
         )
     }
 
     /// Returns the entries of a directory below it; `None` if the directory is missing.
-    pub fn list(
+    pub(super) fn list(
         &self,
         connection: &Connection,
         below: &str,
@@ -130,7 +134,7 @@ impl RemoteDir {
     ///
     /// Leaves out names that no object and no directory of objects can have. Fails when `room` is
     /// used up.
-    pub fn list_all(
+    pub(super) fn list_all(
         &self,
         connection: &Connection,
         below: &[&str],
@@ -145,7 +149,7 @@ impl RemoteDir {
     }
 
     /// Removes a file below it; a missing one is no failure.
-    pub fn remove(&self, connection: &Connection, below: &str) -> Result<(), SftpError> {
+    pub(super) fn remove(&self, connection: &Connection, below: &str) -> Result<(), SftpError> {
         let path = self.path(below);
         match connection
             .done(connection.send(&Request::Remove(&path)))
@@ -164,7 +168,7 @@ impl RemoteDir {
     /// file of that file system.
     ///
     /// OpenSSH itself reports only "failure".
-    pub fn explain(
+    pub(super) fn explain(
         &self,
         connection: &Connection,
         below: &str,
@@ -311,7 +315,7 @@ fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<NamedAttribu
 
 /// Returns the length of a regular file; fails for anything else, and for files longer than an
 /// object may be.
-pub fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
+pub(super) fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
     match attributes.len_bytes {
         Some(len) if attributes.is_file() && len <= OBJECT_LEN_MAX_BYTES => Ok(len),
         Some(_) if attributes.is_file() => {

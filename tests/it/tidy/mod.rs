@@ -134,9 +134,9 @@ fn tuples_hide_no_arguments() {
 #[test]
 fn right_code_is_left_in_peace() {
     let test = "fn f() {}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::cli;\n    fn t() { std::fs::read(\"x\").unwrap(); }\n}\n";
-    let words = "//! use crate::cli; println!\n/* std::fs /* SystemTime */ */ const A: &str = \"std::fs\"; const B: &[u8] = br#\"\"std::env\"#; const C: char = '\"';";
-    let lifetimes = "fn f<'a>(x: &'a str, y: impl Fn(u8, u8) -> u8, z: HashMap<u8, u8>, v: u8, w: u8) -> &'a str { x }";
-    let no_tuples = "fn f(error: &(dyn Error + 'static), act: &(dyn Fn(u8, u8) -> u8 + Sync), pairs: &[(u8, u8)], own: ()) { g(|(a, b): (u8, u8)| a) }";
+    let words = "//! use crate::cli; println!\n/* std::fs /* SystemTime */ */ const A: &str = \"std::fs\"; const B: &[u8] = br#\"\"std::env\"#;\nconst C: char = '\"';";
+    let lifetimes = "fn f<'a>(x: &'a str, y: impl Fn(u8, u8) -> u8, z: HashMap<u8, u8>, v: u8, w: u8)\n-> &'a str { x }";
+    let no_tuples = "fn f(error: &(dyn Error + 'static), act: &(dyn Fn(u8, u8) -> u8 + Sync),\npairs: &[(u8, u8)], own: ())\n{ g(|(a, b): (u8, u8)| a) }";
     let files = [
         ("format/mod.rs", "pub mod a; mod b; pub use b::B; pub struct Shared;"),
         ("format/a.rs", "use super::{B, Shared}; use crate::id::ChunkId; use std::fmt;"),

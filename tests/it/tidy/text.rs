@@ -49,5 +49,7 @@ pub fn check(file: &str, text: &str, found: &mut Vec<String>) {
 /// Returns whether a line cannot be broken: a row of a table, or a long literal.
 fn may_be_long(line: &str) -> bool {
     let literal = line.split('"').skip(1).step_by(2).map(str::len).max();
-    line.trim_start().starts_with("//! |") || literal.is_some_and(|len| len >= LITERAL_LEN_MIN)
+    line.trim_start().starts_with("//! |")
+        || line.contains("r#\"")
+        || literal.is_some_and(|len| len >= LITERAL_LEN_MIN)
 }

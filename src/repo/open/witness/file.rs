@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub const PLACES: &str = "places";
 /// The file in the directory of a place. Each place has a directory, so that the directory of all
 /// places does not change with each backup, and a backup of it finds it unchanged.
-pub const FILE: &str = "memory.json";
+pub(super) const FILE: &str = "memory.json";
 /// The name to which a damaged file is renamed.
 const BROKEN: &str = "memory.json.broken";
 /// The file in the same directory that is locked during changes.
@@ -31,15 +31,15 @@ const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 const FORM: u32 = 1;
 /// Most copies of a repository that are remembered at one place; the one that was used longest ago
 /// is dropped.
-pub const COPIES_MAX: usize = 16;
+pub(super) const COPIES_MAX: usize = 16;
 /// Most hashes of one kind that are remembered; the oldest are dropped.
 const HASHES_MAX: usize = 10_000;
 /// Most series whose last policy is remembered.
-pub const POLICIES_MAX: usize = 5_000;
+pub(super) const POLICIES_MAX: usize = 5_000;
 
 /// Memory of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlaceMemory {
+pub(super) struct PlaceMemory {
     pub form: u32,
     pub location: String,
     pub repository: String,
@@ -55,7 +55,7 @@ pub struct PlaceMemory {
 
 /// Memory of one copy of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopyMemory {
+pub(super) struct CopyMemory {
     /// Number that distinguishes its cache from those of the other copies.
     pub number: u32,
     /// The highest generation of collectors.
@@ -74,7 +74,7 @@ pub struct CopyMemory {
 
 /// The newest snapshot of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostHead {
+pub(super) struct HostHead {
     pub host: String,
     pub snapshot: String,
     pub sequence: u64,
@@ -96,13 +96,13 @@ pub struct PolicyNote {
 
 impl PlaceMemory {
     /// Returns an empty memory of a place.
-    pub fn of(location: &str) -> Self {
+    pub(super) fn of(location: &str) -> Self {
         Self { form: FORM, location: location.to_owned(), ..Self::default() }
     }
 }
 
 /// Adds a hash; drops the oldest ones above the limit.
-pub fn add(hashes: &mut Vec<String>, hash: String) {
+pub(super) fn add(hashes: &mut Vec<String>, hash: String) {
     if !hashes.contains(&hash) {
         hashes.push(hash);
         hashes.drain(..hashes.len().saturating_sub(HASHES_MAX));
@@ -110,7 +110,7 @@ pub fn add(hashes: &mut Vec<String>, hash: String) {
 }
 
 /// Content of the file of a place.
-pub enum StoredMemory {
+pub(super) enum StoredMemory {
     /// There is no file.
     Nothing,
     /// The memory in the file.
@@ -123,7 +123,7 @@ pub enum StoredMemory {
 ///
 /// Fails if it cannot be read, if other users may have written it, or if another version of the
 /// program wrote it. Then its content is not known, and it must not be overwritten.
-pub fn read(file: &Path) -> io::Result<StoredMemory> {
+pub(super) fn read(file: &Path) -> io::Result<StoredMemory> {
     refuse_foreign(file.parent().expect("the file has a folder"))?;
     let text = match read_regular(file) {
         Err(error)
@@ -165,7 +165,7 @@ fn broken(why: &serde_json::Error) -> io::Error {
 }
 
 /// Renames a damaged file durably, so that people can still examine it.
-pub fn set_aside(file: &Path) -> io::Result<()> {
+pub(super) fn set_aside(file: &Path) -> io::Result<()> {
     fs::rename(file, file.with_file_name(BROKEN))?;
     File::open(file.parent().expect("the file has a folder"))?.sync_all()
 }
@@ -200,7 +200,7 @@ fn refuse_one(folder: &Path) -> io::Result<()> {
 }
 
 /// Replaces the file durably, because a lost memory would let a rollback pass.
-pub fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
+pub(super) fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
     let folder = file.parent().expect("the file has a folder");
     make_folder(folder)?;
     let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
@@ -214,7 +214,7 @@ pub fn write(file: &Path, memory: &PlaceMemory) -> io::Result<()> {
 ///
 /// Returns `None` if there can be no lock: the directory is not writable, its file system has no
 /// locks, or a process that holds the lock is stopped. Then the last writer's memory wins.
-pub fn lock_for_change(file: &Path) -> Option<File> {
+pub(super) fn lock_for_change(file: &Path) -> Option<File> {
     let folder = file.parent()?;
     make_folder(folder).ok()?;
     let lock = OpenOptions::new()

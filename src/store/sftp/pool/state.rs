@@ -11,7 +11,7 @@ use crate::store::sftp::error::SftpError;
 const LIMIT_TIME: Duration = Duration::from_secs(30);
 
 /// The pool's view of a connection; tests have their own.
-pub trait Pooled: Send + Sync + 'static {
+pub(crate) trait Pooled: Send + Sync + 'static {
     /// Returns whether the connection is broken.
     fn is_broken(&self) -> bool;
 
@@ -45,7 +45,7 @@ impl Pooled for Connection {
 }
 
 /// State of a pool.
-pub struct PoolState<C> {
+pub(super) struct PoolState<C> {
     /// Open connections.
     pub open: Vec<PooledConnection<C>>,
     /// Connections that are being opened.
@@ -61,7 +61,7 @@ pub struct PoolState<C> {
 }
 
 /// A connection of the pool, and its users.
-pub struct PooledConnection<C> {
+pub(super) struct PooledConnection<C> {
     /// The connection.
     pub connection: Arc<C>,
     /// Current users.
@@ -85,7 +85,7 @@ impl<C> Default for PoolState<C> {
 
 impl<C: Pooled> PoolState<C> {
     /// Returns whether one more connection may be opened.
-    pub fn may_open(&self, connections_max: usize) -> bool {
+    pub(super) fn may_open(&self, connections_max: usize) -> bool {
         let limit = self
             .limit
             .filter(|(_, since)| since.elapsed() < LIMIT_TIME)
@@ -94,27 +94,27 @@ impl<C: Pooled> PoolState<C> {
     }
 
     /// Records that the server refused one more connection.
-    pub fn note_refusal(&mut self) {
+    pub(super) fn note_refusal(&mut self) {
         self.limit = Some((self.count(), Instant::now()));
     }
 
     /// Returns the number of connections, including those that are being opened.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.open.len() + self.opening
     }
 
     /// Returns the entry of a connection.
-    pub fn pooled(&mut self, connection: &Arc<C>) -> Option<&mut PooledConnection<C>> {
+    pub(super) fn pooled(&mut self, connection: &Arc<C>) -> Option<&mut PooledConnection<C>> {
         self.open.iter_mut().find(|pooled| Arc::ptr_eq(&pooled.connection, connection))
     }
 
     /// Drops a connection.
-    pub fn forget(&mut self, connection: &Arc<C>) {
+    pub(super) fn forget(&mut self, connection: &Arc<C>) {
         self.open.retain(|pooled| !Arc::ptr_eq(&pooled.connection, connection));
     }
 
     /// Takes the idle connection that was used last; returns when its last user left, too.
-    pub fn take_idle(&mut self) -> Option<(Arc<C>, Instant)> {
+    pub(super) fn take_idle(&mut self) -> Option<(Arc<C>, Instant)> {
         let idle = self
             .open
             .iter_mut()
@@ -125,7 +125,7 @@ impl<C: Pooled> PoolState<C> {
     }
 
     /// Joins a connection that has the file open.
-    pub fn join_open(&mut self, path: &Path) -> Option<Arc<C>> {
+    pub(super) fn join_open(&mut self, path: &Path) -> Option<Arc<C>> {
         let has_it = |connection: &C| !connection.is_broken() && connection.has_open(path);
         let pooled = self.open.iter_mut().find(|pooled| has_it(&pooled.connection))?;
         pooled.users += 1;
@@ -134,7 +134,7 @@ impl<C: Pooled> PoolState<C> {
 
     /// Joins the connection with the fewest users, unless a caller waits for an idle one; returns
     /// its number of users, too.
-    pub fn join(&mut self) -> Option<(Arc<C>, usize)> {
+    pub(super) fn join(&mut self) -> Option<(Arc<C>, usize)> {
         if self.waiting > 0 {
             return None;
         }

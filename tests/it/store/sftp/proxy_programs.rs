@@ -120,9 +120,7 @@ fn why_a_connection_broke_is_what_the_program_says() {
     let error = uploading.join().unwrap().unwrap_err();
     let said = super::chain(&error);
     assert!(
-        said.contains(
-            "the relay `bash` reports: it ended with status 7; it says: the gate fell"
-        ),
+        said.contains("the relay `bash` reports: it ended with status 7; it says: the gate fell"),
         "{said}"
     );
 }
