@@ -74,18 +74,19 @@ odd-long:       ## Each odd file system as source, as repository and as target, 
 ci: lint doc features test ## What continuous integration runs: lint, doc, features, test.
 
 doc:            ## Builds the library's pages, and those of all its modules; a broken link or a missing comment is an error.
+	RUSTDOCFLAGS="-D warnings --cfg drumlin_internals" $(CARGO) doc --locked --no-deps --lib
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
-	RUSTDOCFLAGS="-D warnings --cfg drumlin_internals" $(CARGO) rustdoc --locked --lib -- -D warnings --cfg drumlin_internals
 
-features:       ## Checks that the library builds without features, and with each one alone.
+features:       ## Checks that the library builds without features and with each one alone, and the fuzz targets.
 	$(CARGO) check --locked --no-default-features
 	for feature in cli mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
+	cd fuzz && $(CARGO) check --locked
 
 lint:           ## Formatting, clippy, and the dependencies' licences, sources and (with the network) advisories.
 	@scripts/test-deps.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	target/deny/bin/cargo-deny --locked --offline check bans licenses sources
+	target/deny/bin/cargo-deny --locked check bans licenses sources
 	@if target/deny/bin/cargo-deny --locked fetch db > /dev/null 2>&1; then target/deny/bin/cargo-deny --locked check advisories; \
 	else echo "advisories were not looked up: their database cannot be reached"; fi
 

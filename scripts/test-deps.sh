@@ -59,7 +59,7 @@ fi
 if [ ! -x target/deny/bin/cargo-deny ]; then
   echo "installing cargo-deny"
   CARGO_TARGET_DIR="$PWD/target/deny-build" \
-    cargo install --quiet --locked --debug cargo-deny --version DENYVERSION --root target/deny
+    cargo install --quiet --locked --debug cargo-deny --version 0.20.2 --root target/deny
   rm -rf target/deny-build
 fi
 
