@@ -3,7 +3,7 @@
 
 The code is copied into a small crate in target/pure-mutants, where a mutant takes seconds instead
 of minutes. Vectors that need a repository (directories, repositories, foreign configs) stay out.
-Arguments go to `cargo mutants` (for example `--file src/retention/rules.rs`, `--list`).
+Arguments go to `cargo mutants` (for example `--file src/retention/plan.rs`, `--list`).
 Settings, and the mutants that are left out with the reason: .cargo/mutants.toml.
 """
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::chunker::Cutter;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
 use crate::os::holes::is_zero;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+
+use super::failure::Failure;
 use super::latest::{
     Coverage, LatestMatch, MakeTrees, before_latest, coverage_of, latest_with, newest_for,
     sources_in,

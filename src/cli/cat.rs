@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::series_filter::SeriesFilter;
 use super::snapshot_spec::{SnapArg, SnapshotSpec};
 use crate::browse;

@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::{Exit, Failure, ended};
+use super::exit::Exit;
+use super::failure::{Failure, ended};
 use super::json_views::{RequestsView, exact, lossy};
 use crate::connect::Purpose;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};

@@ -4,7 +4,8 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::ui::output::BufferedStdout;
 
 /// Print a completion script for a shell

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+
+use super::failure::Failure;
 use super::global::Global;
 use super::interrupt;
 use super::json_views::RequestsView;

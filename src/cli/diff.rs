@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::entry_view::kind_name;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::json_views::{exact, lossy, shown};
 use super::series_filter::SeriesFilter;
 use super::snapshot_spec::{SnapArg, SnapshotSpec};

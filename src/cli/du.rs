@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::entry_view::{TotalsView, kind_name};
-use super::failure::{Exit, Failure, ended};
+use super::exit::Exit;
+use super::failure::{Failure, ended};
 use super::json_views::{exact, lossy, shown};
 use super::series_filter::SeriesFilter;
 use super::snapshot_spec::{SnapArg, SnapshotSpec};

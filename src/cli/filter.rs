@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::candidates::warn_of_list;
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::series_filter::{HEADING, SeriesFilter};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;

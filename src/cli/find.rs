@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::entry_view::{EntryView, long_line};
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::filter::SnapshotFilter;
 use super::json_views::shown;
 use super::snapshot_spec::{SnapArg, SnapshotSpec, parse_time, parse_time_from};

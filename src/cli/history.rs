@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::entry_view::kind_name;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::filter::SnapshotFilter;
 use super::json_views::{exact, lossy};
 use super::snapshot_spec::normal_path;

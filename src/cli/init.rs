@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::global::PROGRAM;
 use super::keyfile::{self, KIT_LABEL, KitDetails};
 use crate::chunker::chunk_lens;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use super::failure::Exit;
+use super::exit::Exit;
 use crate::monitor::Monitor;
 use crate::sources::command;
 use crate::sync::lock;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+
+use super::failure::Failure;
 use crate::crypto::kdf::Key;
 use crate::crypto::phrase::{WORDS_BEGIN, WORDS_END, words_of};
 use crate::format::entry::Timestamp;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+
+use super::failure::Failure;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Trees};
 use crate::text;

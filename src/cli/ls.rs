@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::context::Context;
 use super::entry_view::{EntryView, long_line};
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::json_views::shown;
 use super::series_filter::SeriesFilter;
 use super::snapshot_spec::{SnapArg, SnapshotSpec};

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::text;
 
 /// Write the manual pages

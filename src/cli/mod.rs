@@ -10,6 +10,7 @@ mod cost;
 mod diff;
 mod du;
 mod entry_view;
+mod exit;
 mod failure;
 mod filter;
 mod find;
@@ -50,7 +51,8 @@ use crate::text;
 use crate::ui::output::write_stderr;
 use crate::ui::{Ui, json};
 use context::Context;
-use failure::{Exit, Failure};
+use exit::Exit;
+use failure::Failure;
 use global::Global;
 
 /// Fast, deduplicated, encrypted backups

@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::interrupt;
 use super::json_views::{exact, lossy};
 use super::series_filter::SeriesFilter;

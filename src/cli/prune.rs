@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::json_views::RequestsView;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::candidates::warn_of_list;
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::filter::SnapshotFilter;
 use super::json_views::SnapshotView;
 use crate::connect::Purpose;

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::candidates::warn_of_list;
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::json_views::SnapshotView;
 use super::series_filter::SeriesFilter;
 use super::snapshot_spec::{SnapArg, SnapshotSpec};

@@ -4,7 +4,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::connect::Purpose;
 use crate::id::SnapshotId;
 use crate::repo::open::probe;

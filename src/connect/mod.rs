@@ -9,6 +9,7 @@ pub mod credentials;
 mod error;
 pub mod hints;
 pub mod host;
+mod open_store;
 mod operator;
 pub mod own_dirs;
 mod place;
@@ -20,7 +21,6 @@ mod secret_source;
 mod sftp;
 #[cfg(feature = "sftp")]
 mod ssh;
-mod stack;
 
 pub use connector::{ConnectOptions, Connector};
 pub use create::Created;

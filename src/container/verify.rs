@@ -4,7 +4,7 @@ use super::open::{ContainerError, Opener};
 use super::segment::Segment;
 use crate::compress::SegmentDecompressor;
 use crate::crypto::container_keys::OpenKeys;
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, SegmentRecord};
 

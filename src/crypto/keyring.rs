@@ -2,7 +2,7 @@
 //! `format-spec/03-primitives.md`.
 
 use super::container_keys::{ContainerKeys, OpenKeys, RecordKeys, SealKeys};
-use super::ids::IdKeys;
+use super::id_keys::IdKeys;
 use super::kdf::derive;
 use super::signing::{self, SignKeys};
 use super::slot::SlotKeys;

@@ -3,7 +3,7 @@
 //! Spec: `format-spec/03-primitives.md`.
 
 pub mod container_keys;
-pub mod ids;
+pub mod id_keys;
 pub mod kdf;
 pub mod keyring;
 pub mod passphrase;

@@ -5,7 +5,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
+use super::decision::{DatedSnapshot, Decision, Keep, Miss, Period};
 
 /// Returns a number that identifies the period of a moment.
 fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {

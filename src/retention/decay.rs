@@ -12,7 +12,7 @@
 //!   gives the same result as thinning once, whatever other rules keep;
 //! * a later snapshot never displaces an older one.
 
-use super::rules::{DatedSnapshot, Decision, Keep, Miss};
+use super::decision::{DatedSnapshot, Decision, Keep, Miss};
 
 /// Parameters of decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
+use super::decision::{DatedSnapshot, Decision, Miss};
 use super::rhythm::{self, Moment, PriorRhythm};
-use super::rules::{DatedSnapshot, Decision, Miss};
 
 /// A policy that was applied to a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,20 +14,20 @@
 
 pub mod calendar;
 pub mod decay;
+mod decision;
 pub mod guard;
 mod parse;
 mod plan;
 mod policy;
 pub mod rhythm;
-mod rules;
 pub mod simulate;
 pub mod trust;
 
 pub use self::decay::Decay;
+pub use self::decision::{DatedSnapshot, Decision, Keep, Miss, Period};
 pub use self::parse::{parse_span, span_text};
 pub use self::plan::plan;
 pub use self::policy::Policy;
-pub use self::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 pub use self::trust::{DateVerdict, Doubt};
 
 #[cfg(test)]

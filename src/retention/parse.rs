@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::decay::Decay;
+use super::decision::Period;
 use super::policy::Policy;
-use super::rules::Period;
 
 /// Seconds of the units of spans. A year is 365.25 days, a month its twelfth.
 const UNITS: [(char, i64); 5] =

@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 
+use super::decision::{DatedSnapshot, Decision, Keep, Miss, Period};
 use super::policy::Policy;
-use super::rules::{DatedSnapshot, Decision, Keep, Miss, Period};
 use super::{calendar, decay};
 
 /// Decides about one series of snapshots; the result has the order of `items`.

@@ -1,7 +1,7 @@
 //! A retention policy.
 
 use super::decay::Decay;
-use super::rules::Period;
+use super::decision::Period;
 
 /// A retention policy. An empty one keeps only the newest snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use jiff::tz::TimeZone;
 
+use super::decision::DatedSnapshot;
 use super::plan::plan;
 use super::policy::Policy;
-use super::rules::DatedSnapshot;
 
 /// Seconds of a day: the interval at which the policy is applied.
 const DAY_S: i64 = 86_400;

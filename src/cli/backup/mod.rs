@@ -9,7 +9,8 @@ pub(super) use outcome::{BackupOutcome, BackupView};
 pub(super) use plan::{carry_out, plan_folder};
 
 use super::context::Context;
-use super::failure::{Exit, Failure, ended};
+use super::exit::Exit;
+use super::failure::{Failure, ended};
 use crate::connect::Purpose;
 
 /// Runs the command.

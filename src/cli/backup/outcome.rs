@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::backup::BackupReport;
 use crate::cli::context::Context;
-use crate::cli::failure::Exit;
+use crate::cli::exit::Exit;
 use crate::cli::json_views::{ProblemView, RequestsView, SnapshotView, StatsView};
 use crate::format::snapshot::SnapshotStats;
 use crate::monitor::{Monitor, ProblemKind};

@@ -127,7 +127,7 @@ fn paths_from(args: &SourceArgs) -> Result<Vec<PathBuf>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::failure::Exit;
+    use crate::cli::exit::Exit;
     use crate::compress::Compression;
     use crate::settings::environment::Environment;
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::candidates::warn_of_list;
 use super::context::Context;
-use super::failure::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::json_views::RequestsView;
 use crate::connect::{Purpose, RepositoryPlace};
 use crate::format::snapshot::Snapshot;

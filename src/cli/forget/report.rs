@@ -1,6 +1,8 @@
 //! Text output of series, decisions and reasons.
 
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::exit::Exit;
+
+use crate::cli::failure::Failure;
 use crate::format::snapshot::Snapshot;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey, Refusal};
 use crate::retention::{Decision, Doubt, Keep, Miss, Period, Policy, span_text};

@@ -11,7 +11,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
 use crate::cli::json_views::{ProblemView, RequestsView};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;

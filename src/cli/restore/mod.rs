@@ -16,7 +16,8 @@ pub(super) use self::args::RestoreArgs;
 
 use self::args::OverwriteArg;
 use crate::cli::context::Context;
-use crate::cli::failure::{Exit, Failure, ended};
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, ended};
 use crate::cli::json_views::{ProblemView, RequestsView, exact, lossy};
 use crate::cli::snapshot_spec::SnapshotSpec;
 use crate::connect::Purpose;

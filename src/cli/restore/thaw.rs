@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::cost::thaw_prices as prices;
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::ProblemKind;
 use crate::repo::{self, Repository};

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment, verify_segment};
 use crate::crypto::container_keys::OpenKeys;
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentRecord};
 use crate::format::run::{PackRef, RunRecord};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
 use crate::container::{ContainerBuilder, Opener, Sealed, Segment, name_of, walk};
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::format::container::{
     ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord,
 };

@@ -7,9 +7,9 @@ pub mod keys;
 pub mod notes;
 mod opening;
 pub mod probe;
-mod questions;
 mod repository;
 mod skipped_runs;
+mod store_questions;
 mod verified_cache;
 pub mod witness;
 

@@ -15,7 +15,7 @@ use super::verified_cache::VerifiedCache;
 use super::witness::{RepositoryIdentity, Witness};
 use crate::container::{ContainerError, Sealed, seal_single};
 use crate::crypto::container_keys::{OpenKeys, RecordKeys, SealKeys};
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::signing::SignKeys;
 use crate::crypto::slot::SlotKeys;

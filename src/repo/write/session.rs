@@ -19,7 +19,7 @@ use super::claims::Claims;
 use super::engine::Engine;
 use super::journal::{Journal, SessionIdentity};
 use super::options::{Counters, SessionOptions, SessionStats};
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
 use crate::repo::gc::horizon::{self, Horizon};

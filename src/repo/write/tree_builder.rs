@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::crypto::ids::IdKeys;
+use crate::crypto::id_keys::IdKeys;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::limits::{

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::home::{Home, Ran, fields};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "quickstart",
     "init",
     "backup",
@@ -21,7 +21,11 @@ const COMMANDS: [&str; 18] = [
     "du",
     "restore",
     "mount",
+    "forget",
+    "undelete",
     "check",
+    "prune",
+    "repair",
     "stats",
     "cost",
     "key",
@@ -33,6 +37,10 @@ const COMMANDS: [&str; 18] = [
 fn help_names_every_command_and_option() {
     let home = Home::new();
     let help = home.run(["--help"]).ok().out;
+    let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let listed: Vec<&str> =
+        listed.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(listed.split_last().unwrap(), (&"help", &COMMANDS[..]));
     for command in COMMANDS {
         assert!(help.contains(&format!("  {command} ")), "{command} is missing in:\n{help}");
         let own = home.run([command, "--help"]).ok().out;

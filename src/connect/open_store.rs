@@ -1,4 +1,4 @@
-//! The layers of a repository's store: rate limit, counters, retries.
+//! Opening of a store by its location, with its layers: rate limit, counters, retries.
 
 use std::path::Path;
 use std::sync::Arc;
