@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
+.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -77,9 +77,11 @@ doc:            ## Builds the library's pages, and those of all its modules; a b
 	RUSTDOCFLAGS="-D warnings --cfg drumlin_internals" $(CARGO) doc --locked --no-deps --lib
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 
-features:       ## Checks that the library builds without features and with each one alone, and the fuzz targets.
+features:       ## Checks that the library builds without features, and with each one alone.
 	$(CARGO) check --locked --no-default-features
 	for feature in cli mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
+
+fuzz-check:     ## Checks that the fuzz targets build (on the stable toolchain, without sanitizers).
 	cd fuzz && $(CARGO) check --locked
 
 lint:           ## Formatting, clippy, and the dependencies' licences, sources and (with the network) advisories.
