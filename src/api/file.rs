@@ -1,6 +1,7 @@
 //! Entries and files of a snapshot.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::{Error, Result};
@@ -90,13 +91,13 @@ impl Iterator for Walk {
 
 /// A file of a snapshot, open for reading.
 pub struct File {
-    contents: FileContents,
+    contents: Arc<FileContents>,
     map: FileMap,
     reading: Reading,
 }
 
 impl File {
-    pub(super) fn new(contents: FileContents, entry: CachedEntry) -> Self {
+    pub(super) fn new(contents: Arc<FileContents>, entry: CachedEntry) -> Self {
         Self { contents, map: FileMap::new(entry), reading: Reading::default() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::error::{Error, ErrorKind, Result};
@@ -12,15 +12,20 @@ use crate::browse;
 use crate::format::entry::{Content, EntryKind};
 use crate::format::snapshot;
 use crate::repo::read::file_content::FileContents;
-use crate::repo::{Reader, Repository, Trees};
+use crate::repo::{Reader, Repository};
+use crate::sync::lock;
 
 /// Memory for what is kept of files that are read, in bytes.
 const CACHE_LEN_BYTES: usize = 64 << 20;
 
 /// A snapshot.
+///
+/// All walks and files of it, and of its clones, share one reader: the index is fetched with the
+/// first.
 #[derive(Clone)]
 pub struct Snapshot {
     repository: Arc<Repository>,
+    contents: Arc<Mutex<Option<Arc<FileContents>>>>,
     pub(super) data: snapshot::Snapshot,
 }
 
@@ -32,7 +37,7 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(super) fn new(repository: Arc<Repository>, data: snapshot::Snapshot) -> Self {
-        Self { repository, data }
+        Self { repository, contents: Arc::default(), data }
     }
 
     /// Returns its id in hex.
@@ -84,13 +89,14 @@ impl Snapshot {
     ///
     /// Fails with [`ErrorKind::NotFound`] if the snapshot has no such path.
     pub fn walk(&self, path: impl AsRef<Path>) -> Result<Walk> {
-        let trees = self.trees()?;
-        let place = browse::find(&trees, &self.data, path.as_ref().as_os_str().as_bytes())?;
+        let contents = self.contents()?;
+        let trees = contents.nodes().trees();
+        let place = browse::find(trees, &self.data, path.as_ref().as_os_str().as_bytes())?;
         let Some(tree) = place.tree else {
             let why = format!("{} is no directory", path.as_ref().display());
             return Err(Error::new(ErrorKind::InvalidInput, why));
         };
-        Ok(Walk::new(browse::TreeWalk::new(&trees, &tree, &place.path, true)))
+        Ok(Walk::new(browse::TreeWalk::new(trees, &tree, &place.path, true)))
     }
 
     /// Opens a file, for reading at any offset.
@@ -99,8 +105,7 @@ impl Snapshot {
     /// [`ErrorKind::InvalidInput`] if it is no regular file.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
-        let trees = self.trees()?;
-        let contents = FileContents::new(trees.reader(), CACHE_LEN_BYTES, 1)?;
+        let contents = self.contents()?;
         let missing = || {
             let path = path.display();
             Error::not_found(format!("there is no {path} in snapshot {}", self.short_id()))
@@ -126,7 +131,12 @@ impl Snapshot {
         }
     }
 
-    fn trees(&self) -> Result<Trees> {
-        Ok(Trees::new(Reader::tolerant(&self.repository)?))
+    fn contents(&self) -> Result<Arc<FileContents>> {
+        let mut contents = lock(&self.contents);
+        if let Some(contents) = &*contents {
+            return Ok(contents.clone());
+        }
+        let reader = Reader::tolerant(&self.repository)?;
+        Ok(contents.insert(Arc::new(FileContents::new(&reader, CACHE_LEN_BYTES, 1)?)).clone())
     }
 }
