@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::candidates::warn_of_list;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::series_filter::{HEADING, SeriesFilter};
+use super::snapshot_spec::warn_of_list;
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots;

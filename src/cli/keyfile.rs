@@ -7,11 +7,11 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
-
 use super::failure::Failure;
 use crate::crypto::kdf::Key;
 use crate::crypto::phrase::{WORDS_BEGIN, WORDS_END, words_of};
 use crate::format::entry::Timestamp;
+use crate::settings::location::Location;
 use crate::text;
 
 /// The label of a recovery kit's key slot.
@@ -203,28 +203,33 @@ fn way_to(location: &str, word: &str) -> (&'static str, String) {
     const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step \
         1 is about:\n\
                           no password of the backup, not the computer that made it.";
-    let step = if location.starts_with("s3://") {
-        "The backup is in a bucket of a storage provider. To read it, an access key of the\n   \
-         account there is needed, which has two parts. Write both down here, or where they \
-         are:\n\n      \
-         export AWS_ACCESS_KEY_ID=________________________\n      \
-         export AWS_SECRET_ACCESS_KEY=____________________\n\n   \
-         and type these two lines in the terminal first. The account must be paid for!"
-    } else if location.starts_with("sftp://") {
-        "The backup is on another machine. To read it, its password is needed. Write it down\n   \
-         here, or where it is, and type this line in the terminal first:\n\n      \
-         export DRUMLIN_SSH_PASSWORD=_____________________\n\n   \
-         If that machine is rented, the account must be paid for!"
-    } else {
-        let step = format!(
-            "Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
-             plugged in, plug it into the computer you use now; its folder may then have\n   \
-             another name, which takes the place of {word} below."
-        );
-        return (
-            "Nothing else is needed: no password, no account, not the computer that made it.",
-            step,
-        );
+    let step = match Location::parse(location.as_ref(), Path::new("/")) {
+        Ok(Location::S3(_)) => {
+            "The backup is in a bucket of a storage provider. To read it, an access key of the\n   \
+             account there is needed, which has two parts. Write both down here, or where they \
+             are:\n\n      \
+             export AWS_ACCESS_KEY_ID=________________________\n      \
+             export AWS_SECRET_ACCESS_KEY=____________________\n\n   \
+             and type these two lines in the terminal first. The account must be paid for!"
+        }
+        Ok(Location::Sftp(_)) => {
+            "The backup is on another machine. To read it, its password is needed. Write it down\n   \
+             here, or where it is, and type this line in the terminal first:\n\n      \
+             export DRUMLIN_SSH_PASSWORD=_____________________\n\n   \
+             If that machine is rented, the account must be paid for!"
+        }
+        Ok(Location::Local(_)) => {
+            let step = format!(
+                "Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
+                 plugged in, plug it into the computer you use now; its folder may then have\n   \
+                 another name, which takes the place of {word} below."
+            );
+            return (
+                "Nothing else is needed: no password, no account, not the computer that made it.",
+                step,
+            );
+        }
+        Err(_) => "Find the place that \"Backup is at\" names, and what opens it.",
     };
     (ACCESS, step.to_owned())
 }

@@ -1,7 +1,6 @@
 //! Command line: one file per command.
 
 mod backup;
-mod candidates;
 mod cat;
 mod check;
 mod completions;
@@ -22,7 +21,6 @@ mod interrupt;
 mod json_views;
 mod key;
 mod keyfile;
-mod latest;
 mod ls;
 mod man;
 #[cfg(feature = "mount")]
@@ -31,7 +29,6 @@ mod prune;
 mod quickstart;
 mod repair;
 mod requests;
-mod resolve;
 mod restore;
 mod series_filter;
 mod snapshot_spec;
@@ -206,7 +203,25 @@ impl Command {
             Self::Forget(args) => args.dry_run || args.simulate.is_some(),
             Self::Prune(args) => args.dry_run,
             Self::Repair(args) => !args.apply,
-            _ => false,
+            // These have no dry run.
+            Self::Quickstart(_)
+            | Self::Init(_)
+            | Self::Snapshots(_)
+            | Self::Ls(_)
+            | Self::Cat(_)
+            | Self::Find(_)
+            | Self::History(_)
+            | Self::Diff(_)
+            | Self::Du(_)
+            | Self::Undelete(_)
+            | Self::Check(_)
+            | Self::Stats(_)
+            | Self::Cost(_)
+            | Self::Key(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+            #[cfg(feature = "mount")]
+            Self::Mount(_) => false,
         }
     }
 }

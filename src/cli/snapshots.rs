@@ -3,12 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::candidates::warn_of_list;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::filter::SnapshotFilter;
 use super::json_views::SnapshotView;
+use super::snapshot_spec::warn_of_list;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;

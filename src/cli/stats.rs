@@ -5,13 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::candidates::warn_of_list;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::json_views::SnapshotView;
 use super::series_filter::SeriesFilter;
-use super::snapshot_spec::{SnapArg, SnapshotSpec};
+use super::snapshot_spec::{SnapArg, SnapshotSpec, warn_of_list};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;

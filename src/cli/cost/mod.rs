@@ -7,11 +7,11 @@ pub(super) mod thaw_prices;
 use clap::Args;
 use serde::Serialize;
 
-use super::candidates::warn_of_list;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::json_views::RequestsView;
+use super::snapshot_spec::warn_of_list;
 use crate::connect::{Purpose, RepositoryPlace};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;

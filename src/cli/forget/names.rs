@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::args::ForgetArgs;
-use crate::cli::candidates::{Candidates, is_by_id};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::snapshot_spec::SnapshotSpec;
+use crate::cli::snapshot_spec::{Candidates, SnapshotSpec, is_by_id};
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;

@@ -1,16 +1,16 @@
-//! Resolution of snapshot names.
+//! The snapshots among which a name chooses, and the choice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::exit::Exit;
-
-use super::failure::Failure;
+use super::SnapshotSpec;
 use super::latest::{
     Coverage, LatestMatch, MakeTrees, before_latest, coverage_of, latest_with, newest_for,
     sources_in,
 };
-use super::snapshot_spec::{SnapshotSpec, parse_time};
+use super::times::parse_time;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -21,7 +21,7 @@ use crate::text;
 use crate::ui::Ui;
 
 /// The snapshots among which a name chooses, oldest first.
-pub(super) struct Candidates {
+pub(in crate::cli) struct Candidates {
     good: Vec<Snapshot>,
     /// Whether damaged snapshots are left out.
     lacks_any: bool,
@@ -42,7 +42,7 @@ enum SnapshotName<'a> {
 impl Candidates {
     /// Lists the snapshots that `wanted` chooses from. Warns of future dates and of damaged
     /// snapshots; the exit code is that of damage if one of these may have been meant.
-    pub(super) fn of_repository(
+    pub(in crate::cli) fn of_repository(
         ui: &Ui,
         repository: &Arc<Repository>,
         wanted: &SnapshotSpec,
@@ -93,7 +93,7 @@ impl Candidates {
     }
 
     /// Takes the readable snapshots of a listing, for several names.
-    pub(super) fn of_listing(listing: &Listing) -> Self {
+    pub(in crate::cli) fn of_listing(listing: &Listing) -> Self {
         let good: Vec<_> = listing
             .snapshots
             .iter()
@@ -109,7 +109,7 @@ impl Candidates {
     /// Finds the named snapshot, and prints which it is unless it was named by its id.
     ///
     /// If none matches and damaged ones are left out, the exit code is that of damage.
-    pub(super) fn choose(
+    pub(in crate::cli) fn choose(
         &self,
         ui: &Ui,
         wanted: &SnapshotSpec,
@@ -222,7 +222,7 @@ fn missing(text: &str) -> Error {
 }
 
 /// Returns whether a snapshot is named by its id.
-pub(super) fn is_by_id(text: &str) -> bool {
+pub(in crate::cli) fn is_by_id(text: &str) -> bool {
     matches!(name_of(text), Ok(SnapshotName::Id(_)))
 }
 
@@ -308,7 +308,7 @@ fn paths(all: &[&[u8]]) -> String {
 const PATHS_SHOWN: usize = 3;
 
 /// Warns of wrong dates and of snapshots that are provably missing.
-pub(super) fn warn_of_list(
+pub(in crate::cli) fn warn_of_list(
     ui: &Ui,
     repository: &Repository,
     listing: &Listing,

@@ -1,23 +1,23 @@
-//! Resolution of `SNAP[:PATH]` to a snapshot and a reader.
+//! Opens what `SNAP[:PATH]` names: the snapshot, and a reader of its trees.
 
 use std::sync::Arc;
 
+use super::SnapshotSpec;
 use super::candidates::Candidates;
-use super::failure::Failure;
 use super::latest::sync_with;
-use super::snapshot_spec::SnapshotSpec;
+use crate::cli::failure::Failure;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
 /// Makes a reader.
-pub(super) type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
+pub(in crate::cli) type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
 impl SnapshotSpec {
     /// Finds the snapshot in the repository; prints which it is unless it was named by its id.
     ///
     /// `latest` with a path is the newest that holds the path.
-    pub(super) fn resolve(
+    pub(in crate::cli) fn resolve(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -27,7 +27,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot, and makes a reader of its trees.
-    pub(super) fn open(
+    pub(in crate::cli) fn open(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -37,7 +37,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot, and makes a reader whose index includes it.
-    pub(super) fn open_with(
+    pub(in crate::cli) fn open_with(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -52,7 +52,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot with existing trees.
-    pub(super) fn resolve_by(
+    pub(in crate::cli) fn resolve_by(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,

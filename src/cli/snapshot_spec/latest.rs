@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::exit::Exit;
-
-use super::failure::Failure;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Trees};
 use crate::text;

@@ -1,17 +1,21 @@
-//! Arguments of the form `SNAP[:PATH]`, and times.
+//! Arguments of the form `SNAP[:PATH]`: what the user typed, and the snapshot that it names.
+
+mod candidates;
+mod latest;
+mod open;
+mod times;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use jiff::civil;
-use jiff::tz::TimeZone;
-
 use super::failure::Failure;
 use super::series_filter::SeriesFilter;
-use crate::format::entry::Timestamp;
 use crate::os::owners::home_of_user;
 use crate::text::bytes_of_typed;
+
+pub(super) use candidates::{Candidates, is_by_id, warn_of_list};
+pub(super) use times::{parse_time, parse_time_from};
 
 /// A parsed `SNAP[:PATH]` with a filter of snapshots.
 #[derive(Clone, Debug)]
@@ -68,47 +72,6 @@ impl SnapshotSpec {
     /// Returns the path, unless it is the root, which all snapshots contain.
     pub(super) fn path_below_root(&self) -> Option<&[u8]> {
         self.path.as_deref().filter(|path| *path != b"/")
-    }
-}
-
-/// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    match text.parse::<civil::Date>() {
-        Ok(date) if !text.contains(':') => {
-            let next =
-                of_jiff(date.tomorrow().ok()?.to_zoned(TimeZone::system()).ok()?.timestamp());
-            Some(Timestamp { seconds: next.seconds - 1, nanos: 999_999_999 })
-        }
-        _ => parse_moment(text),
-    }
-}
-
-/// Like [`parse_time`], but a date means its first moment.
-pub(super) fn parse_time_from(text: &str) -> Option<Timestamp> {
-    match text.parse::<civil::Date>() {
-        Ok(date) if !text.contains(':') => {
-            Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp()))
-        }
-        _ => parse_moment(text),
-    }
-}
-
-/// Parses a local time, or a time with zone.
-fn parse_moment(text: &str) -> Option<Timestamp> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Some(of_jiff(time));
-    }
-    let time: civil::DateTime = text.contains(':').then(|| text.parse().ok())??;
-    Some(of_jiff(time.to_zoned(TimeZone::system()).ok()?.timestamp()))
-}
-
-fn of_jiff(time: jiff::Timestamp) -> Timestamp {
-    let nanos = time.as_nanosecond();
-    let seconds = nanos.div_euclid(1_000_000_000);
-    let nanos = nanos.rem_euclid(1_000_000_000);
-    Timestamp {
-        seconds: seconds.try_into().expect("jiff's range fits"),
-        nanos: nanos.try_into().expect("less than 10^9"),
     }
 }
 
@@ -175,19 +138,5 @@ mod tests {
             assert_eq!(parse(text), (snapshot.into(), path.map(str::to_owned)), "{text}");
         }
         assert!(SnapshotSpec::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
-    }
-
-    #[test]
-    fn times_are_dates_moments_or_instants() {
-        assert_eq!(
-            parse_time("2026-03-01T12:30:00Z"),
-            Some(Timestamp { seconds: 1_772_368_200, nanos: 0 })
-        );
-        let (morning, day) =
-            (parse_time("2026-03-01T08:00").unwrap(), parse_time("2026-03-01").unwrap());
-        assert_eq!(day.seconds - morning.seconds, 16 * 3600 - 1);
-        for text in ["", "yesterday", "2026-13-01", "12:30"] {
-            assert_eq!(parse_time(text), None, "{text}");
-        }
     }
 }
