@@ -55,7 +55,7 @@
 //!
 //! | stratum | modules | knows |
 //! |---|---|---|
-//! | 0 words | `id`, `monitor`, `copying`, `sync` | nothing else |
+//! | 0 words | `id`, `monitor`, `alignment`, `sync` | nothing else |
 //! | 1 pure | `format`, `crypto`, `chunker`, `compress`, `container`, `retention`, `rules` | bytes and values |
 //! | 2 outside | `store`: opaque objects; `os`: the host's file system | one side of the world each |
 //! | 3 repository | `repo` | bytes and store, no user paths |
@@ -103,6 +103,8 @@ pub use api::{
 };
 
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
+pub mod alignment;
+#[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod backup;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod browse;
@@ -117,8 +119,6 @@ pub mod compress;
 pub mod connect;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod container;
-#[cfg_attr(not(drumlin_internals), doc(hidden))]
-pub mod copying;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod crypto;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]

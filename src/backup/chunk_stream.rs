@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::alignment::{PADDING_MAX_BYTES, padding};
 use crate::chunker::Cutter;
-use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::crypto::id_keys::IdKeys;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
@@ -54,9 +54,9 @@ impl ChunkStream {
         list: &mut ListBuilder,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, ChunkStreamError> {
-        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + SLOW_START_MAX_BYTES;
+        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + PADDING_MAX_BYTES;
         self.buffer.resize(room.max(self.buffer.len()), 0);
-        let start = slow_start(self.buffer.as_ptr());
+        let start = padding(self.buffer.as_ptr());
         let (mut filled, mut total, mut at_end) = (start, 0, false);
         while !at_end {
             while filled < self.buffer.len() && !at_end {

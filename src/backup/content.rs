@@ -14,7 +14,7 @@ use rustix::fs::{Advice, fadvise};
 use super::chunk_stream::ChunkStreamError;
 use super::target_writer::TargetWriter;
 use super::worker::Worker;
-use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
+use crate::alignment::{PADDING_MAX_BYTES, padding};
 use crate::format::entry::Content;
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
 use crate::monitor::Monitor;
@@ -81,8 +81,8 @@ fn read_small(
     let Worker { writer, buffer, .. } = worker;
     let wanted = stat.size as usize;
     // One byte more than expected, so that a short read shows the end of the file.
-    buffer.resize(buffer.len().max(wanted + 1 + SLOW_START_MAX_BYTES), 0);
-    let start = slow_start(buffer.as_ptr());
+    buffer.resize(buffer.len().max(wanted + 1 + PADDING_MAX_BYTES), 0);
+    let start = padding(buffer.as_ptr());
     let buffer = &mut buffer[start..];
     let mut filled = 0;
     while filled <= wanted {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::connector::Connector;
 use super::credentials;
 use super::error::{Error, Result};
+use crate::os::bounded_read;
 use crate::os::shell::OWN_SECRETS;
-use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::layers::lazy::OpenStore;
@@ -79,7 +79,7 @@ fn trust(
     let Some(path) = file.or_else(|| connector.env.path(CA_BUNDLE)) else {
         return Ok(None);
     };
-    let pem = short::read(&path, CA_FILE_LEN_MAX_BYTES)
+    let pem = bounded_read::read(&path, CA_FILE_LEN_MAX_BYTES)
         .map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
     Ok(Some(ServerTrust::File { pem, name: format!("the {what} {}", path.display()) }))
 }

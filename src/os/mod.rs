@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod attributes;
+pub mod bounded_read;
 pub mod descriptors;
 pub mod dir;
 pub mod filesystem;
@@ -15,6 +16,5 @@ pub mod lease;
 pub mod owners;
 pub mod process;
 pub mod shell;
-pub mod short;
 pub mod special;
 pub mod stat;

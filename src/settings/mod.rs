@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use crate::os::short;
+use crate::os::bounded_read;
 use environment::Environment;
 pub use error::SettingsError;
 use model::AppSettings;
@@ -69,7 +69,7 @@ impl Settings {
     fn read(file: &Path, env: &Environment) -> Result<Self, SettingsError> {
         let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
         let file = std::path::absolute(file).map_err(fail)?;
-        let text = short::read(&file, FILE_LEN_MAX_BYTES).map_err(fail)?;
+        let text = bounded_read::read(&file, FILE_LEN_MAX_BYTES).map_err(fail)?;
         let text = String::from_utf8(text).map_err(|error| {
             fail(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
         })?;

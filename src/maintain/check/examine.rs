@@ -16,7 +16,7 @@ use super::trees::TreeStage;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Monitor, in_words};
-use crate::repo::audit::rebuild::ListedPack;
+use crate::repo::audit::salvage::ListedPack;
 use crate::repo::audit::{AllSnapshots, Findings};
 use crate::repo::objects::layout;
 use crate::repo::read::reachable::Notes;

@@ -8,7 +8,7 @@ use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
-use crate::repo::audit::rebuild;
+use crate::repo::audit::salvage;
 use crate::repo::gc::generations::Generations;
 use crate::repo::gc::horizon::{Dependencies, Horizon};
 use crate::repo::gc::intents;
@@ -107,7 +107,7 @@ impl RepairPlan {
     /// Returns whether a run that is to be replaced was removed since the examination.
     fn is_stale(&self) -> Result<bool> {
         let mut replaced = self.rewritten.iter().flat_map(|run| &run.replaces).peekable();
-        Ok(replaced.peek().is_some() && !rebuild::are_listed(&self.repository, replaced)?)
+        Ok(replaced.peek().is_some() && !salvage::are_listed(&self.repository, replaced)?)
     }
 
     /// Stores packs, runs that name them, an intent that protects them, and then the runs that
@@ -116,10 +116,10 @@ impl RepairPlan {
         let repository = &self.repository;
         let horizon = Horizon::at(Generations::list(repository)?.highest());
         for pack in &self.packs {
-            rebuild::store_pack(repository, &pack.pack)?;
+            salvage::store_pack(repository, &pack.pack)?;
         }
         for run in &self.added {
-            rebuild::store_run(repository, &run.name)?;
+            salvage::store_run(repository, &run.name)?;
         }
         let packs: HashSet<ObjectId> = self.packs.iter().map(|pack| pack.pack.name).collect();
         if !packs.is_empty() {
@@ -129,7 +129,7 @@ impl RepairPlan {
                 return Err(Error::Contended { rounds: 1 });
             }
         }
-        self.rewritten.iter().try_for_each(|run| rebuild::store_run(repository, &run.name))
+        self.rewritten.iter().try_for_each(|run| salvage::store_run(repository, &run.name))
     }
 
     fn intent(&self, repository: &Repository) -> Result<Intent> {

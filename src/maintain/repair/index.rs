@@ -8,7 +8,7 @@ use crate::format::generation::Victim;
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::maintain::check::{Examined, Level};
-use crate::repo::audit::rebuild::{self, ListedPack, Resealed, Salvaged, SegmentPlaces};
+use crate::repo::audit::salvage::{self, ListedPack, Resealed, Salvaged, SegmentPlaces};
 use crate::repo::index::{PlacedPack, Run};
 use crate::repo::{Reader, Repository, Result};
 
@@ -90,7 +90,7 @@ impl<'a> Drafts<'a> {
         let runs = self.examined.reader.index().runs();
         for (pack, places) in places_of(&runs, &self.damaged)? {
             match self.if_whole(&pack)? {
-                Some(placed) => self.reseal(placed.pack, &rebuild::places_of(&placed), None)?,
+                Some(placed) => self.reseal(placed.pack, &salvage::places_of(&placed), None)?,
                 None => self.reseal(pack, &places, None)?,
             };
         }
@@ -100,7 +100,7 @@ impl<'a> Drafts<'a> {
             self.left_out
                 .extend(lost.iter().map(|pack| Victim { class: pack.class, name: pack.name }));
             if !lost.is_empty() {
-                let (name, left_out) = rebuild::run_without(self.repository, &run, |pack| {
+                let (name, left_out) = salvage::run_without(self.repository, &run, |pack| {
                     !self.damaged.contains(&pack.name)
                 })?;
                 let chunks = run.toc().record_count() - left_out;
@@ -124,7 +124,7 @@ impl<'a> Drafts<'a> {
         }
         let listed =
             ListedPack { class: pack.class, name: pack.name, len_bytes: u64::from(pack.len) };
-        let salvaged = rebuild::salvage(self.repository, &listed, true)?;
+        let salvaged = salvage::salvage(self.repository, &listed, true)?;
         Ok(salvaged.filter(|salvaged| !salvaged.is_damaged).map(|salvaged| salvaged.placed))
     }
 
@@ -158,7 +158,7 @@ impl<'a> Drafts<'a> {
         places: &SegmentPlaces,
         doomed_by: Option<u64>,
     ) -> Result<bool> {
-        let Resealed { placed, is_whole } = rebuild::reseal(self.repository, &pack, places)?;
+        let Resealed { placed, is_whole } = salvage::reseal(self.repository, &pack, places)?;
         if let Some(placed) = placed {
             self.packs.push(NewPack {
                 pack: placed.pack,
@@ -176,7 +176,7 @@ impl<'a> Drafts<'a> {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =
             self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
-        rebuild::forget(self.repository, &packs, &runs);
+        salvage::forget(self.repository, &packs, &runs);
     }
 
     /// Drafts runs for packs with chunks that no run names: for unindexed packs, or for `all`
@@ -193,7 +193,7 @@ impl<'a> Drafts<'a> {
         for pack in candidates {
             let whole = !all && (whole || pack.class == PackClass::Meta);
             let Some(Salvaged { placed, is_damaged }) =
-                rebuild::salvage(self.repository, &pack, whole)?
+                salvage::salvage(self.repository, &pack, whole)?
             else {
                 continue;
             };
@@ -206,7 +206,7 @@ impl<'a> Drafts<'a> {
                 (false, _) => {}
                 (true, false) => self.take(placed)?,
                 (true, true) => {
-                    self.reseal(placed.pack, &rebuild::places_of(&placed), None)?;
+                    self.reseal(placed.pack, &salvage::places_of(&placed), None)?;
                 }
             }
         }
@@ -244,7 +244,7 @@ impl<'a> Drafts<'a> {
         let packs = std::mem::take(&mut self.pending);
         let chunks = std::mem::take(&mut self.pending_chunks);
         let name =
-            rebuild::run_of_packs(self.repository, &packs, self.generation, replaces.clone())?;
+            salvage::run_of_packs(self.repository, &packs, self.generation, replaces.clone())?;
         self.added.push(NewRun { name, replaces, packs: packs.len() as u64, chunks, left_out: 0 });
         Ok(())
     }
@@ -257,7 +257,7 @@ impl<'a> Drafts<'a> {
         let sound = self.examined.reader.index().runs();
         let made: Vec<ObjectId> =
             self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
-        rebuild::reader_of(self.repository, sound, &made)
+        salvage::reader_of(self.repository, sound, &made)
     }
 }
 
@@ -273,7 +273,7 @@ fn places_of(
         packs.iter().map(|name| (*name, (unknown(name), SegmentPlaces::new()))).collect();
     for run in runs {
         if run.toc().packs.iter().any(|pack| packs.contains(&pack.name)) {
-            rebuild::places_in(run, &mut wanted)?;
+            salvage::places_in(run, &mut wanted)?;
         }
     }
     let mut wanted: Vec<_> =

@@ -41,7 +41,7 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::{CheckReport, Damage, Level};
 use crate::repo::Repository;
 use crate::repo::audit::drafts::Drafting;
-use crate::repo::audit::rebuild;
+use crate::repo::audit::salvage;
 
 pub use self::apply::RepairOutcome;
 pub use self::plan::plan;
@@ -172,6 +172,6 @@ impl Drop for RepairPlan {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
         let runs: Vec<ObjectId> =
             self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
-        rebuild::forget(&self.repository, &packs, &runs);
+        salvage::forget(&self.repository, &packs, &runs);
     }
 }

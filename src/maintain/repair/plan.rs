@@ -13,7 +13,7 @@ use crate::maintain::check::{
     CheckOptions, CheckProblem, CheckReport, Damage, Examined, Level, examine,
 };
 use crate::monitor::Monitor;
-use crate::repo::audit::{drafts, rebuild};
+use crate::repo::audit::{drafts, salvage};
 use crate::repo::gc::generations::{self, Generations};
 use crate::repo::objects::layout;
 use crate::repo::{Error, Repository, Result, snapshots};
@@ -144,7 +144,7 @@ fn examine_settled(
     let mut looks = 1;
     loop {
         let before = Generations::list(repository)?;
-        let generation = rebuild::stamp(repository)?;
+        let generation = salvage::stamp(repository)?;
         let examined = examine(repository, check, monitor)?;
         let after = Generations::list(repository)?;
         // Unreadable collector records are reported as problems, and no reason to repeat.

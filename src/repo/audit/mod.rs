@@ -5,8 +5,8 @@
 //! fault.
 
 pub mod drafts;
-pub mod rebuild;
 mod records;
+pub mod salvage;
 mod snapshots;
 
 use std::collections::{HashMap, HashSet};

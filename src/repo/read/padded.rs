@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut, Range};
 
-use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
+use crate::alignment::{PADDING_MAX_BYTES, padding};
 use crate::store::{ErrorKind, Key, Store, StoreError};
 
 /// Multiple to which ranges are rounded outwards. At most twice this is read in vain: 1.6 % of a
@@ -23,7 +23,7 @@ pub struct PaddedPart {
 impl PaddedPart {
     /// Returns an empty part with memory for `len_bytes` bytes and the blocks around them.
     pub fn with_capacity(len_bytes: usize) -> Self {
-        let room = len_bytes + 2 * BLOCK_LEN_BYTES as usize + SLOW_START_MAX_BYTES;
+        let room = len_bytes + 2 * BLOCK_LEN_BYTES as usize + PADDING_MAX_BYTES;
         Self { bytes: Vec::with_capacity(room), range: 0..0 }
     }
 
@@ -31,7 +31,7 @@ impl PaddedPart {
     pub fn fill<E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         self.range = 0..0;
         self.bytes.clear();
-        let start = slow_start(self.bytes.as_ptr());
+        let start = padding(self.bytes.as_ptr());
         self.bytes.resize(start, 0);
         fill(&mut self.bytes)?;
         self.range = start..self.bytes.len();

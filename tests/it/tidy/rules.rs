@@ -46,44 +46,48 @@ const ENVIRONMENT_AND_STORES: &[&str] =
     &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!", "dyn Store"];
 
 const STRATA: &[Stratum] = &[
-    Stratum { modules: "id monitor copying sync", imports: "", never: INPUT_AND_OUTPUT },
+    Stratum { modules: "id monitor alignment sync", imports: "", never: INPUT_AND_OUTPUT },
     Stratum {
         modules: "format crypto chunker compress container retention rules",
-        imports: "id monitor copying sync",
+        imports: "id monitor alignment sync",
         never: INPUT_AND_OUTPUT,
     },
-    Stratum { modules: "store", imports: "id monitor copying sync", never: ENVIRONMENT },
-    Stratum { modules: "os", imports: "id monitor copying sync format::entry", never: ENVIRONMENT },
+    Stratum { modules: "store", imports: "id monitor alignment sync", never: ENVIRONMENT },
+    Stratum {
+        modules: "os",
+        imports: "id monitor alignment sync format::entry",
+        never: ENVIRONMENT,
+    },
     Stratum {
         modules: "repo",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules store",
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules store",
         never: ENVIRONMENT,
     },
     Stratum {
         modules: "backup restore browse maintain copy mount",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os",
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules repo os",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "settings connect text",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os",
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules store repo os",
         never: PRINTING,
     },
     Stratum {
         modules: "sources jobs schedule notify metrics",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os backup restore browse maintain copy \
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules repo os backup restore browse maintain copy \
                   mount settings connect text",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "api",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
                   copy mount settings connect text sources jobs schedule notify metrics",
         never: PRINTING,
     },
     Stratum {
         modules: "ui web cli main lib",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
+        imports: "id monitor alignment sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
                   copy mount settings connect text sources jobs schedule notify metrics api",
         never: &[],
     },

@@ -11,20 +11,20 @@ const QUICK_FROM_BYTES: usize = 64;
 
 /// Returns the bytes to leave unused at the start of a buffer into which whole pages of a file are
 /// read.
-pub fn slow_start(memory: *const u8) -> usize {
+pub fn padding(memory: *const u8) -> usize {
     QUICK_FROM_BYTES.saturating_sub(memory.addr() % PAGE_LEN_BYTES)
 }
 
-/// The most that [`slow_start`] returns.
-pub const SLOW_START_MAX_BYTES: usize = QUICK_FROM_BYTES;
+/// The most that [`padding`] returns.
+pub const PADDING_MAX_BYTES: usize = QUICK_FROM_BYTES;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_begins_far_enough_behind_a_page() {
-        let at = |address: usize| slow_start(std::ptr::without_provenance(address));
+    fn padded_buffers_begin_far_enough_after_a_page() {
+        let at = |address: usize| padding(std::ptr::without_provenance(address));
         assert_eq!([0, 16, 63, 64, 4095, 4096, 4112].map(at), [64, 48, 1, 0, 0, 64, 48]);
     }
 }
