@@ -209,7 +209,6 @@ pub(super) fn plan(
             plan.young_bytes += pack.len_bytes;
         } else {
             plan.dead.push(victim);
-            plan.dead_bytes += pack.len_bytes;
         }
     }
     // The others are dropped in the next round. Until then the second look spares what they reach
@@ -222,6 +221,7 @@ pub(super) fn plan(
         plan.dead.truncate(RECORD_PACKS_MAX);
         plan.is_capped = true;
     }
+    plan.dead_bytes = plan.dead.iter().map(|victim| packs[&victim.name].len_bytes).sum();
     choose_repack(&mut plan, kept, listed, options);
     plan
 }
@@ -294,27 +294,4 @@ fn choose_repack(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::generation::{CollectorRecord, RecordContent, Removal};
-
-    #[test]
-    fn no_more_is_dropped_at_once_than_a_record_can_name() {
-        let id = |number: u128| SnapshotId(number.to_be_bytes());
-        for (due, is_capped) in
-            [(3, false), (RECORD_SNAPSHOTS_MAX, false), (RECORD_SNAPSHOTS_MAX + 7, true)]
-        {
-            let roots = Roots { dropped: (0..due as u128).map(id).collect(), ..Roots::default() };
-            let options = PruneOptions::new(Timestamp::default());
-            let plan = plan(&HashMap::new(), &PackList::default(), &roots, &options);
-            assert_eq!(
-                (plan.dropped.len(), plan.is_capped),
-                (due.min(RECORD_SNAPSHOTS_MAX), is_capped)
-            );
-            let content =
-                RecordContent::Go(Removal { packs: plan.victims(), snapshots: plan.dropped });
-            let record = CollectorRecord { number: 1, created: Timestamp::default(), content };
-            assert_eq!(CollectorRecord::decode(&record.encode()), Ok(record));
-        }
-    }
-}
+mod tests;
