@@ -26,16 +26,6 @@ fn three_snapshots() -> Home {
     home
 }
 
-fn ids(home: &Home) -> Vec<String> {
-    let document = home.json(["snapshots"]);
-    document["snapshots"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["id"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[test]
 fn diff_tells_each_change_in_a_line() {
     let home = three_snapshots();
@@ -74,7 +64,7 @@ fn diff_documents_have_every_field() {
     let home = three_snapshots();
     let document = home.json(["diff", "latest~2", "latest~1"]);
     assert_eq!(fields(&document), "changes left right summary");
-    assert_eq!(document["left"], ids(&home)[0]);
+    assert_eq!(document["left"], home.snapshot_ids()[0]);
     let summary = json!({
         "added": 1, "added_bytes": 3, "removed": 0, "removed_bytes": 0, "modified": 1, "modified_bytes_before": 3,
         "modified_bytes": 12, "metadata": 1, "type_changed": 0, "renamed": 1,
@@ -103,7 +93,7 @@ fn diff_documents_have_every_field() {
 #[test]
 fn history_tells_when_a_file_changed_and_vanished() {
     let home = three_snapshots();
-    let ids = ids(&home);
+    let ids = home.snapshot_ids();
     let path = home.text("src/letters/one.txt");
     let out = home.run(["history", "src/letters/one.txt"]).ok().out;
     let words: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -167,7 +157,7 @@ fn history_tells_hosts_apart() {
 fn find_shows_each_version_in_the_newest_snapshot() {
     let home = three_snapshots();
     let src = home.text("src");
-    let short: Vec<String> = ids(&home).iter().map(|id| id[..8].to_owned()).collect();
+    let short: Vec<String> = home.snapshot_ids().iter().map(|id| id[..8].to_owned()).collect();
     let find = |args: &[&str]| home.run(["find"].iter().chain(args)).ok().out;
     let expected = format!(
         "{0}:{src}/letters/two.txt\n{1}:{src}/letters/one.txt\n{2}:{src}/letters/one.txt\n",

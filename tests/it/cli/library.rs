@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drumlin::{
     Counts, Credentials, ErrorKind, FileKind, OpenOptions, Problem, Progress, Repository,
@@ -39,17 +39,29 @@ impl Room {
         self.options("secret").create().unwrap()
     }
 
-    /// Runs an example, and returns its exit code and output.
+    /// Runs an example on the room's repository, and returns its exit code and output.
     fn example(&self, name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
+        self.example_at(&self.path("repo"), &[], name, arguments)
+    }
+
+    /// Runs an example on a repository, with more variables in its environment.
+    fn example_at(
+        &self,
+        repository: &Path,
+        variables: &[(&str, &str)],
+        name: &str,
+        arguments: &[&Path],
+    ) -> (Option<i32>, String) {
         let own = std::env::current_exe().unwrap();
         let program = own.parent().unwrap().parent().unwrap().join("examples").join(name);
         let output = Command::new(program)
-            .arg(self.path("repo"))
+            .arg(repository)
             .arg(self.path("pw"))
             .args(arguments)
             .env("HOME", self.0.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("DRUMLIN_STATE_DIR", self.path("state"))
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
@@ -248,4 +260,79 @@ fn examples_do_what_they_say() {
     fs::write(room.path("pw"), "wrong\n").unwrap();
     let (exit, text) = room.example("prune_plan", &[]);
     assert!(exit == Some(1) && text.contains("WrongSecret"), "{text}");
+}
+
+/// Backs up to a distant store and restores from it, by the examples.
+fn round_trip(room: &Room, url: &str, variables: &[(&str, &str)]) {
+    let run = |name, arguments: &[&Path]| {
+        let (exit, text) = room.example_at(url.as_ref(), variables, name, arguments);
+        assert_eq!(exit, Some(0), "{name} at {url}: {text}");
+        text
+    };
+    assert!(run("backup", &[&room.path("source")]).contains("2 files"));
+    assert_eq!(run("list", &[]).lines().count(), 1);
+    assert_eq!(
+        run("restore", &[&room.path("back"), &room.path("source")]),
+        "2 files, 300006 bytes\n"
+    );
+    assert_eq!(fs::read(room.path("back/below/long")).unwrap(), long());
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn a_bucket_is_named_by_its_url() {
+    let (room, server) = (Room::new(), crate::support::servers::moto::start());
+    let (id, secret) = server.credentials();
+    let url = format!(
+        "s3://{}/box?endpoint=http://127.0.0.1:{}&region=us-east-1",
+        server.bucket(),
+        server.port()
+    );
+    round_trip(&room, &url, &[("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)]);
+}
+
+#[cfg(feature = "sftp")]
+#[test]
+fn a_machine_is_reached_as_ssh_reaches_it() {
+    let (room, server) = (Room::new(), crate::support::servers::openssh::OpenSsh::start());
+    let options = server.options("box");
+    fs::create_dir(room.path(".ssh")).unwrap();
+    let config = format!(
+        "Host vault\n  HostName {}\n  Port {}\n  User {}\n  IdentityFile {}\n  \
+         UserKnownHostsFile {}\n",
+        options.host,
+        options.port,
+        options.user,
+        options.identity_files[0].display(),
+        options.known_hosts[0].display(),
+    );
+    fs::write(room.path(".ssh/config"), config).unwrap();
+    round_trip(&room, "sftp://vault/./box", &[]);
+}
+
+#[test]
+fn limits_hold_and_warnings_are_kept() {
+    let room = Room::new();
+    let noise: Vec<u8> = crate::support::fixture::noise(1, 3 << 20);
+    fs::write(room.path("source/noise"), noise).unwrap();
+    // A burst of a fraction of a second is free.
+    let slow = Duration::from_secs(1)..Duration::from_secs(60);
+    let repository = room.options("secret").limit_upload(2 << 20).create().unwrap();
+    let start = Instant::now();
+    repository.backup([room.path("source")]).run(&()).unwrap();
+    let up = start.elapsed();
+    assert!(slow.contains(&up), "{up:?}");
+    assert!(repository.warnings().is_empty(), "{:?}", repository.warnings());
+
+    let repository = room.options("secret").connections(1).limit_download(2 << 20).open().unwrap();
+    let snapshot = repository.snapshot("latest").unwrap();
+    let start = Instant::now();
+    repository.restore(&snapshot, room.path("back")).run(&()).unwrap();
+    let down = start.elapsed();
+    assert!(slow.contains(&down), "{down:?}");
+
+    // A file is no directory: this machine can remember nothing.
+    let forgetful = room.options("secret").state_dir(room.path("source/hello/state"));
+    let warnings = forgetful.open().unwrap().warnings();
+    assert!(warnings.iter().any(|text| text.contains("source/hello/state")), "{warnings:?}");
 }

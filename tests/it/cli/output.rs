@@ -6,32 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::home::{Home, Ran, fields};
-
-const COMMANDS: [&str; 22] = [
-    "quickstart",
-    "init",
-    "backup",
-    "snapshots",
-    "ls",
-    "cat",
-    "find",
-    "history",
-    "diff",
-    "du",
-    "restore",
-    "mount",
-    "forget",
-    "undelete",
-    "check",
-    "prune",
-    "repair",
-    "stats",
-    "cost",
-    "key",
-    "completions",
-    "man",
-];
+use crate::support::home::{COMMANDS, Home, Ran, fields};
 
 #[test]
 fn help_names_every_command_and_option() {

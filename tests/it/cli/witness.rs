@@ -2,13 +2,14 @@
 //! additions of others. Method: folders are moved while the program does not look, as a store or a
 //! person would.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use drumlin::crypto::slot::slot_id;
 use drumlin::format::slot::{Slot, SlotKdf};
 
 use crate::support::fixture::{copy_folder, files_below, noise};
-use crate::support::home::{Home, Ran};
+use crate::support::home::{COMMANDS, Home, Ran};
 
 /// A home with a repository of one snapshot, and `old`, a copy of it from before the second.
 fn with_old_copy() -> Home {
@@ -27,7 +28,10 @@ fn swap(home: &Home, one: &str, other: &str) {
     fs::rename(home.path("away"), home.path(other)).unwrap();
 }
 
-/// Commands that read, change or store.
+/// Commands that make a repository or need none, or that wait.
+const WITHOUT: [&str; 5] = ["quickstart", "init", "mount", "completions", "man"];
+
+/// Commands that read, change or store: all but [`WITHOUT`].
 fn all_commands(home: &Home) -> Vec<Vec<String>> {
     let file = format!("latest:{}", home.text("src/f"));
     let commands = [
@@ -39,8 +43,10 @@ fn all_commands(home: &Home) -> Vec<Vec<String>> {
         "cat FILE",
         "find f",
         "history src/f",
+        "diff latest latest",
         "du latest",
         "stats",
+        "cost",
         "forget --keep-last 1",
         "forget --keep-last 1 --dry-run",
         "undelete --all",
@@ -51,6 +57,10 @@ fn all_commands(home: &Home) -> Vec<Vec<String>> {
         "key list",
         "backup src",
     ];
+    let first = |command: &str| command.split(' ').next().unwrap().to_owned();
+    let named: BTreeSet<String> =
+        commands.iter().chain(&WITHOUT).map(|command| first(command)).collect();
+    assert_eq!(named, BTreeSet::from(COMMANDS.map(str::to_owned)));
     let words =
         |command: &str| command.split(' ').map(|word| word.replace("FILE", &file)).collect();
     commands.iter().map(|command| words(command)).collect()
@@ -486,17 +496,6 @@ fn dear_keys_are_tried_last_or_not_at_all() {
     Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");
 }
 
-/// Returns the ids of the snapshots, oldest first.
-fn ids(home: &Home) -> Vec<String> {
-    let listed = home.json(["snapshots"]);
-    listed["snapshots"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["id"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 /// A snapshot that is hidden between others is told of by whatever lists, and no other is taken for
 /// it.
 #[test]
@@ -506,7 +505,7 @@ fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
         home.write("src/f", round);
         home.run(["backup", "src"]).ok();
     }
-    let all = ids(&home);
+    let all = home.snapshot_ids();
     home.run(["restore", "latest~1", "--target", "out", "--dry-run"]).ok();
     fs::rename(home.path(&format!("repo/snapshots/{}", all[1])), home.path("hidden")).unwrap();
     fs::remove_dir_all(home.path(".cache")).unwrap();
@@ -530,7 +529,7 @@ fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
     home.run(["restore", "latest~1", "--target", "old", "--accept-rollback"]).ok();
     assert_eq!(home.run(["snapshots"]).ok().err, "");
     fs::rename(home.path("hidden"), home.path(&format!("repo/snapshots/{}", all[1]))).unwrap();
-    assert_eq!(ids(&home), all);
+    assert_eq!(home.snapshot_ids(), all);
     // What was forgotten is not missed by anybody.
     home.run(["forget", &all[1]]).ok();
     home.run(["prune", "--trash", "0d"]).ok();
@@ -549,7 +548,7 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
     home.run(["backup", "src"]).ok();
     home.write("src/f", "two, longer");
     home.run(["backup", "src"]).ok();
-    let last = ids(&home).pop().unwrap();
+    let last = home.snapshot_ids().pop().unwrap();
     let tombstone = home.path(&format!("repo/snapshots/{last}.forgotten"));
     home.run(["forget", &last, "--force"]).ok();
     let bytes = fs::read(&tombstone).unwrap();
@@ -569,7 +568,7 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
         assert!(format!("{}{}", ran.out, ran.err).contains("was taken back"), "{command}: {ran:?}");
     }
     home.run(["undelete", &last]).ok();
-    assert_eq!(ids(&home).len(), 2);
+    assert_eq!(home.snapshot_ids().len(), 2);
     // Nor does it explain where a snapshot went.
     fs::write(&tombstone, &bytes).unwrap();
     let slot = home.path(&format!("repo/snapshots/{last}"));
@@ -583,7 +582,7 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
         home.json(["snapshots", "--accept-rollback"])["snapshots"].as_array().unwrap().len(),
         1
     );
-    assert_eq!(ids(&home).len(), 1);
+    assert_eq!(home.snapshot_ids().len(), 1);
     home.run(["check"]).ok();
 }
 

@@ -15,16 +15,6 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn ids(home: &Home) -> Vec<String> {
-    let listed = home.json(["snapshots"]);
-    listed["snapshots"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["id"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[test]
 fn snapshots_stand_by_id_time_app_and_host() {
     let home = Home::with_repository();
@@ -34,7 +24,7 @@ fn snapshots_stand_by_id_time_app_and_host() {
     home.run(["backup", "src", "--host", "a/b", "--app", "wiki"]).ok();
     let mount = Mount::new(&home);
     assert_eq!(names(&mount.dir), ["by-app", "by-host", "by-id", "by-time", "latest"]);
-    let ids = ids(&home);
+    let ids = home.snapshot_ids();
     let mut sorted = ids.clone();
     sorted.sort();
     assert_eq!(names(&mount.dir.join("by-id")), sorted);
@@ -88,7 +78,7 @@ fn an_empty_repository_can_be_mounted_and_fills() {
     wait_for("the second one is the latest", || {
         read(&shown).is_ok_and(|bytes| bytes == b"a new content")
     });
-    let newest = ids(&home)[1].clone();
+    let newest = home.snapshot_ids()[1].clone();
     home.run(["forget", &newest, "--force"]).ok();
     wait_for("what is forgotten vanishes", || !mount.dir.join("by-id").join(&newest).exists());
     wait_for("the first one is the latest again", || {
@@ -101,7 +91,7 @@ fn one_snapshot_or_one_folder_can_be_mounted() {
     let home = Home::with_repository();
     home.make_source();
     home.run(["backup", "src"]).ok();
-    let id = ids(&home)[0].clone();
+    let id = home.snapshot_ids()[0].clone();
     let mount = Mount::with(&home, &["latest:src/sub"]);
     assert!(mount.said.contains(&format!("snapshot {}", &id[..8])), "{}", mount.said);
     assert_eq!(names(&mount.dir), ["b.txt", "c.tmp"]);

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use drumlin::compress::Compression;
 use drumlin::container::seal_single;
 use drumlin::format::codec;
 use drumlin::format::config::Profile;
@@ -18,14 +17,11 @@ use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
-use drumlin::monitor::Monitor;
 use drumlin::repo::gc::{generations, intents};
 use drumlin::repo::objects::layout;
-use drumlin::repo::snapshots::prepare::{self, NewTree};
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, protect};
-use drumlin::repo::write::{Checkpoints, SessionIdentity};
-use drumlin::repo::{Error, InitOptions, OpenOptions, Reader, Repository, Session, SessionOptions};
+use drumlin::repo::{Error, InitOptions, OpenOptions, Repository};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;
@@ -33,6 +29,7 @@ use tempfile::TempDir;
 use crate::support::fixture::{
     Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check, secret,
 };
+use crate::support::forger::Forger;
 use crate::support::operations::{at_once, prune, put_in_trash};
 
 /// A machine that knows nothing yet, at this store.
@@ -426,24 +423,7 @@ fn what_no_reader_takes_is_not_committed() {
         Snapshot { tags, ..third.clone() },
     ];
     for snapshot in bad {
-        let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions {
-            compression,
-            threads: 1,
-            low_memory: true,
-            dry_run: false,
-            checkpoints,
-        };
-        let identity =
-            SessionIdentity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
-        let session = Session::new(
-            Reader::new(&repo.repository).unwrap().chunk_index().clone(),
-            options,
-            identity,
-        );
-        let tree = NewTree { root: third.root, totals: third.stats.totals, parent: None };
-        let secured =
-            prepare::prepare(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured = Forger::new(&repo).prepare(third.root, third.stats.totals);
         let snapshot = Snapshot { id: secured.session(), ..snapshot };
         assert!(matches!(
             snapshots::commit(&repo.repository, &snapshot, secured),

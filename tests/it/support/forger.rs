@@ -9,7 +9,7 @@ use drumlin::format::node::{Totals, TreeNode};
 use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::Monitor;
-use drumlin::repo::snapshots::prepare::{self, NewTree};
+use drumlin::repo::snapshots::prepare::{self, NewTree, Prepared};
 use drumlin::repo::write::{Checkpoints, SessionIdentity};
 use drumlin::repo::{Lane, Reader, Session, SessionOptions, Trees, snapshots};
 
@@ -84,12 +84,16 @@ impl<'a> Forger<'a> {
         self.finish_with(root, Totals::default())
     }
 
+    /// Stores everything, so that a snapshot of these sums can be committed.
+    pub fn prepare(self, root: ChunkId, totals: Totals) -> Prepared {
+        let tree = NewTree { root, totals, parent: None };
+        prepare::prepare(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap()
+    }
+
     /// Commits a snapshot that says these sums.
     pub fn finish_with(self, root: ChunkId, totals: Totals) -> Snapshot {
         let repository = &self.repo.repository;
-        let tree = NewTree { root, totals, parent: None };
-        let secured =
-            prepare::prepare(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured = self.prepare(root, totals);
         let snapshot = Snapshot {
             id: secured.session(),
             repository: repository.config().repository,

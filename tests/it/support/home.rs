@@ -10,6 +10,32 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// All commands, as `--help` lists them (a test compares them).
+pub const COMMANDS: [&str; 22] = [
+    "quickstart",
+    "init",
+    "backup",
+    "snapshots",
+    "ls",
+    "cat",
+    "find",
+    "history",
+    "diff",
+    "du",
+    "restore",
+    "mount",
+    "forget",
+    "undelete",
+    "check",
+    "prune",
+    "repair",
+    "stats",
+    "cost",
+    "key",
+    "completions",
+    "man",
+];
+
 /// A home folder that goes away; the program sees no other environment than what is set here.
 pub struct Home {
     dir: TempDir,
@@ -193,6 +219,13 @@ impl Home {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// Returns the ids of all snapshots, in the order of `drumlin snapshots`.
+    pub fn snapshot_ids(&self) -> Vec<String> {
+        let listed = self.json(["snapshots"]);
+        let id = |snapshot: &Value| snapshot["id"].as_str().unwrap().to_owned();
+        listed["snapshots"].as_array().unwrap().iter().map(id).collect()
     }
 
     /// Runs the program with `--json` and returns the document.

@@ -46,12 +46,6 @@ pub fn digest(home: &Home, folder: &str) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn ids(home: &Home) -> BTreeSet<String> {
-    let listed = home.json(["snapshots"]);
-    let id = |snapshot: &serde_json::Value| snapshot["id"].as_str().unwrap().to_owned();
-    listed["snapshots"].as_array().unwrap().iter().map(id).collect()
-}
-
 /// A repository, a source, and which snapshots and states there were.
 pub struct Trial {
     pub home: Home,
@@ -160,7 +154,7 @@ impl Trial {
     /// Looks which snapshots there are; all that were there must still be, but for `forgettable`
     /// ones.
     pub fn look(&mut self, is_forgetting: bool) {
-        let listed = ids(&self.home);
+        let listed = BTreeSet::from_iter(self.home.snapshot_ids());
         let lost: Vec<_> = self.kept.difference(&listed).collect();
         assert!(
             lost.is_empty() || is_forgetting && !listed.is_empty(),
