@@ -77,7 +77,7 @@ def main():
     source, mounted = work + "/source", work + "/mounted"
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(mounted)
-    os.environ.update(DRUMLIN_REPOSITORY=work + "/repo", DRUMLIN_KEY_FILE=work + "/key", DRUMLIN_CACHE_DIR=work + "/cache")
+    os.environ.update(DRUMLIN_REPOSITORY=work + "/repo", DRUMLIN_KEY_FILE=work + "/key", DRUMLIN_CACHE_DIR=work + "/cache", DRUMLIN_STATE_DIR=work + "/state")
     sh(MAKE.format(source))
     sh(f"drumlin init -q; drumlin backup -q '{source}'")
     for what, script in WHAT.items():

@@ -96,7 +96,7 @@ def main():
             proxy = Proxy(server.port, args.rtt, args.mbit)
             while subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{server.port}"], stderr=subprocess.DEVNULL).returncode:
                 time.sleep(0.1)
-            env = dict(os.environ, HOME=base, DRUMLIN_KEY_FILE=base + "/key", DRUMLIN_CACHE_DIR=base + "/cache", **server.tools(proxy.port, base)["drumlin"])
+            env = dict(os.environ, HOME=base, DRUMLIN_KEY_FILE=base + "/key", DRUMLIN_CACHE_DIR=base + "/cache", DRUMLIN_STATE_DIR=base + "/state", **server.tools(proxy.port, base)["drumlin"])
             for words in (["init", "-q"], ["backup", "-q", source]):
                 subprocess.run(["drumlin", *words], env=env, check=True)
             for what in WORKS:

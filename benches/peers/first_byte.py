@@ -64,7 +64,7 @@ def main():
     repositories = {"drumlin": args.repository, **({"restic": args.restic} if args.restic else {})}
     shutil.rmtree(args.work, ignore_errors=True)
     os.makedirs(args.work + "/home/.ssh")
-    base = dict(os.environ, HOME=args.work + "/home", OPTIONS="")
+    base = dict(os.environ, HOME=args.work + "/home", DRUMLIN_STATE_DIR=args.work + "/state", OPTIONS="")
     with open(args.out, "a") as out:
         for tool, repository in repositories.items():
             wall, _ = median(args, tool, dict(base, DRUMLIN_REPOSITORY=repository, RESTIC_REPOSITORY=repository))

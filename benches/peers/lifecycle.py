@@ -28,7 +28,7 @@ STEPS = "init backup noop unchanged snapshots ls restore1 restore check incr pru
 DATA = {"media": ("media", None), "sql": ("sql1", "sql2"), "vm": ("vm1", "vm2"), "tree": ("tree1", "tree2")}
 DRUMLIN = dict(
     version="drumlin --version",
-    env=dict(DRUMLIN_REPOSITORY="{repo}", DRUMLIN_PASSWORD=PASSWORD, DRUMLIN_CACHE_DIR="{cache}"),
+    env=dict(DRUMLIN_REPOSITORY="{repo}", DRUMLIN_PASSWORD=PASSWORD, DRUMLIN_CACHE_DIR="{cache}", DRUMLIN_STATE_DIR="{cache}/state"),
     init="drumlin init --quiet", backup="drumlin backup --quiet --always-snapshot {src}", unchanged="drumlin backup --quiet {src}",
     snapshots="drumlin snapshots", ls="drumlin ls latest --recursive", restore1="drumlin cat latest:{src}/{file} > {out}",
     restore="drumlin restore --quiet latest:{src} --target {dst}", check="drumlin check --quiet --level full",

@@ -115,7 +115,7 @@ def main():
     parser.add_argument("--out", default="/dev/stdout")
     args = parser.parse_args()
     shutil.rmtree(args.work, ignore_errors=True)
-    env = dict(os.environ, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, BORG_PASSPHRASE=PASSWORD, HOME=args.work)
+    env = dict(os.environ, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, BORG_PASSPHRASE=PASSWORD, HOME=args.work, DRUMLIN_STATE_DIR=args.work + "/state")
     places = {}
     for name in args.tools.split(","):
         base = f"{args.work}/{name}"

@@ -190,7 +190,7 @@ def run(args):
                         for place in ("dst", "empty"):
                             shutil.rmtree(places[place], ignore_errors=True)
                         os.makedirs(home, exist_ok=True)
-                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, RUSTIC_PASSWORD=PASSWORD)
+                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_STATE_DIR=home + "/state", DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, RUSTIC_PASSWORD=PASSWORD)
                         env.update((name, value) for name, value in tools[tool].items() if name != "OPTIONS")
                         before = list(proxy.bytes), proxy.connections
                         row = measure(COMMANDS[tool][step].format(**places), env, log)

@@ -56,7 +56,7 @@ def main():
             base = f"{args.work}/{kib}"
             shutil.rmtree(base, ignore_errors=True)
             os.makedirs(base + "/mount")
-            env = dict(os.environ, DRUMLIN_PASSWORD=PASSWORD, HOME=base, SEGMENT_KIB=kib, PATH=binaries + ":" + os.environ["PATH"])
+            env = dict(os.environ, DRUMLIN_PASSWORD=PASSWORD, HOME=base, DRUMLIN_STATE_DIR=base + "/state", SEGMENT_KIB=kib, PATH=binaries + ":" + os.environ["PATH"])
             # The mount is started by this process.
             os.environ["PATH"] = env["PATH"]
             places = dict(repo=base + "/repo", dir=base + "/mount", cache=base + "/cache", tree="", large=args.large)
