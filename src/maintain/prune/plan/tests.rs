@@ -224,22 +224,27 @@ fn the_largest_unused_share_is_rewritten_first_and_no_more_than_needed() {
 #[test]
 fn rewriting_must_make_the_repository_smaller() {
     let everything = PruneOptions { max_unused_permille: 0, ..options() };
-    let is_chosen = |len_bytes, unused| {
-        !plan_of(&[Pack::live(len_bytes, unused)], &everything).repack.is_empty()
-    };
     // New packs, each with its padding and a frame, and the records.
-    let cost = |used: u64| {
+    let cost = |used: u64, count: u64| {
         let padding = padded_len(used.min(4 * MIB) + 1) - used.min(4 * MIB);
-        (2 + used / (4 * MIB)) * (padding + 512) + 4096 + 2 * 33
+        (2 + used / (4 * MIB)) * (padding + 512) + 4096 + 2 * 33 * count
     };
-    for len_bytes in [100_000, MIB, 16 * MIB] {
-        let (mut cheap, mut dear) = (0, 0);
-        for unused in (0..len_bytes).step_by(len_bytes as usize / 4_000) {
-            let is_worth_it = unused > cost(len_bytes - unused);
-            assert_eq!(is_chosen(len_bytes, unused), is_worth_it, "{unused} of {len_bytes}");
+    // Every number of bytes, so that the last that is not worth it is among them.
+    for (len_bytes, count, step) in
+        [(100_000, 1, 1), (100_000, 3, 1), (MIB, 1, 262), (16 * MIB, 1, 4_194)]
+    {
+        let (mut cheap, mut dear, mut equal) = (0, 0, 0);
+        for unused in (0..len_bytes).step_by(step).take(12_000) {
+            let packs = vec![Pack::live(len_bytes, unused); count as usize];
+            let (unused, used) = (count * unused, count * (len_bytes - unused));
+            let is_worth_it = unused > cost(used, count);
+            equal += u64::from(unused == cost(used, count));
             *(if is_worth_it { &mut cheap } else { &mut dear }) += 1;
+            let is_chosen = !plan_of(&packs, &everything).repack.is_empty();
+            assert_eq!(is_chosen, is_worth_it, "{unused} of {len_bytes}");
         }
         assert!(cheap > 1_000 && dear > 50, "{len_bytes}: {cheap}, {dear}");
+        assert!(equal > 0 || step * count as usize > 1, "{len_bytes}");
     }
     // A few bytes in each of many packs are not worth it; the same in one pack are.
     let many: Vec<Pack> = (0..100).map(|_| Pack::live(5 * MIB, 3_000)).collect();
@@ -307,6 +312,10 @@ fn a_limit_of_bytes_skips_what_does_not_fit() {
     assert_eq!(repack(35 * MIB - 1), [0, 1]);
     assert_eq!(repack(15 * MIB), [1, 2]);
     assert!(repack(5 * MIB - 1).is_empty());
+    // A pack without unused bytes is not rewritten because another one did not fit.
+    let packs = [Pack::live(20 * MIB, 10 * MIB), Pack::live(8 * MIB, 0)];
+    let options = PruneOptions { max_unused_permille: 0, max_repack_bytes: 10 * MIB, ..options() };
+    assert!(plan_of(&packs, &options).repack.is_empty());
 }
 
 #[test]
