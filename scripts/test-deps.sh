@@ -58,7 +58,7 @@ fi
 # cargo-deny, for `make lint`. Built quickly: it runs for seconds.
 if [ ! -x target/deny/bin/cargo-deny ]; then
   echo "installing cargo-deny"
-  CARGO_TARGET_DIR="$PWD/target/deny-build" \
+  CARGO_TARGET_DIR="$PWD/target/deny-build" CARGO_PROFILE_DEV_DEBUG=0 \
     cargo install --quiet --locked --debug cargo-deny --version 0.20.2 --root target/deny
   rm -rf target/deny-build
 fi
