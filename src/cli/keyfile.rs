@@ -220,7 +220,8 @@ fn way_to(location: &str, word: &str) -> (&'static str, String) {
         }
         Ok(Location::Local(_)) => {
             let step = format!(
-                "Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
+                "Find the disk or computer that \"Backup is at\" names. If it was a disk that \
+                 was\n   \
                  plugged in, plug it into the computer you use now; its folder may then have\n   \
                  another name, which takes the place of {word} below."
             );

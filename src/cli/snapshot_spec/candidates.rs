@@ -21,7 +21,7 @@ use crate::text;
 use crate::ui::Ui;
 
 /// The snapshots among which a name chooses, oldest first.
-pub(in crate::cli) struct Candidates {
+pub(crate) struct Candidates {
     good: Vec<Snapshot>,
     /// Whether damaged snapshots are left out.
     lacks_any: bool,
@@ -42,7 +42,7 @@ enum SnapshotName<'a> {
 impl Candidates {
     /// Lists the snapshots that `wanted` chooses from. Warns of future dates and of damaged
     /// snapshots; the exit code is that of damage if one of these may have been meant.
-    pub(in crate::cli) fn of_repository(
+    pub(crate) fn of_repository(
         ui: &Ui,
         repository: &Arc<Repository>,
         wanted: &SnapshotSpec,
@@ -93,7 +93,7 @@ impl Candidates {
     }
 
     /// Takes the readable snapshots of a listing, for several names.
-    pub(in crate::cli) fn of_listing(listing: &Listing) -> Self {
+    pub(crate) fn of_listing(listing: &Listing) -> Self {
         let good: Vec<_> = listing
             .snapshots
             .iter()
@@ -109,7 +109,7 @@ impl Candidates {
     /// Finds the named snapshot, and prints which it is unless it was named by its id.
     ///
     /// If none matches and damaged ones are left out, the exit code is that of damage.
-    pub(in crate::cli) fn choose(
+    pub(crate) fn choose(
         &self,
         ui: &Ui,
         wanted: &SnapshotSpec,
@@ -222,7 +222,7 @@ fn missing(text: &str) -> Error {
 }
 
 /// Returns whether a snapshot is named by its id.
-pub(in crate::cli) fn is_by_id(text: &str) -> bool {
+pub(crate) fn is_by_id(text: &str) -> bool {
     matches!(name_of(text), Ok(SnapshotName::Id(_)))
 }
 
@@ -308,7 +308,7 @@ fn paths(all: &[&[u8]]) -> String {
 const PATHS_SHOWN: usize = 3;
 
 /// Warns of wrong dates and of snapshots that are provably missing.
-pub(in crate::cli) fn warn_of_list(
+pub(crate) fn warn_of_list(
     ui: &Ui,
     repository: &Repository,
     listing: &Listing,

@@ -11,13 +11,13 @@ use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
 /// Makes a reader.
-pub(in crate::cli) type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
+pub(crate) type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
 impl SnapshotSpec {
     /// Finds the snapshot in the repository; prints which it is unless it was named by its id.
     ///
     /// `latest` with a path is the newest that holds the path.
-    pub(in crate::cli) fn resolve(
+    pub(crate) fn resolve(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -27,7 +27,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot, and makes a reader of its trees.
-    pub(in crate::cli) fn open(
+    pub(crate) fn open(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -37,7 +37,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot, and makes a reader whose index includes it.
-    pub(in crate::cli) fn open_with(
+    pub(crate) fn open_with(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,
@@ -52,7 +52,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot with existing trees.
-    pub(in crate::cli) fn resolve_by(
+    pub(crate) fn resolve_by(
         &self,
         ui: &Ui,
         repository: &Arc<Repository>,

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::format::entry::Timestamp;
 
 /// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
-pub(in crate::cli) fn parse_time(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
             let next =
@@ -18,7 +18,7 @@ pub(in crate::cli) fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 /// Like [`parse_time`], but a date means its first moment.
-pub(in crate::cli) fn parse_time_from(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_time_from(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
             Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp()))

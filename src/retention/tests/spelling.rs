@@ -1,9 +1,10 @@
-//! How policies and spans of time are written.
+//! Spelling of policies and of spans of time.
 
-use super::*;
+use super::{DAY, HOUR, YEAR, policy};
+use crate::retention::{Policy, parse_span, span_text};
 
 #[test]
-fn policies_and_spans_are_read_as_they_are_written() {
+fn spans_are_read_as_they_are_written() {
     for (text, seconds) in [
         ("36h", 36 * HOUR),
         ("14d", 14 * DAY),
@@ -29,6 +30,10 @@ fn policies_and_spans_are_read_as_they_are_written() {
     ] {
         assert!(parse_span(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn policies_are_read_as_they_are_written() {
     for text in [
         "last 3",
         "hourly 24, daily 7, weekly 4, monthly 12, yearly 10",
@@ -55,6 +60,10 @@ fn policies_and_spans_are_read_as_they_are_written() {
     ] {
         assert!(Policy::default().add(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn spans_are_told_in_their_largest_unit() {
     for (seconds, text) in [
         (45, "45 seconds"),
         (675, "11 minutes"),
