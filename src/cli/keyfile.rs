@@ -213,7 +213,8 @@ fn way_to(location: &str, word: &str) -> (&'static str, String) {
              and type these two lines in the terminal first. The account must be paid for!"
         }
         Ok(Location::Sftp(_)) => {
-            "The backup is on another machine. To read it, its password is needed. Write it down\n   \
+            "The backup is on another machine. To read it, its password is needed. Write it \
+             down\n   \
              here, or where it is, and type this line in the terminal first:\n\n      \
              export DRUMLIN_SSH_PASSWORD=_____________________\n\n   \
              If that machine is rented, the account must be paid for!"
