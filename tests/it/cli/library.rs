@@ -184,6 +184,27 @@ fn forgotten_snapshots_are_pruned_and_damage_is_found() {
     assert_eq!(sampled.kind(), ErrorKind::InvalidInput);
 }
 
+#[test]
+fn an_open_snapshot_is_read_after_a_prune_moved_what_it_needs() {
+    let room = Room::new();
+    let repository = room.made();
+    let backup = || repository.backup([room.path("source")]).run(&()).unwrap().snapshot.unwrap();
+    fs::write(room.path("source/gone"), crate::support::fixture::noise(7, 1 << 20)).unwrap();
+    let first = backup();
+    fs::remove_file(room.path("source/gone")).unwrap();
+    let second = backup();
+    let reader = room.options("secret").open().unwrap().snapshot(&second.id()).unwrap();
+    let file = reader.open(room.path("source/below/long")).unwrap();
+
+    repository.forget(&[first]).unwrap();
+    let prune = repository.prune().trash_window(Duration::ZERO).max_unused_permille(0);
+    let moved = prune.plan(&()).unwrap().repacked_packs;
+    let removed = prune.run(&()).unwrap().removed_packs;
+    assert!(moved > 0 && removed >= moved, "{moved} of {removed}");
+    assert_eq!(file.read_at(0, 300_000).unwrap(), long());
+    assert_eq!(reader.walk("/").unwrap().map(Result::unwrap).last().unwrap().size, 6);
+}
+
 /// Returns all files below a folder.
 fn packs(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
