@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use drumlin::chunker::Cutter;
+use drumlin::chunker::{Cutter, Cutting};
 use drumlin::compress::{Compression, SegmentCompressor, SegmentDecompressor};
 use drumlin::container::{ContainerBuilder, Opener, SegmentBuilder};
 use drumlin::crypto::keyring::Keyring;
@@ -75,7 +75,7 @@ fn cut(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(LEN_BYTES as u64));
     let shifted = keyring.ids().gear().map(|word| word << 1);
     for (name, data) in [("random", random()), ("text", text())] {
-        let cutter = Cutter::new(Profile::Standard, keyring.ids().gear());
+        let cutter = Cutter::new(Cutting::Profile(Profile::Standard), keyring.ids().gear());
         group.bench_with_input(BenchmarkId::new("drumlin", name), &data, |b, data| {
             b.iter(|| {
                 let mut rest = &data[..];

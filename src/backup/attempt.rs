@@ -11,19 +11,20 @@ use super::commit::{commit_tree, problems_of};
 use super::context::{Contexts, FileCounts, ParentTrees, SourceContext, TargetContext};
 use super::devices::Devices;
 use super::doubts::Doubts;
+use super::dump::DumpSource;
 use super::earlier_files::EarlierFiles;
 use super::excludes::Excludes;
 use super::fingerprints::KnownDirectories;
 use super::gone::Listings;
 use super::hard_links::HardLinks;
 use super::losses::{self, Losses};
-use super::options::{BackupOptions, BackupReport, Error, StreamSource};
+use super::options::{BackupOptions, BackupReport, Error};
 use super::parent::{self, Parent};
 use super::start::{Sources, root_directory, source_tree};
 use super::task::NewDirectory;
 use super::timestamps::trust_before;
 use super::walk;
-use crate::format::config::Profile;
+use crate::chunker::Cutting;
 use crate::format::entry::{Content, Timestamp};
 use crate::format::node::Totals;
 use crate::format::snapshot::{Snapshot, SnapshotStats};
@@ -42,7 +43,7 @@ pub(super) struct BackupAttempt<'a> {
     options: &'a BackupOptions,
     monitor: &'a Monitor,
     started: Timestamp,
-    /// Paths of all sources, streams included, sorted.
+    /// Paths of all sources, dumps included, sorted.
     sources: Vec<Vec<u8>>,
     /// Name of this machine's notes about the series.
     series: String,
@@ -64,12 +65,12 @@ impl<'a> BackupAttempt<'a> {
     pub(super) fn run(
         repository: &'a Arc<Repository>,
         options: &'a BackupOptions,
-        streams: Vec<StreamSource>,
+        dumps: Vec<DumpSource>,
         use_parent: bool,
         monitor: &'a Monitor,
     ) -> Result<BackupReport, Error> {
         let started = (options.clock)();
-        let sources = Sources::of(options, &streams)?;
+        let sources = Sources::of(options, &dumps)?;
         let reader = Reader::offline(repository)?;
         let (parent, mut earlier) = find_parent(&reader, options, &sources, use_parent)?;
         let Sources { all, readable, losses, .. } = sources;
@@ -80,11 +81,12 @@ impl<'a> BackupAttempt<'a> {
         let source = attempt.source_context(losses)?;
         let target = attempt.target_context(&session);
         let contexts = Contexts { source: &source, target: &target };
-        let profile = options.chunker.unwrap_or(repository.config().profile);
-        let tree = source_tree(contexts, profile, &readable, streams)?;
+        let cutting = Cutting::Profile(options.chunker.unwrap_or(repository.config().profile));
+        let mut tree = source_tree(contexts, cutting, &readable, dumps)?;
+        options.left_out.iter().for_each(|path| tree.leave_out(path));
         let root = root_directory(contexts, tree, attempt.parent.snapshot.as_ref())?;
         let lanes = session_options(options).lanes();
-        let walked = walk_and_report(contexts, root, profile, lanes, &mut earlier);
+        let walked = walk_and_report(contexts, root, cutting, lanes, &mut earlier);
         let (counts, directories) = (target.counts, target.directories);
         match walked {
             Ok((entry, is_same)) => {
@@ -302,11 +304,11 @@ fn session_options(options: &BackupOptions) -> SessionOptions {
 fn walk_and_report(
     contexts: Contexts,
     root: NewDirectory,
-    profile: Profile,
+    cutting: Cutting,
     lanes: usize,
     earlier: &mut EarlierFiles,
 ) -> Result<(DirEntry, bool), Error> {
-    let walked = walk::run(contexts, root, profile, lanes)?;
+    let walked = walk::run(contexts, root, cutting, lanes)?;
     let source = contexts.source;
     source.losses.refuse_nothing()?;
     report_unmatched(source.monitor, &source.excludes.unmatched());

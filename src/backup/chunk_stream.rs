@@ -21,6 +21,8 @@ const READ_LEN_BYTES: usize = 2 << 20;
 pub(super) struct ChunkStream {
     cutter: Cutter,
     buffer: Vec<u8>,
+    /// The bytes of `buffer` that are not cut yet.
+    uncut: Range<usize>,
     /// Whether to hash on all cores: worth it if there is only one file to read.
     parallel: bool,
 }
@@ -42,7 +44,7 @@ impl From<crate::repo::Error> for ChunkStreamError {
 impl ChunkStream {
     /// Creates a stream that cuts with `cutter`.
     pub(super) fn new(cutter: Cutter, parallel: bool) -> Self {
-        Self { cutter, buffer: Vec::new(), parallel }
+        Self { cutter, buffer: Vec::new(), uncut: 0..0, parallel }
     }
 
     /// Stores everything that `read` yields until it returns 0; returns the bytes read.
@@ -54,27 +56,61 @@ impl ChunkStream {
         list: &mut ListBuilder,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, ChunkStreamError> {
-        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + PADDING_MAX_BYTES;
-        self.buffer.resize(room.max(self.buffer.len()), 0);
-        let start = padding(self.buffer.as_ptr());
-        let (mut filled, mut total, mut at_end) = (start, 0, false);
+        self.begin();
+        let (mut total, mut at_end) = (0, false);
         while !at_end {
-            while filled < self.buffer.len() && !at_end {
-                match read(&mut self.buffer[filled..]) {
+            while self.uncut.end < self.buffer.len() && !at_end {
+                match read(&mut self.buffer[self.uncut.end..]) {
                     Ok(0) => at_end = true,
                     Ok(len) => {
-                        filled += len;
+                        self.uncut.end += len;
                         total += len as u64;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(ChunkStreamError::Read(error)),
                 }
             }
-            let used = self.put_chunks(lane, list, start..filled, at_end)?;
-            self.buffer.copy_within(used..filled, start);
-            filled -= used - start;
+            self.put_chunks(lane, list, at_end)?;
         }
         Ok(total)
+    }
+
+    /// Makes room, and forgets what was not cut of another file.
+    pub(super) fn begin(&mut self) {
+        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + PADDING_MAX_BYTES;
+        self.buffer.resize(room.max(self.buffer.len()), 0);
+        let start = padding(self.buffer.as_ptr());
+        self.uncut = start..start;
+    }
+
+    /// Appends to the file that was begun, and stores what is certain of its chunks.
+    pub(super) fn push(
+        &mut self,
+        lane: &mut Lane,
+        list: &mut ListBuilder,
+        mut bytes: &[u8],
+    ) -> RepoResult<()> {
+        while !bytes.is_empty() {
+            let room = &mut self.buffer[self.uncut.end..];
+            let (now, later) = bytes.split_at(room.len().min(bytes.len()));
+            room[..now.len()].copy_from_slice(now);
+            self.uncut.end += now.len();
+            bytes = later;
+            if self.uncut.end == self.buffer.len() {
+                self.put_chunks(lane, list, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what was pushed and not cut yet.
+    pub(super) fn uncut(&self) -> &[u8] {
+        &self.buffer[self.uncut.clone()]
+    }
+
+    /// Stores the last chunks of the file that was begun.
+    pub(super) fn end(&mut self, lane: &mut Lane, list: &mut ListBuilder) -> RepoResult<()> {
+        self.put_chunks(lane, list, true)
     }
 
     /// Stores bytes that are in memory already.
@@ -93,38 +129,49 @@ impl ChunkStream {
         Ok(())
     }
 
-    /// Stores these bytes of the buffer as far as cut points are certain; returns where that ends.
+    /// Stores the bytes of the buffer as far as cut points are certain, and moves the rest to its
+    /// start.
     fn put_chunks(
         &mut self,
         lane: &mut Lane,
         list: &mut ListBuilder,
-        bytes: Range<usize>,
         at_end: bool,
-    ) -> RepoResult<usize> {
-        let Range { start: mut used, end: filled } = bytes;
-        let mut chunks = Vec::new();
-        while used < filled && (at_end || filled - used >= self.cutter.len_max()) {
-            let len = self.cutter.cut(&self.buffer[used..filled]);
+    ) -> RepoResult<()> {
+        let Range { start, end } = self.uncut;
+        let (mut used, mut chunks) = (start, Vec::new());
+        while used < end && (at_end || end - used >= self.cutter.len_max()) {
+            let len = self.cutter.cut(&self.buffer[used..end]);
             chunks.push(&self.buffer[used..used + len]);
             used += len;
         }
-        if !self.parallel {
+        if self.parallel {
+            put_hashed_in_parallel(lane, list, &chunks)?;
+        } else {
             chunks.iter().try_for_each(|chunk| put_chunk(lane, list, chunk))?;
-            return Ok(used);
         }
-        let ids = ids_of(lane);
-        let ids: Vec<_> = chunks
-            .par_iter()
-            .map(|chunk| (!is_zero(chunk)).then(|| ids.chunk_id(ChunkKind::Data, chunk)))
-            .collect();
-        for (chunk, id) in chunks.iter().zip(ids) {
-            match id {
-                Some(id) => put_hashed(lane, list, chunk, id)?,
-                None => list.push(lane, Ref::Hole { len: chunk.len() as u64 })?,
-            }
-        }
-        Ok(used)
+        self.buffer.copy_within(used..end, start);
+        self.uncut = start..start + (end - used);
+        Ok(())
     }
+}
+
+fn put_hashed_in_parallel(
+    lane: &mut Lane,
+    list: &mut ListBuilder,
+    chunks: &[&[u8]],
+) -> RepoResult<()> {
+    let ids = ids_of(lane);
+    let ids: Vec<_> = chunks
+        .par_iter()
+        .map(|chunk| (!is_zero(chunk)).then(|| ids.chunk_id(ChunkKind::Data, chunk)))
+        .collect();
+    for (chunk, id) in chunks.iter().zip(ids) {
+        match id {
+            Some(id) => put_hashed(lane, list, chunk, id)?,
+            None => list.push(lane, Ref::Hole { len: chunk.len() as u64 })?,
+        }
+    }
+    Ok(())
 }
 
 fn put_chunk(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8]) -> RepoResult<()> {

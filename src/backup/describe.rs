@@ -1,11 +1,12 @@
 //! Entries from file metadata, and comparison with the parent's entries.
 
-use super::context::Contexts;
+use super::context::{Contexts, SourceContext};
 use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::os::attributes::{PartialXattrs, read_flags};
+use crate::os::process::own_ids;
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -46,6 +47,39 @@ pub(super) fn describe(
     let (user, group) =
         (contexts.source.owners.user(stat.uid), contexts.source.owners.group(stat.gid));
     DirEntry { entry, user, group, totals: None }
+}
+
+/// Creates the entry of a file that a dump made: with the owner, mode and times of its original, or
+/// private, of this process, and made now.
+pub(super) fn describe_made(
+    source: &SourceContext,
+    name: &[u8],
+    content: Content,
+    size: u64,
+    original: Option<&Stat>,
+) -> DirEntry {
+    let (uid, gid) = original.map_or_else(own_ids, |stat| (stat.uid, stat.gid));
+    let now = source.started;
+    let entry = Entry {
+        name: name.to_vec(),
+        kind: EntryKind::File,
+        mode: original.map_or(0o600, |stat| stat.mode),
+        uid,
+        gid,
+        user: 0,
+        group: 0,
+        mtime: original.map_or(now, |stat| stat.mtime),
+        ctime: original.map_or(now, |stat| stat.ctime),
+        btime: original.and_then(|stat| stat.btime),
+        size,
+        device: None,
+        hard_link: None,
+        content,
+        xattrs: Vec::new(),
+        flags: 0,
+        extensions: Vec::new(),
+    };
+    DirEntry { entry, user: source.owners.user(uid), group: source.owners.group(gid), totals: None }
 }
 
 fn has_links(stat: &Stat) -> bool {

@@ -43,10 +43,10 @@ pub(super) fn enter(mut new: NewDirectory, walk: &SourceWalk, worker: &mut Worke
     let (stat, dir) = match opened {
         Ok(found) => found,
         Err(error) => {
-            let (files, streams) =
+            let (files, made) =
                 if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
             let stand_in = stat_unopened(&new, &error)
-                .or_else(|| streams.then(|| placeholder_stat(walk.source.started)));
+                .or_else(|| made.then(|| placeholder_stat(walk.source.started)));
             if new.scope.is_source && stand_in.is_none() {
                 walk.source.losses.note_unread(&path, error);
             } else if files && (new.scope.only_named || new.scope.is_source) {
@@ -338,19 +338,20 @@ fn describe_directory(
     }
 }
 
-/// Returns whether there are files of this host below, and whether there are streams.
+/// Returns whether there are files of this host below, and whether there are files of dumps.
 fn below(named: &SourceFilter) -> (bool, bool) {
-    named.values().fold((false, false), |(files, streams), node| match node {
-        SourceNode::Whole { .. } => (true, streams),
-        SourceNode::Stream(_) => (files, true),
+    named.values().fold((false, false), |(files, made), node| match node {
+        SourceNode::Whole { .. } => (true, made),
+        SourceNode::Made(_) => (files, true),
+        SourceNode::LeftOut => (files, made),
         SourceNode::Partial(deeper) => {
             let found = below(deeper);
-            (files || found.0, streams || found.1)
+            (files || found.0, made || found.1)
         }
     })
 }
 
-/// Describes a directory above a stream that does not exist on this host, or cannot be opened:
+/// Describes a directory above a dump that does not exist on this host, or cannot be opened:
 /// private, and made now.
 fn placeholder_stat(now: Timestamp) -> Stat {
     let (uid, gid) = own_ids();

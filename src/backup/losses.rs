@@ -19,7 +19,7 @@ const LOST_MIN: u64 = 5;
 #[derive(Default)]
 pub(super) struct Losses {
     sources: Mutex<BTreeMap<Vec<u8>, SourceState>>,
-    has_stream: AtomicBool,
+    has_dump: AtomicBool,
 }
 
 /// State of one source.
@@ -47,7 +47,7 @@ impl Losses {
     /// Starts with these sources, all unreached.
     pub(super) fn of(sources: &[Vec<u8>]) -> Self {
         let sources = sources.iter().map(|path| (path.clone(), SourceState::default())).collect();
-        Self { sources: Mutex::new(sources), has_stream: AtomicBool::new(false) }
+        Self { sources: Mutex::new(sources), has_dump: AtomicBool::new(false) }
     }
 
     /// Notes how many files the parent has of a source.
@@ -60,9 +60,16 @@ impl Losses {
         self.with(path, |source| source.outcome = SourceOutcome::Stored(files));
     }
 
-    /// Notes that a stream is in the snapshot.
-    pub(super) fn note_stream(&self) {
-        self.has_stream.store(true, Ordering::Relaxed);
+    /// Notes that a dump made the file at this path, which may be a source.
+    pub(super) fn note_made(&self, path: &[u8]) {
+        if let Some(source) = self.lock().get_mut(path) {
+            source.outcome = SourceOutcome::Stored(1);
+        }
+    }
+
+    /// Notes that a dump is in the snapshot.
+    pub(super) fn note_dump(&self) {
+        self.has_dump.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a pattern leaves a source out.
@@ -91,7 +98,7 @@ impl Losses {
     /// Fails if no source is in the snapshot: none could be read, or patterns leave out the rest.
     pub(super) fn refuse_nothing(&self) -> Result<(), Error> {
         let mut sources = self.lock();
-        if self.has_stream.load(Ordering::Relaxed)
+        if self.has_dump.load(Ordering::Relaxed)
             || sources.values().any(|source| matches!(source.outcome, SourceOutcome::Stored(_)))
         {
             return Ok(());

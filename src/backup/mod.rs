@@ -30,6 +30,8 @@ mod describe;
 mod devices;
 mod directory;
 mod doubts;
+mod dump;
+mod dump_writer;
 mod earlier_files;
 mod enter;
 mod excludes;
@@ -49,7 +51,6 @@ mod path;
 mod queue;
 mod sources;
 mod start;
-mod stream;
 mod target_writer;
 mod task;
 mod timestamps;
@@ -60,7 +61,8 @@ mod worker;
 
 use std::sync::Arc;
 
-pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions, Stream, StreamSource};
+pub use dump::{Dump, DumpSource, FileNumber, FileSink};
+pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions};
 
 use self::attempt::BackupAttempt;
 use crate::monitor::Monitor;
@@ -73,19 +75,19 @@ const ATTEMPTS_MAX: usize = 8;
 /// Takes a snapshot.
 ///
 /// Files that cannot be read are recorded as problems in `monitor` and in the snapshot. Fails
-/// without a snapshot if the repository fails, a stream is incomplete, no source can be read, or
+/// without a snapshot if the repository fails, a dump is incomplete, no source can be read, or
 /// `monitor` is cancelled.
 ///
 /// If a concurrent prune deletes packs that the backup depends on, it begins again without a
-/// parent. Streams cannot be read twice: with streams it fails instead.
+/// parent. Dumps cannot be read twice: with dumps it fails instead.
 pub fn run(
     repository: &Arc<Repository>,
     mut options: BackupOptions,
     monitor: &Monitor,
 ) -> Result<BackupReport, Error> {
-    let streams = std::mem::take(&mut options.streams);
-    let can_repeat = streams.is_empty();
-    let mut outcome = BackupAttempt::run(repository, &options, streams, true, monitor);
+    let dumps = std::mem::take(&mut options.dumps);
+    let can_repeat = dumps.is_empty();
+    let mut outcome = BackupAttempt::run(repository, &options, dumps, true, monitor);
     for _ in 1..ATTEMPTS_MAX {
         match outcome {
             Err(Error::Repository(error)) if can_repeat && error.is_damage() => {

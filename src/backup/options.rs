@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::dump::DumpSource;
 use crate::compress::Compression;
 use crate::format::config::Profile;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
@@ -32,31 +33,14 @@ pub struct ExcludeOptions {
     pub own_folders: Vec<PathBuf>,
 }
 
-/// Source of bytes that is no file, such as the output of a program.
-pub trait Stream: Send {
-    /// Reads the next bytes; returns 0 at the end.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Fails if the bytes are not complete; called after the end. The error fails the backup.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-/// A stream, and the path of the file that it becomes.
-pub struct StreamSource {
-    /// Absolute path in the snapshot, raw bytes.
-    pub path: Vec<u8>,
-    /// The bytes.
-    pub stream: Box<dyn Stream>,
-    /// Whether the backup continues without it if it cannot be read; this is reported.
-    pub may_fail: bool,
-}
-
 /// Options of one backup.
 pub struct BackupOptions {
     /// Files and directories to back up.
     pub paths: Vec<PathBuf>,
-    /// Streams to back up, too.
-    pub streams: Vec<StreamSource>,
+    /// Dumps to back up, too.
+    pub dumps: Vec<DumpSource>,
+    /// Names below the sources to leave out exactly; absolute paths, raw bytes.
+    pub left_out: Vec<Vec<u8>>,
     /// Tags of the snapshot.
     pub tags: Vec<String>,
     /// Name of the host.
@@ -132,7 +116,7 @@ pub enum Error {
     /// An exclude pattern can never match anything.
     #[error(transparent)]
     Pattern(#[from] BadPattern),
-    /// A stream broke, or its program failed.
+    /// A dump broke, or its program failed.
     #[error("the stream for {path} is not complete")]
     Stream {
         /// Its path in the snapshot.

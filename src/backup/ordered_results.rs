@@ -48,6 +48,24 @@ pub(super) struct ParentEntry {
 }
 
 impl EntryResult {
+    /// Compares the entry of a file that a dump made with the parent's, and counts it.
+    ///
+    /// If the content is the same, the parent's entry is kept, times included: an unchanged dump
+    /// makes no snapshot.
+    pub(super) fn of_made(counts: &FileCounts, made: Box<DirEntry>, parent: ParentEntry) -> Self {
+        match parent.entry {
+            Some(before) if is_same_dump(&before, &made) => {
+                FileCounts::add(&counts.unchanged, 1);
+                Self::Entry { entry: before, is_unchanged: !parent.deleted_before }
+            }
+            before => {
+                let counter = if before.is_some() { &counts.changed } else { &counts.new };
+                FileCounts::add(counter, 1);
+                Self::Entry { entry: made, is_unchanged: false }
+            }
+        }
+    }
+
     /// Compares the new entry of a file with the parent's, and counts it.
     ///
     /// A file that was read because its times are not trusted may turn out to be unchanged.
@@ -70,6 +88,13 @@ impl EntryResult {
         FileCounts::add(counter, 1);
         Self::Entry { entry: Box::new(entry), is_unchanged: is_unchanged && !parent.deleted_before }
     }
+}
+
+/// Returns whether the content of a dump is what the parent has, under the same owner and mode.
+fn is_same_dump(parent: &DirEntry, now: &DirEntry) -> bool {
+    let (before, after) = (&parent.entry, &now.entry);
+    let owned = |entry: &Entry| (entry.kind, entry.mode, entry.uid, entry.gid, entry.size);
+    before.content == after.content && owned(before) == owned(after)
 }
 
 /// Compares all but content. Ignores the positions of owners' names, which depend on other entries.
@@ -324,6 +349,7 @@ mod tests {
     use crate::backup::doubts::Doubts;
     use crate::backup::fingerprints::{KnownDirectories, NewKnownDirectory};
     use crate::backup::hard_links::HardLinks;
+    use crate::chunker::Cutting;
     use crate::compress::Compression;
     use crate::crypto::slot::Secret;
     use crate::format::config::Profile;
@@ -383,7 +409,8 @@ mod tests {
                     directories: KnownDirectories::load(&self.repository, "", None, true),
                     counts: FileCounts::default(),
                 };
-                write(&mut TargetWriter::new(&target, Profile::Standard, false))
+                let cutting = Cutting::Profile(Profile::Standard);
+                write(&mut TargetWriter::new(&target, cutting, false))
             };
             let chunks_new = session.finish().unwrap().stats().chunks_new;
             written.map(|written| (written, chunks_new))

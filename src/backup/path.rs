@@ -12,6 +12,16 @@ pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     joined
 }
 
+/// Returns the components of a path.
+pub(super) fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
+}
+
+/// Returns the last component of a path; nothing for the root.
+pub(super) fn name(path: &[u8]) -> &[u8] {
+    parts(path).last().unwrap_or_default()
+}
+
 /// Returns an empty path with room for this many bytes.
 ///
 /// In deep directories each path is a bit longer than the one above. If each had exactly the room
@@ -33,6 +43,8 @@ mod tests {
     fn paths_are_joined_and_long_ones_have_room() {
         assert_eq!(join(b"", b"a"), b"/a");
         assert_eq!(join(b"/a", b"b"), b"/a/b");
+        assert_eq!((name(b"/a/b"), name(b"/")), (&b"b"[..], &b""[..]));
+        assert_eq!(parts(b"/a//b").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!(join(&[b'x'; 5000], b"b").capacity(), 8192);
     }
 }

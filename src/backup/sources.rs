@@ -13,6 +13,7 @@ use super::context::SourceContext;
 use super::earlier_files::files_of;
 use super::losses::Losses;
 use super::options::Error;
+use super::path;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
 use crate::os::descriptors::is_descriptor;
@@ -34,8 +35,10 @@ pub(super) enum SourceNode {
     },
     /// A directory above sources: only these names are wanted.
     Partial(SourceFilter),
-    /// The entry of a stream, which is stored already.
-    Stream(Box<DirEntry>),
+    /// A file that a dump made: its content is stored already.
+    Made(Box<DirEntry>),
+    /// A name that is left out, though a source above has it.
+    LeftOut,
 }
 
 impl SourceNode {
@@ -49,22 +52,48 @@ impl SourceNode {
         if let Some(at) = self.at(&source.path) {
             let named = match at {
                 Self::Partial(named) | Self::Whole { named, .. } => std::mem::take(named),
-                Self::Stream(_) => return,
+                Self::Made(_) | Self::LeftOut => return,
             };
             *at = Self::Whole { follows: source.follows, named };
         }
     }
 
-    /// Adds the entry of a stream; its path must be free.
-    pub(super) fn insert_stream(&mut self, path: &[u8], entry: Box<DirEntry>) {
+    /// Adds the entry of a file that a dump made, in place of what is at its path.
+    pub(super) fn insert_made(&mut self, path: &[u8], entry: Box<DirEntry>) {
         if let Some(at) = self.at(path) {
-            *at = Self::Stream(entry);
+            *at = Self::Made(entry);
+        }
+    }
+
+    /// Leaves out exactly this name.
+    pub(super) fn leave_out(&mut self, path: &[u8]) {
+        if let Some(at) = self.at(path) {
+            *at = Self::LeftOut;
+        }
+    }
+
+    /// Removes what a dump made at this path or below.
+    pub(super) fn remove_made(&mut self, path: &[u8]) {
+        let mut parts = path::parts(path).peekable();
+        let mut at = self;
+        while let Some(part) = parts.next() {
+            let (Self::Partial(named) | Self::Whole { named, .. }) = at else {
+                return;
+            };
+            if parts.peek().is_none() {
+                named.remove(part);
+                return;
+            }
+            let Some(below) = named.get_mut(part) else {
+                return;
+            };
+            at = below;
         }
     }
 
     fn at(&mut self, path: &[u8]) -> Option<&mut Self> {
         let mut at = self;
-        for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        for part in path::parts(path) {
             let (Self::Partial(named) | Self::Whole { named, .. }) = at else {
                 return None;
             };
@@ -74,11 +103,15 @@ impl SourceNode {
     }
 
     /// Returns whether this path is in a source, is one, or is above one.
-    pub(super) fn is_taken(&self, parts: &[&[u8]]) -> bool {
+    ///
+    /// With `may_replace` only other dumps count: a file of this host is replaced.
+    pub(super) fn is_taken(&self, parts: &[&[u8]], may_replace: bool) -> bool {
         match (self, parts) {
-            (Self::Whole { .. } | Self::Stream(_), _) | (Self::Partial(_), []) => true,
-            (Self::Partial(named), [first, rest @ ..]) => {
-                named.get(*first).is_some_and(|child| child.is_taken(rest))
+            (Self::Whole { named, .. }, []) => !may_replace || !named.is_empty(),
+            (Self::Made(_) | Self::LeftOut, _) | (Self::Partial(_), []) => true,
+            (Self::Whole { .. }, _) if !may_replace => true,
+            (Self::Partial(named) | Self::Whole { named, .. }, [first, rest @ ..]) => {
+                named.get(*first).is_some_and(|child| child.is_taken(rest, may_replace))
             }
         }
     }
@@ -122,7 +155,7 @@ pub(super) fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source
 /// Returns the sources that can be read, and notes the others. Fails if none is left.
 pub(super) fn readable(
     sources: &[SourcePath],
-    has_streams: bool,
+    has_dumps: bool,
     losses: &Losses,
 ) -> Result<Vec<SourcePath>, Error> {
     let mut good = Vec::new();
@@ -135,7 +168,7 @@ pub(super) fn readable(
             Err(error) => losses.note_unread(&source.path, error),
         }
     }
-    if good.is_empty() && !has_streams {
+    if good.is_empty() && !has_dumps {
         losses.refuse_nothing()?;
     }
     Ok(good)

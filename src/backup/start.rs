@@ -1,22 +1,23 @@
 //! Start of a walk: all sources in one tree, below the directory `/`.
 //!
-//! Streams are stored here, before the walk, since they are in no directory that could be read.
+//! Dumps are stored here, before the walk, since they are in no directory that could be read.
 
 use super::context::Contexts;
 use super::describe;
+use super::dump::DumpSource;
+use super::dump_writer::{self, DumpWriter};
 use super::inspected::{DirectoryScope, ParentState};
 use super::losses::Losses;
-use super::options::{BackupOptions, Error, StreamSource};
+use super::options::{BackupOptions, Error};
 use super::sources::{self, SourceNode, SourcePath};
-use super::stream;
 use super::task::NewDirectory;
-use crate::format::config::Profile;
+use crate::chunker::Cutting;
 use crate::format::entry::Content;
 use crate::format::snapshot::Snapshot;
 
 /// The sources of one attempt.
 pub(super) struct Sources {
-    /// Paths of all, streams included, sorted.
+    /// Paths of all, dumps included, sorted.
     pub all: Vec<Vec<u8>>,
     /// Paths on the host, sorted.
     pub paths: Vec<Vec<u8>>,
@@ -28,41 +29,42 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Collects the sources of the options. Fails if there is none, or if none can be read.
-    pub(super) fn of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Self, Error> {
+    pub(super) fn of(options: &BackupOptions, dumps: &[DumpSource]) -> Result<Self, Error> {
         let paths = sources::absolute(&options.paths, options.follow_sources)?;
-        if paths.is_empty() && streams.is_empty() {
+        if paths.is_empty() && dumps.is_empty() {
             return Err(Error::NoSource);
         }
         // A source that is missing today still belongs to the series.
         let absolute: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
         let losses = Losses::of(&absolute);
-        let readable = sources::readable(&paths, !streams.is_empty(), &losses)?;
-        let all = with_streams(&absolute, streams);
+        let readable = sources::readable(&paths, !dumps.is_empty(), &losses)?;
+        let all = with_dumps(&absolute, dumps);
         Ok(Self { all, paths: absolute, readable, losses })
     }
 }
 
 /// Returns the paths of all sources, sorted.
-fn with_streams(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
+fn with_dumps(paths: &[Vec<u8>], dumps: &[DumpSource]) -> Vec<Vec<u8>> {
     let mut all = paths.to_vec();
-    all.extend(streams.iter().map(|stream| stream.path.clone()));
+    all.extend(dumps.iter().map(|dump| dump.path.clone()));
     all.sort();
     all.dedup();
     all
 }
 
-/// Puts all sources into one tree, and stores the streams among them.
+/// Puts all sources into one tree, and stores the dumps among them.
 pub(super) fn source_tree(
     contexts: Contexts,
-    profile: Profile,
+    cutting: Cutting,
     paths: &[SourcePath],
-    streams: Vec<StreamSource>,
+    dumps: Vec<DumpSource>,
 ) -> Result<SourceNode, Error> {
     let mut tree = SourceNode::empty();
     paths.iter().for_each(|path| tree.insert(path));
-    stream::check_paths(&streams, &tree)?;
-    for source in streams {
-        stream::store(contexts, profile, source, &mut tree)?;
+    dump_writer::check_paths(&dumps, &tree)?;
+    let mut writer = DumpWriter::new(contexts, cutting);
+    for dump in dumps {
+        writer.store(dump, &mut tree)?;
     }
     Ok(tree)
 }
@@ -84,7 +86,7 @@ pub(super) fn root_directory(
     let (only_named, named) = match tree {
         SourceNode::Partial(named) => (true, named),
         SourceNode::Whole { named, .. } => (false, named),
-        SourceNode::Stream(_) => unreachable!("a stream has a name"),
+        SourceNode::Made(_) | SourceNode::LeftOut => unreachable!("a dump has a name"),
     };
     let scope =
         DirectoryScope { only_named, named, is_source: !only_named, ..DirectoryScope::default() };

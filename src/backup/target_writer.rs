@@ -5,8 +5,7 @@ use std::io;
 use super::chunk_stream::{ChunkStream, ChunkStreamError};
 use super::context::TargetContext;
 use super::fingerprints::FingerprintHasher;
-use crate::chunker::Cutter;
-use crate::format::config::Profile;
+use crate::chunker::{Cutter, Cutting};
 use crate::format::entry::{Ref, Timestamp};
 use crate::id::ChunkId;
 use crate::repo::read::entries::DirEntries;
@@ -26,8 +25,8 @@ pub(super) struct TargetWriter<'t> {
 
 impl<'t> TargetWriter<'t> {
     /// Opens a lane, and cuts with the target's keys. `parallel` hashes on all cores.
-    pub(super) fn new(target: &'t TargetContext<'t>, profile: Profile, parallel: bool) -> Self {
-        let cutter = Cutter::new(profile, target.session.ids().gear());
+    pub(super) fn new(target: &'t TargetContext<'t>, cutting: Cutting, parallel: bool) -> Self {
+        let cutter = Cutter::new(cutting, target.session.ids().gear());
         let stream = ChunkStream::new(cutter, parallel);
         Self { target, lane: Lane::new(target.session), stream, hasher: None }
     }

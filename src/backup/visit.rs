@@ -54,9 +54,11 @@ impl Directory {
         let skipped =
             EntryResult::Skipped { deleted: scanned.deleted_before || scanned.before.is_some() };
         let (is_source, follows, named) = match scan.named.remove(name) {
-            Some(SourceNode::Stream(entry)) => {
-                return Ok(VisitResult::Done(EntryResult::Entry { entry, is_unchanged: false }));
+            Some(SourceNode::Made(entry)) => {
+                source.losses.note_made(&path::join(&scan.path, name));
+                return Ok(visit_made(walk.target, entry, scanned));
             }
+            Some(SourceNode::LeftOut) => return Ok(VisitResult::Done(skipped)),
             Some(SourceNode::Whole { follows, named }) => (true, follows, named),
             Some(SourceNode::Partial(named)) => (false, false, named),
             None => (false, false, SourceFilter::new()),
@@ -102,6 +104,10 @@ impl Directory {
             });
         if is_dir {
             return Ok(self.enter_later(scanned, scope(false, named), Some(&stat), is_same));
+        }
+        if !named.is_empty() {
+            let what = "what should lie below it is not stored: it is no folder";
+            source.monitor.source_problem(ProblemKind::Unreadable, &path, what);
         }
         self.visit_file(walk, worker, at, FileVisit { scanned, stat, is_source, follows, is_same })
     }
@@ -280,6 +286,13 @@ impl Scan {
             tags.add(walk.target, name, stat);
         }
     }
+}
+
+/// Compares the entry of a file that a dump made with the parent's.
+fn visit_made(target: &TargetContext, entry: Box<DirEntry>, scanned: ScannedName) -> VisitResult {
+    let ScannedName { before, deleted_before, .. } = scanned;
+    let parent = ParentEntry { entry: before.map(Box::new), deleted_before };
+    VisitResult::Done(EntryResult::of_made(&target.counts, entry, parent))
 }
 
 /// Returns whether the parent's entry of an unchanged file may lack an attribute.

@@ -14,7 +14,7 @@ use super::ordered_results::EntryResult;
 use super::target_writer::TargetWriter;
 use super::task::{NewDirectory, SourceWalk, Task};
 use super::worker::Worker;
-use crate::format::config::Profile;
+use crate::chunker::Cutting;
 use crate::repo::{DirEntry, Error, Result};
 use crate::sync::{self, lock};
 
@@ -23,7 +23,7 @@ use crate::sync::{self, lock};
 pub(super) fn run(
     contexts: Contexts,
     root: NewDirectory,
-    profile: Profile,
+    cutting: Cutting,
     lanes: usize,
 ) -> Result<(DirEntry, bool)> {
     let walk = SourceWalk::new(contexts, root, lanes);
@@ -31,7 +31,7 @@ pub(super) fn run(
     std::thread::scope(|scope| {
         for index in 1..lanes {
             let (walk, failure) = (&walk, &failure);
-            let work = move || work(walk, failure, profile, index, lanes);
+            let work = move || work(walk, failure, cutting, index, lanes);
             if std::thread::Builder::new()
                 .name(format!("read-{index}"))
                 .spawn_scoped(scope, work)
@@ -40,7 +40,7 @@ pub(super) fn run(
                 break;
             }
         }
-        work(&walk, &failure, profile, 0, lanes);
+        work(&walk, &failure, cutting, 0, lanes);
     });
     if let Some(error) = sync::into_inner(failure) {
         return Err(error);
@@ -59,12 +59,12 @@ pub(super) fn run(
 fn work(
     walk: &SourceWalk,
     failure: &Mutex<Option<Error>>,
-    profile: Profile,
+    cutting: Cutting,
     index: usize,
     lanes: usize,
 ) {
     let mut worker = Worker {
-        writer: TargetWriter::new(walk.target, profile, lanes > 2),
+        writer: TargetWriter::new(walk.target, cutting, lanes > 2),
         buffer: Vec::new(),
         last_path: None,
         index,

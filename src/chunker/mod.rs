@@ -5,6 +5,16 @@ use zeroize::Zeroizing;
 
 use crate::format::config::Profile;
 
+/// How a file is cut. Spec: `format-spec/05-ids.md`, section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cutting {
+    /// By the profile of a repository, or by one that the user chose for a backup.
+    Profile(Profile),
+    /// 2 KiB, 8 KiB, 32 KiB: for dumps and files of databases, in which changes are small and
+    /// scattered. A writer's choice for a file: no repository is made with it.
+    Rows,
+}
+
 /// Finds cut points in a stream of bytes.
 pub struct Cutter {
     len_min: usize,
@@ -18,8 +28,11 @@ pub struct Cutter {
 /// Length of a fixed block in bytes.
 pub const FIXED_BLOCK_LEN_BYTES: usize = 64 << 10;
 
-/// Returns the least, average and greatest chunk length of a profile in bytes.
-pub const fn chunk_lens(profile: Profile) -> (usize, usize, usize) {
+/// Returns the least, average and greatest chunk length in bytes.
+pub const fn chunk_lens(cutting: Cutting) -> (usize, usize, usize) {
+    let Cutting::Profile(profile) = cutting else {
+        return (2 << 10, 8 << 10, 32 << 10);
+    };
     match profile {
         Profile::Small => (16 << 10, 64 << 10, 256 << 10),
         Profile::Standard => (32 << 10, 128 << 10, 512 << 10),
@@ -29,9 +42,9 @@ pub const fn chunk_lens(profile: Profile) -> (usize, usize, usize) {
 }
 
 impl Cutter {
-    /// Makes a cutter for `profile` with the repository's secret table.
-    pub fn new(profile: Profile, gear: &[u64; 256]) -> Self {
-        let (len_min, len_avg, len_max) = chunk_lens(profile);
+    /// Makes a cutter with the repository's secret table.
+    pub fn new(cutting: Cutting, gear: &[u64; 256]) -> Self {
+        let (len_min, len_avg, len_max) = chunk_lens(cutting);
         let (strict, loose) = select_masks(len_avg, Normalization::Level1);
         let mut shifted = Zeroizing::new([0; 256]);
         for (to, from) in shifted.iter_mut().zip(gear) {

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::global::PROGRAM;
 use super::keyfile::{self, KIT_LABEL, KitDetails};
-use crate::chunker::chunk_lens;
+use crate::chunker::{Cutting, chunk_lens};
 use crate::connect::credentials::{self, KeyFile};
 use crate::connect::host;
 use crate::connect::{RepositoryPlace, SecretSource};
@@ -279,7 +279,7 @@ pub(super) fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failur
 /// Returns lines that describe the repository.
 pub(super) fn describe(repository: &Repository) -> Vec<String> {
     let profile = repository.config().profile;
-    let (least, average, most) = chunk_lens(profile);
+    let (least, average, most) = chunk_lens(Cutting::Profile(profile));
     let chunks = match profile {
         Profile::Fixed => format!("blocks of {}", text::size(average as u64)),
         _ => format!("chunks of {} to {}", text::size(least as u64), text::size(most as u64)),

@@ -8,7 +8,7 @@ use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
 use crate::monitor::Monitor;
-use crate::sources::command;
+use crate::sources::process;
 use crate::sync::lock;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
@@ -51,7 +51,7 @@ fn is_ignored(signal: i32) -> bool {
 
 fn end_now() -> ! {
     prompt::restore_terminal();
-    command::kill_commands();
+    process::kill_all();
     #[cfg(feature = "sftp")]
     crate::store::sftp::proxy::kill_all();
     write_stderr("\n");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::error::Result;
 use super::patterns::Surroundings;
-use crate::backup::{self, BackupOptions, BackupReport, ExcludeOptions, StreamSource};
+use crate::backup::{self, BackupOptions, BackupReport, DumpSource, ExcludeOptions};
 use crate::compress::Compression;
-use crate::connect::{self, Connector, OtherErrorKind, RepositoryPlace, host, own_dirs};
+use crate::connect::{self, Connector, RepositoryPlace, host, own_dirs};
 use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
@@ -125,20 +125,17 @@ impl Job {
         let patterns = self.patterns(&anywhere)?;
         let configured = words(&self.settings.always_read);
         let Self { app, settings, additions } = self;
-        let mut streams = open_streams(&settings.commands, additions.stdin.as_deref(), monitor)?;
-        let paths = open_special(
-            settings.paths,
-            settings.read_special == Some(true),
-            &mut streams,
-            monitor,
-        )?;
+        let mut dumps = dumps_of(&settings.commands, additions.stdin.as_deref(), monitor);
+        let paths =
+            plan_special(settings.paths, settings.read_special == Some(true), &mut dumps, monitor)?;
         let excludes = settings.excludes;
         Ok(BackupOptions {
             consistency: if paths.is_empty() { Consistency::Dump } else { Consistency::Live },
             paths,
             follow_sources: settings.follow_sources == Some(true),
             allow_empty: settings.allow_empty == Some(true),
-            streams,
+            dumps,
+            left_out: Vec::new(),
             tags: settings.tags,
             host: settings.host.unwrap_or_else(host::host_name),
             user: host::user_name(),
@@ -204,11 +201,11 @@ fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> connect::Error 
     }
 }
 
-/// Opens the special files among the paths as streams, if `reads_special`; returns the other paths.
-fn open_special(
+/// Plans to read the special files among the paths, if `reads_special`; returns the other paths.
+fn plan_special(
     paths: Vec<PathBuf>,
     reads_special: bool,
-    streams: &mut Vec<StreamSource>,
+    dumps: &mut Vec<DumpSource>,
     monitor: &Arc<Monitor>,
 ) -> Result<Vec<PathBuf>, connect::Error> {
     let mut others = Vec::with_capacity(paths.len());
@@ -218,26 +215,21 @@ fn open_special(
             continue;
         }
         let fail = |error| connect::Error::file("read", &path, error);
-        streams.push(command::file_source(&path, monitor).map_err(fail)?);
+        dumps.push(command::file_source(&path, monitor).map_err(fail)?);
     }
     Ok(others)
 }
 
-fn open_streams(
+fn dumps_of(
     commands: &[CommandSettings],
     stdin: Option<&str>,
     monitor: &Arc<Monitor>,
-) -> Result<Vec<StreamSource>, connect::Error> {
-    let mut sources: Vec<StreamSource> =
-        stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
-    for CommandSettings { name, run } in commands {
-        let fail = |error| {
-            connect::Error::new(OtherErrorKind::Failed, format!("cannot run `{run}`"))
-                .caused_by(error)
-        };
-        sources.push(command::command_source(name, run, monitor).map_err(fail)?);
-    }
-    Ok(sources)
+) -> Vec<DumpSource> {
+    let stdin = stdin.map(|name| command::stdin_source(name, monitor));
+    let commands = commands
+        .iter()
+        .map(|command| command::command_source(&command.name, &command.run, monitor));
+    stdin.into_iter().chain(commands).collect()
 }
 
 fn profile_of(chunker: Chunker, own: Profile) -> Profile {

@@ -1,3 +1,7 @@
-//! Sources of a backup other than files: standard input, special files, the output of commands.
+//! Sources of a backup that are not files in a directory.
 
 pub mod command;
+pub mod manifest;
+pub mod patient;
+pub mod process;
+pub mod runner;

@@ -107,6 +107,12 @@ impl KnownRuns {
         self.seen.iter_mut().for_each(|(name, seen)| seen.is_judged = there.contains(name));
     }
 
+    /// Returns whether a run that is trusted names a pack that is not avoided.
+    pub(super) fn is_trusted_pack(&self, pack: &ObjectId) -> bool {
+        let names = |run: &Run| run.toc().packs.iter().any(|named| named.name == *pack);
+        self.runs.iter().any(|run| self.avoided.trusts(run, pack) && names(run))
+    }
+
     /// Returns the place in record `at` of a block.
     pub(super) fn place(
         &self,

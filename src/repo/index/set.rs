@@ -182,6 +182,11 @@ impl IndexSet {
         self.read().avoided.packs.contains(pack)
     }
 
+    /// Returns whether a session may rely on a pack: a trusted run names it, and it is not avoided.
+    pub fn is_trusted_pack(&self, pack: &ObjectId) -> bool {
+        self.read().is_trusted_pack(pack)
+    }
+
     /// Trusts a pack again, because the collector spares it.
     pub fn trust_pack(&self, pack: &ObjectId) {
         self.write().avoided.packs.remove(pack);

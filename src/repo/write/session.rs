@@ -12,6 +12,7 @@
 //!
 //! Spec: `format-spec/13-commit.md`.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -64,14 +65,13 @@ pub struct Session {
     /// Whether the index holds only what this machine had cached.
     is_outdated: AtomicBool,
     engine: Mutex<Option<Arc<Engine>>>,
-    /// Chunks that were found in the cached index before the index in the store was listed.
-    found_offline: Mutex<Vec<ChunkId>>,
+    /// Packs of chunks that were found in the cached index before the index in the store was
+    /// listed, each with one of these chunks. Not all chunks: those of a large dump would be many.
+    found_offline: Mutex<HashMap<ObjectId, ChunkId>>,
 }
 
 /// Bytes of new chunks after which two requests are worth it, to know what other machines stored.
 const CATCH_UP_BYTES: u64 = 8 << 20;
-/// Number of chunks that may be found in the cached index alone before the store is listed.
-const FOUND_OFFLINE_MAX: usize = 10_000;
 
 impl Session {
     /// Starts a session that deduplicates against `index`; it sends no request before the first new
@@ -180,10 +180,13 @@ impl Session {
             }
             SessionOrigin::Collector(horizon) => Journal::of_collector(horizon.clone()),
         });
-        for id in lock(&self.found_offline).drain(..) {
+        for (pack, id) in lock(&self.found_offline).drain() {
             // The caller does not have the chunk's bytes any more; so the backup begins again and
-            // stores it from the source.
-            made.depend_on(self.index.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
+            // stores it from the source. A run that names a pack names all its chunks.
+            if !self.index.set().is_trusted_pack(&pack) {
+                return Err(Error::Swept { id });
+            }
+            made.depend_on(pack);
         }
         *journal = Some(made.clone());
         Ok(made)
@@ -216,17 +219,16 @@ impl Session {
     ///
     /// Then a file that is read again but has not changed costs no request.
     pub(in crate::repo) fn is_known_offline(&self, id: &ChunkId) -> Result<bool> {
-        // The lock is held so that no id is added after `start` has checked all of them.
+        // The lock is held so that no pack is added after `start` has checked all of them.
         let engine = lock(&self.engine);
-        if engine.is_some()
-            || lock(&self.journal).is_some()
-            || self.index.locate_trusted(id)?.is_none()
-        {
+        if engine.is_some() || lock(&self.journal).is_some() {
             return Ok(false);
         }
-        let mut found_offline = lock(&self.found_offline);
-        found_offline.push(*id);
-        Ok(found_offline.len() <= FOUND_OFFLINE_MAX)
+        let Some(location) = self.index.locate_trusted(id)? else {
+            return Ok(false);
+        };
+        lock(&self.found_offline).entry(location.pack.name).or_insert(*id);
+        Ok(true)
     }
 
     /// Claims a missing chunk: true for exactly one caller, which must then store it.

@@ -5,47 +5,17 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use drumlin::backup::{BackupOptions, Error, Stream, StreamSource};
+use drumlin::backup::{BackupOptions, Error};
 use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::ProblemKind;
-use drumlin::repo::{DirEntry, Reader, Trees, snapshots};
+use drumlin::repo::snapshots;
 use drumlin::store::Store;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::fixture::{TestRepo, let_time_pass, noise, options, write};
 use crate::support::needs::{as_nobody, can_run, is_root};
-
-fn trees(repo: &TestRepo) -> Trees {
-    Trees::new(Reader::new(&repo.repository).unwrap())
-}
-
-fn lookup(repo: &TestRepo, snapshot: &Snapshot, path: &Path) -> Option<DirEntry> {
-    trees(repo).lookup(&snapshot.root, path.as_os_str().as_encoded_bytes()).unwrap()
-}
-
-fn content(repo: &TestRepo, entry: &DirEntry) -> Vec<u8> {
-    if let Content::Inline(bytes) = &entry.entry.content {
-        return bytes.clone();
-    }
-    let trees = trees(repo);
-    let mut bytes = Vec::new();
-    for piece in trees.refs(&entry.entry.content) {
-        match piece.unwrap() {
-            Ref::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
-            Ref::Data { id, .. } => {
-                bytes.extend(
-                    trees
-                        .reader()
-                        .read_chunk(drumlin::format::container::ChunkKind::Data, &id)
-                        .unwrap(),
-                );
-            }
-        }
-    }
-    bytes
-}
 
 /// Changes a tree at random: files and folders come, change, go and are renamed.
 fn mutate(root: &Path, random: &mut SmallRng, steps: usize) {
@@ -101,7 +71,7 @@ fn taking_over_from_the_parent_gives_the_same_tree_as_reading_everything() {
         let full = repo.backup(&format!("full-{round}")).snapshot.unwrap();
         // The folders on the way may differ: their times are only taken anew when the sources
         // changed.
-        let tree = |snapshot: &Snapshot| lookup(&repo, snapshot, &source).unwrap().entry.content;
+        let tree = |snapshot: &Snapshot| repo.lookup(snapshot, &source).unwrap().entry.content;
         assert_eq!(tree(&incremental), tree(&full), "round {round} of seed {seed}");
         assert_eq!(incremental.stats.totals, full.stats.totals);
         assert!(round % 5 > 1 || incremental.stats.bytes_read < 450_000, "{:?}", incremental.stats);
@@ -126,11 +96,11 @@ fn large_files_holes_and_small_ones_come_back() {
     for (name, expected) in
         [("large", &large[..]), ("tiny", b"tiny"), ("empty", b""), ("sparse", &sparse)]
     {
-        let entry = lookup(&repo, &snapshot, &source.join(name)).unwrap();
-        assert!(content(&repo, &entry) == expected, "{name}");
+        let entry = repo.lookup(&snapshot, source.join(name)).unwrap();
+        assert!(repo.content(&entry) == expected, "{name}");
     }
     assert!(matches!(
-        lookup(&repo, &snapshot, &source.join("large")).unwrap().entry.content,
+        repo.lookup(&snapshot, source.join("large")).unwrap().entry.content,
         Content::List(_)
     ));
     assert!(
@@ -154,8 +124,8 @@ fn small_files_keep_their_holes() {
     }
     let snapshot = repo.backup("host").snapshot.unwrap();
     for name in ["a", "b", "c", "d"] {
-        let entry = lookup(&repo, &snapshot, &source.join(name)).unwrap();
-        assert!(content(&repo, &entry) == std::fs::read(source.join(name)).unwrap(), "{name}");
+        let entry = repo.lookup(&snapshot, source.join(name)).unwrap();
+        assert!(repo.content(&entry) == std::fs::read(source.join(name)).unwrap(), "{name}");
         let Content::Refs(refs) = &entry.entry.content else {
             panic!("{name}: {:?}", entry.entry.content)
         };
@@ -221,7 +191,7 @@ fn folders_that_change_places_are_seen_with_and_without_notes() {
             repo.reopen();
             let snapshot = repo.backup("host").snapshot.expect("something changed");
             let read =
-                |path: &str| content(&repo, &lookup(&repo, &snapshot, &source.join(path)).unwrap());
+                |path: &str| repo.content(&repo.lookup(&snapshot, source.join(path)).unwrap());
             let in_b = if in_a == "version 1" { "version 2" } else { "version 1" };
             assert_eq!(
                 (read("a/in/f"), read("b/in/f")),
@@ -271,7 +241,7 @@ fn hard_links_share_a_group_and_are_read_once() {
     std::fs::hard_link(source.join("a"), source.join("b")).unwrap();
     write(&source.join("c"), b"alone");
     let snapshot = repo.backup("host").snapshot.unwrap();
-    let entry = |name: &str| lookup(&repo, &snapshot, &source.join(name)).unwrap().entry;
+    let entry = |name: &str| repo.lookup(&snapshot, source.join(name)).unwrap().entry;
     assert!(entry("a").hard_link.is_some() && entry("a").hard_link == entry("b").hard_link);
     assert_eq!(entry("a").content, entry("b").content);
     assert_eq!(entry("c").hard_link, None);
@@ -305,7 +275,7 @@ fn excludes_mean_what_gitignore_says() {
     options.excludes.ignore_files = vec![".myignore".to_owned()];
     options.excludes.larger_than = Some(4000);
     let snapshot = repo.backup_with(options).unwrap().0.snapshot.unwrap();
-    let has = |path: &str| lookup(&repo, &snapshot, &source.join(path)).is_some();
+    let has = |path: &str| repo.lookup(&snapshot, source.join(path)).is_some();
     for path in ["keep.txt", "sub/.skip", "cache/CACHEDIR.TAG", "rules/b.log", "rules/.myignore"] {
         assert!(has(path), "{path} is missing");
     }
@@ -326,77 +296,10 @@ fn several_sources_overlap_without_harm() {
     let paths =
         [source.join("a"), source.join("b/two"), source.join("a/one"), source.join("b/../b")];
     let snapshot = repo.backup_with(options(&paths, "host")).unwrap().0.snapshot.unwrap();
-    assert!(lookup(&repo, &snapshot, &source.join("a/one")).is_some());
-    assert!(lookup(&repo, &snapshot, &source.join("b/two")).is_some());
-    assert!(lookup(&repo, &snapshot, &source.join("c")).is_none());
+    assert!(repo.lookup(&snapshot, source.join("a/one")).is_some());
+    assert!(repo.lookup(&snapshot, source.join("b/two")).is_some());
+    assert!(repo.lookup(&snapshot, source.join("c")).is_none());
     assert_eq!(snapshot.stats.totals.files, 2);
-}
-
-/// A stream of bytes that are at hand.
-struct Bytes(&'static [u8]);
-
-impl Stream for Bytes {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        std::io::Read::read(&mut self.0, buffer)
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn stream(path: &str, bytes: &'static [u8]) -> StreamSource {
-    StreamSource { path: path.as_bytes().to_vec(), stream: Box::new(Bytes(bytes)), may_fail: false }
-}
-
-#[test]
-fn a_stream_may_lie_in_a_folder_that_the_host_does_not_have() {
-    let repo = TestRepo::new();
-    let source = repo.source();
-    write(&source.join("file"), b"file");
-    let beside = format!("{}/no/such/dump.sql", source.parent().unwrap().display());
-    for paths in [vec![], vec![source.clone()]] {
-        let mut options = options(&paths, "host");
-        options.streams = vec![
-            stream("/no-such-folder/db/dump.sql", b"select 1;"),
-            stream(&beside, b"select 2;"),
-        ];
-        let (report, monitor) = repo.backup_with(options).unwrap();
-        assert_eq!(monitor.problem_count(), 0, "{:?}", monitor.problems());
-        let snapshot = report.snapshot.unwrap();
-        for (path, bytes) in
-            [("/no-such-folder/db/dump.sql", b"select 1;"), (beside.as_str(), b"select 2;")]
-        {
-            let entry = lookup(&repo, &snapshot, Path::new(path)).unwrap();
-            assert_eq!(content(&repo, &entry), bytes);
-        }
-        assert_eq!(
-            lookup(&repo, &snapshot, Path::new("/no-such-folder/db")).unwrap().entry.mode,
-            0o700
-        );
-        assert_eq!(snapshot.stats.totals.files, 2 + paths.len() as u64);
-    }
-}
-
-#[test]
-fn a_stream_that_would_push_another_source_out_is_refused() {
-    let repo = TestRepo::new();
-    let source = repo.source();
-    write(&source.join("sub/file"), b"file");
-    let inside = format!("{}/dump.sql", source.display());
-    let above = source.parent().unwrap().display().to_string();
-    for streams in [
-        vec![stream(&inside, b"x")],
-        vec![stream(&above, b"x")],
-        vec![stream("/same", b"x"), stream("/same", b"y")],
-        vec![stream("/dump/a", b"x"), stream("/dump", b"y")],
-        vec![stream("/dump/../a", b"x")],
-    ] {
-        let mut options = options(std::slice::from_ref(&source), "host");
-        options.streams = streams;
-        assert!(matches!(repo.backup_with(options), Err(Error::Stream { .. })));
-    }
-    assert!(snapshots::list(&repo.repository).unwrap().is_empty());
 }
 
 #[test]
@@ -409,7 +312,7 @@ fn a_folder_with_a_cache_tag_on_the_way_to_a_source_hides_nothing() {
     options.excludes.caches = true;
     options.excludes.own_folders = vec![source.clone()];
     let snapshot = repo.backup_with(options).unwrap().0.snapshot.unwrap();
-    assert!(lookup(&repo, &snapshot, &source.join("wanted/file")).is_some());
+    assert!(repo.lookup(&snapshot, source.join("wanted/file")).is_some());
 }
 
 #[test]
@@ -423,10 +326,7 @@ fn a_missing_source_is_an_error_and_an_unreadable_file_is_not() {
     let (report, monitor) =
         repo.backup_with(options(&[source.clone(), source.join("link")], "host")).unwrap();
     let snapshot = report.snapshot.unwrap();
-    assert_eq!(
-        lookup(&repo, &snapshot, &source.join("link")).unwrap().entry.kind,
-        EntryKind::Symlink
-    );
+    assert_eq!(repo.lookup(&snapshot, source.join("link")).unwrap().entry.kind, EntryKind::Symlink);
     assert_eq!(
         monitor.problems().iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count(),
         0
@@ -543,15 +443,15 @@ fn attributes_of_a_folder_that_nobody_may_open_are_in_the_next_backup_of_root() 
     open_cache();
     let_time_pass();
     let xattrs = |snapshot: &Snapshot| {
-        let names = lookup(&repo, snapshot, &shut).unwrap().entry.xattrs;
+        let names = repo.lookup(snapshot, &shut).unwrap().entry.xattrs;
         names.into_iter().map(|xattr| String::from_utf8(xattr.name).unwrap()).collect::<Vec<_>>()
     };
     let mine = as_nobody(|| repo.backup("host")).snapshot.unwrap();
     assert_eq!(xattrs(&mine), ["system.posix_acl_access"]);
-    assert!(lookup(&repo, &mine, &shut.join("file")).is_none());
+    assert!(repo.lookup(&mine, shut.join("file")).is_none());
     let whole = repo.backup("host").snapshot.unwrap();
     assert_eq!(xattrs(&whole), ["system.posix_acl_access", "user.a"]);
-    assert!(lookup(&repo, &whole, &shut.join("file")).is_some());
+    assert!(repo.lookup(&whole, shut.join("file")).is_some());
 }
 
 #[test]
@@ -583,9 +483,9 @@ fn a_folder_that_is_renamed_during_a_backup_is_told() {
     let (report, monitor) = repo.backup_with(options).unwrap();
     let snapshot = report.snapshot.unwrap();
     for number in 0..50 {
-        let is_there = [number.to_string(), format!("new {number}")].iter().any(|name| {
-            lookup(&repo, &snapshot, &source.join("b").join(name).join("file")).is_some()
-        });
+        let is_there = [number.to_string(), format!("new {number}")]
+            .iter()
+            .any(|name| repo.lookup(&snapshot, source.join("b").join(name).join("file")).is_some());
         let path = repo.stored_path(&format!("b/{number}"));
         let is_told = monitor
             .problems()

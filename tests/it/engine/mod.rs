@@ -7,6 +7,7 @@ mod check_trees; // `check` of trees that a restore refuses
 mod collector_records; // records of collectors
 mod commit_protocol; // a collector during a backup
 mod dead_collectors; // collectors that died after their verdict
+mod dumps; // dumps as files of a snapshot
 mod forget; // forgetting beside other commands
 mod ignore_rules; // ignore rules equal git's
 mod late_runs; // index runs that come late or twice

@@ -11,13 +11,14 @@ use drumlin::backup::{self, BackupOptions, BackupReport, ExcludeOptions};
 use drumlin::compress::Compression;
 use drumlin::crypto::slot::Secret;
 use drumlin::format::config::Profile;
-use drumlin::format::entry::{Content, Entry, EntryKind, Timestamp};
+use drumlin::format::container::ChunkKind;
+use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp};
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{Consistency, Snapshot};
 use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
 use drumlin::repo::write::Checkpoints;
-use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
+use drumlin::repo::{self, DirEntry, InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::layers;
 use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
@@ -140,6 +141,30 @@ impl TestRepo {
     pub fn trees(&self) -> Trees {
         Trees::new(Reader::new(&self.open()).unwrap())
     }
+
+    /// Returns the entry at a path of a snapshot.
+    pub fn lookup(&self, snapshot: &Snapshot, path: impl AsRef<Path>) -> Option<DirEntry> {
+        let trees = Trees::new(Reader::new(&self.repository).unwrap());
+        trees.lookup(&snapshot.root, path.as_ref().as_os_str().as_encoded_bytes()).unwrap()
+    }
+
+    /// Returns the content of a file.
+    pub fn content(&self, entry: &DirEntry) -> Vec<u8> {
+        if let Content::Inline(bytes) = &entry.entry.content {
+            return bytes.clone();
+        }
+        let trees = Trees::new(Reader::new(&self.repository).unwrap());
+        let mut bytes = Vec::new();
+        for piece in trees.refs(&entry.entry.content) {
+            match piece.unwrap() {
+                Ref::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+                Ref::Data { id, .. } => {
+                    bytes.extend(trees.reader().read_chunk(ChunkKind::Data, &id).unwrap());
+                }
+            }
+        }
+        bytes
+    }
 }
 
 /// What opens every repository of the tests.
@@ -157,7 +182,8 @@ pub fn now() -> Timestamp {
 pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
     BackupOptions {
         paths: paths.to_vec(),
-        streams: Vec::new(),
+        dumps: Vec::new(),
+        left_out: Vec::new(),
         tags: Vec::new(),
         host: host.to_owned(),
         user: "tester".to_owned(),

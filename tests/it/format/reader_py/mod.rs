@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use drumlin::backup::{BackupOptions, ExcludeOptions};
+use drumlin::backup::BackupOptions;
 use drumlin::compress::Compression;
 use drumlin::crypto::phrase::words_of;
 use drumlin::crypto::slot::Secret;
 use drumlin::format::config::Profile;
 use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
-use drumlin::format::snapshot::Consistency;
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{InitOptions, Repository, snapshots};
@@ -26,7 +25,7 @@ use zeroize::Zeroizing;
 
 use self::trees::describe;
 
-use crate::support::fixture::files_below;
+use crate::support::fixture::{files_below, options};
 use crate::support::needs::can_run;
 use crate::support::python_with_modules;
 
@@ -69,27 +68,11 @@ impl Lab {
 
     fn back_up(&self, compression: Compression) {
         let options = BackupOptions {
-            paths: vec![self.path("source")],
-            streams: Vec::new(),
             tags: vec!["test".to_string()],
-            host: "host".to_string(),
-            user: "user".to_string(),
-            app: String::new(),
-            program: "drumlin test".to_string(),
-            excludes: ExcludeOptions::default(),
-            chunker: None,
             compression,
-            consistency: Consistency::Live,
-            follow_sources: false,
-            allow_empty: true,
-            dry_run: false,
             always_snapshot: true,
-            read_all: false,
-            ignore_inodes: false,
-            threads: 2,
             low_memory: true,
-            clock: Arc::new(now),
-            checkpoints: Default::default(),
+            ..options(&[self.path("source")], "host")
         };
         let monitor = Monitor::default();
         let report = drumlin::backup::run(&self.repository, options, &monitor).unwrap();

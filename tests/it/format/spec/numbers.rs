@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drumlin::chunker::chunk_lens;
+use drumlin::chunker::{Cutting, chunk_lens};
 use drumlin::crypto::seal::Part;
 use drumlin::format::config::Profile;
 use drumlin::format::container::{ContainerKind, KNOWN_FLAGS, SegmentCodec};
@@ -153,23 +153,22 @@ fn purposes_are_the_programs() {
 #[test]
 fn profiles_and_classes_are_the_programs() {
     let table_of_profiles = table("profiles");
-    assert_eq!(table_of_profiles.rows.len(), Profile::ALL.len());
-    for (number, (row, (_, profile))) in table_of_profiles.rows.iter().zip(Profile::ALL).enumerate()
-    {
-        let (least, average, most) = chunk_lens(profile);
-        let stated: Vec<String> = row[..5].to_vec();
-        assert_eq!(
-            stated,
-            [
-                number.to_string(),
-                format!("{profile:?}"),
-                least.to_string(),
-                average.to_string(),
-                most.to_string()
-            ]
-        );
-        assert_eq!(profile as usize, number);
-    }
+    let profiles = Profile::ALL.map(|(_, profile)| (profile as u8, Cutting::Profile(profile)));
+    let expected: Vec<Vec<String>> = profiles
+        .into_iter()
+        .chain([(5, Cutting::Rows)])
+        .map(|(number, cutting)| {
+            let name = match cutting {
+                Cutting::Profile(profile) => format!("{profile:?}"),
+                Cutting::Rows => format!("{cutting:?}"),
+            };
+            let (least, average, most) = chunk_lens(cutting);
+            let lens = [least, average, most].map(|len| len.to_string());
+            [vec![number.to_string(), name], lens.to_vec()].concat()
+        })
+        .collect();
+    let stated = table_of_profiles.rows.iter().map(|row| row[..5].to_vec()).collect::<Vec<_>>();
+    assert_eq!(stated, expected);
     let classes = table("classes");
     let folders: Vec<&str> = classes.rows.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(folders, Class::ALL.map(Class::dir_name));

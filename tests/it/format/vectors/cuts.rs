@@ -1,6 +1,6 @@
 //! Cut points of ten inputs by each profile, and padded lengths of containers.
 
-use drumlin::chunker::Cutter;
+use drumlin::chunker::{Cutter, Cutting};
 use drumlin::format::config::Profile;
 use drumlin::format::padding::padded_len;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,12 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Returns all ways to cut, with their names.
+fn cuttings() -> Vec<(&'static str, Cutting)> {
+    let profiles = Profile::ALL.iter().map(|(name, profile)| (*name, Cutting::Profile(*profile)));
+    profiles.chain([("rows", Cutting::Rows)]).collect()
+}
+
 fn chunk_lens(cutter: &Cutter, mut rest: &[u8]) -> Vec<usize> {
     let mut lens = Vec::new();
     while !rest.is_empty() {
@@ -53,9 +59,9 @@ fn chunk_lens(cutter: &Cutter, mut rest: &[u8]) -> Vec<usize> {
 fn cut_points_are_frozen() {
     let mut rows = Vec::new();
     for (input, bytes) in inputs() {
-        for (name, profile) in Profile::ALL {
+        for (name, cutting) in cuttings() {
             let chunk_lens =
-                chunk_lens(&Cutter::new(profile, super::keyring().ids().gear()), &bytes);
+                chunk_lens(&Cutter::new(cutting, super::keyring().ids().gear()), &bytes);
             assert_eq!(chunk_lens.iter().sum::<usize>(), bytes.len());
             rows.push(Cuts {
                 input: input.to_string(),
@@ -93,22 +99,23 @@ fn cut_plainly(
 #[test]
 fn the_program_cuts_as_the_specification_says() {
     let keyring = super::keyring();
-    let masks = |profile| match profile {
-        Profile::Small => (0x0000_d907_0353_7000, 0x0000_d90f_0353_0000),
-        Profile::Standard => (0x0000_d907_0753_7000, 0x0000_d903_0353_7000),
-        Profile::Large => (0x0000_d917_6753_7000, 0x0000_d917_0753_7000),
-        Profile::Fixed => (0, 0),
+    let masks = |cutting| match cutting {
+        Cutting::Profile(Profile::Small) => (0x0000_d907_0353_7000, 0x0000_d90f_0353_0000),
+        Cutting::Profile(Profile::Standard) => (0x0000_d907_0753_7000, 0x0000_d903_0353_7000),
+        Cutting::Profile(Profile::Large) => (0x0000_d917_6753_7000, 0x0000_d917_0753_7000),
+        Cutting::Profile(Profile::Fixed) => (0, 0),
+        Cutting::Rows => (0x0000_d903_1353_0000, 0x0000_d901_0353_0000),
     };
     for (_, bytes) in inputs() {
-        for (name, profile) in Profile::ALL {
-            let cutter = Cutter::new(profile, keyring.ids().gear());
+        for (name, cutting) in cuttings() {
+            let cutter = Cutter::new(cutting, keyring.ids().gear());
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let window = &rest[..rest.len().min(cutter.len_max())];
                 let len = cut_plainly(
                     window,
-                    drumlin::chunker::chunk_lens(profile),
-                    masks(profile),
+                    drumlin::chunker::chunk_lens(cutting),
+                    masks(cutting),
                     keyring.ids().gear(),
                 );
                 assert_eq!(len, cutter.cut(window), "{name}, {} bytes left", rest.len());
