@@ -20,6 +20,7 @@ use super::hard_links::HardLinks;
 use super::losses::{self, Losses};
 use super::options::{BackupOptions, BackupReport, Error};
 use super::parent::{self, Parent};
+use super::source_root::SourceRoot;
 use super::start::{Sources, root_directory, source_tree};
 use super::task::NewDirectory;
 use super::timestamps::trust_before;
@@ -70,7 +71,8 @@ impl<'a> BackupAttempt<'a> {
         monitor: &'a Monitor,
     ) -> Result<BackupReport, Error> {
         let started = (options.clock)();
-        let sources = Sources::of(options, &dumps)?;
+        let root = SourceRoot::open(options.root.as_deref())?;
+        let sources = Sources::of(&root, options, &dumps)?;
         let reader = Reader::offline(repository)?;
         let (parent, mut earlier) = find_parent(&reader, options, &sources, use_parent)?;
         let Sources { all, readable, losses, .. } = sources;
@@ -78,7 +80,7 @@ impl<'a> BackupAttempt<'a> {
         let attempt =
             Self { repository, reader, options, monitor, started, sources: all, series, parent };
         let session = attempt.session();
-        let source = attempt.source_context(losses)?;
+        let source = attempt.source_context(root, losses)?;
         let target = attempt.target_context(&session);
         let contexts = Contexts { source: &source, target: &target };
         let cutting = Cutting::Profile(options.chunker.unwrap_or(repository.config().profile));
@@ -117,12 +119,13 @@ impl<'a> BackupAttempt<'a> {
     }
 
     /// Prepares what all threads share of the sources.
-    fn source_context(&self, losses: Losses) -> Result<SourceContext<'a>, Error> {
+    fn source_context(&self, root: SourceRoot, losses: Losses) -> Result<SourceContext<'a>, Error> {
         let options = self.options;
         Ok(SourceContext {
             excludes: Excludes::new(options.excludes.clone(), &self.sources)?,
             owners: OwnerNames::new(),
-            devices: Devices::of_sources(&self.sources, options.ignore_inodes),
+            devices: Devices::of_sources(&root, &self.sources, options.ignore_inodes),
+            root,
             monitor: self.monitor,
             started: self.started,
             losses,

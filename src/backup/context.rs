@@ -12,6 +12,7 @@ use super::fingerprints::KnownDirectories;
 use super::gone::Listings;
 use super::hard_links::HardLinks;
 use super::losses::Losses;
+use super::source_root::SourceRoot;
 use super::timestamps::is_settled;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -21,6 +22,8 @@ use crate::repo::{Session, Trees};
 
 /// State of the sources.
 pub(super) struct SourceContext<'a> {
+    /// The directory below which they are.
+    pub root: SourceRoot,
     /// Rules that leave names out.
     pub excludes: Excludes,
     /// Names of users and groups, by number.

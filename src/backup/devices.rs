@@ -5,12 +5,9 @@
 //! or a mount point) stays the same, and is its label.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::RwLock;
 
+use super::source_root::SourceRoot;
 use crate::os::dir::Dir;
 use crate::os::filesystem;
 use crate::sync;
@@ -30,15 +27,11 @@ pub(super) struct Devices {
 
 impl Devices {
     /// Starts with the devices of the sources at these absolute paths, which must be sorted.
-    pub(super) fn of_sources(paths: &[Vec<u8>], ignore_inodes: bool) -> Self {
+    pub(super) fn of_sources(root: &SourceRoot, paths: &[Vec<u8>], ignore_inodes: bool) -> Self {
         let devices = Self { ignore_inodes, ..Self::default() };
         for path in paths {
-            let source = Path::new(OsStr::from_bytes(path));
-            for found in
-                [std::fs::symlink_metadata(source), std::fs::metadata(source)].into_iter().flatten()
-            {
-                let number = found.dev();
-                devices.add((rustix::fs::major(number), rustix::fs::minor(number)), path);
+            for found in [root.stat(path, false), root.stat(path, true)].into_iter().flatten() {
+                devices.add(found.dev, path);
             }
         }
         devices

@@ -5,14 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use super::chunk_stream::ChunkStream;
 use super::context::{Contexts, FileCounts};
 use super::describe::describe_made;
 use super::dump::{DumpSource, FileNumber, FileSink};
-use super::followed::stat_followed;
 use super::options::Error;
 use super::path;
 use super::sources::SourceNode;
@@ -20,6 +18,7 @@ use crate::chunker::{Cutter, Cutting};
 use crate::format::entry::{Content, is_valid_name};
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
 use crate::monitor::ProblemKind;
+use crate::os::dir::stat_path;
 use crate::os::stat::Stat;
 use crate::repo::write::list_builder::ListBuilder;
 use crate::repo::{self, Lane};
@@ -49,8 +48,7 @@ impl<'t> DumpWriter<'t> {
     ) -> Result<(), Error> {
         let source = self.contexts.source;
         source.monitor.working_on(&dump.path);
-        let original =
-            dump.original.as_deref().map(|path| stat_followed(path.as_os_str().as_bytes()));
+        let original = dump.original.as_deref().map(|path| stat_path(path, true));
         let original = original.transpose();
         let made = original.map(|original| {
             let mut files = DumpFiles {

@@ -1,8 +1,5 @@
 //! Entry into a directory: opens it, describes it, lists its names.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::context::FileCounts;
@@ -16,7 +13,7 @@ use super::inspected::{
 };
 use super::ordered_results::{EntryResult, is_equal_but_for_content};
 use super::path;
-use super::sources::{SourceFilter, SourceNode, open_ancestor};
+use super::sources::{SourceFilter, SourceNode};
 use super::task::{Directory, NewDirectory, SourceWalk};
 use super::timestamps::trust_before;
 use super::trust::{EntryTrust, is_unmoved};
@@ -96,7 +93,7 @@ pub(super) fn enter(mut new: NewDirectory, walk: &SourceWalk, worker: &mut Worke
 /// Opens a directory. If it cannot be listed, it is opened to reach the sources below it.
 fn open(new: &mut NewDirectory, walk: &SourceWalk, path: &[u8]) -> std::io::Result<Dir> {
     if new.scope.only_named {
-        return open_ancestor(path);
+        return walk.source.root.open_ancestor(path);
     }
     let opened = match new.above.as_ref().and_then(|(above, _)| above.dir()) {
         Some(above) if !new.scope.follows => {
@@ -108,14 +105,14 @@ fn open(new: &mut NewDirectory, walk: &SourceWalk, path: &[u8]) -> std::io::Resu
                 walk.source.listings.explain_missing_directory(&above, new.seen, error)
             })
         }
-        Some(_) => Dir::open(Path::new(OsStr::from_bytes(path))),
-        None => Dir::open(Path::new("/")),
+        Some(_) => walk.source.root.open_dir(path),
+        None => walk.source.root.open_dir(b"/"),
     };
     match opened {
         Err(error) if !new.scope.named.is_empty() => {
             let _ = report(walk.source.monitor, path, &error);
             new.scope.only_named = true;
-            open_ancestor(path)
+            walk.source.root.open_ancestor(path)
         }
         opened => opened,
     }

@@ -49,6 +49,7 @@ mod parent;
 mod parent_entries;
 mod path;
 mod queue;
+mod source_root;
 mod sources;
 mod start;
 mod target_writer;

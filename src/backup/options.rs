@@ -37,6 +37,9 @@ pub struct ExcludeOptions {
 pub struct BackupOptions {
     /// Files and directories to back up.
     pub paths: Vec<PathBuf>,
+    /// Directory below which the paths are read, and without which they are recorded; `None` for
+    /// `/`. Below another one they must be absolute.
+    pub root: Option<PathBuf>,
     /// Dumps to back up, too.
     pub dumps: Vec<DumpSource>,
     /// Names below the sources to leave out exactly; absolute paths, raw bytes.

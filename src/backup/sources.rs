@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::context::SourceContext;
@@ -14,10 +13,10 @@ use super::earlier_files::files_of;
 use super::losses::Losses;
 use super::options::Error;
 use super::path;
+use super::source_root::SourceRoot;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
 use crate::os::descriptors::is_descriptor;
-use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -128,12 +127,23 @@ pub(super) struct SourcePath {
 
 /// Returns all sources, sorted, even those that do not exist. `link/` and `link/.` follow the link;
 /// `all_follow` follows all.
-pub(super) fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<SourcePath>, Error> {
+pub(super) fn absolute(
+    root: &SourceRoot,
+    paths: &[PathBuf],
+    all_follow: bool,
+) -> Result<Vec<SourcePath>, Error> {
     let mut found = Vec::new();
     for path in paths {
         let failed = |source| Error::Source { path: path.display().to_string(), source };
+        let refuse = |why: &str| Err(failed(io::Error::new(io::ErrorKind::InvalidInput, why)));
         if path.as_os_str().is_empty() {
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "the name is empty")));
+            return refuse("the name is empty");
+        }
+        // `..` and the current directory would be looked up outside.
+        let is_plain =
+            path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+        if !(root.is_usual() || is_plain) {
+            return refuse("below another root it must be absolute, without `..`");
         }
         let absolute = std::path::absolute(path).map_err(failed)?;
         let clean = without_parents(&absolute).into_os_string().into_encoded_bytes();
@@ -154,16 +164,15 @@ pub(super) fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source
 
 /// Returns the sources that can be read, and notes the others. Fails if none is left.
 pub(super) fn readable(
+    root: &SourceRoot,
     sources: &[SourcePath],
     has_dumps: bool,
     losses: &Losses,
 ) -> Result<Vec<SourcePath>, Error> {
     let mut good = Vec::new();
     for source in sources {
-        let path = Path::new(OsStr::from_bytes(&source.path));
-        let looked =
-            if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
-        match looked.and_then(|_| refuse_below_link(source, sources)) {
+        let looked = root.stat(&source.path, source.follows);
+        match looked.and_then(|_| refuse_below_link(root, source, sources)) {
             Ok(()) => good.push(source.clone()),
             Err(error) => losses.note_unread(&source.path, error),
         }
@@ -176,7 +185,11 @@ pub(super) fn readable(
 
 /// Refuses a source below a link that is stored as a link: a path of a snapshot is either a link or
 /// a directory.
-fn refuse_below_link(source: &SourcePath, sources: &[SourcePath]) -> io::Result<()> {
+fn refuse_below_link(
+    root: &SourceRoot,
+    source: &SourcePath,
+    sources: &[SourcePath],
+) -> io::Result<()> {
     let place = |path: &Path| {
         sources.binary_search_by(|other| other.path.as_slice().cmp(path.as_os_str().as_bytes()))
     };
@@ -187,7 +200,8 @@ fn refuse_below_link(source: &SourcePath, sources: &[SourcePath]) -> io::Result<
             Some(other) => !other.follows,
             None => above.ancestors().skip(1).any(|directory| find(directory).is_some()),
         };
-        if is_stored && std::fs::symlink_metadata(above)?.is_symlink() {
+        let kind = || root.stat(above.as_os_str().as_bytes(), false).map(|found| found.kind);
+        if is_stored && kind()? == EntryKind::Symlink {
             let link = above.display();
             let why = format!(
                 "it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source \
@@ -213,12 +227,10 @@ pub(super) fn note_file_source(
     source.losses.note_parent_files(path, before.map_or(0, files_of));
     source.losses.note_stored(path, u64::from(stat.kind == EntryKind::File));
     let leads_to_special = || {
-        let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
         // A link to the null device is meant to be empty.
-        target.is_ok_and(|found| {
-            let is_null =
-                found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
-            !found.is_file() && !found.is_dir() && !is_null
+        source.root.stat(path, true).is_ok_and(|found| {
+            let is_null = found.kind == EntryKind::CharDevice && found.device == Some((1, 3));
+            !matches!(found.kind, EntryKind::File | EntryKind::Dir) && !is_null
         })
     };
     let (is_lost, what) = match stat.kind {
@@ -271,10 +283,4 @@ fn without_parents(path: &Path) -> PathBuf {
         }
         _ => std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
     }
-}
-
-/// Opens a directory above a source, which needs no right to list it.
-pub(super) fn open_ancestor(path: &[u8]) -> std::io::Result<Dir> {
-    let path = if path.is_empty() { b"/" } else { path };
-    Dir::open_for_lookup(Path::new(OsStr::from_bytes(path)))
 }

@@ -9,6 +9,7 @@ use super::dump_writer::{self, DumpWriter};
 use super::inspected::{DirectoryScope, ParentState};
 use super::losses::Losses;
 use super::options::{BackupOptions, Error};
+use super::source_root::SourceRoot;
 use super::sources::{self, SourceNode, SourcePath};
 use super::task::NewDirectory;
 use crate::chunker::Cutting;
@@ -29,15 +30,19 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Collects the sources of the options. Fails if there is none, or if none can be read.
-    pub(super) fn of(options: &BackupOptions, dumps: &[DumpSource]) -> Result<Self, Error> {
-        let paths = sources::absolute(&options.paths, options.follow_sources)?;
+    pub(super) fn of(
+        root: &SourceRoot,
+        options: &BackupOptions,
+        dumps: &[DumpSource],
+    ) -> Result<Self, Error> {
+        let paths = sources::absolute(root, &options.paths, options.follow_sources)?;
         if paths.is_empty() && dumps.is_empty() {
             return Err(Error::NoSource);
         }
         // A source that is missing today still belongs to the series.
         let absolute: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
         let losses = Losses::of(&absolute);
-        let readable = sources::readable(&paths, !dumps.is_empty(), &losses)?;
+        let readable = sources::readable(root, &paths, !dumps.is_empty(), &losses)?;
         let all = with_dumps(&absolute, dumps);
         Ok(Self { all, paths: absolute, readable, losses })
     }
@@ -76,7 +81,8 @@ pub(super) fn root_directory(
     parent: Option<&Snapshot>,
 ) -> Result<NewDirectory, Error> {
     let failed = |source| Error::Source { path: "/".to_owned(), source };
-    let stat = sources::open_ancestor(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
+    let opened = contexts.source.root.open_ancestor(b"/");
+    let stat = opened.and_then(|dir| dir.stat_self()).map_err(failed)?;
     let parent_state = parent.map_or(ParentState::Unknown, |parent| {
         let content = Content::Tree(parent.root);
         let mut entry = describe::describe(contexts, b"", &stat, content, Vec::new());

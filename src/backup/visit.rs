@@ -121,7 +121,7 @@ impl Directory {
         is_source: bool,
     ) -> Option<Stat> {
         let looked = match follows {
-            true => stat_followed(at.path),
+            true => stat_followed(&source.root, at.path),
             false => source.listings.retry_if_listed(at.dir, at.name, || at.dir.stat(at.name)),
         };
         looked.map_err(|error| self.report_unseen(source, at, error, is_source)).ok()

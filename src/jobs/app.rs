@@ -134,6 +134,7 @@ impl Job {
             paths,
             follow_sources: settings.follow_sources == Some(true),
             allow_empty: settings.allow_empty == Some(true),
+            root: None,
             dumps,
             left_out: Vec::new(),
             tags: settings.tags,

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat, openat2,
+    readlinkat, statx,
 };
 
 use super::stat::Stat;
@@ -42,6 +43,47 @@ impl Dir {
     pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::from_fd(openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// Opens the directory at `path`, with this directory as the root of all paths and links.
+    ///
+    /// Needs Linux 5.6 or later, and fails with `Unsupported` before that.
+    pub fn open_in_root(&self, path: &Path) -> io::Result<Self> {
+        match self.open_any_in_root(path, DIR_FLAGS) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.open_any_in_root(path, DIR_FLAGS - OFlags::NOATIME).map(Self::from_fd)
+            }
+            opened => opened.map(Self::from_fd),
+        }
+    }
+
+    /// Like [`Self::open_in_root`], but needs no permission to list the directory.
+    pub fn lookup_in_root(&self, path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.open_any_in_root(path, flags).map(Self::from_fd)
+    }
+
+    /// Returns the status of what is at `path`, with this directory as the root.
+    pub fn stat_in_root(&self, path: &Path, follows: bool) -> io::Result<Stat> {
+        let nofollow = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+        stat_of(self.open_any_in_root(path, OFlags::PATH | OFlags::CLOEXEC | nofollow)?)
+    }
+
+    /// Returns the absolute path of what `path` leads to, with this directory as the root.
+    pub fn path_in_root(&self, path: &Path) -> io::Result<PathBuf> {
+        let found = self.open_any_in_root(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
+    }
+
+    fn open_any_in_root(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.fd, path, flags, Mode::empty(), resolve).map_err(|errno| match errno {
+            rustix::io::Errno::NOSYS => {
+                let why = "this kernel cannot resolve paths below another root (Linux 5.6 can)";
+                io::Error::new(io::ErrorKind::Unsupported, why)
+            }
+            errno => errno.into(),
+        })
     }
 
     /// Opens the directory `name` in this one; a symbolic link is refused.
@@ -152,6 +194,12 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Returns the status of what is at `path`, of a symbolic link itself unless it `follows`.
+pub fn stat_path(path: &Path, follows: bool) -> io::Result<Stat> {
+    let nofollow = if follows { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    Ok(Stat::from_statx(&statx(CWD, path, nofollow, STAT_MASK)?))
 }
 
 /// Returns the status of an open file or directory.

@@ -321,3 +321,41 @@ fn a_dump_ends_when_the_backup_is_cancelled() {
     let error = drumlin::backup::run(&repo.repository, options, &monitor).map(drop).unwrap_err();
     assert!(matches!(error, Error::Repository(drumlin::repo::Error::Cancelled)), "{error:?}");
 }
+
+#[test]
+fn sources_below_another_root_are_recorded_without_it() {
+    let repo = TestRepo::new();
+    let host = repo.source();
+    write(&host.join("data/wiki/page"), b"page");
+    write(&host.join("data/wiki/old.tmp"), b"left out");
+    write(&host.join("etc/motd"), b"of the host");
+    // Absolute links mean the host's paths, on the way to a source and as one.
+    std::os::unix::fs::symlink("/data", host.join("srv")).unwrap();
+    std::os::unix::fs::symlink("/etc/motd", host.join("motd")).unwrap();
+    let paths: Vec<PathBuf> = ["/srv/wiki", "/motd/"].map(PathBuf::from).to_vec();
+    let below = |root: &Path| {
+        let mut options = options(&paths, "host");
+        options.root = Some(root.to_owned());
+        options.excludes.patterns = vec!["/srv/wiki/*.tmp".into()];
+        options
+    };
+    let (report, monitor) = repo.backup_with(below(&host)).unwrap();
+    assert_eq!(monitor.problem_count(), 0, "{:?}", monitor.problems());
+    let snapshot = report.snapshot.unwrap();
+    let content = |path: &str| Some(repo.content(&repo.lookup(&snapshot, path)?));
+    assert_eq!(content("/srv/wiki/page").as_deref(), Some(&b"page"[..]));
+    assert_eq!(content("/motd").as_deref(), Some(&b"of the host"[..]));
+    assert!(repo.lookup(&snapshot, "/srv/wiki/old.tmp").is_none());
+    assert!(repo.lookup(&snapshot, host.join("data")).is_none());
+    assert_eq!(snapshot.sources, [b"/motd".to_vec(), b"/srv/wiki".to_vec()]);
+    let_time_pass();
+    assert!(repo.backup_with(below(&host)).unwrap().0.unchanged_since.is_some());
+    // What is not there below the root is missing, even if this machine has it.
+    let mut outside = below(&host);
+    outside.paths = vec![PathBuf::from("/etc/hostname"), PathBuf::from("/srv/wiki")];
+    let (_, monitor) = repo.backup_with(outside).unwrap();
+    assert_eq!(monitor.count_of(ProblemKind::Unreadable), 1, "{:?}", monitor.problems());
+    let mut relative = below(&host);
+    relative.paths = vec![PathBuf::from("srv/wiki")];
+    assert!(matches!(repo.backup_with(relative), Err(Error::Source { .. })));
+}

@@ -182,6 +182,7 @@ pub fn now() -> Timestamp {
 pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
     BackupOptions {
         paths: paths.to_vec(),
+        root: None,
         dumps: Vec::new(),
         left_out: Vec::new(),
         tags: Vec::new(),
