@@ -9,6 +9,9 @@ pub trait Clock: Send + Sync {
 
     /// Waits; returns false at once if the operation was cancelled.
     fn wait(&self, span: Duration) -> bool;
+
+    /// Waits, even if the operation was cancelled.
+    fn wait_out(&self, span: Duration);
 }
 
 /// The system's monotonic clock.
@@ -44,6 +47,10 @@ impl Clock for SystemClock {
             }
             std::thread::sleep(left.min(SLICE));
         }
+    }
+
+    fn wait_out(&self, span: Duration) {
+        std::thread::sleep(span);
     }
 }
 
@@ -83,9 +90,13 @@ pub mod tests {
             if self.cancelled.load(Ordering::Relaxed) {
                 return false;
             }
+            self.wait_out(span);
+            true
+        }
+
+        fn wait_out(&self, span: Duration) {
             self.advance(span);
             lock(&self.state).1.push(span);
-            true
         }
     }
 

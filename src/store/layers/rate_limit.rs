@@ -54,13 +54,14 @@ impl RateLimiter {
         self.up.is_none() && self.down.is_none()
     }
 
-    /// Waits until a piece may be sent. A cancelled operation does not wait, so that it ends
-    /// quickly.
+    /// Waits until a piece may be sent. A cancelled operation waits, too: what it still sends must
+    /// not take the line from others.
     pub fn upload(&self, len_bytes: usize) {
-        self.clock.wait(self.upload_delay(len_bytes));
+        self.clock.wait_out(self.upload_delay(len_bytes));
     }
 
-    /// Waits until the line is free again after a piece that was received.
+    /// Waits until the line is free again after a piece that was received. A cancelled operation
+    /// does not wait, so that it ends quickly.
     pub fn download(&self, len_bytes: usize) {
         self.clock.wait(self.download_delay(len_bytes));
     }
@@ -107,6 +108,18 @@ mod tests {
         assert!(took > Duration::from_secs(27) && took <= Duration::from_secs(28), "{took:?}");
         // No part of it went quicker: each wait is that of one piece.
         assert!(clock.waits().iter().all(|wait| *wait <= Duration::from_millis(32)));
+    }
+
+    #[test]
+    fn a_cancelled_operation_sends_at_the_limit_too() {
+        let (clock, rate_limiter) = rate_limiter(Some(1000), Some(1000));
+        clock.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+        rate_limiter.download(5000);
+        rate_limiter.download(5000);
+        assert!(clock.now().is_zero());
+        rate_limiter.upload(5000);
+        rate_limiter.upload(1);
+        assert!(clock.now() >= Duration::from_millis(4900), "{:?}", clock.now());
     }
 
     #[test]
