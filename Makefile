@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
+.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long apps-long ci doc features lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -68,6 +68,9 @@ mount-long:     ## A mounted tree of 100,000 files, compared with its source.
 soak-long:      ## An hour of reading from a mount by eight processes while backups and prunes run (DRUMLIN_SOAK_SECONDS=).
 	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak
 
+apps-long:      ## Dumps of 10,000 tables, and of a MariaDB server whose tables change while it is copied.
+	DRUMLIN_APPS_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture apps::
+
 odd-long:       ## Each odd file system as source, as repository and as target, with more files and changes.
 	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd_file_systems::
 
@@ -79,7 +82,7 @@ doc:            ## Builds the library's pages, and those of all its modules; a b
 
 features:       ## Checks that the library builds without features, and with each one alone.
 	$(CARGO) check --locked --no-default-features
-	for feature in cli mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
+	for feature in cli mount s3 sftp sqlite; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
 
 fuzz-check:     ## Checks that the fuzz targets build (on the stable toolchain, without sanitizers).
 	cd fuzz && $(CARGO) check --locked

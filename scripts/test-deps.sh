@@ -17,6 +17,10 @@ files="proftpd-mod-crypto:/usr/lib/proftpd/mod_sftp.so libssl-dev:/usr/include/o
 # Servers: Ceph's S3 gateway with what it needs; npm for s3rver; a false clock.
 packages="$packages radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph-common:ceph nodejs:node npm:npm faketime:faketime
   openssl:openssl"
+# Databases, Subversion and a container engine, whose dumps are backed up.
+packages="$packages mariadb-server:mariadbd mariadb-client:mariadb-dump mariadb-backup:mariadb-backup subversion:svnadmin
+  podman:podman runc:runc"
+files="$files postgresql-15:/usr/lib/postgresql/15/bin/initdb"
 missing=""
 for pair in $packages; do
   # /usr/sbin holds setcap and is not on everybody's path.

@@ -56,7 +56,8 @@
 //! | stratum | modules | knows |
 //! |---|---|---|
 //! | 0 words | `id`, `monitor`, `alignment`, `sync` | nothing else |
-//! | 1 pure | `format`, `crypto`, `chunker`, `compress`, `container`, `retention`, `rules` | bytes and values |
+//! | 1 pure | `format`, `crypto`, `chunker`, `compress`, `container` | bytes and values |
+//! | 1 pure | `retention`, `rules`, `schedule` | values |
 //! | 2 outside | `store`: opaque objects; `os`: the host's file system | one side of the world each |
 //! | 3 repository | `repo` | bytes and store, no user paths |
 //! | 4 operations | `backup`, `restore`, `browse`, `maintain`, `mount` | repository and host, never the store |
@@ -144,6 +145,8 @@ pub mod restore;
 pub mod retention;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod rules;
+#[cfg_attr(not(drumlin_internals), doc(hidden))]
+pub mod schedule;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod settings;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]

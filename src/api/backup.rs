@@ -14,7 +14,7 @@ use crate::connect::host::here;
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{self, Additions, Job};
 use crate::monitor::Monitor;
-use crate::settings::model::AppSettings;
+use crate::settings::app::AppSettings;
 
 /// A backup that is about to be made.
 ///
@@ -161,7 +161,7 @@ impl<'a> Backup<'a> {
             ..Surroundings::default()
         };
         self.additions.excludes = typed_at.patterns(&self.excludes, &[]);
-        let job = Job { app: self.app, settings: self.settings, additions: self.additions };
+        let job = Job::new(self.app, self.settings, self.additions);
         let monitor = Arc::new(Monitor::default());
         let report = watched(progress, &monitor, || {
             let (connector, place) = (&repository.connector, &repository.place);

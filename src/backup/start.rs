@@ -48,10 +48,26 @@ impl Sources {
     }
 }
 
-/// Returns the paths of all sources, sorted.
+/// Directory of an app's dumps in the snapshot.
+///
+/// It is one source: that a database came or went makes no other series of snapshots.
+const APP_DIR: &[u8] = b"/@app";
+
+/// Returns the paths of all sources, sorted: those of the host, and those of dumps that no path of
+/// the host holds.
 fn with_dumps(paths: &[Vec<u8>], dumps: &[DumpSource]) -> Vec<Vec<u8>> {
+    let is_below = |path: &[u8], above: &[u8]| {
+        let rest = path.strip_prefix(above.strip_suffix(b"/").unwrap_or(above));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
     let mut all = paths.to_vec();
-    all.extend(dumps.iter().map(|dump| dump.path.clone()));
+    for dump in dumps {
+        if is_below(&dump.path, APP_DIR) {
+            all.push(APP_DIR.to_vec());
+        } else if dump.original.is_none() || !paths.iter().any(|path| is_below(&dump.path, path)) {
+            all.push(dump.path.clone());
+        }
+    }
     all.sort();
     all.dedup();
     all

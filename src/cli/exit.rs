@@ -27,6 +27,8 @@ pub enum Exit {
     RolledBack = 5,
     /// There is no repository.
     NoRepository = 10,
+    /// Another run of the app is under way.
+    Locked = 11,
     /// Wrong password or key.
     WrongSecret = 12,
     /// The key or the store's credential does not permit it.

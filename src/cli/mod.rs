@@ -1,5 +1,6 @@
 //! Command line: one file per command.
 
+mod apps;
 mod backup;
 mod cat;
 mod check;
@@ -30,6 +31,8 @@ mod quickstart;
 mod repair;
 mod requests;
 mod restore;
+mod run;
+mod schedules;
 mod series_filter;
 mod snapshot_spec;
 mod snapshots;
@@ -75,6 +78,7 @@ Exit codes:
   4    damage found
   5    repository rollback detected, or another repository answers
   10   no repository
+  11   another run of the app is under way
   12   wrong password or key
   13   not permitted
   130  interrupted";
@@ -84,6 +88,8 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Init(init::InitArgs),
     Backup(Box<backup::BackupArgs>),
+    Run(run::RunArgs),
+    Apps(apps::AppsArgs),
     #[command(visible_alias = "list")]
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
@@ -199,6 +205,7 @@ impl Command {
     fn is_dry(&self) -> bool {
         match self {
             Self::Backup(args) => args.dry_run,
+            Self::Run(args) => args.dry_run,
             Self::Restore(args) => args.is_dry(),
             Self::Forget(args) => args.dry_run || args.simulate.is_some(),
             Self::Prune(args) => args.dry_run,
@@ -206,6 +213,7 @@ impl Command {
             // These have no dry run.
             Self::Quickstart(_)
             | Self::Init(_)
+            | Self::Apps(_)
             | Self::Snapshots(_)
             | Self::Ls(_)
             | Self::Cat(_)
@@ -231,6 +239,8 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Quickstart(args) => quickstart::run(ctx, &args),
         Command::Init(args) => init::run(ctx, args),
         Command::Backup(args) => backup::run(ctx, *args),
+        Command::Run(args) => run::run(ctx, &args),
+        Command::Apps(args) => apps::run(ctx, &args),
         Command::Snapshots(args) => snapshots::run(ctx, &args),
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),

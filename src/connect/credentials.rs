@@ -147,8 +147,8 @@ pub fn passphrase_kdf(strong: bool) -> SlotKdf {
     SlotKdf::Passphrase { memory_kib, passes, lanes }
 }
 
-/// Reads the secret of a store: the password of an SSH account, or the secret of an access key.
-#[cfg(any(feature = "s3", feature = "sftp"))]
+/// Reads the secret of a store or a database: the password of an account, or the secret of an
+/// access key.
 pub fn read_store_password(
     operator: &dyn Operator,
     origin: &SecretSettings,

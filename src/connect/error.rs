@@ -58,6 +58,21 @@ impl Error {
         }
     }
 
+    /// Returns the repository's error, if it is one.
+    pub fn repository(&self) -> Option<&repo::Error> {
+        match self {
+            Self::Repository(source) | Self::WrongSecret { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the store could not be reached or did not answer.
+    pub fn is_trouble(&self) -> bool {
+        use crate::store::ErrorKind::{Unanswered, Unavailable};
+        matches!(self, Self::Store(error) if matches!(error.kind, Unavailable | Unanswered))
+            || self.repository().is_some_and(repo::Error::is_trouble)
+    }
+
     /// Makes an error of the command line, the environment or the configuration.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(OtherErrorKind::Usage, message)

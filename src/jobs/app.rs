@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::dumps::{self, AppDumps, DumpConditions};
 use super::error::Result;
 use super::patterns::Surroundings;
 use crate::backup::{self, BackupOptions, BackupReport, DumpSource, ExcludeOptions};
@@ -16,9 +17,11 @@ use crate::repo::Repository;
 use crate::repo::write::Checkpoints;
 use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
-use crate::settings::model::{AppSettings, CommandSettings};
+use crate::settings::app::AppSettings;
+use crate::settings::sources::SourceSettings;
 use crate::settings::values::Chunker;
 use crate::sources::command;
+use crate::sources::manifest::SharedRecord;
 use crate::text;
 
 /// Options of the caller in addition to the configuration.
@@ -54,9 +57,25 @@ pub struct Job {
     pub settings: AppSettings,
     /// Further options of the caller.
     pub additions: Additions,
+    /// Its dumps, planned by [`Job::plan_dumps`].
+    pub dumps: AppDumps,
 }
 
 impl Job {
+    /// Makes a job without dumps.
+    pub fn new(app: String, settings: AppSettings, additions: Additions) -> Self {
+        Self { app, settings, additions, dumps: AppDumps::default() }
+    }
+
+    /// Plans the dumps, and returns what will be recorded of each.
+    pub fn plan_dumps(
+        &mut self,
+        mut conditions: DumpConditions,
+    ) -> Result<Vec<SharedRecord>, connect::Error> {
+        self.dumps = dumps::plan(&self.settings, &mut conditions)?;
+        Ok(std::mem::take(&mut self.dumps.records))
+    }
+
     /// Returns the settings of an app, merged with the defaults; without its sources if the caller
     /// names some.
     ///
@@ -74,14 +93,11 @@ impl Job {
         };
         if has_source {
             merged.paths = Vec::new();
-            merged.commands = Vec::new();
-        } else if let Some(key) = merged.unsupported_keys.first() {
-            let why = format!(
-                "app `{}` has `{key}`, which this version does not support yet",
-                app.unwrap_or_default()
-            );
-            let hint = "a backup without it would not be what the configuration asks for";
-            return Err(connect::Error::usage(why).hint(hint));
+            merged.sources = SourceSettings::default();
+        } else if let Some(app) = app.filter(|_| !merged.run.hooks.is_none()) {
+            let why =
+                format!("app `{app}` has commands around its backup, which this does not run");
+            return Err(connect::Error::usage(why).hint(format!("`drumlin run {app}` runs them")));
         }
         Ok(merged)
     }
@@ -124,19 +140,24 @@ impl Job {
         let anywhere = Surroundings { home: connector.env.home(), ..Surroundings::default() };
         let patterns = self.patterns(&anywhere)?;
         let configured = words(&self.settings.always_read);
-        let Self { app, settings, additions } = self;
-        let mut dumps = dumps_of(&settings.commands, additions.stdin.as_deref(), monitor);
+        let Self { app, settings, additions, dumps: planned } = self;
+        let stdin = additions.stdin.as_deref().map(|name| command::stdin_source(name, monitor));
+        let mut dumps: Vec<DumpSource> = stdin.into_iter().chain(planned.dumps).collect();
         let paths =
             plan_special(settings.paths, settings.read_special == Some(true), &mut dumps, monitor)?;
         let excludes = settings.excludes;
         Ok(BackupOptions {
-            consistency: if paths.is_empty() { Consistency::Dump } else { Consistency::Live },
+            consistency: match (paths.is_empty(), settings.run.is_snapshot == Some(true)) {
+                (true, _) => Consistency::Dump,
+                (false, true) => Consistency::FileSystemSnapshot,
+                (false, false) => Consistency::Live,
+            },
             paths,
             follow_sources: settings.follow_sources == Some(true),
             allow_empty: settings.allow_empty == Some(true),
-            root: None,
+            root: settings.run.root,
             dumps,
-            left_out: Vec::new(),
+            left_out: planned.left_out,
             tags: settings.tags,
             host: settings.host.unwrap_or_else(host::host_name),
             user: host::user_name(),
@@ -219,18 +240,6 @@ fn plan_special(
         dumps.push(command::file_source(&path, monitor).map_err(fail)?);
     }
     Ok(others)
-}
-
-fn dumps_of(
-    commands: &[CommandSettings],
-    stdin: Option<&str>,
-    monitor: &Arc<Monitor>,
-) -> Vec<DumpSource> {
-    let stdin = stdin.map(|name| command::stdin_source(name, monitor));
-    let commands = commands
-        .iter()
-        .map(|command| command::command_source(&command.name, &command.run, monitor));
-    stdin.into_iter().chain(commands).collect()
 }
 
 fn profile_of(chunker: Chunker, own: Profile) -> Profile {

@@ -1,9 +1,16 @@
 //! Backups as configured: an app's settings, the caller's options, and one run.
 
 pub mod app;
+mod databases;
+pub mod dumps;
 mod error;
+pub mod hooks;
 pub mod lists;
+mod manifest;
 pub mod patterns;
+pub mod run;
+pub mod state;
+pub mod transient;
 
 pub use app::{Additions, Job};
 pub use error::{Error, Result};

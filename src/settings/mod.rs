@@ -1,11 +1,13 @@
 //! The configuration file `drumlin.toml`, environment variables and locations.
 
+pub mod app;
 pub mod environment;
 pub mod error;
 pub mod location;
-pub mod model;
 pub mod repository;
+pub mod run;
 pub mod section;
+pub mod sources;
 #[cfg(feature = "sftp")]
 pub mod ssh_config;
 pub mod values;
@@ -17,9 +19,9 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::os::bounded_read;
+use app::AppSettings;
 use environment::Environment;
 pub use error::SettingsError;
-use model::AppSettings;
 use repository::RepositorySettings;
 use section::{Section, SettingsText};
 
@@ -90,16 +92,16 @@ impl Settings {
             settings.repositories.insert(name, repository::read_repository(section)?);
         }
         for (name, section) in whole.named_sections("app")? {
-            settings.apps.insert(name, model::read_app(section, false)?);
+            settings.apps.insert(name, app::read_app(section, false)?);
         }
         if let Some(section) = whole.section("defaults")? {
-            settings.defaults = model::read_app(section, true)?;
+            settings.defaults = app::read_app(section, true)?;
         }
         if let Some(section) = whole.section("notify")? {
-            model::read_notify(section)?;
+            app::read_notify(section)?;
         }
         if let Some(section) = whole.section("metrics")? {
-            model::read_metrics(section)?;
+            app::read_metrics(section)?;
         }
         whole.finish()?;
         settings.check_names(&source)?;

@@ -48,6 +48,11 @@ impl<'a> Section<'a> {
         Self { source, name, table, asked: Vec::new() }
     }
 
+    /// Returns its name: `app.wiki.mariadb`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns whether a key exists, without reading it.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
@@ -227,6 +232,14 @@ impl<'a> Section<'a> {
                 Ok(Section::new(self.source, self.below(key), table))
             })
             .collect()
+    }
+
+    /// Reads a table or a list of tables.
+    pub fn sections(&mut self, key: &'static str) -> Result<Vec<Section<'a>>, SettingsError> {
+        match self.table.get(key).map(|value| value.get_ref()) {
+            Some(DeValue::Array(_)) => self.section_list(key),
+            _ => Ok(self.section(key)?.into_iter().collect()),
+        }
     }
 
     fn below(&self, key: &str) -> String {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::model::CommandSettings;
 use super::repository::SecretSettings;
+use super::sources::{CommandSettings, DatabaseKind};
 use super::values::Chunker;
 use super::{Settings, SettingsError};
 use crate::compress::Compression;
@@ -107,14 +107,25 @@ fn the_documented_file_is_read() {
     assert_eq!(wiki.compression, Some(Compression::Level(19)));
     assert_eq!(wiki.chunker, Some(Chunker::Fixed));
     assert_eq!(
-        wiki.commands,
-        [CommandSettings { name: "facts.txt".into(), run: "uname -a; echo ${HOME}".into() }]
+        wiki.sources.commands,
+        [CommandSettings {
+            name: "facts.txt".into(),
+            run: "uname -a; echo ${HOME}".into(),
+            ..CommandSettings::default()
+        }]
     );
-    assert!(wiki.unsupported_keys.is_empty());
+    assert_eq!(wiki.run.schedule, ["daily 03:10"]);
     let shop = settings.apps["shop"].clone().with_defaults(&settings.defaults);
     assert_eq!(shop.repositories, ["box"]);
     assert_eq!(shop.compression, Some(Compression::FAST));
-    assert_eq!(shop.unsupported_keys, ["before", "mariadb", "subversion", "subversion-parent"]);
+    assert_eq!(shop.run.hooks.before, ["systemctl stop shop"]);
+    assert_eq!(shop.sources.mysql.len(), 1);
+    let database = &shop.sources.mysql[0];
+    assert_eq!(
+        (database.kind, database.section.as_str(), database.databases.as_deref()),
+        (DatabaseKind::Mariadb, "app.shop.mariadb", Some(&["shop".to_owned()][..]))
+    );
+    assert_eq!(shop.sources.subversion_parents, [Path::new("/srv/svn")]);
 }
 
 #[test]
@@ -155,6 +166,16 @@ fn wrong_values_say_what_is_expected() {
         ("[app.a]\npaths = \"/x\"\nrepository = \"b\"", 1, "there is no [repository.b]"),
         ("[app.a]\npaths = \"/x\"\ncompression = 40", 3, "level from 1 to 22"),
         ("[[app.a.command]]\nname = \"../x\"\nrun = \"true\"", 2, "cannot be the name of a file"),
+        ("[app.a]\npaths = \"/x\"\ndrill = \"monthly\"", 3, "not supported by this version yet"),
+        ("[app.a]\nmysql = { method = \"backup\" }", 2, "a method of MariaDB only"),
+        ("[app.a]\nmariadb = { method = \"backup\" }", 2, "not supported by this version yet"),
+        ("[app.a]\npostgres = { container = \"db\" }", 2, "not supported by this version yet"),
+        ("[app.a]\nmariadb = { host = \"h\", socket = \"s\" }", 2, "keep one of them"),
+        ("[app.a]\npostgres = { routines = false }", 2, "unknown key `routines`"),
+        ("[app.a]\npaths = \"/x\"\ntimezone = \"Mars\"", 3, "is not a time zone"),
+        ("[app.a]\npaths = \"/x\"\nalarm = { gone = \"0%\" }", 3, "is not a share"),
+        ("[app.a]\npaths = \"/x\"\nretry = 11", 3, "from 0 to 10"),
+        ("[[app.a.command]]\nname = \"x\"\nrun = \"a\"\npipe = [\"b\"]", 2, "either `run` or"),
         ("[metrics]\nlisten = \"everywhere\"", 2, "is not an address"),
         ("[app.a\n", 1, ""),
         ("a = 1\na = 2\n", 2, "duplicate key"),

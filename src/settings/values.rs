@@ -95,6 +95,22 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * unit_s))
 }
 
+/// Parses a span of time with days and weeks, too: `90s`, `12h`, `30d`, `2w`.
+pub fn parse_interval(text: &str) -> Result<Duration, String> {
+    let days = |number: &str, days: u64| {
+        number
+            .parse::<u32>()
+            .ok()
+            .map(|number| Duration::from_secs(u64::from(number) * days * 86_400))
+    };
+    let found = match text.char_indices().next_back() {
+        Some((at, 'd')) => days(&text[..at], 1),
+        Some((at, 'w')) => days(&text[..at], 7),
+        _ => parse_duration(text).ok(),
+    };
+    found.ok_or_else(|| format!("`{text}` is not a time such as 90s, 5m, 12h, 30d or 2w"))
+}
+
 /// Parses a time-out of at least a second.
 pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
@@ -153,27 +169,6 @@ pub fn parse_chunker(text: &str) -> Result<Chunker, String> {
     }
 }
 
-/// Returns an error text if `text` is not a schedule: `hourly`, `every 6h`, `daily 03:10`, `weekly
-/// sun 04:00`, five cron fields.
-pub fn check_schedule(text: &str) -> Result<(), String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let good = match words.as_slice() {
-        ["hourly" | "daily" | "weekly" | "monthly"] => true,
-        ["every", span] => is_span(span, "mhdw"),
-        ["daily", time] => is_time_of_day(time),
-        ["weekly", day, time] => is_weekday(day) && is_time_of_day(time),
-        [_, _, _, _, _] => words.iter().all(|field| is_cron_field(field)),
-        _ => false,
-    };
-    let refuse = || {
-        format!(
-            "`{text}` is not a schedule such as \"hourly\", \"every 6h\", \"daily 03:10\" or \
-                \"weekly sun 04:00\""
-        )
-    };
-    if good { Ok(()) } else { Err(refuse()) }
-}
-
 /// Returns whether `text` is a whole number and one of the given unit letters: `6h`, `2y`.
 pub fn is_span(text: &str, units: &str) -> bool {
     let Some(unit) = text.chars().last().filter(|unit| units.contains(*unit)) else {
@@ -183,23 +178,23 @@ pub fn is_span(text: &str, units: &str) -> bool {
         .is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 0))
 }
 
-fn is_time_of_day(text: &str) -> bool {
-    let Some((hours, minutes)) = text.split_once(':') else {
-        return false;
-    };
-    let within = |part: &str, end: u32| {
-        part.len() == 2 && part.parse::<u32>().is_ok_and(|value| value < end)
-    };
-    within(hours, 24) && within(minutes, 60)
-}
+/// Longest name of a file that Linux's file systems hold.
+const FILE_NAME_LEN_MAX_BYTES: usize = 255;
 
-fn is_weekday(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].contains(&text.as_str())
-}
-
-fn is_cron_field(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "*,-/".contains(c))
+/// Returns the name of a dump if it can be a file's name: the dump is stored at `/` of the
+/// snapshot.
+pub fn check_dump_name(text: &str) -> Result<String, String> {
+    let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
+    if !parts.clone().all(|part| crate::format::entry::is_valid_name(part.as_bytes())) {
+        return Err(format!("`{text}` cannot be the name of a file"));
+    }
+    if parts.any(|part| part.len() > FILE_NAME_LEN_MAX_BYTES) {
+        return Err(format!(
+            "`{text}` is longer than a file's name can be, {FILE_NAME_LEN_MAX_BYTES} bytes: it \
+                could not be restored"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -240,6 +235,11 @@ mod tests {
                 .iter()
                 .all(|text| parse_duration(text).is_err())
         );
+        for (text, seconds) in [("90s", 90), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)]
+        {
+            assert_eq!(parse_interval(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(["", "d", "5", "1.5d", "-1d"].iter().all(|text| parse_interval(text).is_err()));
         assert!(parse_timeout("0m").is_err() && parse_timeout("1s").is_ok());
         assert!(
             parse_connections("0").is_err()
@@ -254,33 +254,6 @@ mod tests {
         assert_eq!(parse_compression("22"), Ok(Compression::Level(22)));
         for text in ["0", "23", "best", "", "-1"] {
             assert!(parse_compression(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn schedules_of_the_documentation_are_known() {
-        for text in [
-            "hourly",
-            "every 6h",
-            "daily 03:10",
-            "weekly sun 04:00",
-            "10 3 * * 1-5",
-            "*/15 * * * *",
-        ] {
-            assert_eq!(check_schedule(text), Ok(()), "{text}");
-        }
-        for text in [
-            "",
-            "sometimes",
-            "daily 24:00",
-            "daily 3:10",
-            "weekly someday 04:00",
-            "every 6",
-            "every 0h",
-            "every xh",
-            "* * * *",
-        ] {
-            assert!(check_schedule(text).is_err(), "{text}");
         }
     }
 }

@@ -1,7 +1,20 @@
 //! Sources of a backup that are not files in a directory.
 
 pub mod command;
+pub mod dump_file;
+pub mod engine_api;
+pub mod escape;
+pub mod failure;
+pub mod finding;
 pub mod manifest;
+pub mod mbstream;
+pub mod mysql;
 pub mod patient;
+pub mod planned;
+pub mod postgres;
 pub mod process;
 pub mod runner;
+pub mod shell_command;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod subversion;

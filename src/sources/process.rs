@@ -180,6 +180,20 @@ impl Program {
     }
 }
 
+/// The failure of a program that ran.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct ProgramFailure {
+    code: Option<i32>,
+    message: String,
+}
+
+/// Returns the exit code of a program whose failure this error is; `None` for other errors, and if
+/// a signal ended it.
+pub fn exit_code(error: &io::Error) -> Option<i32> {
+    error.get_ref()?.downcast_ref::<ProgramFailure>()?.code
+}
+
 /// A program that runs; reading yields its output, and fails if the backup is cancelled.
 ///
 /// Dropping it stops the program and its children, unless it has ended.
@@ -208,7 +222,8 @@ impl Running {
         let words = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
         let words = words.trim();
         let end = if words.is_empty() { String::new() } else { format!(": {words}") };
-        Err(io::Error::other(format!("`{}` failed: {status}{end}", self.shown)))
+        let message = format!("`{}` failed: {status}{end}", self.shown);
+        Err(io::Error::other(ProgramFailure { code: status.code(), message }))
     }
 
     /// Returns the exit status, if the program has ended; its process id is free from then on.

@@ -1,6 +1,7 @@
 //! Every integration test of the project, in one binary. Each folder says what it holds.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
+mod apps; // apps: dumps, runs, memory
 mod campaigns; // searches for faults
 mod cli; // the real program
 #[cfg(all(feature = "mount", feature = "s3", feature = "sftp"))]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::compress::Compression;
-use crate::settings::model::{ExcludeSettings, check_stream_name};
+use crate::settings::app::ExcludeSettings;
+use crate::settings::values::check_dump_name;
 use crate::settings::values::{
     Chunker, parse_chunker, parse_compression, parse_file_name, parse_size,
 };
@@ -169,7 +170,7 @@ pub(crate) struct StreamArgs {
         value_name = "NAME",
         default_value = "stdin",
         requires = "stdin",
-        value_parser = check_stream_name,
+        value_parser = check_dump_name,
     )]
     pub stdin_name: String,
 
@@ -185,7 +186,7 @@ pub(crate) struct StreamArgs {
         id = "names",
         value_name = "NAME",
         requires = "commands",
-        value_parser = check_stream_name,
+        value_parser = check_dump_name,
     )]
     pub names: Vec<String>,
 }

@@ -12,12 +12,13 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::PROGRAM;
 use crate::connect::{RepositoryPlace, host};
+use crate::jobs::dumps::DumpConditions;
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{Additions, Job, lists};
 use crate::repo::Repository;
 use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
-use crate::settings::model::CommandSettings;
+use crate::settings::sources::CommandSettings;
 use crate::text;
 
 /// Merges command line and configuration; the command line takes precedence, lists are joined.
@@ -45,8 +46,18 @@ pub(crate) fn carry_out(
 ) -> Result<BackupOutcome, Failure> {
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
-    let (report, monitor) =
-        ctx.run("backing up", |monitor| job.run(&ctx.connector, place, repository, monitor))?;
+    let mut job = job;
+    let (report, monitor) = ctx.run("backing up", |monitor| {
+        let conditions = DumpConditions {
+            app: job.app.clone(),
+            monitor: Arc::clone(monitor),
+            scratch: std::env::temp_dir(),
+            state: None,
+            operator: &*ctx.connector.operator,
+        };
+        job.plan_dumps(conditions)?;
+        job.run(&ctx.connector, place, repository, monitor)
+    })?;
     Ok(BackupOutcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }
 
@@ -66,7 +77,9 @@ fn job_of(
     merged.paths.extend(args.paths.drain(..).map(typed_path));
     merged.tags.append(&mut args.tags);
     let commands = args.streams.commands.drain(..).zip(args.streams.names.drain(..));
-    merged.commands.extend(commands.map(|(run, name)| CommandSettings { name, run }));
+    let commands =
+        commands.map(|(run, name)| CommandSettings { name, run, ..CommandSettings::default() });
+    merged.sources.commands.extend(commands);
     merged.host = args.host.take().or(merged.host);
     merged.follow_sources =
         Some(args.sources.follow_sources).filter(|set| *set).or(merged.follow_sources);
@@ -88,7 +101,7 @@ fn job_of(
         threads,
         program: PROGRAM.to_owned(),
     };
-    Ok(Job { app: args.app.unwrap_or_default(), settings: merged, additions })
+    Ok(Job::new(args.app.unwrap_or_default(), merged, additions))
 }
 
 /// Returns the patterns of the command line, including those in files.

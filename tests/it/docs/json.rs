@@ -21,6 +21,8 @@ fn every_json_field_is_described() {
         "quickstart documents",
         "init --repo ./other --key-file other.key",
         "backup documents",
+        "run letters",
+        "apps",
         "snapshots",
         "forget --keep-last 1 --dry-run",
         "forget --keep-daily 7 --simulate 30d",
@@ -51,7 +53,15 @@ fn every_json_field_is_described() {
     let named: BTreeSet<&str> =
         commands.iter().chain(&WITHOUT).map(|command| command.split(' ').next().unwrap()).collect();
     assert_eq!(named, BTreeSet::from(COMMANDS));
-    let documents = commands.map(|command| home.json(command.split(' ')));
+    let documents = commands.map(|command| {
+        if command.starts_with("run ") {
+            let config = ".config/drumlin/drumlin.toml";
+            let app = "[app.letters]\npaths = \"~/documents\"\nbefore = \"true\"\n\
+                       [[app.letters.command]]\nname = \"facts\"\nrun = \"echo facts\"\n";
+            home.write(config, format!("{}\n{app}", home.read(config)));
+        }
+        home.json(command.split(' '))
+    });
     let mut names = BTreeSet::new();
     documents.iter().for_each(|document| collect_names(document, &mut names));
     assert!(names.len() > 80, "{names:?}");

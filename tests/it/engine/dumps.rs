@@ -142,7 +142,7 @@ fn one_dump_fills_several_files_at_the_same_time() {
     assert!(matches!(entry("small").entry.content, Content::Inline(_)));
     assert_eq!(repo.content(&entry("zeros")), [0; 3_000_000]);
     assert_eq!((entry("zeros").entry.size, snapshot.stats.totals.files), (3_000_000, 4));
-    assert_eq!(snapshot.sources, [b"/@app/db".to_vec()]);
+    assert_eq!(snapshot.sources, [b"/@app".to_vec()]);
 }
 
 #[test]

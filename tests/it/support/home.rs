@@ -11,10 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// All commands, as `--help` lists them (a test compares them).
-pub const COMMANDS: [&str; 22] = [
+pub const COMMANDS: [&str; 24] = [
     "quickstart",
     "init",
     "backup",
+    "run",
+    "apps",
     "snapshots",
     "ls",
     "cat",

@@ -20,6 +20,15 @@ pub fn can_run(is_possible: bool, needs: &str) -> bool {
     is_possible
 }
 
+/// Returns whether the long form of the tests of apps was asked for (`make apps-long`).
+pub fn is_long() -> bool {
+    let is_long = std::env::var_os("DRUMLIN_APPS_LONG").is_some();
+    if !is_long {
+        eprintln!("short form: `make apps-long` runs all of it");
+    }
+    is_long
+}
+
 /// Returns whether the tests run as the superuser.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

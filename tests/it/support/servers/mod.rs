@@ -9,6 +9,7 @@ pub mod moto; // S3 in memory
 #[cfg(feature = "sftp")]
 pub mod openssh; // SFTP
 pub mod place; // the repository of a test
+pub mod podman; // an engine of containers
 #[cfg(feature = "s3")]
 pub mod process; // processes that end with a test
 #[cfg(feature = "sftp")]

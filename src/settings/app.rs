@@ -5,21 +5,12 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::error::SettingsError;
+use super::run::{RunSettings, read_run};
 use super::section::Section;
-use super::values::{
-    Chunker, check_schedule, parse_chunker, parse_compression, parse_file_name, parse_size,
-};
+use super::sources::{SourceSettings, read_sources};
+use super::values::{Chunker, parse_chunker, parse_compression, parse_file_name, parse_size};
 use crate::compress::Compression;
 use crate::retention::{Period, Policy, parse_span};
-
-/// One output of a command that is backed up as a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandSettings {
-    /// The file's name in the snapshot.
-    pub name: String,
-    /// The shell command.
-    pub run: String,
-}
 
 /// What to leave out of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,8 +40,10 @@ pub struct AppSettings {
     pub repositories: Vec<String>,
     /// What to back up, absolute.
     pub paths: Vec<PathBuf>,
-    /// Commands whose output is backed up.
-    pub commands: Vec<CommandSettings>,
+    /// What is dumped.
+    pub sources: SourceSettings,
+    /// When and how it is run.
+    pub run: RunSettings,
     /// Tags of its snapshots.
     pub tags: Vec<String>,
     /// The host's name in its snapshots.
@@ -71,9 +64,6 @@ pub struct AppSettings {
     pub compression: Option<Compression>,
     /// The retention policy.
     pub keep: Option<Policy>,
-    /// Valid keys that this version does not support. Without them a backup would not be what the
-    /// user wants, so it is refused.
-    pub unsupported_keys: Vec<&'static str>,
 }
 
 impl AppSettings {
@@ -103,7 +93,7 @@ impl AppSettings {
         own.caches = own.caches.or(other.caches);
         own.one_file_system = own.one_file_system.or(other.one_file_system);
         own.larger_than = own.larger_than.or(other.larger_than);
-        self.unsupported_keys.extend_from_slice(&defaults.unsupported_keys);
+        self.run.fill_from(&defaults.run);
         self
     }
 }
@@ -114,7 +104,7 @@ pub(super) fn read_app(
 ) -> Result<AppSettings, SettingsError> {
     let mut app =
         AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
-    section.parsed("schedule", check_schedule)?;
+    app.run = read_run(&mut section)?;
     app.keep = read_keep(&mut section)?;
     app.tags = section.strings("tag")?;
     app.host = section.string("host")?;
@@ -134,74 +124,20 @@ pub(super) fn read_app(
         ignore_files: section.each_parsed("ignore-file", parse_file_name)?,
         one_file_system: section.boolean("one-file-system")?,
     };
-    for hook in ["before", "after", "failed"] {
-        if !section.strings(hook)?.is_empty() {
-            app.unsupported_keys.push(hook);
-        }
-    }
     if !is_defaults {
         app.paths = section.paths("paths")?;
-        read_sources(&mut section, &mut app)?;
-        if app.paths.is_empty() && app.commands.is_empty() && app.unsupported_keys.is_empty() {
+        app.sources = read_sources(&mut section)?;
+        if app.paths.is_empty() && app.sources.is_empty() {
             return Err(section.refuse_table("names nothing to back up"));
+        }
+    }
+    for key in ["drill", "lead", "spool-max", "stop"] {
+        if let Some(value) = section.value(key) {
+            return Err(section.refuse(key, value, "is not supported by this version yet"));
         }
     }
     section.finish()?;
     Ok(app)
-}
-
-fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), SettingsError> {
-    for mut command in section.section_list("command")? {
-        let name = command.parsed("name", check_stream_name)?;
-        let run = command.string("run")?;
-        let (Some(name), Some(run)) = (name, run) else {
-            return Err(command.refuse_table("needs `name` and `run`"));
-        };
-        command.finish()?;
-        app.commands.push(CommandSettings { name, run });
-    }
-    for database in ["mariadb", "mysql", "postgres"] {
-        if let Some(mut table) = section.section(database)? {
-            table.strings("databases")?;
-            table.parsed("method", |text| match text {
-                "dump" | "backup" => Ok(()),
-                _ => Err(format!("`{text}` is not one of dump or backup")),
-            })?;
-            for key in ["host", "user", "password-file", "socket", "defaults-file"] {
-                table.string(key)?;
-            }
-            table.parsed("port", |text| {
-                text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number"))
-            })?;
-            table.finish()?;
-            app.unsupported_keys.push(database);
-        }
-    }
-    for key in ["subversion", "subversion-parent"] {
-        if !section.paths(key)?.is_empty() {
-            app.unsupported_keys.push(key);
-        }
-    }
-    Ok(())
-}
-
-/// Longest name of a file that Linux's file systems hold.
-const FILE_NAME_LEN_MAX_BYTES: usize = 255;
-
-/// Returns the name of a stream if it can be a file's name: the stream is stored at `/` of the
-/// snapshot.
-pub fn check_stream_name(text: &str) -> Result<String, String> {
-    let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
-    if !parts.clone().all(|part| crate::format::entry::is_valid_name(part.as_bytes())) {
-        return Err(format!("`{text}` cannot be the name of a file"));
-    }
-    if parts.any(|part| part.len() > FILE_NAME_LEN_MAX_BYTES) {
-        return Err(format!(
-            "`{text}` is longer than a file's name can be, {FILE_NAME_LEN_MAX_BYTES} bytes: it \
-                could not be restored"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError> {

@@ -1,0 +1,213 @@
+//! `drumlin apps`: state of the configured apps.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::run::report::{RunView, rfc3339};
+use super::schedules::Schedules;
+use crate::jobs::state::{AppState, RunStatus, StateDir};
+use crate::settings::app::AppSettings;
+use crate::text;
+use crate::ui::table::{Align, TextTable};
+
+/// Show the state of each app: last good run, next run, errors
+///
+/// Reads this machine's state only, and asks no repository.
+#[derive(Args)]
+pub(super) struct AppsArgs {
+    /// Names of apps; all, if none is given
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+
+    /// Exit with 1 if any app is overdue or failing, for health checks
+    #[arg(long)]
+    healthy: bool,
+
+    /// Acknowledge an alarm of an app, so that its retention goes on
+    #[arg(long, value_name = "APP", conflicts_with_all = ["apps", "healthy"])]
+    ack: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AppsView<'a> {
+    apps: Vec<AppView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AppView<'a> {
+    app: &'a str,
+    enabled: bool,
+    status: Option<&'static str>,
+    running: bool,
+    overdue: bool,
+    alarmed: bool,
+    max_age_seconds: Option<i64>,
+    next: Option<String>,
+    failures: u32,
+    missed_total: u64,
+    last: Option<RunView<'a>>,
+    repositories: Vec<GoodView<'a>>,
+}
+
+#[derive(Serialize)]
+struct GoodView<'a> {
+    name: &'a str,
+    good: Option<String>,
+    snapshot: Option<&'a str>,
+}
+
+/// One app: its settings, merged with the defaults, and its state.
+struct Known {
+    name: String,
+    app: AppSettings,
+    state: AppState,
+    next_s: Option<i64>,
+    max_age_s: Option<i64>,
+    now_s: i64,
+}
+
+/// Runs the command.
+pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
+    let settings = ctx.connector.settings()?;
+    let Some(dir) = ctx.connector.state_dir().map(StateDir::new) else {
+        return Err(Failure::usage("there is no directory for the state of apps")
+            .hint("set DRUMLIN_STATE_DIR"));
+    };
+    if let Some(app) = &args.ack {
+        return acknowledge(ctx, &dir, app);
+    }
+    let names: Vec<String> = match args.apps.is_empty() {
+        true => settings.apps.keys().cloned().collect(),
+        false => args.apps.clone(),
+    };
+    let schedules = Schedules { env: &ctx.connector.env, settings: &settings };
+    let now_s = text::now().seconds;
+    let known = names.into_iter().map(|name| {
+        let app = settings.apps.get(&name).ok_or_else(|| {
+            Failure::usage(format!("there is no [app.{name}] in the configuration"))
+        })?;
+        let app = app.clone().with_defaults(&settings.defaults);
+        let schedule = schedules.of(&name, &app)?;
+        let failed = |error| Failure::file("read", &dir.app_dir(&name), &error);
+        let state = dir.read(&name).map_err(failed)?;
+        let configured = app.run.max_age.and_then(|span| i64::try_from(span.as_secs()).ok());
+        let max_age_s = configured.or_else(|| schedule.max_age_s());
+        Ok(Known { next_s: schedule.next_s(now_s), max_age_s, name, app, state, now_s })
+    });
+    let known = known.collect::<Result<Vec<Known>, Failure>>()?;
+    match ctx.ui.json {
+        true => ctx.ui.print_json(&AppsView { apps: known.iter().map(view_of).collect() })?,
+        false if known.is_empty() => ctx.ui.say("the configuration has no app")?,
+        false => ctx.ui.say(&table_of(&known).join("\n"))?,
+    }
+    let is_ill = |known: &Known| known.is_enabled() && (known.is_overdue() || known.is_failing());
+    Ok(if args.healthy && known.iter().any(is_ill) { Exit::Error } else { Exit::Done })
+}
+
+fn acknowledge(ctx: &Context, dir: &StateDir, app: &str) -> Result<Exit, Failure> {
+    let failed = |error| Failure::file("write", &dir.app_dir(app), &error);
+    let Some(_lock) = dir.lock(app).map_err(failed)? else {
+        return Err(Failure::new(Exit::Locked, format!("a run of `{app}` is under way")));
+    };
+    let state = dir.read(app).map_err(failed)?;
+    if !state.is_alarmed {
+        ctx.ui.say(&format!("{app} has no alarm"))?;
+        return Ok(Exit::Done);
+    }
+    dir.write(app, &AppState { is_alarmed: false, ..state }).map_err(failed)?;
+    ctx.ui.say(&format!("{app}: retention goes on with the next run"))?;
+    Ok(Exit::Done)
+}
+
+impl Known {
+    fn is_enabled(&self) -> bool {
+        self.app.run.is_enabled != Some(false)
+    }
+
+    /// Returns when the repository was last confirmed to hold what the sources were.
+    fn good_s(&self) -> Option<i64> {
+        self.state.repositories.values().filter_map(|known| Some(known.good.as_ref()?.at_s)).max()
+    }
+
+    /// Returns whether the last good run is too old, or never was though the app ran.
+    fn is_overdue(&self) -> bool {
+        match (self.max_age_s, self.good_s()) {
+            (Some(max_s), Some(good_s)) => self.now_s - good_s > max_s,
+            (Some(_), None) => self.state.last.is_some(),
+            (None, _) => false,
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.state.last.as_ref().is_some_and(|last| last.status == RunStatus::Failed)
+    }
+
+    fn status(&self) -> String {
+        match &self.state.last {
+            _ if self.state.began.is_some() => "running".to_owned(),
+            _ if !self.is_enabled() => "disabled".to_owned(),
+            None => "never ran".to_owned(),
+            Some(last) if last.status.is_good() && self.is_overdue() => "overdue".to_owned(),
+            Some(last) => last.status.name().to_owned(),
+        }
+    }
+}
+
+fn view_of(known: &Known) -> AppView<'_> {
+    let state = &known.state;
+    let repositories = state.repositories.iter().map(|(name, known)| GoodView {
+        name,
+        good: known.good.as_ref().and_then(|good| rfc3339(good.at_s)),
+        snapshot: known.good.as_ref().map(|good| good.snapshot.as_str()),
+    });
+    AppView {
+        app: &known.name,
+        enabled: known.is_enabled(),
+        status: state.last.as_ref().map(|last| last.status.name()),
+        running: state.began.is_some(),
+        overdue: known.is_overdue(),
+        alarmed: state.is_alarmed,
+        max_age_seconds: known.max_age_s,
+        next: known.next_s.and_then(rfc3339),
+        failures: state.failures,
+        missed_total: state.missed_total,
+        last: state.last.as_ref().map(RunView::new),
+        repositories: repositories.collect(),
+    }
+}
+
+fn table_of(known: &[Known]) -> Vec<String> {
+    let mut table = TextTable::new(&[
+        ("app", Align::Left),
+        ("status", Align::Left),
+        ("last good", Align::Left),
+        ("next run", Align::Left),
+        ("size", Align::Right),
+        ("added", Align::Right),
+        ("error", Align::Left),
+    ]);
+    for one in known {
+        let last = one.state.last.as_ref();
+        let time =
+            |seconds| text::local_time(crate::format::entry::Timestamp { seconds, nanos: 0 });
+        let ago = |at_s: i64| {
+            let age = Duration::from_secs(u64::try_from(one.now_s - at_s).unwrap_or(0));
+            format!("{} ago", text::duration(age))
+        };
+        table.row(vec![
+            one.name.clone(),
+            one.status(),
+            one.good_s().map_or_else(|| "never".to_owned(), ago),
+            one.next_s.map_or_else(|| "by hand".to_owned(), time),
+            last.map_or_else(String::new, |last| text::size(last.bytes)),
+            last.map_or_else(String::new, |last| text::size(last.bytes_added)),
+            last.and_then(|last| last.error.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.lines()
+}

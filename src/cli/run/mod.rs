@@ -1,0 +1,171 @@
+//! `drumlin run`: one cycle of apps, with hooks, dumps and retention.
+
+pub(crate) mod report;
+
+use clap::Args;
+
+use self::report::{RunsView, line_of};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, ended};
+use super::global::PROGRAM;
+use super::schedules::{DueRun, Schedules};
+use crate::jobs::run::{AppRunner, RunError, RunRequest};
+use crate::jobs::state::{RunRecord, RunStatus, StateDir};
+use crate::settings::Settings;
+use crate::text;
+
+/// How long to wait between two looks at the lock of an app.
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Back up apps as configured: hooks, dumps, files, retention
+///
+/// Without APP, runs all enabled apps of the configuration, one after another. `drumlin run --due`
+/// from cron or a timer, every quarter of an hour, keeps their schedules.
+#[derive(Args)]
+pub(super) struct RunArgs {
+    /// Names of apps
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+
+    /// Run only apps whose schedule says so
+    #[arg(long)]
+    due: bool,
+
+    /// Wait while another run of the app is under way
+    #[arg(long)]
+    wait: bool,
+
+    /// Read and count, but store nothing and run no hook
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Make a snapshot even if nothing changed
+    #[arg(long)]
+    always_snapshot: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
+    let settings = ctx.connector.settings()?;
+    let state = ctx.connector.state_dir().map(StateDir::new);
+    let runner = AppRunner {
+        connector: &ctx.connector,
+        settings: &settings,
+        state: state.as_ref(),
+        scratch: std::env::temp_dir(),
+        program: PROGRAM.to_owned(),
+        threads: ctx.global.threads(),
+        clock: text::now,
+    };
+    let due = plan(ctx, args, &settings, state.as_ref())?;
+    let mut records = Vec::new();
+    for one in due {
+        let request = RunRequest {
+            slot_s: one.slot_s,
+            attempt: one.attempt,
+            missed: one.missed,
+            always_snapshot: args.always_snapshot,
+            dry_run: args.dry_run,
+            app: one.app,
+        };
+        let record = run_app(ctx, args, &runner, &request)?;
+        if !ctx.ui.json {
+            tell(ctx, &record)?;
+        }
+        let is_stopped = record.is_stopped;
+        records.push(record);
+        if is_stopped {
+            break;
+        }
+    }
+    let is_stopped = records.last().is_some_and(|record| record.is_stopped);
+    let exit = if is_stopped { Exit::Interrupted } else { exit_of(&records) };
+    let told = match ctx.ui.json {
+        true => ctx.ui.print_json(&RunsView::new(&records)),
+        false if records.is_empty() => ctx.ui.say("no app is due"),
+        false => Ok(()),
+    };
+    ended(exit, told.map_err(Failure::from))
+}
+
+/// Returns the runs that are wanted.
+fn plan(
+    ctx: &Context,
+    args: &RunArgs,
+    settings: &Settings,
+    state: Option<&StateDir>,
+) -> Result<Vec<DueRun>, Failure> {
+    let names: Vec<String> = match args.apps.is_empty() {
+        false => args.apps.clone(),
+        true => {
+            let is_enabled = |name: &&String| {
+                let app = settings.apps[*name].clone().with_defaults(&settings.defaults);
+                app.run.is_enabled != Some(false)
+            };
+            settings.apps.keys().filter(is_enabled).cloned().collect()
+        }
+    };
+    if names.is_empty() {
+        return Err(Failure::usage("the configuration has no app")
+            .hint("add [app.NAME] with `paths`; `drumlin run --help` says more"));
+    }
+    if !args.due {
+        return Ok(names.into_iter().map(DueRun::by_hand).collect());
+    }
+    Schedules { env: &ctx.connector.env, settings }.due_of(&names, state, text::now().seconds)
+}
+
+fn run_app(
+    ctx: &Context,
+    args: &RunArgs,
+    runner: &AppRunner,
+    request: &RunRequest,
+) -> Result<RunRecord, Failure> {
+    loop {
+        let (ended, monitor) =
+            ctx.run("backing up", |monitor| Ok::<_, Failure>(runner.run(request, monitor)))?;
+        match ended {
+            Ok(record) => {
+                if !ctx.ui.json {
+                    ctx.ui.list_problems(&monitor);
+                }
+                return Ok(record);
+            }
+            Err(RunError::Locked(_)) if args.wait => std::thread::sleep(LOCK_WAIT),
+            Err(error @ RunError::Locked(_)) => {
+                return Err(Failure::of(Exit::Locked, &error).hint("--wait waits for its end"));
+            }
+            Err(RunError::Connect(error)) => return Err(error.into()),
+        }
+    }
+}
+
+/// Prints the outcome of a run; a failure goes to standard error.
+fn tell(ctx: &Context, record: &RunRecord) -> Result<(), Failure> {
+    for notice in &record.notices {
+        ctx.ui.warn(&format!("{}: {notice}", record.app));
+    }
+    match &record.error {
+        Some(error) => {
+            let message = format!("app {} failed: {error}", record.app);
+            Failure::new(Exit::Error, message).report(&ctx.ui);
+            Ok(())
+        }
+        None => Ok(ctx.ui.say(&line_of(record))?),
+    }
+}
+
+/// Returns the code of one run, or of the worst of several.
+fn exit_of(records: &[RunRecord]) -> Exit {
+    let of = |record: &RunRecord| match (record.status, &record.error) {
+        (RunStatus::Failed, _) | (_, Some(_)) => Exit::Error,
+        (RunStatus::Partial, _) => Exit::Unreadable,
+        _ => Exit::Done,
+    };
+    let codes: Vec<Exit> = records.iter().map(of).collect();
+    [Exit::Error, Exit::Unreadable]
+        .into_iter()
+        .find(|worst| codes.contains(worst))
+        .unwrap_or(Exit::Done)
+}

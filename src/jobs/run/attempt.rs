@@ -1,0 +1,162 @@
+//! The backup of a run.
+
+use std::sync::Arc;
+
+use super::outcome::in_words;
+use super::request::{AppRunner, RunRequest};
+use super::retention;
+use crate::backup::BackupReport;
+use crate::connect::{Purpose, host};
+use crate::jobs::dumps::DumpConditions;
+use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun, StateDir};
+use crate::jobs::{self, Additions, Job, transient};
+use crate::monitor::{Monitor, ProblemKind};
+use crate::repo::Repository;
+use crate::settings::app::AppSettings;
+
+/// Problems that a report holds.
+const PROBLEMS_MAX: usize = 20;
+/// Seconds between two applications of the policy while nothing changes.
+const FORGET_INTERVAL_S: i64 = 86_400;
+
+/// A backup that is about to be made.
+pub(super) struct Attempt<'a> {
+    /// What all runs share.
+    pub runner: &'a AppRunner<'a>,
+    /// The run.
+    pub request: &'a RunRequest,
+    /// The app, merged with the defaults.
+    pub app: &'a AppSettings,
+}
+
+impl Attempt<'_> {
+    /// Takes the snapshot, and applies the retention policy after it.
+    pub(super) fn back_up(
+        &self,
+        record: &mut RunRecord,
+        mut state: Option<&mut AppState>,
+        monitor: &Arc<Monitor>,
+    ) {
+        let taken = self.take(record, state.as_deref_mut(), monitor);
+        record.requests =
+            self.runner.connector.requests.counts().map_or(0, |counts| counts.total().calls);
+        note_problems(record, monitor);
+        match taken {
+            Ok(repository) if !self.request.dry_run => self.forget(record, state, &repository),
+            Ok(_) => {}
+            Err(error) => {
+                record.status = RunStatus::Failed;
+                record.is_transient = transient::may_pass(&error) || monitor.is_cancelled();
+                record.error = Some(match monitor.is_cancelled() {
+                    true => "it was stopped".to_owned(),
+                    false => in_words(&error),
+                });
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        record: &mut RunRecord,
+        state: Option<&mut AppState>,
+        monitor: &Arc<Monitor>,
+    ) -> jobs::Result<Arc<Repository>> {
+        let AppRunner { connector, settings, .. } = *self.runner;
+        let additions = Additions {
+            dry_run: self.request.dry_run,
+            always_snapshot: self.request.always_snapshot,
+            low_memory: self.app.run.low_memory == Some(true),
+            threads: self.runner.threads,
+            program: self.runner.program.clone(),
+            ..Additions::default()
+        };
+        let app = self.request.app.clone();
+        let mut job = Job::new(app, self.app.clone(), additions);
+        let wanted = job.repository(connector.options.repo.is_some())?;
+        let place = connector.place(settings, wanted)?;
+        let repository = connector.open_place(&place, Purpose::BackUp)?;
+        let of_app = |state: &StateDir| state.scratch_dir(&self.request.app);
+        let scratch = self.runner.state.map_or_else(|| self.runner.scratch.clone(), of_app);
+        let conditions = DumpConditions {
+            app: self.request.app.clone(),
+            monitor: Arc::clone(monitor),
+            scratch,
+            state,
+            operator: &*connector.operator,
+        };
+        let records = job.plan_dumps(conditions)?;
+        record.notices.append(&mut job.dumps.notices);
+        let report = job.run(connector, &place, &repository, monitor)?;
+        for dump in records {
+            let dump = dump.get();
+            record.sources.push(SourceRun {
+                bytes: dump.files.iter().map(|file| file.bytes).sum(),
+                rows: dump.files.iter().filter_map(|file| file.rows).reduce(|sum, rows| sum + rows),
+                source: dump.place,
+                kind: dump.kind,
+            });
+        }
+        note_report(record, &report, monitor);
+        Ok(repository)
+    }
+
+    /// Applies the policy after a good run; once a day if nothing changed.
+    fn forget(
+        &self,
+        record: &mut RunRecord,
+        state: Option<&mut AppState>,
+        repository: &Arc<Repository>,
+    ) {
+        let Some(policy) = self.app.keep.as_ref().filter(|policy| !policy.is_empty()) else {
+            return;
+        };
+        let now = (self.runner.clock)();
+        let mut known = state.map(|state| {
+            (state.is_alarmed, state.repositories.entry(record.repository.clone()).or_default())
+        });
+        if known.as_ref().is_some_and(|(is_alarmed, _)| *is_alarmed) {
+            record.notices.push("retention rests until the alarm is acknowledged".to_owned());
+            return;
+        }
+        let last_s = known.as_ref().and_then(|(_, known)| known.forgot_s);
+        let is_recent =
+            last_s.is_some_and(|at_s| (0..FORGET_INTERVAL_S).contains(&(now.seconds - at_s)));
+        if record.status == RunStatus::Unchanged && is_recent {
+            return;
+        }
+        let host = self.app.host.clone().unwrap_or_else(host::host_name);
+        let (app, program) = (&self.request.app, &self.runner.program);
+        let series = retention::AppSeries { app, host: &host };
+        match retention::apply(repository, &series, policy, program, now) {
+            Ok(_) => {
+                if let Some((_, known)) = &mut known {
+                    known.forgot_s = Some(now.seconds);
+                }
+            }
+            Err(why) => record.notices.push(format!("nothing was forgotten: {why}")),
+        }
+    }
+}
+
+fn note_report(record: &mut RunRecord, report: &BackupReport, monitor: &Monitor) {
+    let stats = &report.stats;
+    (record.files, record.bytes) = (stats.totals.files, stats.totals.bytes);
+    record.files_changed = stats.files_new + stats.files_changed;
+    (record.bytes_read, record.bytes_added) = (stats.bytes_read, stats.bytes_stored);
+    let made = report.snapshot.as_ref().map(|snapshot| snapshot.id);
+    record.snapshot = made.or(report.unchanged_since).map(|id| id.to_hex());
+    record.status = match (report.unchanged_since, monitor.count_of(ProblemKind::Unreadable)) {
+        (_, 1..) => RunStatus::Partial,
+        (Some(_), 0) => RunStatus::Unchanged,
+        (None, 0) => RunStatus::Done,
+    };
+}
+
+fn note_problems(record: &mut RunRecord, monitor: &Monitor) {
+    record.problem_count = monitor.problem_count();
+    let shown = |problem: &crate::monitor::Problem| {
+        let path = crate::text::printable(&problem.path);
+        format!("{path}: {}", problem.message)
+    };
+    record.problems = monitor.problems().iter().take(PROBLEMS_MAX).map(shown).collect();
+}

@@ -1,0 +1,273 @@
+//! One run of an app: hooks, dumps, files, retention, and what is remembered of it.
+//!
+//! | step | | on failure |
+//! |---|---|---|
+//! | 1 | lock the app, note that the run began | held: [`RunError::Locked`]; no state: go on without |
+//! | 2 | hook `before` | exit code 75: *skipped*; else *failed*, and nothing is dumped |
+//! | 3 | dumps, one after another; then files; commit | *failed*: no snapshot, the last one remains |
+//! | 4 | hook `after`, or `failed`; `finally` in any case | a notice |
+//! | 5 | retention, if there is a good snapshot | a notice; again next time |
+//! | 6 | write the state | the snapshot remains; the run reports an error |
+//!
+//! A run that dies leaves `began` without an end: the next one reports it as failed.
+
+mod attempt;
+mod outcome;
+mod request;
+mod retention;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::attempt::Attempt;
+use super::hooks::{self, HookEvent};
+use super::state::{AppLock, AppState, Began, GoodRun, RunRecord, RunStatus, StateDir};
+use crate::connect;
+use crate::format::entry::Timestamp;
+use crate::monitor::Monitor;
+use crate::settings::app::AppSettings;
+
+pub use outcome::in_words;
+pub use request::{AppRunner, RunError, RunRequest};
+
+/// Longest run, if nothing else is configured.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// State of the app while its run is under way.
+struct Held {
+    _lock: AppLock,
+    state: AppState,
+}
+
+impl AppRunner<'_> {
+    /// Runs an app.
+    ///
+    /// Returns the report, also of a run that failed. `monitor` is cancelled when the run takes
+    /// longer than its time limit.
+    pub fn run(&self, request: &RunRequest, monitor: &Arc<Monitor>) -> Result<RunRecord, RunError> {
+        let app = self.settings_of(&request.app)?;
+        let mut notices = Vec::new();
+        let mut held = match self.state.filter(|_| !request.dry_run) {
+            Some(dir) => self.hold(dir, request, &mut notices)?,
+            None => None,
+        };
+        let started = (self.clock)();
+        let mut record = RunRecord {
+            app: request.app.clone(),
+            run: run_id(started),
+            slot: request.slot_s,
+            started: started.seconds,
+            attempt: request.attempt.max(1),
+            missed: request.missed,
+            repository: app.repositories.first().cloned().unwrap_or_default(),
+            notices,
+            ..RunRecord::default()
+        };
+        self.note_begin(&mut held, &mut record);
+        let began = Instant::now();
+        self.perform(
+            request,
+            &app,
+            &mut record,
+            held.as_mut().map(|held| &mut held.state),
+            monitor,
+        );
+        record.seconds = began.elapsed().as_secs_f64();
+        record.ended = (self.clock)().seconds;
+        if let (Some(dir), Some(held)) = (self.state, held) {
+            self.note_end(dir, held, &mut record);
+        }
+        Ok(record)
+    }
+
+    fn settings_of(&self, app: &str) -> Result<AppSettings, RunError> {
+        let configured = self.settings.apps.get(app).ok_or_else(|| {
+            let known: Vec<&str> = self.settings.apps.keys().map(String::as_str).collect();
+            let error =
+                connect::Error::usage(format!("there is no [app.{app}] in the configuration"));
+            match known.is_empty() {
+                true => error,
+                false => error.hint(format!("the configuration has {}", known.join(", "))),
+            }
+        })?;
+        let merged = configured.clone().with_defaults(&self.settings.defaults);
+        if let [_, _, ..] = merged.repositories.as_slice() {
+            let why = format!(
+                "app `{app}` has several repositories, which this version does not support yet"
+            );
+            return Err(connect::Error::usage(why).hint("keep one of them").into());
+        }
+        Ok(merged)
+    }
+
+    /// Locks the app and reads its state; `None`, with a notice, if that is not possible.
+    fn hold(
+        &self,
+        dir: &StateDir,
+        request: &RunRequest,
+        notices: &mut Vec<String>,
+    ) -> Result<Option<Held>, RunError> {
+        let held = dir.lock(&request.app).and_then(|lock| {
+            lock.map(|lock| Ok(Held { _lock: lock, state: dir.read(&request.app)? })).transpose()
+        });
+        match held {
+            Ok(Some(held)) => Ok(Some(held)),
+            Ok(None) => Err(RunError::Locked(request.app.clone())),
+            Err(error) => {
+                notices.push(format!("this run is not remembered: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notes that the run began, and reports one before it that died.
+    fn note_begin(&self, held: &mut Option<Held>, record: &mut RunRecord) {
+        let (Some(dir), Some(held)) = (self.state, held.as_mut()) else {
+            return;
+        };
+        if let Some(died) = held.state.began.take() {
+            let lost = outcome::died(&record.app, &died);
+            record.notices.push(format!("the run before did not end: it began as {}", died.run));
+            held.state.failures += 1;
+            // Its only reader is the history.
+            let _ = dir.add_run(&record.app, &lost);
+        }
+        held.state.began = Some(Began {
+            run: record.run.clone(),
+            slot_s: record.slot,
+            at_s: record.started,
+            pid: std::process::id(),
+        });
+        if let Some(slot_s) = record.slot {
+            held.state.settled_s = held.state.settled_s.max(Some(slot_s));
+        }
+        held.state.missed_total += record.missed;
+        if let Err(error) = dir.write(&record.app, &held.state) {
+            record.notices.push(format!("this run may not be remembered: {error}"));
+        }
+    }
+
+    /// Hooks and the backup between them.
+    fn perform(
+        &self,
+        request: &RunRequest,
+        app: &AppSettings,
+        record: &mut RunRecord,
+        state: Option<&mut AppState>,
+        monitor: &Arc<Monitor>,
+    ) {
+        let timeout = app.run.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        let attempt = Attempt { runner: self, request, app };
+        let watch = outcome::Deadline::watch(monitor, timeout);
+        let is_skipped = !request.dry_run
+            && self.run_hooks(HookEvent::Before, app, record, monitor) == Some(hooks::SKIP_CODE);
+        if is_skipped {
+            record.status = RunStatus::Skipped;
+        } else if record.error.is_none() {
+            attempt.back_up(record, state, monitor);
+        }
+        record.is_stopped = monitor.is_cancelled() && !watch.was_reached();
+        if watch.was_reached() {
+            record.error = Some(format!("it took longer than {} s", timeout.as_secs()));
+            (record.status, record.is_transient) = (RunStatus::Failed, true);
+        }
+        drop(watch);
+        if request.dry_run {
+            return;
+        }
+        // These end the run: what stopped it must not stop them.
+        let monitor = Arc::new(Monitor::default());
+        match record.status {
+            RunStatus::Failed => self.run_hooks(HookEvent::Failed, app, record, &monitor),
+            RunStatus::Skipped => None,
+            _ => self.run_hooks(HookEvent::After, app, record, &monitor),
+        };
+        self.run_hooks(HookEvent::Finally, app, record, &monitor);
+    }
+
+    /// Runs the commands of an event. Returns the exit code of the one that failed, if any.
+    ///
+    /// A failure of `before` fails the run; others are notices.
+    fn run_hooks(
+        &self,
+        event: HookEvent,
+        app: &AppSettings,
+        record: &mut RunRecord,
+        monitor: &Arc<Monitor>,
+    ) -> Option<i32> {
+        let own = &app.run.hooks;
+        let commands = match event {
+            HookEvent::Before => &own.before,
+            HookEvent::After => &own.after,
+            HookEvent::Failed => &own.failed,
+            HookEvent::Finally => &own.finally,
+        };
+        let timeout = own.timeout.unwrap_or(hooks::TIMEOUT_DEFAULT);
+        for command in commands {
+            let variables = variables_of(event, record);
+            let end = hooks::run(event, command, &variables, timeout, monitor);
+            let code = end.record.code;
+            record.hooks.push(end.record);
+            let Some(error) = end.error else { continue };
+            if event != HookEvent::Before {
+                record.notices.push(format!("hook `{}`: {error}", event.name()));
+                continue;
+            }
+            if code != Some(hooks::SKIP_CODE) {
+                record.error = Some(format!("hook `before`: {error}"));
+            } else {
+                record.notices.push(format!("left out: {error}"));
+            }
+            return code.or(Some(-1));
+        }
+        None
+    }
+
+    /// Writes what the run came to.
+    fn note_end(&self, dir: &StateDir, mut held: Held, record: &mut RunRecord) {
+        let state = &mut held.state;
+        state.began = None;
+        match record.status {
+            RunStatus::Failed => state.failures += 1,
+            RunStatus::Skipped => {}
+            _ => state.failures = 0,
+        }
+        if let (Some(snapshot), true) = (&record.snapshot, record.status != RunStatus::Failed) {
+            let known = state.repositories.entry(record.repository.clone()).or_default();
+            known.good = Some(GoodRun { snapshot: snapshot.clone(), at_s: record.ended });
+        }
+        state.last = Some(record.clone());
+        let written = dir.add_run(&record.app, record).and_then(|()| dir.write(&record.app, state));
+        if let Err(error) = written {
+            record.notices.push(format!("this run is not remembered: {error}"));
+            record.error.get_or_insert_with(|| format!("its state cannot be written: {error}"));
+        }
+    }
+}
+
+/// Returns the environment of a hook.
+fn variables_of(event: HookEvent, record: &RunRecord) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("DRUMLIN_APP", record.app.clone()),
+        ("DRUMLIN_RUN", record.run.clone()),
+        ("DRUMLIN_EVENT", event.name().to_owned()),
+        (
+            "DRUMLIN_STATUS",
+            match event {
+                HookEvent::Before => String::new(),
+                _ => record.status.name().to_owned(),
+            },
+        ),
+        ("DRUMLIN_ERROR", record.error.clone().unwrap_or_default()),
+        ("DRUMLIN_SNAPSHOT", record.snapshot.clone().unwrap_or_default()),
+        ("DRUMLIN_ADDED_BYTES", record.bytes_added.to_string()),
+        ("DRUMLIN_SECONDS", format!("{:.0}", record.seconds)),
+    ])
+}
+
+/// Returns the id of a run: when it began, and the process.
+fn run_id(started: Timestamp) -> String {
+    let time = jiff::Timestamp::from_second(started.seconds).unwrap_or_default();
+    format!("{}-{}", time.strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}

@@ -1,0 +1,106 @@
+//! Outcomes of a run in words, and the time limit of a run.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::jobs::state::{Began, RunRecord, RunStatus};
+use crate::monitor::Monitor;
+
+/// Returns an error with its causes in one line, each once.
+pub fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !words.contains(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        cause = next.source();
+    }
+    words
+}
+
+/// Returns the report of a run that died.
+pub(super) fn died(app: &str, began: &Began) -> RunRecord {
+    RunRecord {
+        app: app.to_owned(),
+        run: began.run.clone(),
+        slot: began.slot_s,
+        status: RunStatus::Failed,
+        started: began.at_s,
+        ended: began.at_s,
+        error: Some("it died".to_owned()),
+        is_transient: true,
+        ..RunRecord::default()
+    }
+}
+
+/// A watch that cancels a run at its time limit, until it is dropped.
+pub(super) struct Deadline {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    has_ended: AtomicBool,
+    was_reached: AtomicBool,
+}
+
+impl Deadline {
+    /// Starts the watch. Without a thread there is no limit.
+    pub(super) fn watch(monitor: &Arc<Monitor>, timeout: Duration) -> Self {
+        let shared = Arc::new(Shared::default());
+        let (of_thread, monitor) = (shared.clone(), Arc::clone(monitor));
+        let end = Instant::now() + timeout;
+        let run = move || {
+            while !of_thread.has_ended.load(Ordering::Relaxed) {
+                if Instant::now() >= end {
+                    of_thread.was_reached.store(true, Ordering::Relaxed);
+                    return monitor.cancel();
+                }
+                std::thread::park_timeout(Duration::from_millis(500));
+            }
+        };
+        let thread = std::thread::Builder::new().name("deadline".to_owned()).spawn(run).ok();
+        Self { shared, thread }
+    }
+
+    /// Returns whether the limit was reached.
+    pub(super) fn was_reached(&self) -> bool {
+        self.shared.was_reached.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.shared.has_ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_cancelled_at_its_limit_and_not_after_its_end() {
+        let monitor = Arc::new(Monitor::default());
+        drop(Deadline::watch(&monitor, Duration::from_secs(3600)));
+        assert!(!monitor.is_cancelled());
+        let watch = Deadline::watch(&monitor, Duration::ZERO);
+        let asked = Instant::now();
+        while !monitor.is_cancelled() {
+            assert!(asked.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(watch.was_reached());
+    }
+}

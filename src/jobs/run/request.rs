@@ -1,0 +1,54 @@
+//! Runs as they are asked for.
+
+use std::path::PathBuf;
+
+use crate::connect::{self, Connector};
+use crate::format::entry::Timestamp;
+use crate::jobs::state::StateDir;
+use crate::settings::Settings;
+
+/// What all runs of a process share.
+pub struct AppRunner<'a> {
+    /// Opens repositories.
+    pub connector: &'a Connector,
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// Where runs are remembered; `None` if nothing can be.
+    pub state: Option<&'a StateDir>,
+    /// Directory for scratch files, if nothing can be remembered.
+    pub scratch: PathBuf,
+    /// Program and version, as stored in snapshots.
+    pub program: String,
+    /// Number of threads.
+    pub threads: usize,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// One run to make.
+#[derive(Clone, Debug, Default)]
+pub struct RunRequest {
+    /// Name of the app.
+    pub app: String,
+    /// Its slot; `None` if it is started by hand.
+    pub slot_s: Option<i64>,
+    /// Number of the attempt within the slot, from 1.
+    pub attempt: u32,
+    /// Slots before it that were missed.
+    pub missed: u64,
+    /// Makes a snapshot even if nothing changed.
+    pub always_snapshot: bool,
+    /// Reads and counts, stores nothing, runs no hook and remembers nothing.
+    pub dry_run: bool,
+}
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another run of the app is under way.
+    #[error("another run of `{0}` is under way")]
+    Locked(String),
+    /// The configuration has no such app, or asks for what cannot be done.
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
+}

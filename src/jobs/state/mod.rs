@@ -1,0 +1,12 @@
+//! This machine's memory of apps: what was run, what is settled, what was said.
+//!
+//! Losing it costs history and one repeated message; the last good snapshot is read back from the
+//! repository. Every file is written whole.
+
+mod dir;
+mod record;
+
+pub use dir::{AppLock, StateDir};
+pub use record::{
+    AppState, Began, GoodRun, HookRecord, RepositoryState, RunRecord, RunStatus, SourceRun,
+};

@@ -1,0 +1,197 @@
+//! Values that the state of an app holds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of `state.json`.
+pub(super) const FORMAT: u32 = 1;
+
+/// The state of one app. All times are seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppState {
+    /// Version of the file.
+    pub format: u32,
+    /// The moment up to which all slots were run, given up or missed.
+    pub settled_s: Option<i64>,
+    /// Lines and zone of the schedule that was in force.
+    pub schedule: Vec<String>,
+    /// When that schedule, or the app, came into force.
+    pub since_s: Option<i64>,
+    /// A run that began and has not ended: it is under way, or died.
+    pub began: Option<Began>,
+    /// Attempts within the current slot that failed for a reason that may pass.
+    pub attempts: u32,
+    /// When to try again.
+    pub retry_at_s: Option<i64>,
+    /// Slots that were missed, in all.
+    pub missed_total: u64,
+    /// Runs that failed in a row.
+    pub failures: u32,
+    /// The last run.
+    pub last: Option<RunRecord>,
+    /// What is known of each repository, by its name.
+    pub repositories: BTreeMap<String, RepositoryState>,
+    /// Key of PostgreSQL's dumps, so that unchanged ones are equal.
+    pub restrict_key: String,
+    /// Whether retention rests until an alarm is acknowledged.
+    pub is_alarmed: bool,
+    /// Notes of sources, by the place of their dumps.
+    pub notes: BTreeMap<String, serde_json::Value>,
+}
+
+/// A run that began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Began {
+    /// Its id.
+    pub run: String,
+    /// Its slot; `None` if it was started by hand.
+    pub slot_s: Option<i64>,
+    /// When.
+    pub at_s: i64,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// What is known of an app in one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepositoryState {
+    /// The last good run.
+    pub good: Option<GoodRun>,
+    /// When unchanged runs last applied the retention policy.
+    pub forgot_s: Option<i64>,
+}
+
+/// A run after which the repository held what the sources were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GoodRun {
+    /// The snapshot, in hex.
+    pub snapshot: String,
+    /// When it was confirmed.
+    pub at_s: i64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// There is a new snapshot.
+    Done,
+    /// Nothing has changed since the last one.
+    Unchanged,
+    /// There is a snapshot, but files are missing in it.
+    Partial,
+    /// There is none.
+    #[default]
+    Failed,
+    /// The hook `before` asked to leave it out.
+    Skipped,
+}
+
+impl RunStatus {
+    /// Returns its name in JSON and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unchanged => "unchanged",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// Returns whether the repository holds all that could be read.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Done | Self::Unchanged)
+    }
+}
+
+/// The report of one run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunRecord {
+    /// The app.
+    pub app: String,
+    /// Id of the run.
+    pub run: String,
+    /// Its slot; `None` if it was started by hand.
+    pub slot: Option<i64>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// When it began.
+    pub started: i64,
+    /// When it ended.
+    pub ended: i64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Number of the attempt within the slot, from 1.
+    pub attempt: u32,
+    /// Slots before it that were missed.
+    pub missed: u64,
+    /// Name of the repository.
+    pub repository: String,
+    /// The new snapshot, or the one that is still right; in hex.
+    pub snapshot: Option<String>,
+    /// Files and bytes of the snapshot, and what was new.
+    pub files: u64,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Files that were new or changed.
+    pub files_changed: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// Bytes that were stored.
+    pub bytes_added: u64,
+    /// Its dumps.
+    pub sources: Vec<SourceRun>,
+    /// Its hooks.
+    pub hooks: Vec<HookRecord>,
+    /// Number of problems.
+    pub problem_count: u64,
+    /// The first of them, for people.
+    pub problems: Vec<String>,
+    /// What should be known and is no error.
+    pub notices: Vec<String>,
+    /// Requests to the store.
+    pub requests: u64,
+    /// Why it failed, for people.
+    pub error: Option<String>,
+    /// Whether the failure may pass by itself, so that the run is tried again within the slot.
+    pub is_transient: bool,
+    /// Whether it was stopped by a signal.
+    pub is_stopped: bool,
+}
+
+/// One dump of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceRun {
+    /// Its place in the snapshot.
+    pub source: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its rows, where they can be counted.
+    pub rows: Option<u64>,
+}
+
+/// One hook of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookRecord {
+    /// `before`, `after`, `failed` or `finally`.
+    pub event: String,
+    /// Its exit code; `None` if it was stopped or could not be started.
+    pub code: Option<i32>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Eq for RunRecord {}
+impl Eq for SourceRun {}
+impl Eq for HookRecord {}

@@ -1,0 +1,11 @@
+//! Apps: dumps of databases and commands, runs, and what is remembered of them. Real servers.
+
+mod commands; // commands whose output is backed up
+mod containers; // the engine of containers
+mod kept_files; // a sink that keeps files in memory
+mod mariadb_backup; // the unpacker of mariadb-backup's stream
+mod mysql; // dumps of MariaDB
+mod postgres; // dumps of PostgreSQL
+mod run; // `run` and `apps`
+mod sqlite; // copies of SQLite databases
+mod subversion; // dumps of Subversion repositories

@@ -1,0 +1,238 @@
+//! `run` and `apps` as a user has them: hooks, dumps, failures, retention, and what this machine
+//! remembers of them. Method: the real program with a configuration of one app.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::home::Home;
+
+/// Returns a home with a repository and the app `wiki`, which has these lines, too.
+fn home(lines: &str) -> Home {
+    let home = Home::new()
+        .with("DRUMLIN_CONFIG", "drumlin.toml")
+        .with("DRUMLIN_STATE_DIR", "state")
+        .with("TZ", "UTC");
+    home.write("source/file", "first\n");
+    home.write("password", "secret\n");
+    fs::set_permissions(home.path("password"), PermissionsExt::from_mode(0o600)).unwrap();
+    configure(&home, lines);
+    home.run(["init"]).ok();
+    home
+}
+
+fn configure(home: &Home, lines: &str) {
+    let text = format!(
+        "repository.box = {{ url = \"repo\", password-file = \"password\" }}\n\
+         defaults = {{ repository = \"box\" }}\n[app.wiki]\npaths = \"source\"\n{lines}\n"
+    );
+    home.write("drumlin.toml", text);
+}
+
+/// Returns the report of a run, which ends with this code.
+fn run(home: &Home, code: i32) -> Value {
+    let ran = home.run(["run", "wiki", "--json"]);
+    assert_eq!(ran.code, code, "{ran:?}");
+    let mut document: Value = serde_json::from_str(&ran.out).unwrap();
+    document["runs"][0].take()
+}
+
+fn app(home: &Home) -> Value {
+    let ran = home.run(["apps", "--json"]).ok();
+    let mut document: Value = serde_json::from_str(&ran.out).unwrap();
+    document["apps"][0].take()
+}
+
+fn snapshots(home: &Home) -> Vec<Value> {
+    let ran = home.run(["snapshots", "--json"]).ok();
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    document["snapshots"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_run_backs_up_remembers_and_asks_for_nothing_when_nothing_changed() {
+    let home = home("[[app.wiki.command]]\nname = \"facts\"\nrun = \"seq 20000\"");
+    assert_eq!(app(&home)["last"], Value::Null);
+    let first = run(&home, 0);
+    assert_eq!((first["status"].as_str(), &first["files"]), (Some("done"), &2.into()), "{first}");
+    assert_eq!(first["sources"][0]["bytes"], 108_894);
+    let second = run(&home, 0);
+    assert_eq!(second["status"], "unchanged");
+    assert_eq!(second["snapshot"], first["snapshot"]);
+    let known = app(&home);
+    assert_eq!(known["status"], "unchanged");
+    assert_eq!(known["repositories"][0]["snapshot"], first["snapshot"]);
+    assert_eq!((snapshots(&home).len(), &known["failures"]), (1, &0.into()));
+    assert_eq!(home.run(["cat", "latest:/facts"]).ok().out.lines().count(), 20_000);
+    let table = home.run(["apps"]).ok().out;
+    assert!(table.contains("wiki") && table.contains("by hand"), "{table}");
+}
+
+#[test]
+fn hooks_are_run_in_order_and_know_the_outcome() {
+    let hook = |name: &str| format!("echo {name} $DRUMLIN_APP $DRUMLIN_STATUS >> log");
+    let lines = format!(
+        "before = {:?}\nafter = {:?}\nfailed = {:?}\nfinally = {:?}",
+        hook("before"),
+        hook("after"),
+        hook("failed"),
+        hook("finally")
+    );
+    let home = home(&lines);
+    run(&home, 0);
+    assert_eq!(home.read("log"), "before wiki\nafter wiki done\nfinally wiki done\n");
+    fs::remove_file(home.path("log")).unwrap();
+    configure(&home, &format!("{lines}\n[[app.wiki.command]]\nname = \"x\"\nrun = \"exit 3\""));
+    let failed = run(&home, 1);
+    assert!(failed["error"].as_str().unwrap().contains("exit status: 3"), "{failed}");
+    assert_eq!(home.read("log"), "before wiki\nfailed wiki failed\nfinally wiki failed\n");
+    assert_eq!(snapshots(&home).len(), 1, "the last good snapshot stays, and no other comes");
+    assert_eq!(app(&home)["failures"], 1);
+    assert_eq!(home.run(["apps", "--healthy"]).code, 1);
+}
+
+#[test]
+fn before_may_leave_a_run_out_or_fail_it() {
+    let home = home("before = \"echo on battery >&2; exit 75\"");
+    let skipped = run(&home, 0);
+    assert_eq!((skipped["status"].as_str(), &skipped["error"]), (Some("skipped"), &Value::Null));
+    assert!(skipped["notices"][0].as_str().unwrap().contains("on battery"), "{skipped}");
+    configure(&home, "before = \"exit 1\"");
+    let failed = run(&home, 1);
+    assert!(failed["error"].as_str().unwrap().contains("hook `before`"), "{failed}");
+    assert!(snapshots(&home).is_empty());
+    configure(&home, "before = \"sleep 1000\"\nhook-timeout = \"1s\"");
+    let began = Instant::now();
+    let late = run(&home, 1);
+    assert!(late["error"].as_str().unwrap().contains("stopped after 1 s"), "{late}");
+    assert!(began.elapsed() < Duration::from_secs(60));
+    configure(&home, "finally = \"exit 9\"");
+    let good = run(&home, 0);
+    assert_eq!(good["status"], "done");
+    assert!(good["notices"][0].as_str().unwrap().contains("hook `finally`"), "{good}");
+}
+
+#[test]
+fn two_runs_of_an_app_exclude_each_other() {
+    let home = home("before = \"touch begun; while ! test -e go; do sleep 0.05; done\"");
+    let first = home.spawn(["run", "wiki"], Stdio::null());
+    let asked = Instant::now();
+    while !home.path("begun").exists() {
+        assert!(asked.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = home.run(["run", "wiki"]);
+    assert_eq!(second.code, 11, "{second:?}");
+    assert!(second.err.contains("another run of `wiki`"), "{second:?}");
+    assert_eq!(app(&home)["running"], true);
+    home.write("go", "");
+    assert!(first.wait_with_output().unwrap().status.success());
+    assert_eq!(home.run(["run", "wiki", "--wait"]).code, 0);
+}
+
+#[test]
+fn a_killed_run_is_reported_by_the_next() {
+    let home = home("before = \"touch begun; test -e go || sleep 1000\"");
+    let mut first = home.spawn(["run", "wiki"], Stdio::null());
+    let asked = Instant::now();
+    while !home.path("begun").exists() {
+        assert!(asked.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    home.write("go", "");
+    let next = run(&home, 0);
+    assert_eq!(next["status"], "done");
+    assert!(next["notices"][0].as_str().unwrap().contains("did not end"), "{next}");
+    let history = home.read("state/apps/wiki/runs.jsonl");
+    let kinds: Vec<bool> = history.lines().map(|line| line.contains("it died")).collect();
+    assert_eq!(kinds, [true, false]);
+}
+
+#[test]
+fn a_schedule_is_kept_by_run_due() {
+    let home = home("schedule = \"every 1h\"");
+    assert!(home.run(["run", "--due"]).ok().out.contains("wiki: snapshot"));
+    assert!(home.run(["run", "--due"]).ok().out.contains("no app is due"));
+    let known = app(&home);
+    assert!(known["next"].as_str().is_some() && known["max_age_seconds"] == 3 * 3_600, "{known}");
+    configure(&home, "schedule = \"every 1h\"\nenabled = false");
+    assert!(home.run(["run", "--due"]).code == 2);
+    assert_eq!(home.run(["run", "wiki"]).code, 0, "by hand it is run");
+    configure(&home, "schedule = \"often\"");
+    let refused = home.run(["run", "--due"]);
+    assert!(refused.code == 2 && refused.err.contains("is not a schedule"), "{refused:?}");
+}
+
+#[test]
+fn a_repository_that_is_away_fails_the_run_and_the_next_recovers() {
+    let home = home("schedule = \"every 1h\"");
+    fs::rename(home.path("repo"), home.path("away")).unwrap();
+    let failed = run(&home, 1);
+    assert_eq!(failed["status"], "failed");
+    assert_eq!(app(&home)["failures"], 1);
+    fs::rename(home.path("away"), home.path("repo")).unwrap();
+    assert_eq!(run(&home, 0)["status"], "done");
+    assert_eq!(app(&home)["failures"], 0);
+}
+
+#[test]
+fn files_that_cannot_be_read_make_a_run_partial() {
+    let home = home("");
+    configure(&home, "");
+    let text = home.read("drumlin.toml").replace("\"source\"", "[\"source\", \"missing\"]");
+    home.write("drumlin.toml", text);
+    let partial = run(&home, 3);
+    assert_eq!(
+        (partial["status"].as_str(), &partial["problem_count"]),
+        (Some("partial"), &1.into())
+    );
+    assert!(partial["problems"][0].as_str().unwrap().contains("missing"), "{partial}");
+}
+
+#[test]
+fn a_state_that_cannot_be_kept_is_said_and_the_snapshot_is_made() {
+    let home = home("").with("DRUMLIN_STATE_DIR", "blocked/state");
+    home.write("blocked", "a file in the place of a folder");
+    let done = run(&home, 0);
+    assert_eq!(done["status"], "done");
+    assert!(done["notices"][0].as_str().unwrap().contains("not remembered"), "{done}");
+}
+
+#[test]
+fn a_run_has_a_time_limit_and_a_dry_run_changes_nothing() {
+    let home =
+        home("timeout = \"1s\"\n[[app.wiki.command]]\nname = \"x\"\nrun = \"echo a; sleep 1000\"");
+    let began = Instant::now();
+    let late = run(&home, 1);
+    assert!(late["error"].as_str().unwrap().contains("longer than 1 s"), "{late}");
+    assert!(began.elapsed() < Duration::from_secs(60) && snapshots(&home).is_empty());
+    let before = home.read("state/apps/wiki/state.json");
+    configure(&home, "before = \"touch ran\"");
+    let dry = home.run(["run", "wiki", "--dry-run"]).ok();
+    assert!(dry.out.contains("nothing was stored"), "{dry:?}");
+    assert!(!home.path("ran").exists() && snapshots(&home).is_empty());
+    assert_eq!(home.read("state/apps/wiki/state.json"), before);
+}
+
+#[test]
+fn what_cannot_be_run_is_refused() {
+    let home = home("");
+    configure(&home, "repository = [\"box\", \"usb\"]");
+    let text = home.read("drumlin.toml");
+    home.write("drumlin.toml", format!("{text}[repository.usb]\nurl = \"usb\"\n"));
+    let several = home.run(["run", "wiki"]);
+    assert!(several.code == 2 && several.err.contains("several repositories"), "{several:?}");
+    let unknown = home.run(["run", "shop"]);
+    assert!(unknown.code == 2 && unknown.err.contains("the configuration has wiki"), "{unknown:?}");
+    configure(&home, "drill = \"monthly\"");
+    let later = home.run(["run", "wiki"]);
+    assert!(later.code == 2 && later.err.contains("not supported by this version"), "{later:?}");
+    configure(&home, "before = \"true\"");
+    let backup = home.run(["backup", "--app", "wiki"]);
+    assert!(backup.code == 2 && backup.err.contains("drumlin run wiki"), "{backup:?}");
+}
