@@ -20,6 +20,9 @@ packages="$packages radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph-com
 # Databases, Subversion and a container engine, whose dumps are backed up.
 packages="$packages mariadb-server:mariadbd mariadb-client:mariadb-dump mariadb-backup:mariadb-backup subversion:svnadmin
   podman:podman runc:runc"
+# What reads metrics.
+packages="$packages prometheus:promtool prometheus-pushgateway:prometheus-pushgateway
+  prometheus-node-exporter:prometheus-node-exporter"
 files="$files postgresql-15:/usr/lib/postgresql/15/bin/initdb"
 missing=""
 for pair in $packages; do

@@ -130,11 +130,17 @@ pub mod id;
 pub mod jobs;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod maintain;
+#[cfg(feature = "cli")]
+#[cfg_attr(not(drumlin_internals), doc(hidden))]
+pub mod metrics;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod monitor;
 #[cfg(feature = "mount")]
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod mount;
+#[cfg(feature = "cli")]
+#[cfg_attr(not(drumlin_internals), doc(hidden))]
+pub mod notify;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]
 pub mod os;
 #[cfg_attr(not(drumlin_internals), doc(hidden))]

@@ -8,7 +8,7 @@ use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
 use crate::monitor::Monitor;
-use crate::sources::process;
+use crate::sources::{process, shell_command};
 use crate::sync::lock;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
@@ -52,6 +52,7 @@ fn is_ignored(signal: i32) -> bool {
 fn end_now() -> ! {
     prompt::restore_terminal();
     process::kill_all();
+    shell_command::kill_pipelines();
     #[cfg(feature = "sftp")]
     crate::store::sftp::proxy::kill_all();
     write_stderr("\n");

@@ -20,8 +20,8 @@ use crate::settings::Settings;
 use crate::settings::app::AppSettings;
 use crate::settings::sources::SourceSettings;
 use crate::settings::values::Chunker;
-use crate::sources::command;
 use crate::sources::manifest::SharedRecord;
+use crate::sources::special;
 use crate::text;
 
 /// Options of the caller in addition to the configuration.
@@ -141,7 +141,7 @@ impl Job {
         let patterns = self.patterns(&anywhere)?;
         let configured = words(&self.settings.always_read);
         let Self { app, settings, additions, dumps: planned } = self;
-        let stdin = additions.stdin.as_deref().map(|name| command::stdin_source(name, monitor));
+        let stdin = additions.stdin.as_deref().map(|name| special::stdin_source(name, monitor));
         let mut dumps: Vec<DumpSource> = stdin.into_iter().chain(planned.dumps).collect();
         let paths =
             plan_special(settings.paths, settings.read_special == Some(true), &mut dumps, monitor)?;
@@ -232,12 +232,12 @@ fn plan_special(
 ) -> Result<Vec<PathBuf>, connect::Error> {
     let mut others = Vec::with_capacity(paths.len());
     for path in paths {
-        if !(reads_special && command::is_special(&path)) {
+        if !(reads_special && special::is_special(&path)) {
             others.push(path);
             continue;
         }
         let fail = |error| connect::Error::file("read", &path, error);
-        dumps.push(command::file_source(&path, monitor).map_err(fail)?);
+        dumps.push(special::file_source(&path, monitor).map_err(fail)?);
     }
     Ok(others)
 }

@@ -223,5 +223,10 @@ fn command_dump(
         // Without an app an empty output is told, as that of any source.
         size_min_bytes: command.len_min_bytes.unwrap_or(u64::from(!conditions.app.is_empty())),
     };
-    shell_command::plan(&settings, None, &conditions.monitor)
+    let planned = shell_command::plan(&settings, None, &conditions.monitor)?;
+    if let Some(load) = &command.load {
+        let load = serde_json::Value::from(load.as_str());
+        planned.record.update(|record| drop(record.more.insert("load".to_owned(), load)));
+    }
+    Ok(planned)
 }

@@ -1,6 +1,5 @@
 //! Sources of a backup that are not files in a directory.
 
-pub mod command;
 pub mod dump_file;
 pub mod engine_api;
 pub mod escape;
@@ -15,6 +14,7 @@ pub mod postgres;
 pub mod process;
 pub mod runner;
 pub mod shell_command;
+pub mod special;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod subversion;

@@ -60,7 +60,9 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     };
     let due = plan(ctx, args, &settings, state.as_ref())?;
     let mut records = Vec::new();
+    let mut nice = 0;
     for one in due {
+        nice = be_nice(&settings, &one.app, nice);
         let request = RunRequest {
             slot_s: one.slot_s,
             attempt: one.attempt,
@@ -87,6 +89,19 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         false => Ok(()),
     };
     ended(exit, told.map_err(Failure::from))
+}
+
+/// Addend to the niceness of runs, if nothing else is configured.
+const NICE_DEFAULT: i32 = 10;
+
+/// Gives way to other programs as the app is configured, beyond what was given already; returns how
+/// much is given.
+fn be_nice(settings: &Settings, app: &str, given: i32) -> i32 {
+    let configured = settings.apps.get(app).and_then(|app| app.run.nice);
+    let wanted = configured.or(settings.defaults.run.nice).unwrap_or(NICE_DEFAULT).max(given);
+    // Only a wish: a backup is made in any case.
+    let _ = rustix::process::nice(wanted - given);
+    wanted
 }
 
 /// Returns the runs that are wanted.

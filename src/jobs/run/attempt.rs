@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::alarm::alarm_of;
 use super::outcome::in_words;
 use super::request::{AppRunner, RunRequest};
 use super::retention;
 use crate::backup::BackupReport;
 use crate::connect::{Purpose, host};
+use crate::format::snapshot::SnapshotStats;
 use crate::jobs::dumps::DumpConditions;
 use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun, StateDir};
 use crate::jobs::{self, Additions, Job, transient};
@@ -38,11 +40,16 @@ impl Attempt<'_> {
         monitor: &Arc<Monitor>,
     ) {
         let taken = self.take(record, state.as_deref_mut(), monitor);
+        if let (Ok((_, stats)), Some(state)) = (&taken, state.as_deref_mut()) {
+            self.note_alarm(record, stats, state);
+        }
         record.requests =
             self.runner.connector.requests.counts().map_or(0, |counts| counts.total().calls);
         note_problems(record, monitor);
         match taken {
-            Ok(repository) if !self.request.dry_run => self.forget(record, state, &repository),
+            Ok((repository, _)) if !self.request.dry_run => {
+                self.forget(record, state, &repository);
+            }
             Ok(_) => {}
             Err(error) => {
                 record.status = RunStatus::Failed;
@@ -60,7 +67,7 @@ impl Attempt<'_> {
         record: &mut RunRecord,
         state: Option<&mut AppState>,
         monitor: &Arc<Monitor>,
-    ) -> jobs::Result<Arc<Repository>> {
+    ) -> jobs::Result<(Arc<Repository>, SnapshotStats)> {
         let AppRunner { connector, settings, .. } = *self.runner;
         let additions = Additions {
             dry_run: self.request.dry_run,
@@ -97,7 +104,20 @@ impl Attempt<'_> {
             });
         }
         note_report(record, &report, monitor);
-        Ok(repository)
+        Ok((repository, report.stats))
+    }
+
+    /// Notes an alarming change of a new snapshot.
+    fn note_alarm(&self, record: &mut RunRecord, stats: &SnapshotStats, state: &mut AppState) {
+        let known = state.repositories.get(&record.repository);
+        let before = known.and_then(|known| known.good.as_ref()?.files);
+        let is_new = matches!(record.status, RunStatus::Done | RunStatus::Partial);
+        let before = before.filter(|_| is_new && !self.request.dry_run);
+        if let Some(what) = alarm_of(self.app.run.alarm.as_ref(), stats, before) {
+            let how = format!("`drumlin apps --ack {}` lets retention go on", self.request.app);
+            record.notices.push(format!("{what}: old snapshots stay until you look; {how}"));
+            state.is_alarmed = true;
+        }
     }
 
     /// Applies the policy after a good run; once a day if nothing changed.

@@ -11,6 +11,7 @@
 //!
 //! A run that dies leaves `began` without an end: the next one reports it as failed.
 
+mod alarm;
 mod attempt;
 mod outcome;
 mod request;
@@ -235,7 +236,11 @@ impl AppRunner<'_> {
         }
         if let (Some(snapshot), true) = (&record.snapshot, record.status != RunStatus::Failed) {
             let known = state.repositories.entry(record.repository.clone()).or_default();
-            known.good = Some(GoodRun { snapshot: snapshot.clone(), at_s: record.ended });
+            known.good = Some(GoodRun {
+                snapshot: snapshot.clone(),
+                at_s: record.ended,
+                files: Some(record.files),
+            });
         }
         state.last = Some(record.clone());
         let written = dir.add_run(&record.app, record).and_then(|()| dir.write(&record.app, state));

@@ -73,6 +73,8 @@ pub struct GoodRun {
     pub snapshot: String,
     /// When it was confirmed.
     pub at_s: i64,
+    /// Its number of files.
+    pub files: Option<u64>,
 }
 
 /// How a run ended.

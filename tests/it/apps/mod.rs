@@ -4,6 +4,7 @@ mod commands; // commands whose output is backed up
 mod containers; // the engine of containers
 mod kept_files; // a sink that keeps files in memory
 mod mariadb_backup; // the unpacker of mariadb-backup's stream
+mod metrics; // metrics, as Prometheus reads them
 mod mysql; // dumps of MariaDB
 mod postgres; // dumps of PostgreSQL
 mod run; // `run` and `apps`

@@ -169,6 +169,27 @@ fn a_schedule_is_kept_by_run_due() {
 }
 
 #[test]
+fn many_changes_at_once_are_told_and_old_snapshots_stay() {
+    let home = home("keep = { last = 1 }");
+    let write = |text: &str| {
+        for n in 0..40 {
+            home.write(&format!("source/many/{n}"), format!("{text} {n}"));
+        }
+    };
+    write("plain");
+    run(&home, 0);
+    write("encrypted by somebody else");
+    let alarming = run(&home, 0);
+    let notice = alarming["notices"][0].as_str().unwrap();
+    assert!(notice.contains("40 of 41 files changed"), "{alarming}");
+    assert_eq!((snapshots(&home).len(), &app(&home)["alarmed"]), (2, &true.into()));
+    assert!(home.run(["apps", "--ack", "wiki"]).ok().out.contains("retention goes on"));
+    home.write("source/file", "changed\n");
+    assert_eq!(run(&home, 0)["notices"], Value::Array(Vec::new()));
+    assert_eq!((snapshots(&home).len(), &app(&home)["alarmed"]), (1, &false.into()));
+}
+
+#[test]
 fn a_repository_that_is_away_fails_the_run_and_the_next_recovers() {
     let home = home("schedule = \"every 1h\"");
     fs::rename(home.path("repo"), home.path("away")).unwrap();

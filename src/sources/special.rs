@@ -1,5 +1,4 @@
-//! Standard input, special files and commands as sources of a backup. All can be cancelled while
-//! they wait.
+//! Standard input and special files as sources of a backup. Both can be cancelled while they wait.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,8 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::patient::{Pace, Patient};
-use super::process::{Output, Program, Running, fail_if_cancelled, wait_readable};
+use super::process::{fail_if_cancelled, wait_readable};
 use crate::backup::{Dump, DumpSource, FileSink};
 use crate::monitor::Monitor;
 use crate::os::descriptors::is_descriptor;
@@ -23,19 +21,6 @@ pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> DumpSource {
     let reader = StdinReader { monitor: Arc::clone(monitor) };
     source(path_of(name), false, move || Ok(Box::new(ReaderDump(reader))))
 }
-
-/// Returns the output of a command as the file `name`. It starts when its turn comes.
-pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> DumpSource {
-    let (command, monitor) = (command.to_owned(), Arc::clone(monitor));
-    source(path_of(name), false, move || {
-        let program = Program::shell(&format!("{PIPEFAIL}{command}"), &command);
-        Ok(Box::new(CommandDump(program.start(&monitor)?)))
-    })
-}
-
-/// Makes the failure of any command in a pipe count, if the shell supports that. A subshell tries
-/// it first, because some shells exit on unknown options.
-const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
 
 /// Returns whether a path is read as a stream: a device, a fifo, or an inherited descriptor
 /// (`/dev/stdin` is a link, even if it leads to a file).
@@ -96,17 +81,6 @@ impl<R: Read + Send> Dump for ReaderDump<R> {
     }
 }
 
-struct CommandDump(Running);
-
-impl Dump for CommandDump {
-    fn run(self: Box<Self>, sink: &mut dyn FileSink) -> io::Result<()> {
-        let stop = self.0.stop_flag();
-        let mut output = Patient::new(self.0, stop, Pace::DUMP)?;
-        fill(&mut output, sink)?;
-        output.into_source()?.finish()
-    }
-}
-
 struct FileReader {
     file: File,
     monitor: Arc<Monitor>,
@@ -141,7 +115,6 @@ impl Read for StdinReader {
 mod tests {
     use super::*;
     use crate::backup::FileNumber;
-    use crate::os::shell::shell;
 
     /// Keeps what one file gets, and whether it ended.
     #[derive(Default)]
@@ -172,24 +145,6 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_complete_only_if_it_succeeds() {
-        let monitor = Arc::new(Monitor::default());
-        let run = |command: &str| read_all(command_source("x", command, &monitor));
-        assert_eq!(run("echo a; echo b").unwrap(), b"a\nb\n");
-        let error = run("echo a; exit 3").unwrap_err().to_string();
-        assert!(error.contains("exit 3") && error.contains("exit status: 3"), "{error}");
-    }
-
-    #[test]
-    fn every_command_of_a_pipe_counts_where_the_shell_can() {
-        let monitor = Arc::new(Monitor::default());
-        let can = shell("(set -o pipefail) 2>/dev/null").status().unwrap().success();
-        let ended = read_all(command_source("x", "false | cat", &monitor));
-        assert_eq!(ended.is_err(), can);
-        assert_eq!(read_all(command_source("x", "true | echo a", &monitor)).unwrap(), b"a\n");
-    }
-
-    #[test]
     fn fifos_are_read_to_their_end() {
         let (folder, monitor) = (tempfile::tempdir().unwrap(), Arc::new(Monitor::default()));
         let fifo = folder.path().join("fifo");
@@ -206,14 +161,5 @@ mod tests {
         });
         assert_eq!(read_all(source).unwrap(), [7; 300]);
         writer.join().unwrap();
-    }
-
-    #[test]
-    fn a_waiting_command_can_be_stopped() {
-        let monitor = Arc::new(Monitor::default());
-        let source = command_source("b", "echo x; sleep 1000", &monitor);
-        assert_eq!(source.path, b"/b");
-        monitor.cancel();
-        assert!(read_all(source).is_err());
     }
 }
