@@ -146,7 +146,7 @@ mod tests {
 
     const CONFIG: &str = "[defaults]\nexclude = \"*.tmp\"\n[app.wiki]\npaths = \"/srv/wiki\"\ntag \
         = \"web\"\ncompression = \"fast\"\n\
-                          [app.shop]\nmariadb = { databases = [\"shop\"] }\n";
+                          [app.shop]\npaths = \"/srv/shop\"\nbefore = \"true\"\n";
 
     fn plan(args: BackupArgs) -> Result<Job, Failure> {
         let settings =

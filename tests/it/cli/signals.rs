@@ -1,5 +1,6 @@
 //! Ctrl-C: the first one stops cleanly within a second, the second one at once.
 
+use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,12 +42,14 @@ fn signals_stop_a_backup_within_a_second() {
 #[test]
 fn a_signal_ends_a_wait_for_standard_input() {
     let home = Home::with_repository();
-    let mut child = home.spawn(
-        ["backup", "--stdin", "--command", "touch started", "--command-name", "n"],
-        Stdio::piped(),
-    );
-    let input = child.stdin.take();
-    wait_for_start(&home);
+    let mut child = home.spawn(["backup", "--stdin"], Stdio::piped());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"first").unwrap();
+    let began = Instant::now();
+    while rustix::io::ioctl_fionread(&input).unwrap() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing was read");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     signal(&child, Signal::INT);
     Ran::of(&child.wait_with_output().unwrap()).fails(130, "interrupted", "");
     drop(input);

@@ -28,8 +28,9 @@ fn swap(home: &Home, one: &str, other: &str) {
     fs::rename(home.path("away"), home.path(other)).unwrap();
 }
 
-/// Commands that make a repository or need none, or that wait.
-const WITHOUT: [&str; 5] = ["quickstart", "init", "mount", "completions", "man"];
+/// Commands that make a repository or need none, that wait, or that need an app (`run` opens a
+/// repository as `backup` does).
+const WITHOUT: [&str; 7] = ["quickstart", "init", "run", "apps", "mount", "completions", "man"];
 
 /// Commands that read, change or store: all but [`WITHOUT`].
 fn all_commands(home: &Home) -> Vec<Vec<String>> {
