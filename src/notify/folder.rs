@@ -24,8 +24,7 @@ pub trait Folder {
     fn names(&self) -> io::Result<Vec<String>>;
     /// Returns the content of a file.
     ///
-    /// Fails with [`io::ErrorKind::InvalidData`] if it is no plain file of at most
-    /// [`FILE_MAX_BYTES`].
+    /// Fails with [`io::ErrorKind::InvalidData`] if it is no plain file of at most 64 KiB.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Writes a whole file, which may exist. Its name with `.new` is used on the way.
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()>;

@@ -32,7 +32,7 @@ pub struct Message {
     pub since_s: Option<i64>,
     /// One line.
     pub subject: String,
-    /// The text, at most [`BODY_MAX_BYTES`].
+    /// The text, at most 10 KiB.
     pub body: String,
     /// Details for programs.
     #[serde(default)]

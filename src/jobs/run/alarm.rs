@@ -1,7 +1,8 @@
 //! Alarms: changes of a snapshot that nobody may have wanted.
 //!
 //! Ransomware and a mistaken command change most files at once, or remove them. The snapshot
-//! is kept and the change is told. Retention rests, so that good snapshots do not go before it is seen.
+//! is kept and the change is told. Retention rests, so that good snapshots do not go before it is
+//! seen.
 
 use crate::format::snapshot::SnapshotStats;
 use crate::settings::run::AlarmSettings;
