@@ -12,7 +12,7 @@ fuzz_target!(|packet: &[u8]| {
         Answer::Attributes(attributes) => vec![*attributes],
         _ => Vec::new(),
     };
-    assert!(attributes.iter().all(|attributes| !(attributes.is_file() && attributes.is_folder())));
+    assert!(attributes.iter().all(|attributes| !(attributes.is_file() && attributes.is_dir())));
     let taken = match &answer {
         Answer::Data(bytes) | Answer::Extended(bytes) => bytes.len(),
         Answer::Names(names) => names.iter().map(|(name, _)| name.len() + 12).sum(),

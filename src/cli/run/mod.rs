@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::{Failure, ended};
 use super::global::PROGRAM;
 use super::schedules::{DueRun, Schedules};
-use crate::jobs::run::{AppRunner, RunError, RunRequest};
+use crate::jobs::run::{AppRunner, RunEnd, RunError, RunRequest};
 use crate::jobs::state::{RunRecord, RunStatus, StateDir};
 use crate::settings::Settings;
 use crate::text;
@@ -60,7 +60,7 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     };
     let due = plan(ctx, args, &settings, state.as_ref())?;
     let mut records = Vec::new();
-    let mut nice = 0;
+    let (mut nice, mut cause) = (0, None);
     for one in due {
         nice = be_nice(&settings, &one.app, nice);
         let request = RunRequest {
@@ -71,7 +71,8 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
             dry_run: args.dry_run,
             app: one.app,
         };
-        let record = run_app(ctx, args, &runner, &request)?;
+        let RunEnd { record, error } = run_app(ctx, args, &runner, &request)?;
+        cause = error;
         if !ctx.ui.json {
             tell(ctx, &record)?;
         }
@@ -82,7 +83,12 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         }
     }
     let is_stopped = records.last().is_some_and(|record| record.is_stopped);
-    let exit = if is_stopped { Exit::Interrupted } else { exit_of(&records) };
+    let exit = match (is_stopped, cause.filter(|_| records.len() == 1)) {
+        (true, _) => Exit::Interrupted,
+        // That of `backup`, for one app.
+        (false, Some(error)) => Failure::from(error).exit,
+        (false, None) => exit_of(&records),
+    };
     let told = match ctx.ui.json {
         true => ctx.ui.print_json(&RunsView::new(&records)),
         false if records.is_empty() => ctx.ui.say("no app is due"),
@@ -136,16 +142,16 @@ fn run_app(
     args: &RunArgs,
     runner: &AppRunner,
     request: &RunRequest,
-) -> Result<RunRecord, Failure> {
+) -> Result<RunEnd, Failure> {
     loop {
         let (ended, monitor) =
             ctx.run("backing up", |monitor| Ok::<_, Failure>(runner.run(request, monitor)))?;
         match ended {
-            Ok(record) => {
+            Ok(end) => {
                 if !ctx.ui.json {
                     ctx.ui.list_problems(&monitor);
                 }
-                return Ok(record);
+                return Ok(end);
             }
             Err(RunError::Locked(_)) if args.wait => std::thread::sleep(LOCK_WAIT),
             Err(error @ RunError::Locked(_)) => {

@@ -32,13 +32,13 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Takes the snapshot, and applies the retention policy after it.
+    /// Takes the snapshot, and applies the retention policy after it. Returns why there is none.
     pub(super) fn back_up(
         &self,
         record: &mut RunRecord,
         mut state: Option<&mut AppState>,
         monitor: &Arc<Monitor>,
-    ) {
+    ) -> Option<jobs::Error> {
         let taken = self.take(record, state.as_deref_mut(), monitor);
         if let (Ok((_, stats)), Some(state)) = (&taken, state.as_deref_mut()) {
             self.note_alarm(record, stats, state);
@@ -49,8 +49,9 @@ impl Attempt<'_> {
         match taken {
             Ok((repository, _)) if !self.request.dry_run => {
                 self.forget(record, state, &repository);
+                None
             }
-            Ok(_) => {}
+            Ok(_) => None,
             Err(error) => {
                 record.status = RunStatus::Failed;
                 record.is_transient = transient::may_pass(&error) || monitor.is_cancelled();
@@ -58,6 +59,7 @@ impl Attempt<'_> {
                     true => "it was stopped".to_owned(),
                     false => in_words(&error),
                 });
+                Some(error)
             }
         }
     }

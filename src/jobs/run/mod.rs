@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::attempt::Attempt;
+use super::error as jobs;
 use super::hooks::{self, HookEvent};
 use super::state::{AppLock, AppState, Began, GoodRun, RunRecord, RunStatus, StateDir};
 use crate::connect;
@@ -30,7 +31,7 @@ use crate::monitor::Monitor;
 use crate::settings::app::AppSettings;
 
 pub use outcome::in_words;
-pub use request::{AppRunner, RunError, RunRequest};
+pub use request::{AppRunner, RunEnd, RunError, RunRequest};
 
 /// Longest run, if nothing else is configured.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(24 * 3600);
@@ -46,7 +47,7 @@ impl AppRunner<'_> {
     ///
     /// Returns the report, also of a run that failed. `monitor` is cancelled when the run takes
     /// longer than its time limit.
-    pub fn run(&self, request: &RunRequest, monitor: &Arc<Monitor>) -> Result<RunRecord, RunError> {
+    pub fn run(&self, request: &RunRequest, monitor: &Arc<Monitor>) -> Result<RunEnd, RunError> {
         let app = self.settings_of(&request.app)?;
         let mut notices = Vec::new();
         let mut held = match self.state.filter(|_| !request.dry_run) {
@@ -67,7 +68,7 @@ impl AppRunner<'_> {
         };
         self.note_begin(&mut held, &mut record);
         let began = Instant::now();
-        self.perform(
+        let error = self.perform(
             request,
             &app,
             &mut record,
@@ -79,7 +80,7 @@ impl AppRunner<'_> {
         if let (Some(dir), Some(held)) = (self.state, held) {
             self.note_end(dir, held, &mut record);
         }
-        Ok(record)
+        Ok(RunEnd { record, error })
     }
 
     fn settings_of(&self, app: &str) -> Result<AppSettings, RunError> {
@@ -149,7 +150,7 @@ impl AppRunner<'_> {
         }
     }
 
-    /// Hooks and the backup between them.
+    /// Runs the hooks and the backup between them; returns why that failed.
     fn perform(
         &self,
         request: &RunRequest,
@@ -157,25 +158,28 @@ impl AppRunner<'_> {
         record: &mut RunRecord,
         state: Option<&mut AppState>,
         monitor: &Arc<Monitor>,
-    ) {
+    ) -> Option<jobs::Error> {
         let timeout = app.run.timeout.unwrap_or(TIMEOUT_DEFAULT);
         let attempt = Attempt { runner: self, request, app };
         let watch = outcome::Deadline::watch(monitor, timeout);
         let is_skipped = !request.dry_run
             && self.run_hooks(HookEvent::Before, app, record, monitor) == Some(hooks::SKIP_CODE);
+        let mut error = None;
         if is_skipped {
             record.status = RunStatus::Skipped;
         } else if record.error.is_none() {
-            attempt.back_up(record, state, monitor);
+            error = attempt.back_up(record, state, monitor);
         }
         record.is_stopped = monitor.is_cancelled() && !watch.was_reached();
         if watch.was_reached() {
             record.error = Some(format!("it took longer than {} s", timeout.as_secs()));
             (record.status, record.is_transient) = (RunStatus::Failed, true);
+            // The limit ended it, and not a signal.
+            error = None;
         }
         drop(watch);
         if request.dry_run {
-            return;
+            return error;
         }
         // These end the run: what stopped it must not stop them.
         let monitor = Arc::new(Monitor::default());
@@ -185,6 +189,7 @@ impl AppRunner<'_> {
             _ => self.run_hooks(HookEvent::After, app, record, &monitor),
         };
         self.run_hooks(HookEvent::Finally, app, record, &monitor);
+        error
     }
 
     /// Runs the commands of an event. Returns the exit code of the one that failed, if any.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::connect::{self, Connector};
 use crate::format::entry::Timestamp;
-use crate::jobs::state::StateDir;
+use crate::jobs::state::{RunRecord, StateDir};
+use crate::jobs::{self};
 use crate::settings::Settings;
 
 /// What all runs of a process share.
@@ -40,6 +41,15 @@ pub struct RunRequest {
     pub always_snapshot: bool,
     /// Reads and counts, stores nothing, runs no hook and remembers nothing.
     pub dry_run: bool,
+}
+
+/// The end of a run.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// Its report.
+    pub record: RunRecord,
+    /// Why the backup failed, if it did.
+    pub error: Option<jobs::Error>,
 }
 
 /// Why a run did not begin.

@@ -193,7 +193,7 @@ fn many_changes_at_once_are_told_and_old_snapshots_stay() {
 fn a_repository_that_is_away_fails_the_run_and_the_next_recovers() {
     let home = home("schedule = \"every 1h\"");
     fs::rename(home.path("repo"), home.path("away")).unwrap();
-    let failed = run(&home, 1);
+    let failed = run(&home, 10);
     assert_eq!(failed["status"], "failed");
     assert_eq!(app(&home)["failures"], 1);
     fs::rename(home.path("away"), home.path("repo")).unwrap();
