@@ -79,6 +79,10 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
             .hint("set DRUMLIN_STATE_DIR"));
     };
     if let Some(app) = &args.ack {
+        if !settings.apps.contains_key(app) {
+            let why = format!("there is no [app.{app}] in the configuration");
+            return Err(Failure::usage(why));
+        }
         return acknowledge(ctx, &dir, app);
     }
     let names: Vec<String> = match args.apps.is_empty() {

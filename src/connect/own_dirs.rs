@@ -22,12 +22,19 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 /// Returns the program's directories in the state directory: their common parent if it holds
 /// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
-    let all = state_dir.join(PLACES);
-    if is_filled_with(&all, is_place) {
-        return vec![all];
-    }
-    paths(folders_in(&all).into_iter().filter(|(name, path)| is_place(name, path)))
+    let kinds: [(&str, fn(&[u8], &Path) -> bool); 2] = [(APPS, is_app), (PLACES, is_place)];
+    let own = kinds.into_iter().flat_map(|(name, is_own)| {
+        let all = state_dir.join(name);
+        if is_filled_with(&all, is_own) {
+            return vec![all];
+        }
+        paths(folders_in(&all).into_iter().filter(|(name, path)| is_own(name, path)))
+    });
+    own.collect()
 }
+
+/// Directory of the state of apps.
+const APPS: &str = "apps";
 
 /// Directory of notes that map locations to repositories.
 const LOCATIONS: &[u8] = b"locations";
@@ -87,6 +94,13 @@ fn is_place(name: &[u8], path: &Path) -> bool {
         name == b"lock" || [&b"memory.json"[..], b".new-"].iter().any(|own| name.starts_with(own))
     };
     is_hex(name, 32) && is_filled_with(path, is_memory)
+}
+
+/// Returns whether this is the directory of the state of an app.
+fn is_app(_: &[u8], path: &Path) -> bool {
+    const OWN: [&[u8]; 6] =
+        [b"lock", b"state.json", b"state.new", b"runs.jsonl", b"runs.new", b"scratch"];
+    is_filled_with(path, |name, _| OWN.contains(&name))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::backup::BackupReport;
 use crate::connect::{Purpose, host};
 use crate::format::snapshot::SnapshotStats;
 use crate::jobs::dumps::DumpConditions;
-use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun, StateDir};
+use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun};
 use crate::jobs::{self, Additions, Job, transient};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::Repository;
@@ -84,8 +84,10 @@ impl Attempt<'_> {
         let wanted = job.repository(connector.options.repo.is_some())?;
         let place = connector.place(settings, wanted)?;
         let repository = connector.open_place(&place, Purpose::BackUp)?;
-        let of_app = |state: &StateDir| state.scratch_dir(&self.request.app);
-        let scratch = self.runner.state.map_or_else(|| self.runner.scratch.clone(), of_app);
+        // Without the app's lock there is no state, and another run may use its directory.
+        let of_app = self.runner.state.filter(|_| state.is_some());
+        let made = of_app.and_then(|dir| dir.make_scratch_dir(&self.request.app).ok());
+        let scratch = made.unwrap_or_else(|| self.runner.scratch.clone());
         let conditions = DumpConditions {
             app: self.request.app.clone(),
             monitor: Arc::clone(monitor),

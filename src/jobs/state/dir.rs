@@ -41,9 +41,15 @@ impl StateDir {
         self.dir.join("apps").join(app)
     }
 
-    /// Returns the path of a directory for scratch files of an app.
-    pub fn scratch_dir(&self, app: &str) -> PathBuf {
-        self.app_dir(app).join("scratch")
+    /// Makes an empty directory for scratch files of an app: a run that died may have left some.
+    /// The caller holds the app's lock.
+    pub fn make_scratch_dir(&self, app: &str) -> io::Result<PathBuf> {
+        let dir = self.app_dir(app).join("scratch");
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => make_dir(&dir)?,
+        }
+        Ok(dir)
     }
 
     /// Locks an app; `None` if another run holds the lock.

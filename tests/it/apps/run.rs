@@ -169,6 +169,33 @@ fn a_schedule_is_kept_by_run_due() {
 }
 
 #[test]
+fn what_a_run_keeps_is_no_change_even_beside_its_sources() {
+    let home = home("").with("DRUMLIN_STATE_DIR", "source/state");
+    run(&home, 0);
+    assert_eq!(run(&home, 0)["status"], "unchanged");
+    assert!(!home.run(["ls", "-R", "latest"]).ok().out.contains("state.json"));
+    let unknown = home.run(["apps", "--ack", "../wiki"]);
+    assert!(unknown.code == 2 && !home.path("source/state/wiki").exists(), "{unknown:?}");
+}
+
+#[test]
+fn a_large_database_is_copied_by_way_of_the_scratch_directory() {
+    let home = home("sqlite = \"source/*.db\"");
+    let path = home.path("source/a.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE t (b BLOB)").unwrap();
+    for _ in 0..12 {
+        database.execute("INSERT INTO t VALUES (randomblob(1048576))", ()).unwrap();
+    }
+    drop(database);
+    assert_eq!(run(&home, 0)["status"], "done");
+    let restored = home.run(["restore", "latest", "-t", "back"]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let back = home.path("back").join(path.strip_prefix("/").unwrap());
+    assert!(fs::read(back).unwrap() == fs::read(path).unwrap());
+}
+
+#[test]
 fn many_changes_at_once_are_told_and_old_snapshots_stay() {
     let home = home("keep = { last = 1 }");
     let write = |text: &str| {
