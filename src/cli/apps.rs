@@ -89,7 +89,7 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
         true => settings.apps.keys().cloned().collect(),
         false => args.apps.clone(),
     };
-    let schedules = Schedules { env: &ctx.connector.env, settings: &settings };
+    let schedules = Schedules { env: &ctx.connector.env, settings: &settings, is_dry: true };
     let now_s = text::now().seconds;
     let known = names.into_iter().map(|name| {
         let app = settings.apps.get(&name).ok_or_else(|| {

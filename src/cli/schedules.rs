@@ -41,6 +41,8 @@ pub(crate) struct Schedules<'a> {
     pub env: &'a Environment,
     /// The configuration.
     pub settings: &'a Settings,
+    /// Whether nothing is remembered.
+    pub is_dry: bool,
 }
 
 impl Schedules<'_> {
@@ -90,7 +92,7 @@ impl Schedules<'_> {
             let before = state.clone();
             note_schedule(&app, &mut state, now_s);
             wanted.extend(due_run(name, &app, &schedule, &mut state, now_s));
-            if state != before {
+            if state != before && !self.is_dry {
                 let failed = |error| Failure::file("write", &dir.app_dir(name), &error);
                 dir.write(name, &state).map_err(failed)?;
             }
@@ -160,7 +162,8 @@ mod tests {
     fn due_now(app: &AppSettings, state: &AppState, now_s: i64) -> Option<DueRun> {
         let settings = Settings::default();
         let env = Environment::of([("TZ", "UTC")]);
-        let schedule = Schedules { env: &env, settings: &settings }.of("wiki", app).unwrap();
+        let schedule =
+            Schedules { env: &env, settings: &settings, is_dry: false }.of("wiki", app).unwrap();
         due_run("wiki", app, &schedule, &mut state.clone(), now_s)
     }
 

@@ -22,7 +22,7 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 /// Returns the program's directories in the state directory: their common parent if it holds
 /// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
-    let kinds: [(&str, fn(&[u8], &Path) -> bool); 2] = [(APPS, is_app), (PLACES, is_place)];
+    let kinds: [(&str, IsOwn); 2] = [(APPS, is_app), (PLACES, is_place)];
     let own = kinds.into_iter().flat_map(|(name, is_own)| {
         let all = state_dir.join(name);
         if is_filled_with(&all, is_own) {
@@ -32,6 +32,9 @@ pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
     });
     own.collect()
 }
+
+/// Judges a directory by its name and path.
+type IsOwn = fn(&[u8], &Path) -> bool;
 
 /// Directory of the state of apps.
 const APPS: &str = "apps";

@@ -128,13 +128,14 @@ fn plan(
         }
     };
     if names.is_empty() {
-        return Err(Failure::usage("the configuration has no app")
+        return Err(Failure::usage("the configuration has no app that is enabled")
             .hint("add [app.NAME] with `paths`; `drumlin run --help` says more"));
     }
     if !args.due {
         return Ok(names.into_iter().map(DueRun::by_hand).collect());
     }
-    Schedules { env: &ctx.connector.env, settings }.due_of(&names, state, text::now().seconds)
+    let schedules = Schedules { env: &ctx.connector.env, settings, is_dry: args.dry_run };
+    schedules.due_of(&names, state, text::now().seconds)
 }
 
 fn run_app(

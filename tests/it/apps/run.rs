@@ -156,6 +156,8 @@ fn a_killed_run_is_reported_by_the_next() {
 #[test]
 fn a_schedule_is_kept_by_run_due() {
     let home = home("schedule = \"every 1h\"");
+    assert!(home.run(["run", "--due", "--dry-run"]).ok().out.contains("nothing was stored"));
+    assert!(!home.path("state/apps/wiki/state.json").exists());
     assert!(home.run(["run", "--due"]).ok().out.contains("wiki: snapshot"));
     assert!(home.run(["run", "--due"]).ok().out.contains("no app is due"));
     let known = app(&home);
