@@ -97,4 +97,51 @@ mod tests {
         assert!(decode::<u64>("number", &[5, 0]).is_err());
         assert!(decode::<Vec<u8>>("bytes", &[253, 0, 0, 0, 0, 0, 0, 0, 16]).is_err());
     }
+
+    /// Reads one byte, and writes so many.
+    struct Odd<const WRITTEN: usize>;
+
+    impl<const WRITTEN: usize> Encode for Odd<WRITTEN> {
+        fn encode<E: bincode::enc::Encoder>(
+            &self,
+            encoder: &mut E,
+        ) -> Result<(), bincode::error::EncodeError> {
+            (0..WRITTEN).try_for_each(|_| 7u8.encode(encoder))
+        }
+    }
+
+    impl<const WRITTEN: usize> Decode<()> for Odd<WRITTEN> {
+        fn decode<D: bincode::de::Decoder<Context = ()>>(
+            decoder: &mut D,
+        ) -> Result<Self, bincode::error::DecodeError> {
+            u8::decode(decoder).map(|_| Self)
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_again_is_neither_shorter_nor_longer() {
+        assert!(decode::<Odd<0>>("odd", &[7]).is_err());
+        assert!(decode::<Odd<1>>("odd", &[7]).is_ok());
+        assert!(decode::<Odd<1>>("odd", &[6]).is_err());
+        assert!(decode::<Odd<2>>("odd", &[7]).is_err());
+    }
+
+    #[test]
+    fn structures_near_the_limit_are_read_and_longer_ones_are_not() {
+        let why = |len: usize| {
+            let bytes = encode(&vec![1u8; len - 5]);
+            assert_eq!(bytes.len(), len);
+            decode::<Vec<u8>>("bytes", &bytes).err().map(|error| error.why)
+        };
+        // The crate counts a length as eight bytes, whatever it takes.
+        assert_eq!(why(STRUCTURE_LEN_MAX_BYTES - 8), None);
+        assert_eq!(why(STRUCTURE_LEN_MAX_BYTES), Some("not a valid encoding"));
+        assert_eq!(why(STRUCTURE_LEN_MAX_BYTES + 1), Some("longer than the limit"));
+    }
+
+    #[test]
+    fn another_version_is_told_from_other_errors() {
+        assert!(DecodeError::another_version("node").is_another_version());
+        assert!(!DecodeError::new("node", "bytes after its end").is_another_version());
+    }
 }

@@ -18,3 +18,6 @@ pub mod run;
 pub mod slot;
 pub mod snapshot;
 pub mod tombstone;
+
+#[cfg(test)]
+mod tests;

@@ -31,5 +31,6 @@ mod tests {
             assert!((padded - len) as f64 <= 0.12 * len as f64 + 1.0, "{len} -> {padded}");
         }
         assert_eq!(padded_len(33_000_000) % 65_536, 0);
+        assert_eq!((padded_len(0), padded_len(1), padded_len(2)), (0, 1, 2));
     }
 }

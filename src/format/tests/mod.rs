@@ -1,0 +1,8 @@
+//! Goal: readers take what is just within a limit, and refuse what is just beyond it. Method: a
+//! value at each limit, and one beside it.
+
+mod entries;
+mod limits;
+mod nodes;
+mod records;
+mod snapshots;
