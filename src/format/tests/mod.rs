@@ -5,4 +5,5 @@ mod entries;
 mod limits;
 mod nodes;
 mod records;
+mod slots;
 mod snapshots;
