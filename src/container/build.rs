@@ -153,3 +153,21 @@ impl ContainerBuilder {
         sealer.seal(Part::Trailer, 0, &mut self.bytes[trailer_offset..]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_counts_its_segments_and_bytes() {
+        let mut builder = ContainerBuilder::new(ContainerKind::Data, vec![9; 100]);
+        assert_eq!((builder.len_bytes(), builder.segment_count()), (HEADER_LEN_BYTES, 0));
+        assert!(builder.is_empty());
+        for _ in 0..2 {
+            builder.push(SegmentCodec::Raw, b"abc", 3, Vec::new());
+        }
+        let stored = 2 * (FRAME_LEN_BYTES + 3 + TAG_LEN_BYTES);
+        assert_eq!(builder.len_bytes(), HEADER_LEN_BYTES + stored);
+        assert!(!builder.is_empty() && builder.segment_count() == 2);
+    }
+}

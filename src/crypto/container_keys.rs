@@ -164,4 +164,13 @@ mod tests {
             assert_eq!(opens(keys.records.open()), !is_pack, "{kind:?}");
         }
     }
+
+    #[test]
+    fn local_copies_have_a_key_of_their_own() {
+        let cache = |master, id| {
+            **ContainerKeys::new(&[master; 32], RepositoryId([id; 16])).records.cache_key()
+        };
+        let key = cache(1, 2);
+        assert!(key != [0; 32] && key == cache(1, 2) && key != cache(2, 2) && key != cache(1, 1));
+    }
 }

@@ -56,3 +56,26 @@ impl IdKeys {
         u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 bytes"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_hard_links_depend_on_key_device_inode_and_state() {
+        let group = |master, device, inode, described: &[u8]| {
+            let keys = IdKeys::new(&[master; 32], RepositoryId([2; 16]));
+            keys.hard_link_group(&[device; 32], inode, described)
+        };
+        let one = group(1, 3, 4, b"state");
+        assert_eq!(one, group(1, 3, 4, b"state"));
+        for other in [
+            group(2, 3, 4, b"state"),
+            group(1, 4, 4, b"state"),
+            group(1, 3, 5, b"state"),
+            group(1, 3, 4, b"other"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

@@ -30,3 +30,13 @@ pub fn derive_passphrase_key(
         .map_err(refuse)?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_cost_what_the_specification_says() {
+        assert_eq!((KDF_STANDARD, KDF_STRONG), ((65_536, 3, 4), (1_048_576, 3, 4)));
+    }
+}
