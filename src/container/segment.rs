@@ -114,3 +114,35 @@ impl Segment {
         self.raw
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(chunks: usize) -> SegmentBuilder {
+        let mut builder = SegmentBuilder::new(vec![9; 10]);
+        (0..chunks).for_each(|_| builder.push(ChunkKind::Data, ChunkId([1; 32]), b"ab"));
+        builder
+    }
+
+    #[test]
+    fn a_segment_knows_its_length_and_when_it_is_full() {
+        let (none, two) = (segment(0), segment(2));
+        assert!(none.is_empty() && none.len_bytes() == 0 && !none.is_full());
+        assert!(!two.is_empty() && two.len_bytes() == 4);
+        assert!(!segment(limits::CHUNKS_PER_SEGMENT_MAX - 1).is_full());
+        assert!(segment(limits::CHUNKS_PER_SEGMENT_MAX).is_full());
+    }
+
+    #[test]
+    fn a_segment_has_one_chunk_at_least_and_as_many_as_the_limit() {
+        let parse = |chunks| Segment::parse(segment(chunks).finish().0);
+        assert!(parse(0).is_err() && parse(limits::CHUNKS_PER_SEGMENT_MAX + 1).is_err());
+        assert_eq!(parse(limits::CHUNKS_PER_SEGMENT_MAX).unwrap().chunks().len(), 65_535);
+        let raw = segment(2).finish().0;
+        let parsed = Segment::parse(raw.clone()).unwrap();
+        assert_eq!(parsed.chunk(1), Some((ChunkKind::Data, &b"ab"[..])));
+        assert_eq!(parsed.chunk(2), None);
+        assert_eq!(parsed.into_buffer(), raw);
+    }
+}

@@ -313,4 +313,17 @@ mod tests {
                 .matches(&b"a/".repeat(2000))
         );
     }
+
+    #[test]
+    fn parts_that_tables_look_up_are_those_of_the_pattern() {
+        let glob = |pattern: &str| Glob::new(pattern.as_bytes()).unwrap();
+        let literal = |pattern| glob(pattern).literal();
+        assert_eq!(literal("build"), Some(b"build".to_vec()));
+        assert_eq!(literal(r"a\*b"), Some(b"a*b".to_vec()));
+        assert_eq!((literal("a*"), literal("a?"), literal("[ab]")), (None, None, None));
+        let ending = |pattern| glob(pattern).ending();
+        assert_eq!((ending("*.o"), ending("*")), (Some(b".o".to_vec()), Some(Vec::new())));
+        assert_eq!((ending("a*.o"), ending("*.[oa]"), ending("**/x")), (None, None, None));
+        assert_eq!((glob("src/*.o").head(), glob("*.o").head()), (&b"src/"[..], &b""[..]));
+    }
 }
