@@ -1,4 +1,4 @@
-//! Tables `[app.NAME]`, `[defaults]`, `[notify]` and `[metrics]` of the configuration file.
+//! Tables `[app.NAME]`, `[defaults]` and `[notify]` of the configuration file.
 
 use std::path::PathBuf;
 
@@ -188,15 +188,5 @@ pub(super) fn read_notify(mut section: Section<'_>) -> Result<(), SettingsError>
         "failed" | "always" | "changed" => Ok(()),
         _ => Err(format!("`{text}` is not one of failed, changed or always")),
     })?;
-    section.finish()
-}
-
-pub(super) fn read_metrics(mut section: Section<'_>) -> Result<(), SettingsError> {
-    section.parsed("listen", |text| match text.parse::<std::net::SocketAddr>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("`{text}` is not an address such as 127.0.0.1:9840")),
-    })?;
-    section.path("textfile")?;
-    section.string("push")?;
     section.finish()
 }

@@ -4,6 +4,8 @@ pub mod app;
 pub mod environment;
 pub mod error;
 pub mod location;
+pub mod log;
+pub mod metrics;
 pub mod repository;
 pub mod run;
 pub mod section;
@@ -22,6 +24,8 @@ use crate::os::bounded_read;
 use app::AppSettings;
 use environment::Environment;
 pub use error::SettingsError;
+use log::LogSettings;
+use metrics::MetricsSettings;
 use repository::RepositorySettings;
 use section::{Section, SettingsText};
 
@@ -43,6 +47,10 @@ pub struct Settings {
     pub apps: BTreeMap<String, AppSettings>,
     /// `[defaults]`.
     pub defaults: AppSettings,
+    /// `[metrics]`.
+    pub metrics: MetricsSettings,
+    /// `[log]`.
+    pub log: LogSettings,
 }
 
 impl Settings {
@@ -101,7 +109,10 @@ impl Settings {
             app::read_notify(section)?;
         }
         if let Some(section) = whole.section("metrics")? {
-            app::read_metrics(section)?;
+            settings.metrics = metrics::read_metrics(section)?;
+        }
+        if let Some(section) = whole.section("log")? {
+            settings.log = log::read_log(section)?;
         }
         whole.finish()?;
         settings.check_names(&source)?;
