@@ -2,6 +2,8 @@
 //!
 //! Pure, so that any listener can use it: the daemon's own, and later that of the web page.
 
+use std::sync::Arc;
+
 use super::text::text;
 use super::values::Values;
 
@@ -9,6 +11,20 @@ use super::values::Values;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What is answered from. Copies share their texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    metrics: Arc<str>,
+    complaint: Option<Arc<str>>,
+}
+
+impl Page {
+    /// Makes a page of values. `complaint` says why the program is not healthy, if it is not.
+    pub fn new(values: &Values, complaint: Option<&str>) -> Self {
+        Self { metrics: text(values).into(), complaint: complaint.map(Arc::from) }
+    }
+}
 
 /// An answer over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,25 +34,31 @@ pub struct Answer {
     /// The media type of the body.
     pub content_type: &'static str,
     /// The body. For `HEAD` the listener sends its length only.
-    pub body: String,
+    pub body: Arc<str>,
+}
+
+impl Answer {
+    /// Makes an answer of one sentence.
+    pub(super) fn plain(status: u16, says: &str) -> Self {
+        Self { status, content_type: PLAIN, body: format!("{says}\n").into() }
+    }
 }
 
 /// Answers a request by its method and target, which may have a query.
 ///
-/// `complaint` says why the program is not healthy, if it is not: `/healthz` has status 503 then.
-/// `/metrics` has status 200 all the same, because its values are what tells people.
-pub fn answer(method: &str, target: &str, values: &Values, complaint: Option<&str>) -> Answer {
-    let plain =
-        |status, says: &str| Answer { status, content_type: PLAIN, body: format!("{says}\n") };
+/// `/healthz` has status 503 if there is a complaint. `/metrics` has status 200 all the same,
+/// because its values are what tells people.
+pub fn answer(method: &str, target: &str, page: &Page) -> Answer {
     if !matches!(method, "GET" | "HEAD") {
-        return plain(405, "only GET and HEAD are allowed here");
+        return Answer::plain(405, "only GET and HEAD are allowed here");
     }
-    match (target.split('?').next(), complaint) {
+    match (target.split('?').next(), &page.complaint) {
         (Some("/metrics"), _) => {
-            Answer { status: 200, content_type: CONTENT_TYPE, body: text(values) }
+            let body = Arc::clone(&page.metrics);
+            Answer { status: 200, content_type: CONTENT_TYPE, body }
         }
-        (Some("/healthz"), None) => plain(200, "ok"),
-        (Some("/healthz"), Some(complaint)) => plain(503, complaint),
-        _ => plain(404, "there are /metrics and /healthz"),
+        (Some("/healthz"), None) => Answer::plain(200, "ok"),
+        (Some("/healthz"), Some(complaint)) => Answer::plain(503, complaint),
+        _ => Answer::plain(404, "there are /metrics and /healthz"),
     }
 }

@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::names::FAMILIES;
 use super::values::{self, App, Cost, Repository, Status, Target, Values};
-use super::{CONTENT_TYPE, answer, text};
+use super::{CONTENT_TYPE, Page, answer, text};
 use full::{HARD, full};
 
 mod full;
@@ -271,8 +271,8 @@ proptest! {
 fn requests_are_answered_by_path_and_method() {
     let values = full(NOW_S);
     let of = |method, target, complaint| {
-        let answer = answer(method, target, &values, complaint);
-        (answer.status, answer.content_type, answer.body)
+        let answer = answer(method, target, &Page::new(&values, complaint));
+        (answer.status, answer.content_type, answer.body.to_string())
     };
     let metrics = (200, CONTENT_TYPE, text(&values));
     for target in ["/metrics", "/metrics?", "/metrics?name[]=up"] {
