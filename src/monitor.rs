@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::sync::lock;
 
@@ -84,7 +84,11 @@ pub struct Monitor {
     problems: Mutex<Problems>,
     said: Mutex<BTreeSet<&'static str>>,
     counts: [AtomicU64; ProblemKind::COUNT],
+    hearer: OnceLock<Hearer>,
 }
+
+/// A receiver of what programs say: the name of the program, and a line.
+type Hearer = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// The recorded problems, each with its position among all.
 #[derive(Default)]
@@ -130,6 +134,26 @@ impl Monitor {
     /// Returns whether the operation was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Sets the receiver of lines that programs write to standard error; the first one stays.
+    ///
+    /// It is called by several threads.
+    pub fn hear_programs(&self, hearer: impl Fn(&str, &str) + Send + Sync + 'static) {
+        let _ = self.hearer.set(Arc::new(hearer));
+    }
+
+    /// Returns a monitor for what must still be done after a cancellation; it has nothing of this
+    /// one but the receiver of what programs say.
+    pub fn after_cancellation(&self) -> Arc<Self> {
+        Arc::new(Self { hearer: self.hearer.clone(), ..Self::default() })
+    }
+
+    /// Passes on a line that a program wrote to standard error.
+    pub fn program_said(&self, program: &str, line: &str) {
+        if let Some(hearer) = self.hearer.get() {
+            hearer(program, line);
+        }
     }
 
     /// Sets the current path; skipped while another thread does so.

@@ -12,6 +12,7 @@ use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
 use crate::store::{ErrorKind, StoreError};
 use crate::text;
+use crate::ui::journal::Priority;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
 use crate::ui::{Ui, json};
@@ -127,7 +128,7 @@ impl Failure {
                 text::harmless(hint)
             );
         }
-        write_stderr(&lines);
+        ui.write_lines(Priority::Error, &lines);
         self.exit
     }
 }

@@ -26,6 +26,7 @@ mod ls;
 mod man;
 #[cfg(feature = "mount")]
 mod mount;
+mod own_metrics;
 mod prune;
 mod quickstart;
 mod repair;

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use crate::cli::failure::Failure;
 use crate::connect::host;
 use crate::jobs::state::{AppState, StateDir};
+use crate::jobs::transient::RETRY_DEFAULT;
 use crate::schedule::{self, FirstRun, Habits, Past, Schedule, Spread, due};
 use crate::settings::Settings;
 use crate::settings::app::AppSettings;
@@ -12,8 +13,6 @@ use crate::settings::environment::Environment;
 
 /// Seconds after which a failed attempt is repeated, the last one for all more.
 const RETRY_AFTER_S: [i64; 3] = [120, 600, 1_800];
-/// Attempts after the first, if nothing else is configured.
-const RETRY_DEFAULT: u32 = 3;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +103,7 @@ impl Schedules<'_> {
 
 /// Notes a schedule that changed: slots of the new one count from now on.
 fn note_schedule(app: &AppSettings, state: &mut AppState, now_s: i64) {
+    state.counters.known_since_s.get_or_insert(now_s);
     let mut lines = app.run.schedule.clone();
     lines.extend(app.run.timezone.clone());
     if state.schedule != lines {

@@ -27,5 +27,5 @@ pub use create::Created;
 pub use error::{Error, OtherError, OtherErrorKind, Result};
 pub use operator::Operator;
 pub use place::{Purpose, RepositoryPlace};
-pub use requests::Requests;
+pub use requests::{RequestTotals, Requests};
 pub use secret_source::{GivenPassword, SecretArgs, SecretSource};

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::databases;
 use super::manifest::manifest_dump;
+use super::timed::timed;
 use crate::backup::DumpSource;
 use crate::connect::credentials::read_store_password;
 use crate::connect::{self, Operator, OtherErrorKind};
@@ -56,7 +57,7 @@ pub struct AppDumps {
 impl AppDumps {
     fn add(&mut self, planned: impl IntoIterator<Item = Planned>) {
         for Planned { source, record } in planned {
-            self.dumps.push(source);
+            self.dumps.push(timed(source, &record));
             self.records.push(record);
         }
     }
@@ -201,9 +202,11 @@ fn plan_subversion(
     let plan = subversion::plan(&settings, runner).map_err(failed(&section))?;
     planned.notices.extend(plan.notices);
     for repository in plan.repositories {
-        planned.dumps.extend(repository.ranges.into_iter().map(|range| range.source));
-        planned.dumps.extend(repository.files.into_iter().map(databases::copied_files));
-        planned.records.push(repository.notes.record);
+        let record = repository.notes.record;
+        let ranges = repository.ranges.into_iter().map(|range| range.source);
+        let files = repository.files.into_iter().map(databases::copied_files);
+        planned.dumps.extend(ranges.chain(files).map(|source| timed(source, &record)));
+        planned.records.push(record);
     }
     Ok(())
 }

@@ -4,12 +4,15 @@ pub mod app;
 mod databases;
 pub mod dumps;
 mod error;
+#[cfg(feature = "cli")]
+pub mod gather;
 pub mod hooks;
 pub mod lists;
 mod manifest;
 pub mod patterns;
 pub mod run;
 pub mod state;
+mod timed;
 pub mod transient;
 
 pub use app::{Additions, Job};

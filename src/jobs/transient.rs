@@ -9,19 +9,12 @@ use crate::{backup, repo};
 
 /// Exit code of programs for a failure that may pass: the EX_TEMPFAIL of sendmail.
 const TEMPORARY_CODE: i32 = 75;
+/// Attempts of a slot after the first, if nothing else is configured.
+pub const RETRY_DEFAULT: u32 = 3;
 
 /// Returns whether a run is worth another attempt within its slot.
 pub fn may_pass(error: &jobs::Error) -> bool {
-    let of_repository = |error: &repo::Error| {
-        error.is_trouble() || matches!(error, repo::Error::NoRepository { .. })
-    };
-    let is_out_of_reach = match error {
-        jobs::Error::Connect(error) => {
-            error.is_trouble() || error.repository().is_some_and(of_repository)
-        }
-        jobs::Error::Backup(backup::Error::Repository(error)) => of_repository(error),
-        jobs::Error::Backup(_) => false,
-    };
+    let is_out_of_reach = is_out_of_reach(error);
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(found) = cause.filter(|_| !is_out_of_reach) {
         if found.downcast_ref::<io::Error>().is_some_and(is_passing_io) {
@@ -30,6 +23,20 @@ pub fn may_pass(error: &jobs::Error) -> bool {
         cause = found.source();
     }
     is_out_of_reach
+}
+
+/// Returns whether the repository is not there, or does not answer.
+pub fn is_out_of_reach(error: &jobs::Error) -> bool {
+    let of_repository = |error: &repo::Error| {
+        error.is_trouble() || matches!(error, repo::Error::NoRepository { .. })
+    };
+    match error {
+        jobs::Error::Connect(error) => {
+            error.is_trouble() || error.repository().is_some_and(of_repository)
+        }
+        jobs::Error::Backup(backup::Error::Repository(error)) => of_repository(error),
+        jobs::Error::Backup(_) => false,
+    }
 }
 
 fn is_passing_io(error: &io::Error) -> bool {

@@ -4,6 +4,7 @@
 //! so that an unchanged app makes no snapshot.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct SourceRecord {
     /// More that a restore needs, by kind.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
     pub more: serde_json::Map<String, serde_json::Value>,
+    /// How long its dump took. It is not stored: the manifest of an unchanged app is the same.
+    #[serde(skip)]
+    pub took: Duration,
 }
 
 /// One file of a dump.

@@ -12,6 +12,7 @@ pub mod patient;
 pub mod planned;
 pub mod postgres;
 pub mod process;
+mod program_lines;
 pub mod runner;
 pub mod shell_command;
 pub mod special;

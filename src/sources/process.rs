@@ -19,6 +19,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::program_lines::ProgramLines;
 use crate::monitor::Monitor;
 use crate::os::shell::{SECRETS, shell};
 use crate::sync::lock;
@@ -31,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(300);
 const SECRET_LEN_MAX_BYTES: usize = 4 << 10;
 /// Bytes of standard error that are kept for the message of a failure.
 const LAST_WORDS_LEN_BYTES: usize = 4 << 10;
+/// Time for the last words of a program that succeeded: its children may keep its errors open.
+const WORDS_GRACE: Duration = Duration::from_secs(1);
 
 /// Process groups of the programs that have not ended.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -166,7 +169,10 @@ impl Program {
         })?;
         groups().push(Pid::from_child(&child));
         let output = child.stdout.take().expect("standard output is piped");
-        let errors = child.stderr.take().map(|errors| std::thread::spawn(|| end_of(errors)));
+        // A command line may hold what is nobody's business: the name of the program is enough.
+        let name = self.command.get_program().to_string_lossy().into_owned();
+        let lines = ProgramLines::of(&name, monitor);
+        let errors = child.stderr.take().map(|errors| std::thread::spawn(|| end_of(errors, lines)));
         let (shown, monitor) = (self.shown, Arc::clone(monitor));
         Ok(Running { shown, child, output, errors, monitor, stop: Arc::default() })
     }
@@ -217,6 +223,7 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         };
         if status.success() {
+            self.await_words();
             return Ok(());
         }
         let words = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
@@ -224,6 +231,15 @@ impl Running {
         let end = if words.is_empty() { String::new() } else { format!(": {words}") };
         let message = format!("`{}` failed: {status}{end}", self.shown);
         Err(io::Error::other(ProgramFailure { code: status.code(), message }))
+    }
+
+    /// Waits a moment until all that the program wrote to standard error was passed on.
+    fn await_words(&self) {
+        let asked = Instant::now();
+        let is_open = || self.errors.as_ref().is_some_and(|errors| !errors.is_finished());
+        while is_open() && asked.elapsed() < WORDS_GRACE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Returns the exit status, if the program has ended; its process id is free from then on.
@@ -299,10 +315,11 @@ pub(super) fn fail_if_cancelled(monitor: &Monitor) -> io::Result<()> {
     if monitor.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }
 }
 
-/// Reads standard error to its end, and returns the end of it.
-fn end_of(mut errors: ChildStderr) -> String {
+/// Reads standard error to its end, passes its lines on, and returns the end of it.
+fn end_of(mut errors: ChildStderr, mut lines: ProgramLines) -> String {
     let (mut kept, mut buffer) = (Vec::new(), [0; 4 << 10]);
     while let Ok(len @ 1..) = errors.read(&mut buffer) {
+        lines.push(&buffer[..len]);
         kept.extend_from_slice(&buffer[..len]);
         let excess = kept.len().saturating_sub(LAST_WORDS_LEN_BYTES);
         kept.drain(..excess);

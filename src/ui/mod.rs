@@ -1,5 +1,7 @@
 //! Output for people and scripts: tables, colours, progress, prompts, JSON.
 
+pub mod event_log;
+pub mod journal;
 pub mod json;
 pub mod output;
 pub mod progress;
@@ -18,6 +20,7 @@ use crate::connect::Operator;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::settings::environment::Environment;
 use crate::text;
+use journal::Priority;
 use output::{OutputError, write_stderr};
 use progress::{ProgressDisplay, ProgressKind};
 use style::{Role, Style};
@@ -39,6 +42,8 @@ pub struct Ui {
     pub out_style: Style,
     /// Colours of standard error.
     pub err_style: Style,
+    /// Whether systemd's journal reads standard error.
+    pub is_journal: bool,
 }
 
 /// The global options that concern output.
@@ -105,6 +110,7 @@ impl Ui {
             progress,
             out_style: Style { coloured: !dumb && !options.json && io::stdout().is_terminal() },
             err_style: Style { coloured: !dumb && on_terminal },
+            is_journal: journal::is_stderr(env),
         }
     }
 
@@ -177,10 +183,20 @@ impl Ui {
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
             // It may contain names with control characters.
             let message = text::harmless_lines(message);
-            write_stderr(&format!(
-                "{clear}{} {message}\n",
-                self.err_style.paint(role, &format!("{kind}:"))
-            ));
+            let label = self.err_style.paint(role, &format!("{kind}:"));
+            let priority = match role {
+                Role::Warning => Priority::Warning,
+                _ => Priority::Info,
+            };
+            self.write_lines(priority, &format!("{clear}{label} {message}\n"));
+        }
+    }
+
+    /// Writes lines to standard error, with their priority if the journal reads it.
+    pub fn write_lines(&self, priority: Priority, lines: &str) {
+        match self.is_journal {
+            true => write_stderr(&journal::with_priority(priority, lines)),
+            false => write_stderr(lines),
         }
     }
 

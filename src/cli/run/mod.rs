@@ -1,19 +1,23 @@
 //! `drumlin run`: one cycle of apps, with hooks, dumps and retention.
 
+mod aftermath;
 pub(crate) mod report;
 
 use clap::Args;
 
+use self::aftermath::Aftermath;
 use self::report::{RunsView, line_of};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, ended};
 use super::global::PROGRAM;
+use super::own_metrics::OwnMetrics;
 use super::schedules::{DueRun, Schedules};
 use crate::jobs::run::{AppRunner, RunEnd, RunError, RunRequest};
 use crate::jobs::state::{RunRecord, RunStatus, StateDir};
 use crate::settings::Settings;
 use crate::text;
+use crate::ui::event_log::EventLog;
 
 /// How long to wait between two looks at the lock of an app.
 const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
@@ -49,6 +53,12 @@ pub(super) struct RunArgs {
 pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
     let state = ctx.connector.state_dir().map(StateDir::new);
+    let (env, of_apps) = (&ctx.connector.env, state.as_ref());
+    let aftermath = Aftermath {
+        ui: &ctx.ui,
+        metrics: OwnMetrics { env, settings: &settings, state: of_apps },
+        log: EventLog::new(&settings.log),
+    };
     let runner = AppRunner {
         connector: &ctx.connector,
         settings: &settings,
@@ -57,6 +67,7 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         program: PROGRAM.to_owned(),
         threads: ctx.global.threads(),
         clock: text::now,
+        on_begin: &|record| aftermath.began(record),
     };
     let due = plan(ctx, args, &settings, state.as_ref())?;
     let mut records = Vec::new();
@@ -71,8 +82,11 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
             dry_run: args.dry_run,
             app: one.app,
         };
-        let RunEnd { record, error } = run_app(ctx, args, &runner, &request)?;
+        let RunEnd { mut record, error } = run_app(ctx, args, &runner, &request)?;
         cause = error;
+        if !args.dry_run {
+            aftermath.ended(&mut record);
+        }
         if !ctx.ui.json {
             tell(ctx, &record)?;
         }
@@ -81,6 +95,9 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         if is_stopped {
             break;
         }
+    }
+    if records.is_empty() && !args.dry_run {
+        aftermath.idle();
     }
     let is_stopped = records.last().is_some_and(|record| record.is_stopped);
     let exit = match (is_stopped, cause.filter(|_| records.len() == 1)) {

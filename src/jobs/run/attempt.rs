@@ -7,7 +7,7 @@ use super::outcome::in_words;
 use super::request::{AppRunner, RunRequest};
 use super::retention;
 use crate::backup::BackupReport;
-use crate::connect::{Purpose, host};
+use crate::connect::{Purpose, RepositoryPlace, RequestTotals, host};
 use crate::format::snapshot::SnapshotStats;
 use crate::jobs::dumps::DumpConditions;
 use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun};
@@ -36,6 +36,21 @@ impl Attempt<'_> {
     pub(super) fn back_up(
         &self,
         record: &mut RunRecord,
+        state: Option<&mut AppState>,
+        monitor: &Arc<Monitor>,
+    ) -> Option<jobs::Error> {
+        // The connector counts the requests of all runs of this process.
+        let counts = || self.runner.connector.requests.counts().unwrap_or_default();
+        let before = counts();
+        let error = self.back_up_and_forget(record, state, monitor);
+        record.traffic = RequestTotals::from(counts() - before);
+        record.requests = record.traffic.calls();
+        error
+    }
+
+    fn back_up_and_forget(
+        &self,
+        record: &mut RunRecord,
         mut state: Option<&mut AppState>,
         monitor: &Arc<Monitor>,
     ) -> Option<jobs::Error> {
@@ -43,8 +58,6 @@ impl Attempt<'_> {
         if let (Ok((_, stats)), Some(state)) = (&taken, state.as_deref_mut()) {
             self.note_alarm(record, stats, state);
         }
-        record.requests =
-            self.runner.connector.requests.counts().map_or(0, |counts| counts.total().calls);
         note_problems(record, monitor);
         match taken {
             Ok((repository, _)) if !self.request.dry_run => {
@@ -83,7 +96,7 @@ impl Attempt<'_> {
         let mut job = Job::new(app, self.app.clone(), additions);
         let wanted = job.repository(connector.options.repo.is_some())?;
         let place = connector.place(settings, wanted)?;
-        let repository = connector.open_place(&place, Purpose::BackUp)?;
+        let repository = self.open(&place, record)?;
         // Without the app's lock there is no state, and another run may use its directory.
         let of_app = self.runner.state.filter(|_| state.is_some());
         let made = of_app.and_then(|dir| dir.make_scratch_dir(&self.request.app).ok());
@@ -105,10 +118,29 @@ impl Attempt<'_> {
                 rows: dump.files.iter().filter_map(|file| file.rows).reduce(|sum, rows| sum + rows),
                 source: dump.place,
                 kind: dump.kind,
+                seconds: dump.took.as_secs_f64(),
             });
         }
         note_report(record, &report, monitor);
         Ok((repository, report.stats))
+    }
+
+    /// Opens the repository, and notes whether it could be reached.
+    fn open(
+        &self,
+        place: &RepositoryPlace,
+        record: &mut RunRecord,
+    ) -> jobs::Result<Arc<Repository>> {
+        if let Some(name) = &place.name {
+            record.repository.clone_from(name);
+        }
+        let opened =
+            self.runner.connector.open_place(place, Purpose::BackUp).map_err(jobs::Error::from);
+        record.is_reachable = match &opened {
+            Ok(_) => Some(true),
+            Err(error) => transient::is_out_of_reach(error).then_some(false),
+        };
+        opened
     }
 
     /// Notes an alarming change of a new snapshot.
@@ -168,6 +200,7 @@ fn note_report(record: &mut RunRecord, report: &BackupReport, monitor: &Monitor)
     record.files_changed = stats.files_new + stats.files_changed;
     (record.bytes_read, record.bytes_added) = (stats.bytes_read, stats.bytes_stored);
     let made = report.snapshot.as_ref().map(|snapshot| snapshot.id);
+    record.snapshot_s = report.snapshot.as_ref().map(|snapshot| snapshot.started.seconds);
     record.snapshot = made.or(report.unchanged_since).map(|id| id.to_hex());
     record.status = match (report.unchanged_since, monitor.count_of(ProblemKind::Unreadable)) {
         (_, 1..) => RunStatus::Partial,
@@ -178,6 +211,7 @@ fn note_report(record: &mut RunRecord, report: &BackupReport, monitor: &Monitor)
 
 fn note_problems(record: &mut RunRecord, monitor: &Monitor) {
     record.problem_count = monitor.problem_count();
+    record.unread_files = monitor.count_of(ProblemKind::Unreadable);
     let shown = |problem: &crate::monitor::Problem| {
         let path = crate::text::printable(&problem.path);
         format!("{path}: {}", problem.message)

@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 use self::attempt::Attempt;
 use super::error as jobs;
 use super::hooks::{self, HookEvent};
-use super::state::{AppLock, AppState, Began, GoodRun, RunRecord, RunStatus, StateDir};
+use super::state::{AppLock, AppState, Began, GoodRun, RunLog, RunRecord, RunStatus, StateDir};
+use super::transient::RETRY_DEFAULT;
 use crate::connect;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -62,11 +63,16 @@ impl AppRunner<'_> {
             started: started.seconds,
             attempt: request.attempt.max(1),
             missed: request.missed,
-            repository: app.repositories.first().cloned().unwrap_or_default(),
+            repository: self.repository_of(&app),
             notices,
             ..RunRecord::default()
         };
-        self.note_begin(&mut held, &mut record);
+        let retries = app.run.retry.unwrap_or(RETRY_DEFAULT);
+        self.note_begin(&mut held, &mut record, retries);
+        if !request.dry_run {
+            (self.on_begin)(&record);
+        }
+        self.keep_words(&record, held.is_some(), monitor);
         let began = Instant::now();
         let error = self.perform(
             request,
@@ -78,7 +84,7 @@ impl AppRunner<'_> {
         record.seconds = began.elapsed().as_secs_f64();
         record.ended = (self.clock)().seconds;
         if let (Some(dir), Some(held)) = (self.state, held) {
-            self.note_end(dir, held, &mut record);
+            self.note_end(dir, held, &mut record, retries);
         }
         Ok(RunEnd { record, error })
     }
@@ -103,6 +109,21 @@ impl AppRunner<'_> {
         Ok(merged)
     }
 
+    /// Returns the name of the repository that is configured for an app.
+    fn repository_of(&self, app: &AppSettings) -> String {
+        let own = app.repositories.first().map(String::as_str);
+        own.or(self.settings.default_repository()).unwrap_or_default().to_owned()
+    }
+
+    /// Keeps what programs write to standard error in the log of the run.
+    fn keep_words(&self, record: &RunRecord, is_held: bool, monitor: &Monitor) {
+        // Without the app's lock the logs may be another run's.
+        if let Some(dir) = self.state.filter(|_| is_held) {
+            let log = RunLog::new(&dir.app_dir(&record.app), &record.run);
+            monitor.hear_programs(move |program, line| log.add(program, line));
+        }
+    }
+
     /// Locks the app and reads its state; `None`, with a notice, if that is not possible.
     fn hold(
         &self,
@@ -124,11 +145,13 @@ impl AppRunner<'_> {
     }
 
     /// Notes that the run began, and reports one before it that died.
-    fn note_begin(&self, held: &mut Option<Held>, record: &mut RunRecord) {
+    fn note_begin(&self, held: &mut Option<Held>, record: &mut RunRecord, retries: u32) {
         let (Some(dir), Some(held)) = (self.state, held.as_mut()) else {
             return;
         };
-        if let Some(died) = held.state.began.take() {
+        let died = held.state.began.take();
+        held.state.count_begin(record, died.as_ref(), retries);
+        if let Some(died) = died {
             let lost = outcome::died(&record.app, &died);
             record.notices.push(format!("the run before did not end: it began as {}", died.run));
             held.state.failures += 1;
@@ -182,7 +205,7 @@ impl AppRunner<'_> {
             return error;
         }
         // These end the run: what stopped it must not stop them.
-        let monitor = Arc::new(Monitor::default());
+        let monitor = monitor.after_cancellation();
         match record.status {
             RunStatus::Failed => self.run_hooks(HookEvent::Failed, app, record, &monitor),
             RunStatus::Skipped => None,
@@ -231,7 +254,7 @@ impl AppRunner<'_> {
     }
 
     /// Writes what the run came to.
-    fn note_end(&self, dir: &StateDir, mut held: Held, record: &mut RunRecord) {
+    fn note_end(&self, dir: &StateDir, mut held: Held, record: &mut RunRecord, retries: u32) {
         let state = &mut held.state;
         state.began = None;
         match record.status {
@@ -247,6 +270,7 @@ impl AppRunner<'_> {
                 files: Some(record.files),
             });
         }
+        state.counters.count_end(record, retries);
         state.last = Some(record.clone());
         let written = dir.add_run(&record.app, record).and_then(|()| dir.write(&record.app, state));
         if let Err(error) = written {

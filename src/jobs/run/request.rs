@@ -24,6 +24,8 @@ pub struct AppRunner<'a> {
     pub threads: usize,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
+    /// Told when a run has begun, with what is known of it then.
+    pub on_begin: &'a dyn Fn(&RunRecord),
 }
 
 /// One run to make.

@@ -7,8 +7,10 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::record::{AppState, FORMAT, RunRecord};
 use crate::os::bounded_read;
@@ -18,6 +20,8 @@ const STATE_LEN_MAX_BYTES: u64 = 16 << 20;
 /// Runs that are kept in the history, and the number at which it is cut.
 const RUNS_KEPT: usize = 1_000;
 const RUNS_MAX: usize = 1_200;
+/// How long a lock that is held is asked for.
+const LOCK_LOOK: Duration = Duration::from_millis(100);
 
 /// The directory.
 #[derive(Clone, Debug)]
@@ -34,6 +38,11 @@ impl StateDir {
     /// Names the directory; nothing is made before it is needed.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
+    }
+
+    /// Returns its path.
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     /// Returns the path of an app's directory.
@@ -64,11 +73,25 @@ impl StateDir {
             .write(true)
             .mode(0o600)
             .open(dir.join("lock"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(AppLock { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        // Those who only look hold it for a moment.
+        let asked = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(AppLock { _file: file })),
+                Err(Errno::WOULDBLOCK) if asked.elapsed() > LOCK_LOOK => return Ok(None),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_LOOK / 10),
+                Err(errno) => return Err(errno.into()),
+            }
         }
+    }
+
+    /// Returns whether a run of an app is under way; one that died is not.
+    pub fn is_locked(&self, app: &str) -> bool {
+        let Ok(file) = File::open(self.app_dir(app).join("lock")) else {
+            return false;
+        };
+        // Shared, so that several may look at once.
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
     }
 
     /// Reads the state of an app; an empty one if there is none.
@@ -181,8 +204,28 @@ mod tests {
         let lock = dir.lock("wiki").unwrap().unwrap();
         assert!(dir.lock("wiki").unwrap().is_none());
         assert!(dir.lock("shop").unwrap().is_some());
+        assert!(dir.is_locked("wiki") && !dir.is_locked("shop") && !dir.is_locked("other"));
         drop(lock);
+        assert!(!dir.is_locked("wiki"));
         assert!(dir.lock("wiki").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_look_at_a_lock_makes_no_run_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(folder.path());
+        drop(dir.lock("wiki").unwrap());
+        let looks_on = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while looks_on.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = dir.is_locked("wiki");
+                }
+            });
+            let runs = (0..200).filter(|_| dir.lock("wiki").unwrap().is_some()).count();
+            looks_on.store(false, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(runs, 200);
+        });
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! Losing it costs history and one repeated message; the last good snapshot is read back from the
 //! repository. Every file is written whole.
 
+mod counters;
 mod dir;
 mod record;
+mod run_log;
 
+pub use counters::{Counters, RepositoryCounters, SourceTotals};
 pub use dir::{AppLock, StateDir};
 pub use record::{
     AppState, Began, GoodRun, HookRecord, RepositoryState, RunRecord, RunStatus, SourceRun,
 };
+pub use run_log::RunLog;

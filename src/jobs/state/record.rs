@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::counters::Counters;
+use crate::connect::RequestTotals;
+
 /// Version of `state.json`.
 pub(super) const FORMAT: u32 = 1;
 
@@ -39,6 +42,8 @@ pub struct AppState {
     pub is_alarmed: bool,
     /// Notes of sources, by the place of their dumps.
     pub notes: BTreeMap<String, serde_json::Value>,
+    /// Counters for metrics.
+    pub counters: Counters,
 }
 
 /// A run that began.
@@ -158,8 +163,16 @@ pub struct RunRecord {
     pub problems: Vec<String>,
     /// What should be known and is no error.
     pub notices: Vec<String>,
+    /// Files that could not be read.
+    pub unread_files: u64,
     /// Requests to the store.
     pub requests: u64,
+    /// The same by operation, with bytes.
+    pub traffic: RequestTotals,
+    /// Whether the repository could be opened; `None` if that was not tried, or says nothing.
+    pub is_reachable: Option<bool>,
+    /// When the new snapshot was begun.
+    pub snapshot_s: Option<i64>,
     /// Why it failed, for people.
     pub error: Option<String>,
     /// Whether the failure may pass by itself, so that the run is tried again within the slot.
@@ -180,6 +193,8 @@ pub struct SourceRun {
     pub bytes: u64,
     /// Its rows, where they can be counted.
     pub rows: Option<u64>,
+    /// How long it took, the storing of it included.
+    pub seconds: f64,
 }
 
 /// One hook of a run.
@@ -192,6 +207,16 @@ pub struct HookRecord {
     pub code: Option<i32>,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl RunRecord {
+    /// Returns the hooks that failed. One that asked to leave the run out did not.
+    pub fn failed_hooks(&self) -> impl Iterator<Item = &HookRecord> {
+        let may_skip = self.status == RunStatus::Skipped;
+        self.hooks
+            .iter()
+            .filter(move |hook| hook.code != Some(0) && !(may_skip && hook.event == "before"))
+    }
 }
 
 impl Eq for RunRecord {}

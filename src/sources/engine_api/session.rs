@@ -14,6 +14,7 @@ use super::frames::{Channel, FrameParser};
 use super::tail::Tail;
 use super::witness::Witness;
 use crate::monitor::Monitor;
+use crate::sources::program_lines::ProgramLines;
 
 /// Bytes that are read at once.
 const BUFFER_LEN_BYTES: usize = 64 << 10;
@@ -39,6 +40,7 @@ pub(super) struct Session {
     end: usize,
     output: Tail,
     errors: Tail,
+    lines: ProgramLines,
     is_at_end: bool,
     has_input: bool,
     /// Whether the engine hung up before it had read all of the input.
@@ -95,6 +97,7 @@ impl Session {
                 return Err(error);
             }
         };
+        let lines = ProgramLines::of(&process.program, monitor);
         connection.patience.deadline = None;
         let (end, mut buffer) = (received.len(), received);
         buffer.resize(end.max(BUFFER_LEN_BYTES), 0);
@@ -108,6 +111,7 @@ impl Session {
             end,
             output: Tail::default(),
             errors: Tail::default(),
+            lines,
             is_at_end: false,
             has_input,
             is_reset: false,
@@ -156,7 +160,10 @@ impl Session {
                 self.output.push(piece);
                 return Ok(Received::Output(piece.len()));
             }
-            Some(Channel::Error) => self.errors.push(piece),
+            Some(Channel::Error) => {
+                self.errors.push(piece);
+                self.lines.push(piece);
+            }
             Some(Channel::Engine) => {
                 self.errors.push(piece);
                 self.is_broken = true;

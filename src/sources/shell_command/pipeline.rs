@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::monitor::Monitor;
 use crate::os::shell::SECRETS;
 use crate::sources::process::{Output, fail_if_cancelled, wait_readable};
+use crate::sources::program_lines::ProgramLines;
 use crate::sources::runner::Invocation;
 use crate::sync::lock;
 
@@ -74,7 +75,8 @@ impl Pipeline {
         for invocation in parts {
             // The first reads nothing.
             let input = pipeline.output.take().map_or(Stdio::null(), Stdio::from);
-            let (part, output) = Part::start(invocation, input)?;
+            let lines = ProgramLines::of(&invocation.program, monitor);
+            let (part, output) = Part::start(invocation, input, lines)?;
             pipeline.parts.push(part);
             pipeline.output = Some(output);
         }
@@ -161,6 +163,7 @@ impl Output for Pipeline {
                 return Err(failure);
             }
             if !is_running {
+                self.parts.iter().for_each(Part::await_words);
                 return Ok(());
             }
             self.fail_if_stopped()?;
@@ -180,7 +183,11 @@ impl Drop for Pipeline {
 }
 
 impl Part {
-    fn start(invocation: &Invocation, input: Stdio) -> io::Result<(Self, ChildStdout)> {
+    fn start(
+        invocation: &Invocation,
+        input: Stdio,
+        lines: ProgramLines,
+    ) -> io::Result<(Self, ChildStdout)> {
         let mut command = Command::new(&invocation.program);
         for name in SECRETS {
             command.env_remove(name);
@@ -203,7 +210,7 @@ impl Part {
         let errors = child.stderr.take().expect("standard error is piped");
         let words = Arc::<Mutex<Vec<u8>>>::default();
         let kept = Arc::clone(&words);
-        let errors = std::thread::spawn(move || keep_end(errors, &kept));
+        let errors = std::thread::spawn(move || keep_end(errors, &kept, lines));
         Ok((Self { shown, child, status: None, words, errors }, output))
     }
 
@@ -220,11 +227,16 @@ impl Part {
         Ok(self.status)
     }
 
-    fn failure(&self, status: ExitStatus, at: usize, of: usize) -> io::Error {
+    /// Waits a moment until all that it wrote to standard error was read.
+    fn await_words(&self) {
         let asked = Instant::now();
         while !self.errors.is_finished() && asked.elapsed() < WORDS_GRACE {
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    fn failure(&self, status: ExitStatus, at: usize, of: usize) -> io::Error {
+        self.await_words();
         let words = String::from_utf8_lossy(&lock(&self.words)).trim().to_owned();
         let end = if words.is_empty() { String::new() } else { format!(": {words}") };
         io::Error::other(format!("part {at} of {of}, `{}`, failed: {status}{end}", self.shown))
@@ -236,10 +248,11 @@ fn is_broken_pipe(status: ExitStatus) -> bool {
     status.signal() == Some(libc::SIGPIPE) || status.code() == Some(SHELL_BROKEN_PIPE)
 }
 
-/// Reads standard error to its end, and keeps the end of it.
-fn keep_end(mut errors: ChildStderr, words: &Mutex<Vec<u8>>) {
+/// Reads standard error to its end, passes its lines on, and keeps the end of it.
+fn keep_end(mut errors: ChildStderr, words: &Mutex<Vec<u8>>, mut lines: ProgramLines) {
     let mut buffer = [0; 4 << 10];
     while let Ok(len @ 1..) = errors.read(&mut buffer) {
+        lines.push(&buffer[..len]);
         let mut words = lock(words);
         words.extend_from_slice(&buffer[..len]);
         let excess = words.len().saturating_sub(LAST_WORDS_LEN_BYTES);
