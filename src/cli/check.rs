@@ -9,7 +9,9 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, ended};
 use super::json_views::{RequestsView, exact, lossy};
+use super::repository_notes;
 use crate::connect::Purpose;
+use crate::jobs::state::CheckNotes;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::text;
 use crate::ui::output::BufferedStdout;
@@ -104,10 +106,21 @@ impl AffectedView {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.connector.open(Purpose::Work)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Work)?;
     let options =
         CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
+    repository_notes::note(ctx, &settings, &place, |notes| {
+        notes.check = Some(CheckNotes {
+            at_s: text::now().seconds,
+            damaged: report.problems.count,
+            bytes: report.counts.pack_bytes,
+            data_bytes: report.coverage.bytes,
+            verified_bytes: report.coverage.bytes_ever,
+        });
+    });
     ended(exit_of(&report), tell(ctx, &report, began))
 }
 

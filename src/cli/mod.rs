@@ -30,6 +30,7 @@ mod own_metrics;
 mod prune;
 mod quickstart;
 mod repair;
+mod repository_notes;
 mod requests;
 mod restore;
 mod run;

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::json_views::RequestsView;
+use super::repository_notes;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
@@ -155,7 +156,9 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.connector.open(Purpose::Work)?;
+    let settings = ctx.connector.settings()?;
+    let place = ctx.connector.place(&settings, None)?;
+    let repository = ctx.connector.open_place(&place, Purpose::Work)?;
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,
@@ -183,6 +186,11 @@ pub(super) fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
         ..PruneOptions::new(text::now())
     };
     let (report, _) = ctx.run("pruning", |monitor| prune::run(&repository, &options, monitor))?;
+    if !args.dry_run {
+        repository_notes::note(ctx, &settings, &place, |notes| {
+            notes.last_prune_s = Some(text::now().seconds);
+        });
+    }
     if ctx.ui.json {
         ctx.ui.print_json(&view(ctx, &report, args.dry_run, began.elapsed().as_secs_f64()))?;
     } else if args.dry_run {

@@ -22,7 +22,8 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 /// Returns the program's directories in the state directory: their common parent if it holds
 /// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
-    let kinds: [(&str, IsOwn); 2] = [(APPS, is_app), (PLACES, is_place)];
+    let kinds: [(&str, IsOwn); 3] =
+        [(APPS, is_app), (PLACES, is_place), (REPOSITORIES, is_repository)];
     let own = kinds.into_iter().flat_map(|(name, is_own)| {
         let all = state_dir.join(name);
         if is_filled_with(&all, is_own) {
@@ -38,6 +39,8 @@ type IsOwn = fn(&[u8], &Path) -> bool;
 
 /// Directory of the state of apps.
 const APPS: &str = "apps";
+/// Directory of notes on repositories.
+const REPOSITORIES: &str = "repositories";
 
 /// Directory of notes that map locations to repositories.
 const LOCATIONS: &[u8] = b"locations";
@@ -101,8 +104,14 @@ fn is_place(name: &[u8], path: &Path) -> bool {
 
 /// Returns whether this is the directory of the state of an app.
 fn is_app(_: &[u8], path: &Path) -> bool {
-    const OWN: [&[u8]; 6] =
-        [b"lock", b"state.json", b"state.new", b"runs.jsonl", b"runs.new", b"scratch"];
+    const OWN: [&[u8]; 7] =
+        [b"lock", b"log", b"state.json", b"state.new", b"runs.jsonl", b"runs.new", b"scratch"];
+    is_filled_with(path, |name, _| OWN.contains(&name))
+}
+
+/// Returns whether this is the directory of notes on a repository.
+fn is_repository(_: &[u8], path: &Path) -> bool {
+    const OWN: [&[u8]; 3] = [b"lock", b"state.json", b"state.new"];
     is_filled_with(path, |name, _| OWN.contains(&name))
 }
 

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::hooks::HookEvent;
-use super::state::{AppState, Counters, RunRecord, RunStatus, SourceRun, StateDir};
+use super::state::{
+    AppState, CheckNotes, Counters, RepositoryNotes, RunRecord, RunStatus, SourceRun, StateDir,
+};
 use crate::metrics::values::{
     App, Daemon, Dump, LastRun, Process, Repository, Requests, SourceSize, Status, Target, Values,
 };
@@ -48,18 +50,23 @@ pub struct Gathered {
 impl Gathering<'_> {
     /// Gathers the values of all apps and repositories. `daemon` is left out by a single run.
     pub fn gather(&self, daemon: Option<Daemon>) -> Gathered {
-        let mut gathered = Gathered::default();
-        let values = &mut gathered.values;
+        let (mut values, mut problems) = (Values::default(), Vec::new());
         values.process =
             Process { version: self.version.to_owned(), gathered_s: self.now_s, daemon };
-        let named = self.settings.repositories.keys();
-        values.repositories = named.map(|name| (name.clone(), Repository::default())).collect();
+        for name in self.settings.repositories.keys() {
+            let read = self.state.map(|dir| dir.repository_notes(name)).transpose();
+            let notes = read.unwrap_or_else(|error| {
+                problems.push(format!("notes on {name} cannot be read: {error}"));
+                None
+            });
+            values.repositories.insert(name.clone(), repository(&notes.unwrap_or_default()));
+        }
         let mut asked_s = BTreeMap::new();
         for (name, app) in &self.settings.apps {
             let app = app.clone().with_defaults(&self.settings.defaults);
             let read = self.state.map_or_else(|| Ok(AppState::default()), |dir| dir.read(name));
             let state = read.unwrap_or_else(|error| {
-                gathered.problems.push(format!("the state of app {name} cannot be read: {error}"));
+                problems.push(format!("the state of app {name} cannot be read: {error}"));
                 AppState::default()
             });
             let is_running =
@@ -68,7 +75,7 @@ impl Gathering<'_> {
             add_repositories(&mut values.repositories, &mut asked_s, &state.counters);
         }
         values.notification_failures = self.notification_failures();
-        gathered
+        Gathered { values, problems }
     }
 
     fn app(&self, name: &str, app: &AppSettings, state: &AppState) -> App {
@@ -181,6 +188,23 @@ fn hook_failures(hooks: &HookSettings, counters: &Counters) -> BTreeMap<String, 
         configured.map(|(event, _)| (event.name().to_owned(), 0)).collect();
     failures.extend(counters.hook_failures.clone());
     failures
+}
+
+/// Returns what is remembered of a repository itself.
+fn repository(notes: &RepositoryNotes) -> Repository {
+    let check = notes.check.as_ref();
+    let ratio = |check: &CheckNotes| {
+        let (verified, all) = (check.verified_bytes as f64, check.data_bytes as f64);
+        (check.data_bytes > 0).then(|| (verified / all).min(1.0))
+    };
+    Repository {
+        bytes: check.map(|check| check.bytes),
+        last_check_s: check.map(|check| check.at_s),
+        damaged: check.map_or(0, |check| check.damaged),
+        verified_ratio: check.and_then(ratio),
+        last_prune_s: notes.last_prune_s,
+        ..Repository::default()
+    }
 }
 
 /// Adds what an app knows of its repositories to those that are configured.

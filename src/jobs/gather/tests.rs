@@ -148,6 +148,23 @@ fn what_was_counted_is_reported() {
 }
 
 #[test]
+fn the_last_check_and_prune_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(folder.path());
+    let settings = settings("[app.wiki]\npaths = \"/x\"\n");
+    let check =
+        CheckNotes { at_s: 9, damaged: 2, bytes: 1_000, data_bytes: 800, verified_bytes: 200 };
+    dir.note_repository("box", |notes| {
+        (notes.check, notes.last_prune_s) = (Some(check), Some(8));
+    })
+    .unwrap();
+    let the_box = gather(&settings, &dir, NOON_S).values.repositories["box"].clone();
+    assert_eq!((the_box.last_check_s, the_box.last_prune_s), (Some(9), Some(8)));
+    assert_eq!((the_box.damaged, the_box.bytes), (2, Some(1_000)));
+    assert_eq!(the_box.verified_ratio, Some(0.25));
+}
+
+#[test]
 fn a_run_is_under_way_while_its_lock_is_held() {
     let folder = tempfile::tempdir().unwrap();
     let dir = StateDir::new(folder.path());

@@ -29,7 +29,7 @@ pub struct StateDir {
     dir: PathBuf,
 }
 
-/// The lock of one app, held until it is dropped.
+/// The lock of one app or repository, held until it is dropped.
 pub struct AppLock {
     _file: File,
 }
@@ -65,24 +65,7 @@ impl StateDir {
     ///
     /// Fails if the directory cannot be made or written to.
     pub fn lock(&self, app: &str) -> io::Result<Option<AppLock>> {
-        let dir = self.app_dir(app);
-        make_dir(&dir)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(dir.join("lock"))?;
-        // Those who only look hold it for a moment.
-        let asked = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Some(AppLock { _file: file })),
-                Err(Errno::WOULDBLOCK) if asked.elapsed() > LOCK_LOOK => return Ok(None),
-                Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_LOOK / 10),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        lock_in(&self.app_dir(app))
     }
 
     /// Returns whether a run of an app is under way; one that died is not.
@@ -159,13 +142,34 @@ impl StateDir {
     }
 }
 
+/// Locks a directory, which is made; `None` if another process holds the lock.
+pub(super) fn lock_in(dir: &Path) -> io::Result<Option<AppLock>> {
+    make_dir(dir)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join("lock"))?;
+    // Those who only look hold it for a moment.
+    let asked = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(AppLock { _file: file })),
+            Err(Errno::WOULDBLOCK) if asked.elapsed() > LOCK_LOOK => return Ok(None),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_LOOK / 10),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Makes a directory and those above it, for its owner alone.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Writes a file whole, durably.
-fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = file.parent().expect("the file is in a directory");
     make_dir(dir)?;
     let scratch = file.with_extension("new");

@@ -6,6 +6,7 @@
 mod counters;
 mod dir;
 mod record;
+mod repository_notes;
 mod run_log;
 
 pub use counters::{Counters, RepositoryCounters, SourceTotals};
@@ -13,4 +14,5 @@ pub use dir::{AppLock, StateDir};
 pub use record::{
     AppState, Began, GoodRun, HookRecord, RepositoryState, RunRecord, RunStatus, SourceRun,
 };
+pub use repository_notes::{CheckNotes, RepositoryNotes};
 pub use run_log::RunLog;
