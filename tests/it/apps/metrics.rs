@@ -1,21 +1,23 @@
 //! Goal: Prometheus reads what the program writes, value by value; alerts and dashboard ask for
 //! what there is. Method: a real Prometheus scrapes values with everything and with hard names from
-//! a small server; each series is compared, each query of the dashboard is asked, each rule is
+//! the daemon's listener; each series is compared, each query of the dashboard is asked, each rule is
 //! evaluated; `promtool` checks text and rules and runs the rules' own tests.
 
 mod gateway; // the Pushgateway
+mod runs; // what runs write and push
 mod textfile; // files for the node exporter
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use drumlin::metrics::values::{self, Values};
-use drumlin::metrics::{answer, text};
+use drumlin::metrics::{Handle, Page, Shared, start, text};
 use serde_json::Value;
 
 use crate::support::servers::{Server, free_address, run};
@@ -51,33 +53,11 @@ fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     panic!("{what} did not happen in {WAIT_MAX:?}");
 }
 
-/// Answers all requests until the test's process ends.
-fn serve(values: Values) -> SocketAddr {
-    let listener = TcpListener::bind(free_address()).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            // A client that hangs up is not the server's failure.
-            let _ = stream.and_then(|stream| serve_one(&stream, &values));
-        }
-    });
-    address
-}
-
-fn serve_one(mut stream: &TcpStream, values: &Values) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let mut words = first.split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let answer = answer(method, target, values, None);
-    let (status, kind, body) = (answer.status, answer.content_type, answer.body);
-    let len = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len}\r\n\
-         connection: close\r\n\r\n{body}"
-    )
+/// Answers all requests by the daemon's listener.
+fn serve(values: &Values) -> Handle {
+    let shared = Arc::new(Shared::default());
+    shared.set(Page::new(values, None));
+    start(free_address(), shared).unwrap()
 }
 
 /// Returns the document at a URL, if there is one.
@@ -153,7 +133,8 @@ impl Prometheus {
 #[test]
 fn prometheus_reads_every_series() {
     let now_s = now_s();
-    let target = serve(full(now_s));
+    let listener = serve(&full(now_s));
+    let target = listener.address();
     let prometheus = Prometheus::start(target);
     prometheus.wait_for_scrapes(1);
     let found = prometheus.query(r#"{__name__=~"drumlin_.+"}"#).unwrap();
@@ -172,7 +153,8 @@ fn prometheus_reads_every_series() {
 
 #[test]
 fn dashboard_and_rules_find_what_they_ask_for() {
-    let prometheus = Prometheus::start(serve(full(now_s())));
+    let listener = serve(&full(now_s()));
+    let prometheus = Prometheus::start(listener.address());
     // A rate needs two values.
     prometheus.wait_for_scrapes(3);
     let dashboard = std::fs::read_to_string(deploy("grafana/drumlin.json")).unwrap();

@@ -8,5 +8,6 @@ mod metrics; // metrics, as Prometheus reads them
 mod mysql; // dumps of MariaDB
 mod postgres; // dumps of PostgreSQL
 mod run; // `run` and `apps`
+mod run_logs; // logs of runs, and the journal
 mod sqlite; // copies of SQLite databases
 mod subversion; // dumps of Subversion repositories

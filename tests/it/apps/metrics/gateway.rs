@@ -19,14 +19,14 @@ use super::{Sample, get, now_s, samples_of, sorted, wait_for};
 use crate::support::name_of_test;
 use crate::support::servers::{Server, free_address, run};
 
-struct Gateway {
-    url: String,
+pub struct Gateway {
+    pub url: String,
     _server: Server,
     _folder: tempfile::TempDir,
 }
 
 impl Gateway {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
         let listen = format!("--web.listen-address={address}");
         let log = folder.path().join("log");
@@ -37,12 +37,12 @@ impl Gateway {
     }
 
     /// Returns all groups.
-    fn groups(&self) -> Option<Vec<Value>> {
+    pub fn groups(&self) -> Option<Vec<Value>> {
         get(&format!("{}/api/v1/metrics", self.url), "")?["data"].as_array().cloned()
     }
 
     /// Returns the series of all groups, without those that the Pushgateway adds.
-    fn samples(&self) -> Vec<Sample> {
+    pub fn samples(&self) -> Vec<Sample> {
         let mut samples = Vec::new();
         for group in self.groups().unwrap() {
             for (name, family) in group.as_object().unwrap() {
