@@ -356,3 +356,16 @@ fn the_dashboard_has_a_row_for_each_app_and_each_repository() {
         assert_eq!(of("timeseries", title)["targets"].as_array().unwrap().len(), 1);
     }
 }
+
+const PAGE: &str = include_str!("../../docs/monitoring.md");
+
+#[test]
+fn every_metric_is_documented() {
+    for family in FAMILIES {
+        let name = format!("`{}`", family.name.trim_start_matches("drumlin_"));
+        assert!(PAGE.contains(&name), "docs/monitoring.md lacks {name}");
+        for label in family.labels {
+            assert!(PAGE.contains(&format!("`{label}`")), "docs/monitoring.md lacks {label}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ mod tests {
             heard.lock().unwrap().push(format!("{program}|{line}"));
         });
         let mut lines = ProgramLines::of("/usr/bin/pg_dump", &monitor);
-        [&b"a"[..], b"b\r\n\nc\n\xff", b"d"].map(|piece| lines.push(piece));
+        [&b"a"[..], b"b\r\n\nc\n\xff", b"d"].into_iter().for_each(|piece| lines.push(piece));
         lines.push(&[b'x'; LINE_LEN_MAX_BYTES]);
         lines.push(b"end");
         drop(lines);
