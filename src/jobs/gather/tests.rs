@@ -1,11 +1,18 @@
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
-use super::*;
+use super::{Gathered, Gathering};
 use crate::connect::RequestTotals;
-use crate::jobs::state::{Began, GoodRun, RepositoryCounters, RepositoryState, SourceTotals};
-use crate::schedule::{self, Spread};
+use crate::jobs::state::{
+    AppState, Began, CheckNotes, Counters, GoodRun, RepositoryCounters, RepositoryState, RunRecord,
+    RunStatus, SourceRun, SourceTotals, StateDir,
+};
+use crate::metrics::values::{Repository, SourceSize, Status, Target};
+use crate::schedule::{self, Schedule, Spread};
+use crate::settings::Settings;
+use crate::settings::app::AppSettings;
 use crate::settings::environment::Environment;
 
 /// Noon of a day.

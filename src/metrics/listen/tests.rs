@@ -1,7 +1,11 @@
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::values::Values;
-use super::*;
+use super::{CONNECTIONS_MAX, Handle, Shared, start, start_within};
+use crate::metrics::{Page, text};
 
 /// How long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,7 +138,7 @@ fn a_client_that_does_not_read_keeps_nobody_waiting() {
     let mut whole = String::new();
     lazy[2].read_to_string(&mut whole).unwrap();
     let (_, body) = whole.split_once("\r\n\r\n").unwrap();
-    assert!(body.len() > 8 << 20 && body == super::super::text(&values), "{}", body.len());
+    assert!(body.len() > 8 << 20 && body == text(&values), "{}", body.len());
 }
 
 #[test]
