@@ -5,12 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::channels::{self, ChannelView};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::run::report::{RunView, rfc3339};
 use super::schedules::Schedules;
 use crate::jobs::state::{AppState, RunStatus, StateDir};
+use crate::jobs::tell;
 use crate::settings::app::AppSettings;
 use crate::text;
 use crate::ui::table::{Align, TextTable};
@@ -36,6 +38,7 @@ pub(super) struct AppsArgs {
 #[derive(Serialize)]
 struct AppsView<'a> {
     apps: Vec<AppView<'a>>,
+    channels: Vec<ChannelView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -74,10 +77,11 @@ struct Known {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
-    let Some(dir) = ctx.connector.state_dir().map(StateDir::new) else {
+    let Some(state_dir) = ctx.connector.state_dir() else {
         return Err(Failure::usage("there is no directory for the state of apps")
             .hint("set DRUMLIN_STATE_DIR"));
     };
+    let (health, dir) = (tell::health(&state_dir), StateDir::new(state_dir));
     if let Some(app) = &args.ack {
         if !settings.apps.contains_key(app) {
             let why = format!("there is no [app.{app}] in the configuration");
@@ -105,9 +109,15 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
     });
     let known = known.collect::<Result<Vec<Known>, Failure>>()?;
     match ctx.ui.json {
-        true => ctx.ui.print_json(&AppsView { apps: known.iter().map(view_of).collect() })?,
+        true => {
+            let apps = known.iter().map(view_of).collect();
+            ctx.ui.print_json(&AppsView { apps, channels: channels::view_of(&health) })?;
+        }
         false if known.is_empty() => ctx.ui.say("the configuration has no app")?,
         false => ctx.ui.say(&table_of(&known).join("\n"))?,
+    }
+    for line in channels::lines_of(&health, now_s) {
+        ctx.ui.say(&line)?;
     }
     let is_ill = |known: &Known| known.is_enabled() && (known.is_overdue() || known.is_failing());
     Ok(if args.healthy && known.iter().any(is_ill) { Exit::Error } else { Exit::Done })
@@ -115,7 +125,7 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
 
 fn acknowledge(ctx: &Context, dir: &StateDir, app: &str) -> Result<Exit, Failure> {
     let failed = |error| Failure::file("write", &dir.app_dir(app), &error);
-    let Some(_lock) = dir.lock(app).map_err(failed)? else {
+    let Some(_lock) = dir.lock_soon(app).map_err(failed)? else {
         return Err(Failure::new(Exit::Locked, format!("a run of `{app}` is under way")));
     };
     let state = dir.read(app).map_err(failed)?;
@@ -123,7 +133,9 @@ fn acknowledge(ctx: &Context, dir: &StateDir, app: &str) -> Result<Exit, Failure
         ctx.ui.say(&format!("{app} has no alarm"))?;
         return Ok(Exit::Done);
     }
-    dir.write(app, &AppState { is_alarmed: false, ..state }).map_err(failed)?;
+    // The next run, or the next look, tells that the alarm ended.
+    let state = AppState { is_alarmed: false, alarms: Vec::new(), ..state };
+    dir.write(app, &state).map_err(failed)?;
     ctx.ui.say(&format!("{app}: retention goes on with the next run"))?;
     Ok(Exit::Done)
 }

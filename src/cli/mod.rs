@@ -3,6 +3,7 @@
 mod apps;
 mod backup;
 mod cat;
+mod channels;
 mod check;
 mod completions;
 mod context;

@@ -1,12 +1,9 @@
 //! Schedules of apps, and which apps are due.
 
-use jiff::tz::TimeZone;
-
 use crate::cli::failure::Failure;
-use crate::connect::host;
 use crate::jobs::state::{AppState, StateDir};
-use crate::jobs::transient::RETRY_DEFAULT;
-use crate::schedule::{self, FirstRun, Habits, Past, Schedule, Spread, due};
+use crate::jobs::timetable::{RETRY_DEFAULT, Timetable};
+use crate::schedule::{FirstRun, Habits, Past, Schedule, due};
 use crate::settings::Settings;
 use crate::settings::app::AppSettings;
 use crate::settings::environment::Environment;
@@ -49,19 +46,9 @@ impl Schedules<'_> {
     ///
     /// Fails if its lines or its zone are not valid.
     pub(crate) fn of(&self, name: &str, app: &AppSettings) -> Result<Schedule, Failure> {
-        let host = app.host.clone().unwrap_or_else(host::host_name);
-        let spread = Spread::of(&host, name);
-        let parsed = schedule::parse(&app.run.schedule, self.zone(app), &spread);
-        let jitter_s = app.run.jitter.map_or(0, |span| i64::try_from(span.as_secs()).unwrap_or(0));
-        let schedule = parsed.map_err(|error| Failure::usage(format!("app `{name}`: {error}")))?;
-        Ok(schedule.later_by(spread.jitter_s(jitter_s)))
-    }
-
-    /// Returns the zone of an app: its own, else that of `TZ`, else the system's.
-    fn zone(&self, app: &AppSettings) -> TimeZone {
-        let of_variable = || self.env.get("TZ").and_then(|name| name.to_str()).map(str::to_owned);
-        let name = app.run.timezone.clone().or_else(of_variable);
-        name.and_then(|name| TimeZone::get(&name).ok()).unwrap_or_else(TimeZone::system)
+        let times = Timetable::of(name, app, self.env);
+        let times = times.map_err(|error| Failure::usage(format!("app `{name}`: {error}")))?;
+        Ok(times.schedule)
     }
 
     /// Returns which of these apps are due.
@@ -138,6 +125,7 @@ fn due_run(
     }
     state.settled_s = due.settled_s;
     state.missed_total += due.missed.slots;
+    state.untold.add_missed(due.missed.slots, due.settled_s.unwrap_or(now_s));
     let last = state.last.as_ref().filter(|last| last.slot.is_some() && last.is_transient)?;
     let attempts = app.run.retry.unwrap_or(RETRY_DEFAULT);
     let wait_s = RETRY_AFTER_S[(last.attempt as usize - 1).min(RETRY_AFTER_S.len() - 1)];

@@ -22,8 +22,13 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 /// Returns the program's directories in the state directory: their common parent if it holds
 /// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
-    let kinds: [(&str, IsOwn); 3] =
-        [(APPS, is_app), (PLACES, is_place), (REPOSITORIES, is_repository)];
+    let kinds: [(&str, IsOwn); 5] = [
+        (APPS, is_app),
+        (PLACES, is_place),
+        (REPOSITORIES, is_repository),
+        (OUTBOX, is_message),
+        (WATCH, is_watch),
+    ];
     let own = kinds.into_iter().flat_map(|(name, is_own)| {
         let all = state_dir.join(name);
         if is_filled_with(&all, is_own) {
@@ -41,6 +46,10 @@ type IsOwn = fn(&[u8], &Path) -> bool;
 const APPS: &str = "apps";
 /// Directory of notes on repositories.
 const REPOSITORIES: &str = "repositories";
+/// Directory of messages that wait.
+pub const OUTBOX: &str = "outbox";
+/// Directory of the state of messages that belong to no run.
+pub const WATCH: &str = "watch";
 
 /// Directory of notes that map locations to repositories.
 const LOCATIONS: &[u8] = b"locations";
@@ -102,6 +111,21 @@ fn is_place(name: &[u8], path: &Path) -> bool {
     is_hex(name, 32) && is_filled_with(path, is_memory)
 }
 
+/// Returns whether this is the file of a message, or one beside them.
+fn is_message(name: &[u8], path: &Path) -> bool {
+    let mut parts = name.split(|byte| *byte == b'.');
+    let is_id =
+        |id: &[u8]| id.len() == 50 && id.split(|byte| *byte == b'-').all(|part| is_hex(part, 16));
+    let is_own =
+        |first: &[u8]| is_id(first) || [&b"lock"[..], b"health"].iter().any(|own| *own == first);
+    parts.next().is_some_and(is_own) && path.symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+/// Returns whether this is a file of the state of messages that belong to no run.
+fn is_watch(name: &[u8], _: &Path) -> bool {
+    [&b"lock"[..], b"state.json", b"state.json.new"].contains(&name)
+}
+
 /// Returns whether this is the directory of the state of an app.
 fn is_app(_: &[u8], path: &Path) -> bool {
     const OWN: [&[u8]; 7] =
@@ -138,6 +162,19 @@ mod tests {
         write(locations.join("map"));
         assert_eq!(in_cache(folder.path()), std::slice::from_ref(&copies));
         assert_eq!(in_cache_to_leave_out(folder.path()), [copies]);
+    }
+
+    #[test]
+    fn messages_and_their_state_are_the_program_s_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outbox, watch) = (folder.path().join(OUTBOX), folder.path().join(WATCH));
+        let id = ["0a1b2c3d4e5f6071"; 3].join("-");
+        let names = ["lock".to_owned(), "health.json".to_owned(), format!("{id}.json.damaged")];
+        names.iter().for_each(|name| write(outbox.join(name)));
+        ["lock", "state.json"].iter().for_each(|name| write(watch.join(name)));
+        assert_eq!(in_state(folder.path()), [outbox.clone(), watch]);
+        write(outbox.join("letter.json"));
+        assert!(!in_state(folder.path()).contains(&outbox));
     }
 
     #[test]

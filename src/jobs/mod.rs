@@ -12,7 +12,10 @@ mod manifest;
 pub mod patterns;
 pub mod run;
 pub mod state;
+#[cfg(feature = "cli")]
+pub mod tell;
 mod timed;
+pub mod timetable;
 pub mod transient;
 
 pub use app::{Additions, Job};

@@ -9,8 +9,6 @@ use crate::{backup, repo};
 
 /// Exit code of programs for a failure that may pass: the EX_TEMPFAIL of sendmail.
 const TEMPORARY_CODE: i32 = 75;
-/// Attempts of a slot after the first, if nothing else is configured.
-pub const RETRY_DEFAULT: u32 = 3;
 
 /// Returns whether a run is worth another attempt within its slot.
 pub fn may_pass(error: &jobs::Error) -> bool {

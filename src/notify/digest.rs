@@ -66,6 +66,7 @@ impl Digest {
     fn subject(&self, place: &Place) -> String {
         let ill = self.apps.iter().filter(|app| !app.is_well).count();
         let state = match ill {
+            0 if self.apps.len() == 1 => "1 app is well".to_owned(),
             0 => format!("all {} are well", text::counted(self.apps.len() as u64, "app")),
             ill => format!("{ill} of {} not well", text::counted(self.apps.len() as u64, "app")),
         };

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::clean;
 use super::message::Facts;
-use super::settings::When;
 use super::trouble::{Event, Moment, OpenTrouble, Trouble, TroubleKind};
+use crate::settings::notify::When;
 
 /// Most open troubles that are remembered. Settings name fewer targets than that.
 const OPEN_MAX: usize = 256;
@@ -65,10 +65,13 @@ pub enum Happened {
     },
     /// A trouble does not exist, or no longer.
     Ended(Trouble),
-    /// Slots passed without a run. The newest of them, in seconds since 1970.
+    /// Slots passed without a run, up to this one, in seconds since 1970.
     Missed(i64),
     /// A digest is due. Its slot, in seconds since 1970.
     Digest(i64),
+    /// Several of these that were seen at once: one message tells them, the gravest first. A missed
+    /// slot and a digest are told by messages of their own.
+    Together(Vec<Happened>),
 }
 
 /// How a run ended.
@@ -143,7 +146,7 @@ pub struct Notice {
 pub fn step(told: &Told, happening: &Happening, rules: &Rules, now_s: i64) -> Step {
     let mut told = told.clone();
     told.tidy(rules, now_s);
-    let change = told.apply(happening, now_s);
+    let change = told.apply(&happening.what, &happening.facts, now_s);
     if rules.is_muted {
         // Once it is no longer muted, the app tells what is wrong then.
         told.open.clear();
@@ -181,13 +184,24 @@ pub fn step(told: &Told, happening: &Happening, rules: &Rules, now_s: i64) -> St
 /// What an event changed.
 #[derive(Default)]
 struct Change {
-    begun: Option<OpenTrouble>,
+    begun: Vec<OpenTrouble>,
     /// A trouble that a run showed again.
     again: Option<OpenTrouble>,
     ended: Vec<OpenTrouble>,
     moment: Option<Moment>,
     /// Slot of the moment.
     slot_s: Option<i64>,
+}
+
+impl Change {
+    fn add(&mut self, mut other: Self) {
+        self.begun.append(&mut other.begun);
+        self.again = self.again.take().or(other.again);
+        self.ended.append(&mut other.ended);
+        if self.moment.is_none() {
+            (self.moment, self.slot_s) = (other.moment, other.slot_s);
+        }
+    }
 }
 
 impl Told {
@@ -203,20 +217,25 @@ impl Told {
         }
     }
 
-    fn apply(&mut self, happening: &Happening, now_s: i64) -> Change {
+    fn apply(&mut self, what: &Happened, facts: &Facts, now_s: i64) -> Change {
         let mut change = Change::default();
-        let why = happening.facts.errors.first().map(|why| clean::line(why, WHY_MAX_BYTES));
+        let why = facts.errors.first().map(|why| clean::line(why, WHY_MAX_BYTES));
         let begin = |trouble: Trouble, since_s: i64| OpenTrouble {
             trouble,
             since_s: since_s.min(now_s),
             told_s: now_s,
             why: why.clone(),
         };
-        match &happening.what {
+        match what {
             Happened::Look => {}
+            Happened::Together(all) => {
+                for one in all {
+                    change.add(self.apply(one, facts, now_s));
+                }
+            }
             Happened::RunEnded { run, outcome } if self.last_run.as_ref() != Some(run) => {
                 self.last_run = Some(run.clone());
-                let since_s = happening.facts.started_s.unwrap_or(now_s);
+                let since_s = facts.started_s.unwrap_or(now_s);
                 let trouble = |kind| begin(Trouble::of_app(kind), since_s);
                 match outcome {
                     Outcome::Good => change.moment = Some(Moment::Done),
@@ -252,7 +271,7 @@ impl Told {
             open.why = new.why.or(open.why.take());
             change.again = Some(open.clone());
         } else if self.open.len() < OPEN_MAX {
-            change.begun = Some(new.clone());
+            change.begun.push(new.clone());
             self.open.push(new);
             self.open.sort_by(|a, b| a.trouble.cmp(&b.trouble));
         }
@@ -302,7 +321,7 @@ impl Subject {
 
 /// Returns what is said about a change: one thing, the most important.
 fn choose(told: &Told, change: &Change, rules: &Rules, now_s: i64) -> Option<Subject> {
-    if let Some(begun) = &change.begun {
+    if let Some(begun) = change.begun.iter().min_by_key(|begun| &begun.trouble) {
         return Some(Subject::of_trouble(begun, When::Changed, false));
     }
     if let Some(first) = change.ended.iter().min_by_key(|ended| &ended.trouble) {

@@ -22,6 +22,8 @@ pub struct ChannelHealth {
     pub delivered: u64,
     /// Tries that failed.
     pub failures: u64,
+    /// Tries that failed since the last delivery.
+    pub failures_in_a_row: u64,
     /// Messages that were given up.
     pub given_up: u64,
     /// Messages that were given up since the last delivery. More than 0 is the trouble
@@ -50,12 +52,13 @@ impl Health {
 impl ChannelHealth {
     pub(super) fn count_delivery(&mut self, now_s: i64) {
         self.delivered += 1;
-        self.given_up_in_a_row = 0;
+        (self.given_up_in_a_row, self.failures_in_a_row) = (0, 0);
         self.last_delivered_s = Some(now_s);
     }
 
     pub(super) fn count_failure(&mut self, error: &str, now_s: i64) {
         self.failures += 1;
+        self.failures_in_a_row += 1;
         self.last_error = Some(error.to_owned());
         self.last_error_s = Some(now_s);
     }

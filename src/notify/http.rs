@@ -6,13 +6,14 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use ureq::http::uri::Authority;
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body, Error};
 
 use super::clean;
 use super::outbox::SendError;
-use super::settings::{Reach, has_odd_port};
+use super::reach::Reach;
 
 /// Most bytes of an answer that are read.
 const ANSWER_MAX_BYTES: u64 = 4 << 10;
@@ -87,6 +88,12 @@ pub(super) fn with_path(url: &Uri, path: &str, query: Option<&str>) -> Result<Ur
     let whole = format!("{}{query}", join(url.path(), path));
     parts.path_and_query = Some(whole.parse().map_err(|_| unusable())?);
     Uri::from_parts(parts).map_err(|_| unusable())
+}
+
+/// Returns whether the host is followed by something that is no port.
+fn has_odd_port(authority: &Authority) -> bool {
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    authority.port_u16().is_none() && place.len() != authority.host().len()
 }
 
 fn join(path: &str, more: &str) -> String {

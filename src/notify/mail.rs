@@ -22,8 +22,9 @@ use lettre::transport::smtp::extension::ClientId;
 use super::clean;
 use super::message::Message;
 use super::outbox::{Channel, SendError};
+use super::reach::Reach;
 use super::sendmail;
-use super::settings::{MailRoute, MailSettings, Reach, SmtpRoute, SmtpSecurity, When};
+use crate::settings::notify::{MailRoute, MailSettings, SmtpRoute, SmtpSecurity, When};
 use crate::sync::lock;
 
 /// Most bytes of a password file.

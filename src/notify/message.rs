@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::When;
 use super::trouble::Event;
+use crate::settings::notify::When;
 
 /// A message that is ready to be sent, without secrets and control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

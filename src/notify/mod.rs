@@ -22,35 +22,34 @@ mod digest;
 mod event;
 mod folder;
 mod health;
+mod held;
 mod http;
 mod item;
 mod mail;
 mod message;
 mod outbox;
 mod ping;
+mod reach;
 mod sendmail;
-mod settings;
 mod text;
 mod trouble;
 mod webhook;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use channels::channels_of;
+pub use channels::{ChannelError, channels_of};
 pub use clean::{url_for_people, without_secrets};
 pub use digest::{Digest, DigestApp, DigestTarget};
 pub use event::{Happened, Happening, Notice, Outcome, Rules, Step, Told, step};
 pub use folder::{Folder, StateFolder};
 pub use health::{ChannelHealth, Health};
+pub use held::Held;
 pub use mail::MailChannel;
 pub use message::{Facts, Message};
 pub use outbox::{Channel, GivenUp, Outbox, Pass, Report, SendError};
 pub use ping::{HEARTBEAT_S, Pinger, Signal, is_heartbeat_due};
-pub use settings::{
-    Header, MailRoute, MailSettings, NotifySettings, PingSettings, PingStyle, REMIND_DEFAULT_S,
-    Reach, Secret, SmtpRoute, SmtpSecurity, WebhookSettings, WebhookStyle, When,
-};
+pub use reach::Reach;
 pub use text::{Place, message_of, test_message};
 pub use trouble::{Event, Moment, OpenTrouble, Severity, Trouble, TroubleKind};
 pub use webhook::WebhookChannel;

@@ -12,7 +12,7 @@ use super::folder::{FILE_MAX_BYTES, Folder, SCRATCH};
 use super::health::Health;
 use super::item::{DAMAGED, HELD, Item, ItemId, READY, TRIES_MAX, writer_key};
 use super::message::Message;
-use super::settings::When;
+use crate::settings::notify::When;
 
 /// Most messages that wait. The oldest are given up for newer ones.
 const ITEMS_MAX: usize = 1_000;

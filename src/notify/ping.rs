@@ -7,7 +7,8 @@ use ureq::http::{Method, Request, Uri};
 use super::clean;
 use super::http::{Http, parse_url, with_path};
 use super::outbox::SendError;
-use super::settings::{PingSettings, PingStyle, Reach};
+use super::reach::Reach;
+use crate::settings::notify::{PingSettings, PingStyle};
 
 /// Most bytes of a ping's text.
 const TEXT_MAX_BYTES: usize = 10 << 10;

@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::item::id_of;
 use super::message::{Facts, Message};
-use super::settings::When;
 use super::trouble::{Event, TroubleKind};
+use crate::settings::notify::When;
 
-pub(super) mod memory;
-pub(super) mod servers;
+pub(crate) mod memory;
+pub(crate) mod servers;
 mod simulation;
 
 /// Returns a message about an app that failed.

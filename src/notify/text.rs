@@ -11,8 +11,8 @@ use super::clean;
 use super::event::Notice;
 use super::item::id_of;
 use super::message::{BODY_MAX_BYTES, Facts, Message};
-use super::settings::When;
 use super::trouble::{Event, Moment, OpenTrouble, Trouble, TroubleKind};
+use crate::settings::notify::When;
 use crate::text;
 
 /// Most bytes of a line of a message.
@@ -155,7 +155,7 @@ fn recovery(trouble: &Trouble) -> String {
     let target = trouble.target.as_deref().map(name);
     let target = target.as_deref().unwrap_or("the repository");
     match trouble.kind {
-        TroubleKind::Damage => format!("no damage in {target} any more"),
+        TroubleKind::Damage => format!("no damage seen in {target} any more"),
         TroubleKind::RolledBack => format!("{target} is accepted again"),
         TroubleKind::Overdue | TroubleKind::Failed => "backup works again".to_owned(),
         TroubleKind::DrillFailed => "restore drill works again".to_owned(),

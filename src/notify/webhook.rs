@@ -9,8 +9,9 @@ use super::clean;
 use super::http::{Http, parse_url, with_path};
 use super::message::Message;
 use super::outbox::{Channel, SendError};
-use super::settings::{Reach, WebhookSettings, WebhookStyle, When};
+use super::reach::Reach;
 use super::trouble::Severity;
+use crate::settings::notify::{WebhookSettings, WebhookStyle, When};
 
 /// Most bytes of a text and its subject for Discord, which takes 2,000 characters.
 const DISCORD_MAX_BYTES: usize = 1_900;

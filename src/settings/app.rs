@@ -1,10 +1,11 @@
-//! Tables `[app.NAME]`, `[defaults]` and `[notify]` of the configuration file.
+//! Tables `[app.NAME]` and `[defaults]` of the configuration file.
 
 use std::path::PathBuf;
 
 use toml::de::DeValue;
 
 use super::error::SettingsError;
+use super::notify::{PingSettings, read_ping};
 use super::run::{RunSettings, read_run};
 use super::section::Section;
 use super::sources::{SourceSettings, read_sources};
@@ -64,6 +65,10 @@ pub struct AppSettings {
     pub compression: Option<Compression>,
     /// The retention policy.
     pub keep: Option<Policy>,
+    /// Whether messages tell of it; `true` if missing.
+    pub is_told: Option<bool>,
+    /// The service that waits for its runs. The defaults have none: two apps cannot share one.
+    pub ping: Option<PingSettings>,
 }
 
 impl AppSettings {
@@ -84,6 +89,7 @@ impl AppSettings {
         self.chunker = self.chunker.or(defaults.chunker);
         self.compression = self.compression.or(defaults.compression);
         self.keep = self.keep.or_else(|| defaults.keep.clone());
+        self.is_told = self.is_told.or(defaults.is_told);
         let (own, other) = (&mut self.excludes, &defaults.excludes);
         own.patterns.extend_from_slice(&other.patterns);
         own.folded_patterns.extend_from_slice(&other.folded_patterns);
@@ -106,6 +112,7 @@ pub(super) fn read_app(
         AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
     app.run = read_run(&mut section)?;
     app.keep = read_keep(&mut section)?;
+    app.is_told = section.boolean("notify")?;
     app.tags = section.strings("tag")?;
     app.host = section.string("host")?;
     app.always_read = section.strings("always-read")?;
@@ -127,6 +134,7 @@ pub(super) fn read_app(
     if !is_defaults {
         app.paths = section.paths("paths")?;
         app.sources = read_sources(&mut section)?;
+        app.ping = read_ping(&mut section)?;
         if app.paths.is_empty() && app.sources.is_empty() {
             return Err(section.refuse_table("names nothing to back up"));
         }
@@ -178,15 +186,4 @@ fn read_count(section: &mut Section<'_>, key: &'static str) -> Result<Option<u32
     let count = value.get_ref().as_integer().and_then(|number| number.as_str().parse::<u32>().ok());
     let count = count.ok_or_else(|| section.refuse(key, value, "must be a whole number"))?;
     Ok(Some(count).filter(|count| *count > 0))
-}
-
-pub(super) fn read_notify(mut section: Section<'_>) -> Result<(), SettingsError> {
-    for key in ["email", "from", "smtp", "smtp-user", "smtp-password-file", "webhook", "ping"] {
-        section.strings(key)?;
-    }
-    section.parsed("when", |text| match text {
-        "failed" | "always" | "changed" => Ok(()),
-        _ => Err(format!("`{text}` is not one of failed, changed or always")),
-    })?;
-    section.finish()
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod location;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod repository;
 pub mod run;
 pub mod section;
@@ -26,6 +27,7 @@ use environment::Environment;
 pub use error::SettingsError;
 use log::LogSettings;
 use metrics::MetricsSettings;
+use notify::NotifySettings;
 use repository::RepositorySettings;
 use section::{Section, SettingsText};
 
@@ -51,6 +53,8 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[notify]`.
+    pub notify: NotifySettings,
 }
 
 impl Settings {
@@ -106,7 +110,7 @@ impl Settings {
             settings.defaults = app::read_app(section, true)?;
         }
         if let Some(section) = whole.section("notify")? {
-            app::read_notify(section)?;
+            settings.notify = notify::read_notify(section)?;
         }
         if let Some(section) = whole.section("metrics")? {
             settings.metrics = metrics::read_metrics(section)?;

@@ -242,6 +242,33 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Returns the table that an item of a list is; `None` if it is none.
+    pub fn table_of(&self, key: &str, item: &'a Spanned<DeValue<'a>>) -> Option<Section<'a>> {
+        let table = item.get_ref().as_table()?;
+        Some(Section::new(self.source, self.below(key), table))
+    }
+
+    /// Parses an item of a list, which must be a string; `what` says what is expected.
+    pub fn parse_item<T>(
+        &self,
+        key: &str,
+        item: &Spanned<DeValue<'_>>,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, SettingsError> {
+        let text = self.text_of(key, item, what)?;
+        parse(&text).map_err(|why| self.refuse(key, item, why))
+    }
+
+    /// Returns all keys with their strings, whatever the keys are.
+    pub fn into_strings(self) -> Result<Vec<(String, String)>, SettingsError> {
+        let strings = self.table.iter().map(|(key, value)| {
+            let key = key.get_ref().as_ref();
+            Ok((key.to_owned(), self.text_of(key, value, "a string")?))
+        });
+        strings.collect()
+    }
+
     fn below(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }

@@ -78,6 +78,7 @@ schedule = "10 3 * * *"
 
 [notify]
 email = "ops@example.com"
+smtp = "smtps://mail.example.com"
 webhook = "https://example.com/hook"
 ping = "https://hc-ping.example/uuid"
 

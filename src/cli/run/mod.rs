@@ -2,11 +2,13 @@
 
 mod aftermath;
 pub(crate) mod report;
+mod telling;
 
 use clap::Args;
 
 use self::aftermath::Aftermath;
 use self::report::{RunsView, line_of};
+use self::telling::Telling;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, ended};
@@ -52,7 +54,9 @@ pub(super) struct RunArgs {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     let settings = ctx.connector.settings()?;
-    let state = ctx.connector.state_dir().map(StateDir::new);
+    let state_dir = ctx.connector.state_dir();
+    let telling = Telling::new(ctx, &settings, state_dir.as_deref())?;
+    let state = state_dir.map(StateDir::new);
     let (env, of_apps) = (&ctx.connector.env, state.as_ref());
     let aftermath = Aftermath {
         ui: &ctx.ui,
@@ -68,6 +72,7 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         threads: ctx.global.threads(),
         clock: text::now,
         on_begin: &|record| aftermath.began(record),
+        on_read: &|record| telling.begins(record),
     };
     let due = plan(ctx, args, &settings, state.as_ref())?;
     let mut records = Vec::new();
@@ -90,6 +95,9 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         if !ctx.ui.json {
             tell(ctx, &record)?;
         }
+        if !args.dry_run {
+            telling.ended(&record);
+        }
         let is_stopped = record.is_stopped;
         records.push(record);
         if is_stopped {
@@ -100,6 +108,9 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         aftermath.idle();
     }
     let is_stopped = records.last().is_some_and(|record| record.is_stopped);
+    if args.due && !args.dry_run && !is_stopped {
+        telling.look();
+    }
     let exit = match (is_stopped, cause.filter(|_| records.len() == 1)) {
         (true, _) => Exit::Interrupted,
         // That of `backup`, for one app.

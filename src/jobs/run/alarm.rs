@@ -5,6 +5,7 @@
 //! seen.
 
 use crate::format::snapshot::SnapshotStats;
+use crate::jobs::state::AlarmKind;
 use crate::settings::run::AlarmSettings;
 
 /// Shares that are told if nothing else is configured, in 1/1000.
@@ -13,14 +14,14 @@ const GONE_DEFAULT: u32 = 300;
 /// Fewest files that count: of a few, most change on an ordinary day.
 const FILES_MIN: u64 = 20;
 
-/// Returns an alarming change in words; `None` if there is none.
+/// Returns an alarming change; `None` if there is none.
 ///
 /// `files_before` is the number of files of the last good snapshot; without one nothing is.
 pub(super) fn alarm_of(
     settings: Option<&AlarmSettings>,
     stats: &SnapshotStats,
     files_before: Option<u64>,
-) -> Option<String> {
+) -> Option<(AlarmKind, String)> {
     let default = AlarmSettings {
         changed_permille: Some(CHANGED_DEFAULT),
         gone_permille: Some(GONE_DEFAULT),
@@ -35,10 +36,13 @@ pub(super) fn alarm_of(
         })
     };
     if is_above(gone, limits.gone_permille) {
-        return Some(format!("{gone} of {before} files are gone since the last snapshot"));
+        let what = format!("{gone} of {before} files are gone since the last snapshot");
+        return Some((AlarmKind::Shrunk, what));
     }
-    is_above(stats.files_changed, limits.changed_permille).then(|| {
-        format!("{} of {before} files changed since the last snapshot", stats.files_changed)
+    let changed = stats.files_changed;
+    is_above(changed, limits.changed_permille).then(|| {
+        let what = format!("{changed} of {before} files changed since the last snapshot");
+        (AlarmKind::ChangedTooMuch, what)
     })
 }
 

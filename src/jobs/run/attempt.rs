@@ -10,7 +10,7 @@ use crate::backup::BackupReport;
 use crate::connect::{Purpose, RepositoryPlace, RequestTotals, host};
 use crate::format::snapshot::SnapshotStats;
 use crate::jobs::dumps::DumpConditions;
-use crate::jobs::state::{AppState, RunRecord, RunStatus, SourceRun};
+use crate::jobs::state::{Alarm, AppState, RunRecord, RunStatus, SourceRun};
 use crate::jobs::{self, Additions, Job, transient};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::Repository;
@@ -149,10 +149,11 @@ impl Attempt<'_> {
         let before = known.and_then(|known| known.good.as_ref()?.files);
         let is_new = matches!(record.status, RunStatus::Done | RunStatus::Partial);
         let before = before.filter(|_| is_new && !self.request.dry_run);
-        if let Some(what) = alarm_of(self.app.run.alarm.as_ref(), stats, before) {
+        if let Some((kind, what)) = alarm_of(self.app.run.alarm.as_ref(), stats, before) {
             let how = format!("`drumlin apps --ack {}` lets retention go on", self.request.app);
             record.notices.push(format!("{what}: old snapshots stay until you look; {how}"));
             state.is_alarmed = true;
+            Alarm { kind, what, since_s: record.started }.note(&mut state.alarms);
         }
     }
 

@@ -25,13 +25,13 @@ use self::attempt::Attempt;
 use super::error as jobs;
 use super::hooks::{self, HookEvent};
 use super::state::{AppLock, AppState, Began, GoodRun, RunLog, RunRecord, RunStatus, StateDir};
-use super::transient::RETRY_DEFAULT;
+use super::timetable::RETRY_DEFAULT;
 use crate::connect;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
 use crate::settings::app::AppSettings;
 
-pub use outcome::in_words;
+pub use outcome::{has_died, in_words};
 pub use request::{AppRunner, RunEnd, RunError, RunRequest};
 
 /// Longest run, if nothing else is configured.
@@ -81,6 +81,9 @@ impl AppRunner<'_> {
             held.as_mut().map(|held| &mut held.state),
             monitor,
         );
+        if let Some(error) = &error {
+            (record.fault, record.hint) = outcome::fault_of(error);
+        }
         record.seconds = began.elapsed().as_secs_f64();
         record.ended = (self.clock)().seconds;
         if let (Some(dir), Some(held)) = (self.state, held) {
@@ -131,7 +134,7 @@ impl AppRunner<'_> {
         request: &RunRequest,
         notices: &mut Vec<String>,
     ) -> Result<Option<Held>, RunError> {
-        let held = dir.lock(&request.app).and_then(|lock| {
+        let held = dir.lock_soon(&request.app).and_then(|lock| {
             lock.map(|lock| Ok(Held { _lock: lock, state: dir.read(&request.app)? })).transpose()
         });
         match held {
@@ -157,6 +160,7 @@ impl AppRunner<'_> {
             held.state.failures += 1;
             // Its only reader is the history.
             let _ = dir.add_run(&record.app, &lost);
+            held.state.untold.add_run(&lost);
         }
         held.state.began = Some(Began {
             run: record.run.clone(),
@@ -166,6 +170,7 @@ impl AppRunner<'_> {
         });
         if let Some(slot_s) = record.slot {
             held.state.settled_s = held.state.settled_s.max(Some(slot_s));
+            held.state.untold.add_missed(record.missed, slot_s);
         }
         held.state.missed_total += record.missed;
         if let Err(error) = dir.write(&record.app, &held.state) {
@@ -191,6 +196,9 @@ impl AppRunner<'_> {
         if is_skipped {
             record.status = RunStatus::Skipped;
         } else if record.error.is_none() {
+            if !request.dry_run {
+                (self.on_read)(record);
+            }
             error = attempt.back_up(record, state, monitor);
         }
         record.is_stopped = monitor.is_cancelled() && !watch.was_reached();
@@ -271,6 +279,9 @@ impl AppRunner<'_> {
             });
         }
         state.counters.count_end(record, retries);
+        if record.status != RunStatus::Skipped {
+            state.untold.add_run(record);
+        }
         state.last = Some(record.clone());
         let written = dir.add_run(&record.app, record).and_then(|()| dir.write(&record.app, state));
         if let Err(error) = written {

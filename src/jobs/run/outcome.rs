@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::jobs::state::{Began, RunRecord, RunStatus};
+use crate::connect::hints::{hint_of, is_of_another_version};
+use crate::jobs::error as jobs;
+use crate::jobs::state::{Began, Fault, RunRecord, RunStatus};
 use crate::monitor::Monitor;
+use crate::{backup, repo};
 
 /// Returns an error with its causes in one line, each once.
 pub fn in_words(error: &dyn Error) -> String {
@@ -24,6 +27,32 @@ pub fn in_words(error: &dyn Error) -> String {
     words
 }
 
+/// Why a run failed that ended without a report.
+const DIED: &str = "it died";
+
+/// Returns whether a report is that of a run that died.
+pub fn has_died(record: &RunRecord) -> bool {
+    record.status == RunStatus::Failed && record.error.as_deref() == Some(DIED)
+}
+
+/// Returns the trouble of a repository by which a run failed, and what can be done about it.
+pub(super) fn fault_of(error: &jobs::Error) -> (Option<Fault>, Option<String>) {
+    let error = match error {
+        jobs::Error::Connect(error) => error.repository(),
+        jobs::Error::Backup(backup::Error::Repository(error)) => Some(error),
+        jobs::Error::Backup(_) => None,
+    };
+    let Some(error) = error else { return (None, None) };
+    let fault = match error {
+        repo::Error::RolledBack { .. } | repo::Error::Unjustified { .. } => Some(Fault::RolledBack),
+        // Removed by another process at the same time, which is no damage.
+        repo::Error::Swept { .. } => None,
+        error if is_of_another_version(error) => None,
+        error => error.is_damage().then_some(Fault::Damage),
+    };
+    (fault, hint_of(error).map(str::to_owned))
+}
+
 /// Returns the report of a run that died.
 pub(super) fn died(app: &str, began: &Began) -> RunRecord {
     RunRecord {
@@ -33,7 +62,7 @@ pub(super) fn died(app: &str, began: &Began) -> RunRecord {
         status: RunStatus::Failed,
         started: began.at_s,
         ended: began.at_s,
-        error: Some("it died".to_owned()),
+        error: Some(DIED.to_owned()),
         is_transient: true,
         ..RunRecord::default()
     }

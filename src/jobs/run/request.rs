@@ -26,6 +26,8 @@ pub struct AppRunner<'a> {
     pub clock: fn() -> Timestamp,
     /// Told when a run has begun, with what is known of it then.
     pub on_begin: &'a dyn Fn(&RunRecord),
+    /// Called with the report so far when a run begins to read, after the hook `before`.
+    pub on_read: &'a dyn Fn(&RunRecord),
 }
 
 /// One run to make.

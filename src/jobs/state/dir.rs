@@ -23,6 +23,10 @@ const RUNS_MAX: usize = 1_200;
 /// How long a lock that is held is asked for.
 const LOCK_LOOK: Duration = Duration::from_millis(100);
 
+/// Time that a run waits for the lock of its app: those who look at the state have it for a moment.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct StateDir {
@@ -75,6 +79,18 @@ impl StateDir {
         };
         // Shared, so that several may look at once.
         flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    }
+
+    /// Locks an app like [`lock`](Self::lock), but waits a second for those who hold the lock for a
+    /// moment only.
+    pub fn lock_soon(&self, app: &str) -> io::Result<Option<AppLock>> {
+        let began = Instant::now();
+        loop {
+            match self.lock(app)? {
+                None if began.elapsed() < LOCK_WAIT_MAX => std::thread::sleep(LOCK_WAIT),
+                locked => return Ok(locked),
+            }
+        }
     }
 
     /// Reads the state of an app; an empty one if there is none.

@@ -8,11 +8,15 @@ mod dir;
 mod record;
 mod repository_notes;
 mod run_log;
+mod trouble;
+mod untold;
 
 pub use counters::{Counters, RepositoryCounters, SourceTotals};
 pub use dir::{AppLock, StateDir};
 pub use record::{
-    AppState, Began, GoodRun, HookRecord, RepositoryState, RunRecord, RunStatus, SourceRun,
+    AppState, Began, GoodRun, HookRecord, MissedSlots, RepositoryState, RunRecord, RunStatus,
+    SourceRun, Untold,
 };
 pub use repository_notes::{CheckNotes, RepositoryNotes};
 pub use run_log::RunLog;
+pub use trouble::{Alarm, AlarmKind, Fault};

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
+use super::trouble::{Alarm, Fault};
 use crate::connect::RequestTotals;
+#[cfg(feature = "cli")]
+use crate::notify::Told;
 
 /// Version of `state.json`.
 pub(super) const FORMAT: u32 = 1;
@@ -40,10 +43,37 @@ pub struct AppState {
     pub restrict_key: String,
     /// Whether retention rests until an alarm is acknowledged.
     pub is_alarmed: bool,
+    /// The alarms for which it rests.
+    pub alarms: Vec<Alarm>,
     /// Notes of sources, by the place of their dumps.
     pub notes: BTreeMap<String, serde_json::Value>,
     /// Counters for metrics.
     pub counters: Counters,
+    /// What no message has told yet.
+    pub untold: Untold,
+    /// What messages have told.
+    #[cfg(feature = "cli")]
+    pub told: Told,
+}
+
+/// What no message has told yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Untold {
+    /// Runs, oldest first.
+    pub runs: Vec<RunRecord>,
+    /// Slots without a run.
+    pub missed: Option<MissedSlots>,
+}
+
+/// Slots that passed without a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MissedSlots {
+    /// The moment up to which they are counted, in seconds since 1970.
+    pub until_s: i64,
+    /// How many.
+    pub slots: u64,
 }
 
 /// A run that began.
@@ -175,6 +205,10 @@ pub struct RunRecord {
     pub snapshot_s: Option<i64>,
     /// Why it failed, for people.
     pub error: Option<String>,
+    /// The trouble of the repository that it failed by.
+    pub fault: Option<Fault>,
+    /// What can be done about the failure, for people.
+    pub hint: Option<String>,
     /// Whether the failure may pass by itself, so that the run is tried again within the slot.
     pub is_transient: bool,
     /// Whether it was stopped by a signal.

@@ -29,6 +29,29 @@ fn behind(target: &str) -> Trouble {
     Trouble::of_target(TroubleKind::Behind, target)
 }
 
+#[test]
+fn what_is_seen_at_once_is_one_message() {
+    let damage = Trouble::of_target(TroubleKind::Damage, "box");
+    let mut writer = Writer::new();
+    let holds = |trouble: &Trouble| Happened::Holds { trouble: trouble.clone(), since_s: 5 };
+    let failed = Happened::Together(vec![run(1, Outcome::Failed), holds(&damage)]);
+    let notice = writer.see(failed.clone()).unwrap();
+    assert_eq!(notice.event, Event::Trouble(TroubleKind::Damage));
+    let open: Vec<TroubleKind> = notice.open.iter().map(|open| open.trouble.kind).collect();
+    assert_eq!(open, [TroubleKind::Failed], "the other is listed");
+    assert_eq!(writer.see(failed), None, "it was told");
+    let again = Happened::Together(vec![run(2, Outcome::Failed), holds(&damage)]);
+    assert_eq!(writer.hear(again), "failed! Failed");
+    let shrunk = Trouble::of_app(TroubleKind::Shrunk);
+    let better = vec![run(3, Outcome::Good), Happened::Ended(damage), holds(&shrunk)];
+    let notice = writer.see(Happened::Together(better)).unwrap();
+    assert_eq!(notice.event, Event::Trouble(TroubleKind::Shrunk));
+    assert_eq!((notice.ended.len(), notice.open.len()), (2, 0));
+    let nothing = vec![Happened::Ended(shrunk.clone()), Happened::Look];
+    assert_eq!(writer.hear(Happened::Together(nothing.clone())), "recovered Changed");
+    assert_eq!(writer.see(Happened::Together(nothing)), None);
+}
+
 /// A writer with its memory and its clock.
 struct Writer {
     told: Told,

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::super::settings::Secret;
 use super::super::tests::servers::{HttpRules, HttpServer, reach};
 use super::*;
+use crate::settings::notify::Secret;
 
 fn pinger(server: &HttpServer, path: &str, style: PingStyle) -> Pinger {
     let settings = PingSettings { url: Secret(server.url("http", path)), style };

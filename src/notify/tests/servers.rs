@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::super::settings::Reach;
+use super::super::reach::Reach;
 use crate::sync::lock;
 
 /// The certificate of all servers, for `localhost` and `127.0.0.1`.

@@ -16,10 +16,10 @@ use super::super::folder::Folder;
 use super::super::item::{READY, TRIES_MAX};
 use super::super::message::{Facts, Message};
 use super::super::outbox::{Channel, Outbox, Pass, SendError};
-use super::super::settings::When;
 use super::super::text::{Place, message_of};
 use super::super::trouble::{Event, Moment, Trouble, TroubleKind};
 use super::memory::{Death, Memory};
+use crate::settings::notify::When;
 
 const REMIND_S: i64 = 86_400;
 /// Longest time between two events of a history, in seconds.
@@ -348,7 +348,7 @@ impl App {
             Happened::Holds { trouble, .. } => begin(&mut self.open, trouble),
             Happened::Ended(trouble) => ended(self.open.remove(trouble)),
             Happened::Missed(_) => Some(Event::Moment(Moment::Missed)),
-            Happened::Digest(_) | Happened::Look => None,
+            Happened::Digest(_) | Happened::Look | Happened::Together(_) => None,
         }
     }
 

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::settings::{Header, Secret};
 use super::super::tests::message;
 use super::super::tests::servers::{HttpRules, HttpServer, reach};
 use super::*;
+use crate::settings::notify::{Header, Secret};
 
 const LONG: Duration = Duration::from_secs(15);
 

@@ -6,6 +6,7 @@ mod kept_files; // a sink that keeps files in memory
 mod mariadb_backup; // the unpacker of mariadb-backup's stream
 mod metrics; // metrics, as Prometheus reads them
 mod mysql; // dumps of MariaDB
+mod notify; // notifications of runs and schedules
 mod postgres; // dumps of PostgreSQL
 mod run; // `run` and `apps`
 mod run_logs; // logs of runs, and the journal

@@ -1,17 +1,15 @@
-//! Settings of notifications, as plain values.
+//! Settings of notifications, as plain values, and the words of the user's file for them.
 //!
-//! The user's file is read elsewhere; words of it that this module defines are parsed here.
+//! What sends the messages is compiled with the program only; the file is read without it, too.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ureq::http::Uri;
-use ureq::http::uri::Authority;
 
 /// All of `[notify]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifySettings {
     /// E-mail, if it is wanted.
     pub mail: Option<MailSettings>,
@@ -21,12 +19,13 @@ pub struct NotifySettings {
     pub ping: Option<PingSettings>,
     /// Interval of reminders in seconds; none are sent if it is missing.
     pub remind_s: Option<i64>,
-    /// How servers are reached.
-    pub reach: Reach,
+    /// Lines of the schedule of digests; empty: none are sent.
+    pub digest: Vec<String>,
+    /// File with certificates of authorities that are trusted in addition to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Time for one delivery.
+    pub timeout: Option<Duration>,
 }
-
-/// Interval of reminders where the user gives none, in seconds: a day.
-pub const REMIND_DEFAULT_S: i64 = 86_400;
 
 /// The messages that a channel wants. Each includes those before it.
 #[derive(
@@ -56,7 +55,7 @@ impl When {
 }
 
 /// Settings of e-mail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailSettings {
     /// Recipients, each as `ada@example.org` or `Ada <ada@example.org>`.
     pub to: Vec<String>,
@@ -69,7 +68,7 @@ pub struct MailSettings {
 }
 
 /// The way of e-mail out of this machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MailRoute {
     /// An SMTP server.
     Smtp(SmtpRoute),
@@ -110,44 +109,50 @@ impl SmtpRoute {
     ///
     /// Fails with a message for the user, which never holds the URL: it may hold a password.
     pub fn from_url(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|_| "this is not a URL of an SMTP server".to_owned())?;
-        let (security, port) = match uri.scheme_str() {
-            Some("smtps") => (SmtpSecurity::Tls, 465),
-            Some("smtp") => (SmtpSecurity::StartTls, 587),
-            Some("smtp+plain") => (SmtpSecurity::PlainLoopback, 25),
+        let (security, port, rest) = match url.split_once("://") {
+            Some(("smtps", rest)) => (SmtpSecurity::Tls, 465, rest),
+            Some(("smtp", rest)) => (SmtpSecurity::StartTls, 587, rest),
+            Some(("smtp+plain", rest)) => (SmtpSecurity::PlainLoopback, 25, rest),
             _ => {
-                return Err(
-                    "begin it with smtps://, smtp:// (STARTTLS) or, for this machine only, \
-                            smtp+plain://"
-                        .to_owned(),
-                );
+                return Err("begin it with smtps://, smtp:// (STARTTLS) or, for this machine \
+                            only, smtp+plain://"
+                    .to_owned());
             }
         };
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        if rest.contains('@') {
             return Err("leave user and password out: `smtp-user` and `smtp-password-file` are \
                         for them"
                 .to_owned());
         }
-        if uri.authority().is_some_and(has_odd_port) {
-            return Err("the port is not a number".to_owned());
-        }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        let place = rest.strip_suffix('/').unwrap_or(rest);
+        if place.contains(['/', '?', '#']) {
             return Err("leave out everything after the port".to_owned());
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("a host is missing")?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(port);
-        if security == SmtpSecurity::PlainLoopback && !is_loopback_name(&host) {
+        let (host, own_port) = split_port(place)?;
+        if security == SmtpSecurity::PlainLoopback && !is_loopback_name(host) {
             return Err(format!("smtp+plain:// is for this machine only, not for {host}"));
         }
+        let (host, port) = (host.to_owned(), own_port.unwrap_or(port));
         Ok(Self { security, host, port, user: None, password_file: None })
     }
 }
 
-/// Returns whether the host is followed by something that is no port.
-pub(super) fn has_odd_port(authority: &Authority) -> bool {
-    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
-    authority.port_u16().is_none() && place.len() != authority.host().len()
+/// Returns host and port of `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`.
+fn split_port(place: &str) -> Result<(&str, Option<u16>), String> {
+    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => (address, Some(rest.strip_prefix(':').unwrap_or(rest))),
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    let is_of_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    if host.is_empty() || !host.chars().all(is_of_host) {
+        return Err("a host is missing".to_owned());
+    }
+    let port = port.map(str::parse::<u16>).transpose();
+    Ok((host, port.map_err(|_| "the port is not a number".to_owned())?))
 }
 
 /// Returns whether a name or address means this machine. Addresses of a name are checked again when
@@ -158,7 +163,7 @@ fn is_loopback_name(host: &str) -> bool {
 }
 
 /// A text of the settings that is not shown: the address of a webhook may hold a token.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {
@@ -168,7 +173,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Settings of a webhook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSettings {
     /// Name in reports, metrics and the outbox: it must stay the same, and hold no secret.
     pub name: String,
@@ -183,7 +188,7 @@ pub struct WebhookSettings {
 }
 
 /// A field of an HTTP header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Name.
     pub name: String,
@@ -228,7 +233,7 @@ impl WebhookStyle {
 }
 
 /// Settings of a ping: a request that another service waits for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PingSettings {
     /// Address.
     pub url: Secret,
@@ -254,21 +259,6 @@ impl PingStyle {
             "uptime-kuma" => Some(Self::UptimeKuma),
             _ => None,
         }
-    }
-}
-
-/// How servers are reached.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// Time for one delivery, from the look-up of the name to the answer.
-    pub timeout: Duration,
-    /// Certificates of authorities in PEM, trusted in addition to the system's.
-    pub authorities_pem: Vec<u8>,
-}
-
-impl Default for Reach {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(15), authorities_pem: Vec::new() }
     }
 }
 
