@@ -1,17 +1,22 @@
 //! `drumlin apps`: state of the configured apps.
 
+mod daemon;
+mod upkeep;
+
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use self::daemon::{DaemonView, KnownDaemon};
+use self::upkeep::{KnownUpkeep, UpkeepView};
 use super::channels::{self, ChannelView};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::run::report::{RunView, rfc3339};
 use super::schedules::Schedules;
-use crate::jobs::state::{AppState, RunStatus, StateDir};
+use crate::jobs::state::{AppState, RunStatus, StateDir, settle_death};
 use crate::jobs::tell;
 use crate::settings::app::AppSettings;
 use crate::text;
@@ -26,7 +31,9 @@ pub(super) struct AppsArgs {
     #[arg(value_name = "APP")]
     apps: Vec<String>,
 
-    /// Exit with 1 if any app is overdue or failing, for health checks
+    /// Exit with 1 if an app is overdue, or anything failed or died
+    ///
+    /// For health checks of containers and of monitors.
     #[arg(long)]
     healthy: bool,
 
@@ -39,6 +46,8 @@ pub(super) struct AppsArgs {
 struct AppsView<'a> {
     apps: Vec<AppView<'a>>,
     channels: Vec<ChannelView<'a>>,
+    upkeep: Vec<UpkeepView<'a>>,
+    daemon: Option<DaemonView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -69,6 +78,7 @@ struct Known {
     name: String,
     app: AppSettings,
     state: AppState,
+    is_running: bool,
     next_s: Option<i64>,
     max_age_s: Option<i64>,
     now_s: i64,
@@ -102,30 +112,46 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
         let app = app.clone().with_defaults(&settings.defaults);
         let schedule = schedules.of(&name, &app)?;
         let failed = |error| Failure::file("read", &dir.app_dir(&name), &error);
-        let state = dir.read(&name).map_err(failed)?;
+        let mut state = dir.read(&name).map_err(failed)?;
+        let is_running = state.began.is_some() && dir.is_locked(&name).map_err(failed)?;
+        if !is_running {
+            // A run that died; the next look at the schedule writes it.
+            settle_death(&name, &mut state);
+        }
         let configured = app.run.max_age.and_then(|span| i64::try_from(span.as_secs()).ok());
         let max_age_s = configured.or_else(|| schedule.max_age_s());
-        Ok(Known { next_s: schedule.next_s(now_s), max_age_s, name, app, state, now_s })
+        Ok(Known { next_s: schedule.next_s(now_s), max_age_s, name, app, state, is_running, now_s })
     });
     let known = known.collect::<Result<Vec<Known>, Failure>>()?;
+    let upkeep = KnownUpkeep::read(&schedules, &dir, now_s)?;
+    let daemon = KnownDaemon::read(&dir, now_s)?;
     match ctx.ui.json {
-        true => {
-            let apps = known.iter().map(view_of).collect();
-            ctx.ui.print_json(&AppsView { apps, channels: channels::view_of(&health) })?;
-        }
+        true => ctx.ui.print_json(&AppsView {
+            apps: known.iter().map(view_of).collect(),
+            channels: channels::view_of(&health),
+            upkeep: upkeep.iter().map(KnownUpkeep::view).collect(),
+            daemon: daemon.as_ref().map(KnownDaemon::view),
+        })?,
         false if known.is_empty() => ctx.ui.say("the configuration has no app")?,
         false => ctx.ui.say(&table_of(&known).join("\n"))?,
     }
     for line in channels::lines_of(&health, now_s) {
         ctx.ui.say(&line)?;
     }
+    let of_daemon = daemon.iter().flat_map(KnownDaemon::troubles);
+    for trouble in upkeep.iter().filter_map(KnownUpkeep::trouble).chain(of_daemon) {
+        ctx.ui.warn(&trouble);
+    }
     let is_ill = |known: &Known| known.is_enabled() && (known.is_overdue() || known.is_failing());
-    Ok(if args.healthy && known.iter().any(is_ill) { Exit::Error } else { Exit::Done })
+    let is_ill = known.iter().any(is_ill)
+        || upkeep.iter().any(KnownUpkeep::is_ill)
+        || daemon.is_some_and(|daemon| daemon.is_ill());
+    Ok(if args.healthy && is_ill { Exit::Error } else { Exit::Done })
 }
 
 fn acknowledge(ctx: &Context, dir: &StateDir, app: &str) -> Result<Exit, Failure> {
     let failed = |error| Failure::file("write", &dir.app_dir(app), &error);
-    let Some(_lock) = dir.lock_soon(app).map_err(failed)? else {
+    let Some(_lock) = dir.lock(app).map_err(failed)? else {
         return Err(Failure::new(Exit::Locked, format!("a run of `{app}` is under way")));
     };
     let state = dir.read(app).map_err(failed)?;
@@ -165,7 +191,7 @@ impl Known {
 
     fn status(&self) -> String {
         match &self.state.last {
-            _ if self.state.began.is_some() => "running".to_owned(),
+            _ if self.is_running => "running".to_owned(),
             _ if !self.is_enabled() => "disabled".to_owned(),
             None => "never ran".to_owned(),
             Some(last) if last.status.is_good() && self.is_overdue() => "overdue".to_owned(),
@@ -185,7 +211,7 @@ fn view_of(known: &Known) -> AppView<'_> {
         app: &known.name,
         enabled: known.is_enabled(),
         status: state.last.as_ref().map(|last| last.status.name()),
-        running: state.began.is_some(),
+        running: known.is_running,
         overdue: known.is_overdue(),
         alarmed: state.is_alarmed,
         max_age_seconds: known.max_age_s,

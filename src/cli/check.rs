@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::{Failure, ended};
 use super::json_views::{RequestsView, exact, lossy};
 use super::repository_notes;
+use super::slot::SlotArgs;
 use crate::connect::Purpose;
 use crate::jobs::state::CheckNotes;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
@@ -26,6 +27,9 @@ pub(super) struct CheckArgs {
     /// file content; full reads all of it.
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     level: Level,
+
+    #[command(flatten)]
+    pub slot: SlotArgs,
 }
 
 #[derive(Serialize)]

@@ -31,6 +31,7 @@ impl Context {
         let options = ConnectOptions {
             repo: global.repo.clone(),
             config: global.config.clone(),
+            config_copy: global.config_copy.clone(),
             secret: SecretArgs {
                 password_file: global.password_file.clone(),
                 password_command: global.password_command.clone(),

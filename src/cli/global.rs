@@ -26,6 +26,10 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// Read the configuration from a copy that the daemon made
+    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    pub config_copy: Option<PathBuf>,
+
     /// Read the password from FILE [env: DRUMLIN_PASSWORD_FILE]
     ///
     /// DRUMLIN_PASSWORD holds the password itself.
@@ -131,6 +135,56 @@ impl Global {
         self
     }
 
+    /// Returns the command line by which a child process opens the same repositories.
+    ///
+    /// What came from the environment comes to it from there, too, or by these options. Options
+    /// that concern output are the caller's.
+    pub(super) fn for_child(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = Vec::new();
+        let mut add = |name: &str, value: Option<OsString>| {
+            line.extend(value.map(|value| {
+                let mut option = OsString::from(format!("--{name}="));
+                option.push(value);
+                option
+            }));
+        };
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let number = |number: Option<u64>| number.map(|number| OsString::from(number.to_string()));
+        let rate = |rate: Option<u64>| match rate {
+            Some(u64::MAX) => Some("none".into()),
+            rate => number(rate),
+        };
+        add("repo", self.repo.clone());
+        match &self.config_copy {
+            Some(copy) => add("config-copy", Some(copy.into())),
+            None => add("config", path(&self.config)),
+        }
+        add("password-file", path(&self.password_file));
+        add("password-command", self.password_command.clone().map(OsString::from));
+        add("key-file", path(&self.key_file));
+        add("cache-dir", path(&self.cache_dir));
+        let fingerprint = self.fingerprint.as_ref().map(|fingerprint| {
+            fingerprint.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        });
+        add("fingerprint", fingerprint);
+        add("key", self.key.clone().map(OsString::from));
+        add("threads", number(self.threads.map(u64::from)));
+        add("limit-upload", rate(self.limit_upload));
+        add("limit-download", rate(self.limit_download));
+        add("connections", number(self.connections.map(|count| count as u64)));
+        let flags = [
+            ("--accept-rollback", self.accept_rollback),
+            ("--accept-new-repository", self.accept_new_repository),
+            ("--json-progress", self.json_progress),
+            ("--quiet", self.quiet),
+        ];
+        line.extend(
+            flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag.into()),
+        );
+        line.extend((0..self.verbose).map(|_| "--verbose".into()));
+        line
+    }
+
     /// Returns the options that concern output.
     pub(super) fn ui_options(&self) -> UiOptions {
         UiOptions {
@@ -151,3 +205,49 @@ impl Global {
 
 /// Program and version, as stored in what it writes.
 pub(super) const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        global: Global,
+    }
+
+    /// Each option of the definition, or it is an option of output that the caller decides.
+    #[test]
+    fn a_child_gets_every_option() {
+        let given = "--repo=r --config=c --password-file=p --cache-dir=d --accept-rollback \
+                     --accept-new-repository --fingerprint=00112233445566778899aabbccddeeff \
+                     --key=ab --threads=3 --limit-upload=none --limit-download=7 --connections=5 \
+                     --json-progress --quiet -vv";
+        let parse = |line: Vec<OsString>| {
+            let all = std::iter::once(OsString::from("drumlin")).chain(line);
+            Line::try_parse_from(all).unwrap().global
+        };
+        let global = parse(given.split_whitespace().map(OsString::from).collect());
+        let child = parse(global.for_child());
+        assert_eq!(format!("{global:?}"), format!("{child:?}"));
+        for (line, kept) in
+            [("--key-file=k", "k"), ("--password-command=w", "w"), ("--config-copy=x", "x")]
+        {
+            let child = parse(parse(vec![line.into()]).for_child());
+            let values =
+                [child.key_file, child.password_command.map(PathBuf::from), child.config_copy];
+            assert_eq!(values.into_iter().flatten().collect::<Vec<_>>(), [PathBuf::from(kept)]);
+        }
+        let names: Vec<String> = <Line as clap::CommandFactory>::command()
+            .get_arguments()
+            .filter_map(|option| option.get_long().map(str::to_owned))
+            .collect();
+        let tried = format!("{given} --key-file --password-command --config-copy --verbose");
+        let of_output = ["json", "no-progress"];
+        for name in names.iter().filter(|name| !of_output.contains(&name.as_str())) {
+            assert!(tried.contains(&format!("--{name}")), "--{name} is not given to children");
+        }
+    }
+}

@@ -1,12 +1,16 @@
-//! Signals: the first one cancels the running operation, the second ends the program at once.
+//! Signals: the first one cancels the running operation, the second ends the program at once. The
+//! daemon gets each of them instead.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
+use super::processes;
 use crate::monitor::Monitor;
 use crate::sources::{process, shell_command};
 use crate::sync::lock;
@@ -16,11 +20,12 @@ use crate::ui::prompt;
 /// The operation that a signal cancels.
 static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
+/// The signals that the daemon has not seen yet.
+static QUEUE: OnceLock<Receiver<i32>> = OnceLock::new();
+
 /// Starts the signal thread.
 pub(super) fn listen() -> io::Result<()> {
-    // Exceeding the file size limit shall be a write error, like a full disk, not the end of the
-    // program.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    refuse_large_files()?;
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(wanted)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -34,6 +39,35 @@ pub(super) fn listen() -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Starts the signal thread of the daemon: nothing is cancelled, [`queue`] has the signals.
+///
+/// The end of a child is one of them. None is passed over because it was ignored before: a daemon
+/// that `nohup` started reads its configuration again, too.
+pub(super) fn listen_for_daemon() -> io::Result<()> {
+    refuse_large_files()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
+    let (sender, receiver): (Sender<i32>, _) = unbounded();
+    QUEUE.get_or_init(|| receiver);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            // Its receiver is never dropped.
+            let _ = sender.send(signal);
+        }
+    })?;
+    Ok(())
+}
+
+/// Returns the signals that came since [`listen_for_daemon`].
+pub(super) fn queue() -> &'static Receiver<i32> {
+    QUEUE.get().expect("the daemon listens before it begins")
+}
+
+/// Exceeding the file size limit shall be a write error, like a full disk, not the end of the
+/// program.
+fn refuse_large_files() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// Returns whether the program was started with a signal ignored (`nohup`, `&` in a script).
@@ -51,6 +85,8 @@ fn is_ignored(signal: i32) -> bool {
 
 fn end_now() -> ! {
     prompt::restore_terminal();
+    // They were asked to stop once: the second time they end their own programs and themselves.
+    processes::signal_all(Signal::TERM);
     process::kill_all();
     shell_command::kill_pipelines();
     #[cfg(feature = "sftp")]

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod context;
 mod cost;
+mod daemon;
 mod diff;
 mod du;
 mod entry_view;
@@ -28,6 +29,7 @@ mod man;
 #[cfg(feature = "mount")]
 mod mount;
 mod own_metrics;
+mod processes;
 mod prune;
 mod quickstart;
 mod repair;
@@ -37,11 +39,13 @@ mod restore;
 mod run;
 mod schedules;
 mod series_filter;
+mod slot;
 mod snapshot_spec;
 mod snapshots;
 mod stats;
 mod tilde;
 mod undelete;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -57,6 +61,7 @@ use context::Context;
 use exit::Exit;
 use failure::Failure;
 use global::Global;
+use upkeep::Upkeep;
 
 /// Fast, deduplicated, encrypted backups
 ///
@@ -81,7 +86,7 @@ Exit codes:
   4    damage found
   5    repository rollback detected, or another repository answers
   10   no repository
-  11   another run of the app is under way
+  11   another run of the app, or another daemon, is under way
   12   wrong password or key
   13   not permitted
   130  interrupted";
@@ -93,6 +98,7 @@ enum Command {
     Backup(Box<backup::BackupArgs>),
     Run(run::RunArgs),
     Apps(apps::AppsArgs),
+    Daemon(daemon::DaemonArgs),
     #[command(visible_alias = "list")]
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
@@ -129,7 +135,11 @@ pub fn main() -> ExitCode {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
-    if let Err(error) = interrupt::listen() {
+    let listens = match &cli.command {
+        Command::Daemon(_) => interrupt::listen_for_daemon(),
+        _ => interrupt::listen(),
+    };
+    if let Err(error) = listens {
         return Failure::new(Exit::Error, "cannot listen for signals")
             .caused_by(&error)
             .report(&ui)
@@ -217,6 +227,7 @@ impl Command {
             Self::Quickstart(_)
             | Self::Init(_)
             | Self::Apps(_)
+            | Self::Daemon(_)
             | Self::Snapshots(_)
             | Self::Ls(_)
             | Self::Cat(_)
@@ -244,6 +255,7 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Backup(args) => backup::run(ctx, *args),
         Command::Run(args) => run::run(ctx, &args),
         Command::Apps(args) => apps::run(ctx, &args),
+        Command::Daemon(args) => daemon::run(ctx, &args),
         Command::Snapshots(args) => snapshots::run(ctx, &args),
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),
@@ -256,8 +268,12 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Mount(args) => mount::run(ctx, &args),
         Command::Forget(args) => forget::run(ctx, &args),
         Command::Undelete(args) => undelete::run(ctx, &args),
-        Command::Check(args) => check::run(ctx, &args),
-        Command::Prune(args) => prune::run(ctx, &args),
+        Command::Check(args) => {
+            upkeep::in_slot(ctx, &args.slot, Upkeep::Check, || check::run(ctx, &args))
+        }
+        Command::Prune(args) => {
+            upkeep::in_slot(ctx, &args.slot, Upkeep::Prune, || prune::run(ctx, &args))
+        }
         Command::Repair(args) => repair::run(ctx, &args),
         Command::Stats(args) => stats::run(ctx, &args),
         Command::Cost(args) => cost::run(ctx, &args),

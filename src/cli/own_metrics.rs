@@ -26,11 +26,15 @@ impl OwnMetrics<'_> {
     /// Gathers the values of all apps; `daemon` is left out by a single run.
     pub(crate) fn gather(&self, daemon: Option<Daemon>) -> Gathered {
         let schedules = Schedules { env: self.env, settings: self.settings, is_dry: true };
+        let notify = &self.settings.notify;
+        let of_mail = notify.mail.iter().map(|_| "mail".to_owned());
+        let channels: Vec<String> =
+            of_mail.chain(notify.webhooks.iter().map(|one| one.name.clone())).collect();
         let gathering = Gathering {
             settings: self.settings,
             state: self.state,
             schedule_of: &|name, app| schedules.of(name, app).ok(),
-            channels: &[],
+            channels: &channels,
             version: env!("CARGO_PKG_VERSION"),
             now_s: text::now().seconds,
         };

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::json_views::RequestsView;
 use super::repository_notes;
+use super::slot::SlotArgs;
 use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
@@ -65,6 +66,9 @@ pub(super) struct PruneArgs {
     /// Use less memory, at some cost of speed
     #[arg(long)]
     low_memory: bool,
+
+    #[command(flatten)]
+    pub slot: SlotArgs,
 }
 
 #[derive(Serialize)]

@@ -29,6 +29,8 @@ pub struct ConnectOptions {
     pub repo: Option<OsString>,
     /// The configuration file.
     pub config: Option<PathBuf>,
+    /// A copy of the configuration, which counts instead of the file.
+    pub config_copy: Option<PathBuf>,
     /// Source of the password or key.
     pub secret: SecretArgs,
     /// The directory of local copies.
@@ -84,7 +86,10 @@ impl Connector {
 
     /// Reads the configuration file.
     pub fn settings(&self) -> Result<Settings> {
-        let settings = Settings::load(self.options.config.as_deref(), &self.env)?;
+        let settings = match &self.options.config_copy {
+            Some(copy) => Settings::load_copy(copy, &self.env)?,
+            None => Settings::load(self.options.config.as_deref(), &self.env)?,
+        };
         if let Some(file) = &settings.file {
             self.operator.detail(&format!("configuration: {}", text::path(file)));
         }

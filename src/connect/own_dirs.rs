@@ -22,8 +22,9 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 /// Returns the program's directories in the state directory: their common parent if it holds
 /// nothing else, so that new records do not change the list.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
-    let kinds: [(&str, IsOwn); 5] = [
+    let kinds: [(&str, IsOwn); 6] = [
         (APPS, is_app),
+        (DAEMON, is_of_daemon),
         (PLACES, is_place),
         (REPOSITORIES, is_repository),
         (OUTBOX, is_message),
@@ -44,8 +45,10 @@ type IsOwn = fn(&[u8], &Path) -> bool;
 
 /// Directory of the state of apps.
 const APPS: &str = "apps";
-/// Directory of notes on repositories.
+/// Directory of what is remembered of repositories, and done with them by schedule.
 const REPOSITORIES: &str = "repositories";
+/// Directory of the state of the daemon.
+const DAEMON: &str = "daemon";
 /// Directory of messages that wait.
 pub const OUTBOX: &str = "outbox";
 /// Directory of the state of messages that belong to no run.
@@ -133,10 +136,20 @@ fn is_app(_: &[u8], path: &Path) -> bool {
     is_filled_with(path, |name, _| OWN.contains(&name))
 }
 
-/// Returns whether this is the directory of notes on a repository.
+/// Returns whether this is the directory of what is remembered of a repository, and of the state of
+/// its prunes and checks.
 fn is_repository(_: &[u8], path: &Path) -> bool {
     const OWN: [&[u8]; 3] = [b"lock", b"state.json", b"state.new"];
-    is_filled_with(path, |name, _| OWN.contains(&name))
+    is_filled_with(path, |name, path| {
+        OWN.contains(&name) || matches!(name, b"prune" | b"check") && is_app(name, path)
+    })
+}
+
+/// Returns whether this is a file of the daemon's state.
+fn is_of_daemon(name: &[u8], path: &Path) -> bool {
+    const OWN: [&[u8]; 5] =
+        [b"lock", b"state.json", b"state.new", b"settings.json", b"settings.new"];
+    OWN.contains(&name) && path.symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
 #[cfg(test)]

@@ -69,8 +69,8 @@ impl Gathering<'_> {
                 problems.push(format!("the state of app {name} cannot be read: {error}"));
                 AppState::default()
             });
-            let is_running =
-                state.began.is_some() && self.state.is_some_and(|dir| dir.is_locked(name));
+            let is_running = state.began.is_some()
+                && self.state.is_some_and(|dir| dir.is_locked(name).unwrap_or(false));
             values.apps.insert(name.clone(), App { is_running, ..self.app(name, &app, &state) });
             add_repositories(&mut values.repositories, &mut asked_s, &state.counters);
         }

@@ -9,9 +9,6 @@ use crate::schedule::{self, Schedule, ScheduleError, Spread};
 use crate::settings::app::AppSettings;
 use crate::settings::environment::Environment;
 
-/// Attempts of a run within its slot after the first, if nothing else is configured.
-pub const RETRY_DEFAULT: u32 = 3;
-
 /// The times of an app.
 #[derive(Clone, Debug)]
 pub struct Timetable {

@@ -4,11 +4,28 @@ use std::error::Error;
 use std::io;
 
 use super::error as jobs;
+use super::state::RunRecord;
 use crate::sources::process;
 use crate::{backup, repo};
 
 /// Exit code of programs for a failure that may pass: the EX_TEMPFAIL of sendmail.
 const TEMPORARY_CODE: i32 = 75;
+
+/// Seconds after which a failed attempt is repeated, the last one for all more.
+const RETRY_AFTER_S: [i64; 3] = [120, 600, 1_800];
+/// Attempts after the first, if nothing else is configured.
+pub const RETRY_DEFAULT: u32 = 3;
+
+/// Returns when a run that failed is tried again within its slot, in seconds since 1970; `None` if
+/// its slot is given up, or it was no attempt at one.
+///
+/// `retry` is the number of attempts after the first.
+pub fn retry_at_s(last: &RunRecord, retry: Option<u32>) -> Option<i64> {
+    let failed = last.attempt.max(1);
+    let is_tried = last.slot.is_some() && last.is_transient;
+    let wait_s = RETRY_AFTER_S[(failed as usize - 1).min(RETRY_AFTER_S.len() - 1)];
+    (is_tried && failed <= retry.unwrap_or(RETRY_DEFAULT)).then_some(last.ended + wait_s)
+}
 
 /// Returns whether a run is worth another attempt within its slot.
 pub fn may_pass(error: &jobs::Error) -> bool {
@@ -60,6 +77,25 @@ fn is_passing_io(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_is_given_up_after_some_attempts() {
+        let failed = |attempt, is_transient| RunRecord {
+            slot: Some(7),
+            ended: 1_000,
+            attempt,
+            is_transient,
+            ..RunRecord::default()
+        };
+        let waits = [1, 2, 3, 4].map(|attempt| retry_at_s(&failed(attempt, true), None));
+        assert_eq!(waits, [Some(1_120), Some(1_600), Some(2_800), None]);
+        assert_eq!(retry_at_s(&failed(6, true), Some(9)), Some(2_800));
+        assert_eq!(
+            (retry_at_s(&failed(1, true), Some(0)), retry_at_s(&failed(1, false), None)),
+            (None, None)
+        );
+        assert_eq!(retry_at_s(&RunRecord { slot: None, ..failed(1, true) }, None), None);
+    }
 
     #[test]
     fn what_was_not_reached_may_be_there_later() {

@@ -1,6 +1,8 @@
 //! The configuration file `drumlin.toml`, environment variables and locations.
 
 pub mod app;
+pub mod copy;
+pub mod daemon;
 pub mod environment;
 pub mod error;
 pub mod location;
@@ -13,6 +15,7 @@ pub mod section;
 pub mod sources;
 #[cfg(feature = "sftp")]
 pub mod ssh_config;
+pub mod upkeep;
 pub mod values;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,8 @@ use toml::de::DeTable;
 
 use crate::os::bounded_read;
 use app::AppSettings;
+use copy::{SettingsCopy, SettingsFile};
+use daemon::DaemonSettings;
 use environment::Environment;
 pub use error::SettingsError;
 use log::LogSettings;
@@ -55,6 +60,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[notify]`.
     pub notify: NotifySettings,
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
+    /// The files that it was read from, in order.
+    pub texts: Vec<SettingsFile>,
 }
 
 impl Settings {
@@ -80,6 +89,15 @@ impl Settings {
         Ok(Self::default())
     }
 
+    /// Reads the configuration of which `copy` holds a copy ([`SettingsCopy`]).
+    pub fn load_copy(copy: &Path, env: &Environment) -> Result<Self, SettingsError> {
+        let fail = |source| SettingsError::Read { file: copy.to_path_buf(), source };
+        match SettingsCopy::read(copy).map_err(fail)?.into_iter().next() {
+            Some(file) => Self::parse(&file.text, file.path, env),
+            None => Ok(Self::default()),
+        }
+    }
+
     fn read(file: &Path, env: &Environment) -> Result<Self, SettingsError> {
         let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
         let file = std::path::absolute(file).map_err(fail)?;
@@ -99,7 +117,8 @@ impl Settings {
             source.error(at, error.message().trim_end_matches('.'))
         })?;
         let mut whole = Section::new(&source, String::new(), document.get_ref());
-        let mut settings = Self { file: Some(file), ..Self::default() };
+        let texts = vec![SettingsFile { path: file.clone(), text: text.to_owned() }];
+        let mut settings = Self { file: Some(file), texts, ..Self::default() };
         for (name, section) in whole.named_sections("repository")? {
             settings.repositories.insert(name, repository::read_repository(section)?);
         }
@@ -108,6 +127,9 @@ impl Settings {
         }
         if let Some(section) = whole.section("defaults")? {
             settings.defaults = app::read_app(section, true)?;
+        }
+        if let Some(section) = whole.section("daemon")? {
+            settings.daemon = daemon::read_daemon(section)?;
         }
         if let Some(section) = whole.section("notify")? {
             settings.notify = notify::read_notify(section)?;
@@ -118,6 +140,9 @@ impl Settings {
         if let Some(section) = whole.section("log")? {
             settings.log = log::read_log(section)?;
         }
+        // The zone of all schedules, if an app has none.
+        let of_apps = &mut settings.defaults.run.timezone;
+        *of_apps = of_apps.take().or_else(|| settings.daemon.timezone.clone());
         whole.finish()?;
         settings.check_names(&source)?;
         Ok(settings)

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
+use super::upkeep::{UpkeepSettings, read_upkeep};
 use super::values::{
     Fingerprint, parse_connections, parse_duration, parse_fingerprint, parse_rate, parse_size,
     parse_timeout,
@@ -27,6 +28,8 @@ pub struct RepositorySettings {
     pub cache_dir: Option<PathBuf>,
     /// Limit of its copies of trees in bytes, if not the default.
     pub cache_size: Option<u64>,
+    /// When it is pruned and checked.
+    pub upkeep: UpkeepSettings,
     /// Connection settings, for all kinds of stores.
     pub connection: ConnectionSettings,
     /// Settings of a bucket.
@@ -144,6 +147,7 @@ pub(super) fn read_repository(
     let fingerprint = section.parsed("fingerprint", parse_fingerprint)?;
     let cache_dir = section.path("cache-dir")?;
     let cache_size = section.parsed("cache-size", parse_size)?;
+    let upkeep = read_upkeep(&mut section)?;
     let connection = ConnectionSettings {
         limit_upload: section.parsed("limit-upload", parse_rate)?,
         limit_download: section.parsed("limit-download", parse_rate)?,
@@ -162,6 +166,7 @@ pub(super) fn read_repository(
         fingerprint,
         cache_dir,
         cache_size,
+        upkeep,
         connection,
         s3,
         sftp,

@@ -160,7 +160,7 @@ pub fn parse_schedule_line(text: &str) -> Result<String, String> {
     parsed.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-fn parse_timezone(text: &str) -> Result<String, String> {
+pub(super) fn parse_timezone(text: &str) -> Result<String, String> {
     match TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(format!("`{text}` is not a time zone such as Europe/Berlin or UTC")),

@@ -1,13 +1,16 @@
 //! `drumlin run`: one cycle of apps, with hooks, dumps and retention.
 
 mod aftermath;
+mod args;
+mod many;
 pub(crate) mod report;
+pub(crate) mod tasks;
 mod telling;
 
-use clap::Args;
-
 use self::aftermath::Aftermath;
-use self::report::{RunsView, line_of};
+pub(crate) use self::args::RunArgs;
+use self::many::Outcome;
+use self::report::{RunsView, death_of, tell};
 use self::telling::Telling;
 use super::context::Context;
 use super::exit::Exit;
@@ -15,6 +18,7 @@ use super::failure::{Failure, ended};
 use super::global::PROGRAM;
 use super::own_metrics::OwnMetrics;
 use super::schedules::{DueRun, Schedules};
+use super::slot::SlotArgs;
 use crate::jobs::run::{AppRunner, RunEnd, RunError, RunRequest};
 use crate::jobs::state::{RunRecord, RunStatus, StateDir};
 use crate::settings::Settings;
@@ -23,33 +27,6 @@ use crate::ui::event_log::EventLog;
 
 /// How long to wait between two looks at the lock of an app.
 const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
-
-/// Back up apps as configured: hooks, dumps, files, retention
-///
-/// Without APP, runs all enabled apps of the configuration, one after another. `drumlin run --due`
-/// from cron or a timer, every quarter of an hour, keeps their schedules.
-#[derive(Args)]
-pub(super) struct RunArgs {
-    /// Names of apps
-    #[arg(value_name = "APP")]
-    apps: Vec<String>,
-
-    /// Run only apps whose schedule says so
-    #[arg(long)]
-    due: bool,
-
-    /// Wait while another run of the app is under way
-    #[arg(long)]
-    wait: bool,
-
-    /// Read and count, but store nothing and run no hook
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
-
-    /// Make a snapshot even if nothing changed
-    #[arg(long)]
-    always_snapshot: bool,
-}
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
@@ -63,10 +40,57 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         metrics: OwnMetrics { env, settings: &settings, state: of_apps },
         log: EventLog::new(&settings.log),
     };
+    let (due, is_troubled) = plan(ctx, args, &settings, of_apps)?;
+    let is_idle = due.is_empty() && !is_troubled;
+    let is_several = due.len() > 1 && settings.daemon.parallel > 1;
+    let has_upkeep = due.iter().any(|due| due.upkeep.is_some());
+    let Outcome { records, exit } =
+        match has_upkeep || is_several && !tasks::asks_for_password(ctx, &settings, &due) {
+            true => many::run(ctx, args, &settings, &due)?,
+            false => {
+                let around = Around { state: of_apps, aftermath: &aftermath, telling: &telling };
+                run_here(ctx, args, &settings, due, &around)?
+            }
+        };
+    if records.is_empty() && !args.dry_run {
+        aftermath.idle();
+    }
+    if args.due && !args.dry_run && exit != Exit::Interrupted {
+        telling.look();
+    }
+    let told = match ctx.ui.json {
+        _ if args.record => records.iter().try_for_each(|record| {
+            // What a child found goes to its parent as it is remembered.
+            ctx.ui.print(&serde_json::to_string(record).expect("a report is JSON"))
+        }),
+        true => ctx.ui.print_json(&RunsView::new(&records)),
+        false if is_idle => ctx.ui.say("no app is due"),
+        false => Ok(()),
+    };
+    let exit = if is_troubled && exit == Exit::Done { Exit::Error } else { exit };
+    ended(exit, told.map_err(Failure::from))
+}
+
+/// Those who hear of runs in this process, and where runs are remembered.
+struct Around<'a> {
+    state: Option<&'a StateDir>,
+    aftermath: &'a Aftermath<'a>,
+    telling: &'a Telling<'a>,
+}
+
+/// Runs apps in this process, one after another.
+fn run_here(
+    ctx: &Context,
+    args: &RunArgs,
+    settings: &Settings,
+    due: Vec<DueRun>,
+    around: &Around<'_>,
+) -> Result<Outcome, Failure> {
+    let Around { aftermath, telling, .. } = around;
     let runner = AppRunner {
         connector: &ctx.connector,
-        settings: &settings,
-        state: state.as_ref(),
+        settings,
+        state: around.state,
         scratch: std::env::temp_dir(),
         program: PROGRAM.to_owned(),
         threads: ctx.global.threads(),
@@ -74,11 +98,10 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         on_begin: &|record| aftermath.began(record),
         on_read: &|record| telling.begins(record),
     };
-    let due = plan(ctx, args, &settings, state.as_ref())?;
-    let mut records = Vec::new();
+    let mut records: Vec<RunRecord> = Vec::new();
     let (mut nice, mut cause) = (0, None);
     for one in due {
-        nice = be_nice(&settings, &one.app, nice);
+        nice = be_nice(settings, &one.app, nice);
         let request = RunRequest {
             slot_s: one.slot_s,
             attempt: one.attempt,
@@ -87,12 +110,14 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
             dry_run: args.dry_run,
             app: one.app,
         };
-        let RunEnd { mut record, error } = run_app(ctx, args, &runner, &request)?;
+        let Some(RunEnd { mut record, error }) = run_app(ctx, args, &runner, &request)? else {
+            continue;
+        };
         cause = error;
         if !args.dry_run {
             aftermath.ended(&mut record);
         }
-        if !ctx.ui.json {
+        if !ctx.ui.json && !args.record {
             tell(ctx, &record)?;
         }
         if !args.dry_run {
@@ -104,25 +129,14 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
             break;
         }
     }
-    if records.is_empty() && !args.dry_run {
-        aftermath.idle();
-    }
     let is_stopped = records.last().is_some_and(|record| record.is_stopped);
-    if args.due && !args.dry_run && !is_stopped {
-        telling.look();
-    }
     let exit = match (is_stopped, cause.filter(|_| records.len() == 1)) {
         (true, _) => Exit::Interrupted,
         // That of `backup`, for one app.
         (false, Some(error)) => Failure::from(error).exit,
         (false, None) => exit_of(&records),
     };
-    let told = match ctx.ui.json {
-        true => ctx.ui.print_json(&RunsView::new(&records)),
-        false if records.is_empty() => ctx.ui.say("no app is due"),
-        false => Ok(()),
-    };
-    ended(exit, told.map_err(Failure::from))
+    Ok(Outcome { records, exit })
 }
 
 /// Addend to the niceness of runs, if nothing else is configured.
@@ -138,32 +152,47 @@ fn be_nice(settings: &Settings, app: &str, given: i32) -> i32 {
     wanted
 }
 
-/// Returns the runs that are wanted.
+/// Returns the runs that are wanted, and whether the schedule of an app cannot be kept, which is
+/// said.
 fn plan(
     ctx: &Context,
     args: &RunArgs,
     settings: &Settings,
     state: Option<&StateDir>,
-) -> Result<Vec<DueRun>, Failure> {
-    let names: Vec<String> = match args.apps.is_empty() {
+) -> Result<(Vec<DueRun>, bool), Failure> {
+    let schedules = Schedules { env: &ctx.connector.env, settings, is_dry: args.dry_run };
+    let names = match args.apps.is_empty() {
         false => args.apps.clone(),
-        true => {
-            let is_enabled = |name: &&String| {
-                let app = settings.apps[*name].clone().with_defaults(&settings.defaults);
-                app.run.is_enabled != Some(false)
-            };
-            settings.apps.keys().filter(is_enabled).cloned().collect()
-        }
+        true => schedules.enabled_apps(),
     };
-    if names.is_empty() {
+    schedules.refuse_unknown(&names)?;
+    let is_all = args.due && args.apps.is_empty() && !args.dry_run;
+    let has_upkeep = is_all && !schedules.upkeep()?.is_empty();
+    if names.is_empty() && !has_upkeep {
         return Err(Failure::usage("the configuration has no app that is enabled")
             .hint("add [app.NAME] with `paths`; `drumlin run --help` says more"));
     }
+    let SlotArgs { slot: slot_s, attempt, missed } = args.slot;
     if !args.due {
-        return Ok(names.into_iter().map(DueRun::by_hand).collect());
+        let run = |app| match slot_s {
+            Some(_) => DueRun { slot_s, attempt, missed, ..DueRun::by_hand(app) },
+            None => DueRun::by_hand(app),
+        };
+        return Ok((names.into_iter().map(run).collect(), false));
     }
-    let schedules = Schedules { env: &ctx.connector.env, settings, is_dry: args.dry_run };
-    schedules.due_of(&names, state, text::now().seconds)
+    let now_s = text::now().seconds;
+    let mut look = schedules.look(&names, state, now_s)?;
+    if let Some(state) = state.filter(|_| has_upkeep) {
+        schedules.look_at_repositories(state, &[], now_s, &mut look);
+    }
+    for lost in &look.deaths {
+        ctx.ui.warn(&death_of(lost));
+    }
+    let is_troubled = !look.troubles.is_empty();
+    for trouble in &look.troubles {
+        trouble.report(&ctx.ui);
+    }
+    Ok((look.due, is_troubled))
 }
 
 fn run_app(
@@ -171,7 +200,7 @@ fn run_app(
     args: &RunArgs,
     runner: &AppRunner,
     request: &RunRequest,
-) -> Result<RunEnd, Failure> {
+) -> Result<Option<RunEnd>, Failure> {
     loop {
         let (ended, monitor) =
             ctx.run("backing up", |monitor| Ok::<_, Failure>(runner.run(request, monitor)))?;
@@ -180,29 +209,18 @@ fn run_app(
                 if !ctx.ui.json {
                     ctx.ui.list_problems(&monitor);
                 }
-                return Ok(end);
+                return Ok(Some(end));
             }
             Err(RunError::Locked(_)) if args.wait => std::thread::sleep(LOCK_WAIT),
             Err(error @ RunError::Locked(_)) => {
                 return Err(Failure::of(Exit::Locked, &error).hint("--wait waits for its end"));
             }
+            Err(error @ RunError::Settled(_)) => {
+                ctx.ui.detail(&error.to_string());
+                return Ok(None);
+            }
             Err(RunError::Connect(error)) => return Err(error.into()),
         }
-    }
-}
-
-/// Prints the outcome of a run; a failure goes to standard error.
-fn tell(ctx: &Context, record: &RunRecord) -> Result<(), Failure> {
-    for notice in &record.notices {
-        ctx.ui.warn(&format!("{}: {notice}", record.app));
-    }
-    match &record.error {
-        Some(error) => {
-            let message = format!("app {} failed: {error}", record.app);
-            Failure::new(Exit::Error, message).report(&ctx.ui);
-            Ok(())
-        }
-        None => Ok(ctx.ui.say(&line_of(record))?),
     }
 }
 

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
 use crate::format::entry::Timestamp;
 use crate::jobs::state::{HookRecord, RunRecord, RunStatus, SourceRun};
 use crate::text;
@@ -104,4 +107,25 @@ pub(super) fn line_of(record: &RunRecord) -> String {
         }
         _ => format!("{app}: snapshot {snapshot}; {stored}"),
     }
+}
+
+/// Prints the outcome of a run; a failure goes to standard error.
+pub(super) fn tell(ctx: &Context, record: &RunRecord) -> Result<(), Failure> {
+    for notice in &record.notices {
+        ctx.ui.warn(&format!("{}: {notice}", record.app));
+    }
+    match &record.error {
+        Some(error) => {
+            let message = format!("app {} failed: {error}", record.app);
+            Failure::new(Exit::Error, message).report(&ctx.ui);
+            Ok(())
+        }
+        None => Ok(ctx.ui.say(&line_of(record))?),
+    }
+}
+
+/// Returns the sentence about a run that died.
+pub(crate) fn death_of(lost: &RunRecord) -> String {
+    let why = lost.error.as_deref().unwrap_or_default();
+    format!("{}: the run that began as {} did not end: {why}", lost.app, lost.run)
 }

@@ -67,11 +67,8 @@ impl Attempt<'_> {
             Ok(_) => None,
             Err(error) => {
                 record.status = RunStatus::Failed;
-                record.is_transient = transient::may_pass(&error) || monitor.is_cancelled();
-                record.error = Some(match monitor.is_cancelled() {
-                    true => "it was stopped".to_owned(),
-                    false => in_words(&error),
-                });
+                record.is_transient = transient::may_pass(&error);
+                record.error = Some(in_words(&error));
                 Some(error)
             }
         }

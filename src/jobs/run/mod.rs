@@ -9,7 +9,8 @@
 //! | 5 | retention, if there is a good snapshot | a notice; again next time |
 //! | 6 | write the state | the snapshot remains; the run reports an error |
 //!
-//! A run that dies leaves `began` without an end: the next one reports it as failed.
+//! A run that dies leaves `began` without an end: the next look at the schedule, or the next run,
+//! turns it into a failure that may pass, so that it is tried again within its slot.
 
 mod alarm;
 mod attempt;
@@ -24,14 +25,16 @@ use std::time::{Duration, Instant};
 use self::attempt::Attempt;
 use super::error as jobs;
 use super::hooks::{self, HookEvent};
-use super::state::{AppLock, AppState, Began, GoodRun, RunLog, RunRecord, RunStatus, StateDir};
-use super::timetable::RETRY_DEFAULT;
+use super::state::{
+    self, AppState, Began, GoodRun, RunLog, RunRecord, RunStatus, StateDir, StateLock,
+};
+use super::transient::RETRY_DEFAULT;
 use crate::connect;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
 use crate::settings::app::AppSettings;
 
-pub use outcome::{has_died, in_words};
+pub use outcome::in_words;
 pub use request::{AppRunner, RunEnd, RunError, RunRequest};
 
 /// Longest run, if nothing else is configured.
@@ -39,7 +42,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
 /// State of the app while its run is under way.
 struct Held {
-    _lock: AppLock,
+    _lock: StateLock,
     state: AppState,
 }
 
@@ -55,6 +58,9 @@ impl AppRunner<'_> {
             Some(dir) => self.hold(dir, request, &mut notices)?,
             None => None,
         };
+        if held.as_ref().is_some_and(|held| !request.is_wanted(&held.state)) {
+            return Err(RunError::Settled(request.app.clone()));
+        }
         let started = (self.clock)();
         let mut record = RunRecord {
             app: request.app.clone(),
@@ -134,7 +140,7 @@ impl AppRunner<'_> {
         request: &RunRequest,
         notices: &mut Vec<String>,
     ) -> Result<Option<Held>, RunError> {
-        let held = dir.lock_soon(&request.app).and_then(|lock| {
+        let held = dir.lock(&request.app).and_then(|lock| {
             lock.map(|lock| Ok(Held { _lock: lock, state: dir.read(&request.app)? })).transpose()
         });
         match held {
@@ -152,19 +158,19 @@ impl AppRunner<'_> {
         let (Some(dir), Some(held)) = (self.state, held.as_mut()) else {
             return;
         };
-        let died = held.state.began.take();
-        held.state.count_begin(record, died.as_ref(), retries);
-        if let Some(died) = died {
-            let lost = outcome::died(&record.app, &died);
-            record.notices.push(format!("the run before did not end: it began as {}", died.run));
-            held.state.failures += 1;
+        if let Some(lost) = state::settle_death(&record.app, &mut held.state) {
             // Its only reader is the history.
             let _ = dir.add_run(&record.app, &lost);
-            held.state.untold.add_run(&lost);
         }
+        // A look at the schedule may have noted the death before.
+        if let Some(lost) = held.state.last.as_ref().filter(|last| state::is_death(last)) {
+            record.notices.push(format!("the run before did not end: it began as {}", lost.run));
+        }
+        held.state.count_begin(record, retries);
         held.state.began = Some(Began {
             run: record.run.clone(),
             slot_s: record.slot,
+            attempt: record.attempt,
             at_s: record.started,
             pid: std::process::id(),
         });
@@ -194,7 +200,8 @@ impl AppRunner<'_> {
             && self.run_hooks(HookEvent::Before, app, record, monitor) == Some(hooks::SKIP_CODE);
         let mut error = None;
         if is_skipped {
-            record.status = RunStatus::Skipped;
+            // What `before` waits for may be there at the next attempt.
+            (record.status, record.is_transient) = (RunStatus::Skipped, true);
         } else if record.error.is_none() {
             if !request.dry_run {
                 (self.on_read)(record);
@@ -209,6 +216,10 @@ impl AppRunner<'_> {
             error = None;
         }
         drop(watch);
+        if record.is_stopped && record.status == RunStatus::Failed {
+            // Also in a hook, whose failure does not pass by itself otherwise.
+            (record.error, record.is_transient) = (Some("it was stopped".to_owned()), true);
+        }
         if request.dry_run {
             return error;
         }

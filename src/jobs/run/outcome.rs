@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::connect::hints::{hint_of, is_of_another_version};
 use crate::jobs::error as jobs;
-use crate::jobs::state::{Began, Fault, RunRecord, RunStatus};
+use crate::jobs::state::Fault;
 use crate::monitor::Monitor;
 use crate::{backup, repo};
 
@@ -27,14 +27,6 @@ pub fn in_words(error: &dyn Error) -> String {
     words
 }
 
-/// Why a run failed that ended without a report.
-const DIED: &str = "it died";
-
-/// Returns whether a report is that of a run that died.
-pub fn has_died(record: &RunRecord) -> bool {
-    record.status == RunStatus::Failed && record.error.as_deref() == Some(DIED)
-}
-
 /// Returns the trouble of a repository by which a run failed, and what can be done about it.
 pub(super) fn fault_of(error: &jobs::Error) -> (Option<Fault>, Option<String>) {
     let error = match error {
@@ -51,21 +43,6 @@ pub(super) fn fault_of(error: &jobs::Error) -> (Option<Fault>, Option<String>) {
         error => error.is_damage().then_some(Fault::Damage),
     };
     (fault, hint_of(error).map(str::to_owned))
-}
-
-/// Returns the report of a run that died.
-pub(super) fn died(app: &str, began: &Began) -> RunRecord {
-    RunRecord {
-        app: app.to_owned(),
-        run: began.run.clone(),
-        slot: began.slot_s,
-        status: RunStatus::Failed,
-        started: began.at_s,
-        ended: began.at_s,
-        error: Some(DIED.to_owned()),
-        is_transient: true,
-        ..RunRecord::default()
-    }
 }
 
 /// A watch that cancels a run at its time limit, until it is dropped.

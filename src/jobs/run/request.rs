@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::connect::{self, Connector};
 use crate::format::entry::Timestamp;
-use crate::jobs::state::{RunRecord, StateDir};
+use crate::jobs::state::{AppState, RunRecord, StateDir};
 use crate::jobs::{self};
 use crate::settings::Settings;
 
@@ -47,6 +47,13 @@ pub struct RunRequest {
     pub dry_run: bool,
 }
 
+impl RunRequest {
+    /// Returns whether its attempt at its slot is still to be made.
+    pub(super) fn is_wanted(&self, state: &AppState) -> bool {
+        self.slot_s.is_none_or(|slot_s| state.wants(slot_s, self.attempt))
+    }
+}
+
 /// The end of a run.
 #[derive(Debug)]
 pub struct RunEnd {
@@ -62,6 +69,9 @@ pub enum RunError {
     /// Another run of the app is under way.
     #[error("another run of `{0}` is under way")]
     Locked(String),
+    /// Its slot was run meanwhile, by another process.
+    #[error("the run of `{0}` was made meanwhile")]
+    Settled(String),
     /// The configuration has no such app, or asks for what cannot be done.
     #[error(transparent)]
     Connect(#[from] connect::Error),

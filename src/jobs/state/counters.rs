@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{AppState, Began, RunRecord, RunStatus, SourceRun};
+use super::death::is_death;
+use super::record::{AppState, RunRecord, RunStatus, SourceRun};
 use crate::connect::RequestTotals;
 
 /// Counters since the state directory was made.
@@ -68,21 +69,15 @@ impl RunRecord {
 }
 
 impl AppState {
-    /// Counts what the beginning of a run decides about the run before it, which may have `died`.
+    /// Counts what the beginning of a run decides about the run before it.
     ///
     /// A slot that would have been tried again is given up when another run begins. `retries` are
     /// the attempts after the first.
-    pub fn count_begin(&mut self, record: &RunRecord, died: Option<&Began>, retries: u32) {
+    pub fn count_begin(&mut self, record: &RunRecord, retries: u32) {
         self.counters.known_since_s.get_or_insert(record.started);
-        let slot_left = match (died, &self.last) {
-            (Some(died), _) => {
-                self.counters.count_status(RunStatus::Failed);
-                Some(died.slot_s)
-            }
-            (None, Some(last)) if last.will_be_repeated(retries) => Some(last.slot),
-            (None, _) => None,
-        };
-        if slot_left.is_some_and(|slot| slot.is_none() || slot != record.slot) {
+        let Some(last) = &self.last else { return };
+        let may_be_repeated = last.will_be_repeated(retries) || is_death(last);
+        if may_be_repeated && (last.slot.is_none() || last.slot != record.slot) {
             self.counters.given_up += 1;
         }
     }
@@ -115,6 +110,11 @@ impl Counters {
         }
     }
 
+    /// Counts a run that died. Whether its slot is given up is decided when the next run begins.
+    pub(super) fn count_death(&mut self) {
+        self.count_status(RunStatus::Failed);
+    }
+
     fn count_status(&mut self, status: RunStatus) {
         *self.runs.entry(status.name().to_owned()).or_default() += 1;
     }
@@ -123,7 +123,7 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::state::HookRecord;
+    use crate::jobs::state::{Began, HookRecord, settle_death};
 
     const RETRIES: u32 = 2;
 
@@ -146,7 +146,7 @@ mod tests {
     fn given_up(runs: &[RunRecord]) -> Vec<u64> {
         let mut state = AppState::default();
         let after = runs.iter().map(|run| {
-            state.count_begin(run, None, RETRIES);
+            state.count_begin(run, RETRIES);
             state.counters.count_end(run, RETRIES);
             state.last = Some(run.clone());
             state.counters.given_up
@@ -174,15 +174,16 @@ mod tests {
     fn a_death_counts_as_a_failure() {
         let mut state = AppState::default();
         let next = |slot| RunRecord { slot: Some(slot), started: 9, ..RunRecord::default() };
-        let died = Began { slot_s: Some(1), ..Began::default() };
-        state.count_begin(&next(1), Some(&died), RETRIES);
-        assert_eq!((state.counters.given_up, state.counters.runs["failed"]), (0, 1));
-        state.count_begin(&next(2), Some(&died), RETRIES);
-        assert_eq!((state.counters.given_up, state.counters.runs["failed"]), (1, 2));
+        let mut die_and_begin = |slot_s, run: &RunRecord| {
+            state.began = Some(Began { slot_s, ..Began::default() });
+            settle_death("wiki", &mut state).unwrap();
+            state.count_begin(run, RETRIES);
+            (state.counters.given_up, state.counters.runs["failed"])
+        };
+        assert_eq!(die_and_begin(Some(1), &next(1)), (0, 1));
+        assert_eq!(die_and_begin(Some(1), &next(2)), (1, 2));
+        assert_eq!(die_and_begin(None, &RunRecord::default()), (2, 3));
         assert_eq!(state.counters.known_since_s, Some(9));
-        let by_hand = RunRecord::default();
-        state.count_begin(&by_hand, Some(&Began::default()), RETRIES);
-        assert_eq!(state.counters.given_up, 2);
     }
 
     #[test]

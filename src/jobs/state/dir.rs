@@ -7,11 +7,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-
+use super::locks::{self, StateLock};
 use super::record::{AppState, FORMAT, RunRecord};
 use crate::os::bounded_read;
 
@@ -20,38 +17,30 @@ const STATE_LEN_MAX_BYTES: u64 = 16 << 20;
 /// Runs that are kept in the history, and the number at which it is cut.
 const RUNS_KEPT: usize = 1_000;
 const RUNS_MAX: usize = 1_200;
-/// How long a lock that is held is asked for.
-const LOCK_LOOK: Duration = Duration::from_millis(100);
-
-/// Time that a run waits for the lock of its app: those who look at the state have it for a moment.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
-const LOCK_WAIT: Duration = Duration::from_millis(20);
 
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     dir: PathBuf,
-}
-
-/// The lock of one app or repository, held until it is dropped.
-pub struct AppLock {
-    _file: File,
+    /// The directory below it with one for each name.
+    below: &'static str,
 }
 
 impl StateDir {
     /// Names the directory; nothing is made before it is needed.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), below: "apps" }
     }
 
-    /// Returns its path.
-    pub fn path(&self) -> &Path {
-        &self.dir
+    /// Names the directory for what is done with repositories by schedule: it has the same files
+    /// for each of these names as for apps.
+    pub fn of_repositories(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), below: "repositories" }
     }
 
     /// Returns the path of an app's directory.
     pub fn app_dir(&self, app: &str) -> PathBuf {
-        self.dir.join("apps").join(app)
+        self.dir.join(self.below).join(app)
     }
 
     /// Makes an empty directory for scratch files of an app: a run that died may have left some.
@@ -65,32 +54,32 @@ impl StateDir {
         Ok(dir)
     }
 
-    /// Locks an app; `None` if another run holds the lock.
+    /// Returns the path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Locks an app for a run; `None` if another run holds the lock.
     ///
     /// Fails if the directory cannot be made or written to.
-    pub fn lock(&self, app: &str) -> io::Result<Option<AppLock>> {
-        lock_in(&self.app_dir(app))
+    pub fn lock(&self, app: &str) -> io::Result<Option<StateLock>> {
+        let dir = self.app_dir(app);
+        make_dir(&dir)?;
+        StateLock::take_soon(&dir.join("lock"))
     }
 
-    /// Returns whether a run of an app is under way; one that died is not.
-    pub fn is_locked(&self, app: &str) -> bool {
-        let Ok(file) = File::open(self.app_dir(app).join("lock")) else {
-            return false;
-        };
-        // Shared, so that several may look at once.
-        flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    /// Locks an app for a look at its state; `None` at once if a run holds the lock.
+    ///
+    /// Fails if the directory cannot be made or written to.
+    pub fn try_lock(&self, app: &str) -> io::Result<Option<StateLock>> {
+        let dir = self.app_dir(app);
+        make_dir(&dir)?;
+        StateLock::take(&dir.join("lock"))
     }
 
-    /// Locks an app like [`lock`](Self::lock), but waits a second for those who hold the lock for a
-    /// moment only.
-    pub fn lock_soon(&self, app: &str) -> io::Result<Option<AppLock>> {
-        let began = Instant::now();
-        loop {
-            match self.lock(app)? {
-                None if began.elapsed() < LOCK_WAIT_MAX => std::thread::sleep(LOCK_WAIT),
-                locked => return Ok(locked),
-            }
-        }
+    /// Returns whether a run of the app is under way.
+    pub fn is_locked(&self, app: &str) -> io::Result<bool> {
+        locks::is_held(&self.app_dir(app).join("lock"))
     }
 
     /// Reads the state of an app; an empty one if there is none.
@@ -158,27 +147,6 @@ impl StateDir {
     }
 }
 
-/// Locks a directory, which is made; `None` if another process holds the lock.
-pub(super) fn lock_in(dir: &Path) -> io::Result<Option<AppLock>> {
-    make_dir(dir)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join("lock"))?;
-    // Those who only look hold it for a moment.
-    let asked = Instant::now();
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(AppLock { _file: file })),
-            Err(Errno::WOULDBLOCK) if asked.elapsed() > LOCK_LOOK => return Ok(None),
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_LOOK / 10),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
 /// Makes a directory and those above it, for its owner alone.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -199,6 +167,8 @@ pub(super) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -221,13 +191,18 @@ mod tests {
     fn an_app_is_locked_once() {
         let folder = tempfile::tempdir().unwrap();
         let dir = StateDir::new(folder.path());
+        assert!(!dir.is_locked("wiki").unwrap());
         let lock = dir.lock("wiki").unwrap().unwrap();
-        assert!(dir.lock("wiki").unwrap().is_none());
-        assert!(dir.lock("shop").unwrap().is_some());
-        assert!(dir.is_locked("wiki") && !dir.is_locked("shop") && !dir.is_locked("other"));
-        drop(lock);
-        assert!(!dir.is_locked("wiki"));
+        assert!(dir.try_lock("wiki").unwrap().is_none() && dir.is_locked("wiki").unwrap());
+        assert!(dir.try_lock("shop").unwrap().is_some());
+        // A look at the app is no run of it.
+        let look = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock);
+        });
         assert!(dir.lock("wiki").unwrap().is_some());
+        look.join().unwrap();
+        assert!(!dir.is_locked("wiki").unwrap());
     }
 
     #[test]

@@ -4,15 +4,22 @@
 //! repository. Every file is written whole.
 
 mod counters;
+mod daemon;
+mod death;
 mod dir;
+mod locks;
 mod record;
 mod repository_notes;
 mod run_log;
+mod slot;
 mod trouble;
 mod untold;
 
 pub use counters::{Counters, RepositoryCounters, SourceTotals};
-pub use dir::{AppLock, StateDir};
+pub use daemon::{DaemonDir, DaemonState, ReloadError};
+pub use death::{is_death, settle_death};
+pub use dir::StateDir;
+pub use locks::StateLock;
 pub use record::{
     AppState, Began, GoodRun, HookRecord, MissedSlots, RepositoryState, RunRecord, RunStatus,
     SourceRun, Untold,

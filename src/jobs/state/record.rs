@@ -84,6 +84,8 @@ pub struct Began {
     pub run: String,
     /// Its slot; `None` if it was started by hand.
     pub slot_s: Option<i64>,
+    /// Number of the attempt within the slot.
+    pub attempt: u32,
     /// When.
     pub at_s: i64,
     /// Its process.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::dir::{StateDir, lock_in, write_whole};
+use super::dir::{StateDir, make_dir, write_whole};
+use super::locks::StateLock;
 use crate::os::bounded_read;
 
 /// Version of the file.
@@ -76,7 +77,8 @@ impl StateDir {
         change: impl FnOnce(&mut RepositoryNotes),
     ) -> io::Result<()> {
         let dir = self.notes_dir(repository);
-        let Some(_lock) = lock_in(&dir)? else {
+        make_dir(&dir)?;
+        let Some(_lock) = StateLock::take_soon(&dir.join("lock"))? else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         // What cannot be read is worth less than what is known now.

@@ -4,9 +4,9 @@
 //! times; what was told is remembered elsewhere.
 
 use super::row::Saying;
-use crate::jobs::run::has_died;
-use crate::jobs::state::{AlarmKind, AppState, Fault, RunRecord, RunStatus};
-use crate::jobs::timetable::{RETRY_DEFAULT, Timetable};
+use crate::jobs::state::{AlarmKind, AppState, Fault, RunRecord, RunStatus, is_death};
+use crate::jobs::timetable::Timetable;
+use crate::jobs::transient::RETRY_DEFAULT;
 use crate::notify::{Facts, Happened, Happening, Outcome, Trouble, TroubleKind};
 use crate::settings::app::AppSettings;
 
@@ -159,7 +159,7 @@ impl AppView<'_> {
             run: Some(run.run.clone()),
             slot_s: run.slot,
             started_s: Some(run.started),
-            seconds: (!has_died(run)).then_some(run.seconds as u64),
+            seconds: (!is_death(run)).then_some(run.seconds as u64),
             snapshot: run.snapshot.clone(),
             source_bytes: has_snapshot.then_some(run.bytes),
             added_bytes: has_snapshot.then_some(run.bytes_added),
@@ -182,7 +182,7 @@ fn fate_of(run: &RunRecord, later: Option<&RunRecord>, retries: u32, now_s: i64)
         && run.is_transient
         && run.attempt <= retries
         // Rare, and a sign that something is wrong with the machine.
-        && !has_died(run);
+        && !is_death(run);
     match later {
         _ if !may_repeat => Fate::Told,
         Some(later) if later.slot == run.slot || later.slot.is_none() => Fate::Dropped,

@@ -12,7 +12,7 @@ use super::events::{AppSaying, AppView};
 use super::reach::{reach_of, refuse};
 use super::row::{Row, Saying};
 use crate::connect::{host, own_dirs};
-use crate::jobs::state::{AppLock, AppState, StateDir};
+use crate::jobs::state::{AppState, StateDir, StateLock};
 use crate::jobs::timetable::Timetable;
 use crate::notify::{
     Channel, Health, Outbox, Pass, Pinger, Place, Reach, Report, Rules, StateFolder, channels_of,
@@ -90,14 +90,14 @@ impl<'a> Teller<'a> {
     pub fn tell(&self, name: &str, now_s: i64) -> io::Result<()> {
         // Whether it is overdue is said by those who look.
         let seen = Seen { name, since_s: None, is_watched: true };
-        match self.dir.lock_soon(name)? {
+        match self.dir.lock(name)? {
             Some(lock) => self.tell_locked(&lock, &seen, now_s),
             None => Ok(()),
         }
     }
 
     /// Tells what is to be said of an app. The lock is that of the app.
-    pub(super) fn tell_locked(&self, _: &AppLock, seen: &Seen, now_s: i64) -> io::Result<()> {
+    pub(super) fn tell_locked(&self, _: &StateLock, seen: &Seen, now_s: i64) -> io::Result<()> {
         let mut state = self.dir.read(seen.name)?;
         let Some((app, times)) = self.app(seen.name) else { return Ok(()) };
         let sayings = view(seen, &app, &times, &state, now_s).sayings();

@@ -2,6 +2,7 @@
 
 mod commands; // commands whose output is backed up
 mod containers; // the engine of containers
+mod daemon; // the daemon, and several runs at once
 mod kept_files; // a sink that keeps files in memory
 mod mariadb_backup; // the unpacker of mariadb-backup's stream
 mod metrics; // metrics, as Prometheus reads them

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::stage::furnished_home;
 use crate::support::home::COMMANDS;
 
-/// Commands whose output is no document: a file, a mount, scripts.
-const WITHOUT: [&str; 3] = ["cat", "mount", "completions"];
+/// Commands whose output is no document: a file, a mount, scripts; the daemon prints no result.
+const WITHOUT: [&str; 4] = ["cat", "daemon", "mount", "completions"];
 
 #[test]
 fn every_json_field_is_described() {

@@ -11,12 +11,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// All commands, as `--help` lists them (a test compares them).
-pub const COMMANDS: [&str; 24] = [
+pub const COMMANDS: [&str; 25] = [
     "quickstart",
     "init",
     "backup",
     "run",
     "apps",
+    "daemon",
     "snapshots",
     "ls",
     "cat",
