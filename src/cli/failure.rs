@@ -160,9 +160,9 @@ impl From<OutputError> for Failure {
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
         let failure = Self::of(Exit::Usage, &error);
-        match error {
-            SettingsError::Invalid { hint: Some(hint), .. } => failure.hint(hint),
-            _ => failure,
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }

@@ -6,6 +6,7 @@ mod cat;
 mod channels;
 mod check;
 mod completions;
+mod config;
 mod context;
 mod cost;
 mod daemon;
@@ -99,6 +100,7 @@ enum Command {
     Run(run::RunArgs),
     Apps(apps::AppsArgs),
     Daemon(daemon::DaemonArgs),
+    Config(config::ConfigArgs),
     #[command(visible_alias = "list")]
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
@@ -223,6 +225,7 @@ impl Command {
             Self::Forget(args) => args.dry_run || args.simulate.is_some(),
             Self::Prune(args) => args.dry_run,
             Self::Repair(args) => !args.apply,
+            Self::Config(_) => true,
             // These have no dry run.
             Self::Quickstart(_)
             | Self::Init(_)
@@ -256,6 +259,7 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(ctx, &args),
         Command::Apps(args) => apps::run(ctx, &args),
         Command::Daemon(args) => daemon::run(ctx, &args),
+        Command::Config(args) => config::run(ctx, &args),
         Command::Snapshots(args) => snapshots::run(ctx, &args),
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),

@@ -1,5 +1,6 @@
 //! Hints: what the user can do about an error.
 
+use super::error::Error;
 use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
@@ -39,6 +40,20 @@ fn unjustified_hint(object: &str) -> &'static str {
             again, or wait until its time in the trash is over. Otherwise the record comes from a \
             copy of the repository, or from somebody who has stolen a key: read docs/repair.md \
             before you delete it from gc/"
+    }
+}
+
+/// Returns the hint for an error of opening.
+pub fn hint_of_opening(error: &Error) -> Option<String> {
+    match error {
+        Error::Settings(error) => error.hint().map(str::to_owned),
+        Error::Location(error) => Some(error.hint().to_owned()),
+        Error::Store(error) => store_hint(error).map(str::to_owned),
+        Error::Repository(error) => hint_of(error).map(str::to_owned),
+        Error::WrongSecret { source, origin } => {
+            Some(format!("{}; {}", origin.describe(), hint_of(source).unwrap_or_default()))
+        }
+        Error::Other(trouble) => trouble.hint.clone(),
     }
 }
 

@@ -190,7 +190,7 @@ impl Job {
 
     /// Returns all patterns, including those in files: the configuration's, which do not depend on
     /// the current directory, then the caller's, which should match something.
-    fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
+    pub(super) fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
         let configured = &self.settings.excludes;
         let mut patterns =
             anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));

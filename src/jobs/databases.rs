@@ -89,7 +89,7 @@ pub(super) fn postgres_settings(
 }
 
 /// Returns the folder of a server's dumps in the snapshot.
-fn place_of(database: &DatabaseSettings) -> String {
+pub(super) fn place_of(database: &DatabaseSettings) -> String {
     match &database.name {
         Some(name) => format!("/@app/{}-{name}", database.kind.key()),
         None => format!("/@app/{}", database.kind.key()),

@@ -1,6 +1,7 @@
 //! Backups as configured: an app's settings, the caller's options, and one run.
 
 pub mod app;
+pub mod check;
 pub mod daemon;
 mod databases;
 pub mod dumps;

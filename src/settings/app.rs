@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::cycle::{CycleSettings, read_cycle};
 use super::error::SettingsError;
 use super::notify::{PingSettings, read_ping};
-use super::run::{RunSettings, read_run};
+use super::run::{RunSettings, parse_schedule_line, read_run};
 use super::section::Section;
 use super::sources::{SourceSettings, read_sources};
 use super::values::{Chunker, parse_chunker, parse_compression, parse_file_name, parse_size};
@@ -69,6 +70,8 @@ pub struct AppSettings {
     pub is_told: Option<bool>,
     /// The service that waits for its runs. The defaults have none: two apps cannot share one.
     pub ping: Option<PingSettings>,
+    /// The words of tape rotation that schedule and policy were made of.
+    pub cycle: Option<CycleSettings>,
 }
 
 impl AppSettings {
@@ -79,10 +82,12 @@ impl AppSettings {
                 own.extend_from_slice(other);
             }
         };
+        let has_own = self.keep.is_some() || !self.run.schedule.is_empty();
+        self.cycle = self.cycle.or_else(|| defaults.cycle.clone().filter(|_| !has_own));
         fill(&mut self.repositories, &defaults.repositories);
-        self.tags.extend_from_slice(&defaults.tags);
+        join(&mut self.tags, &defaults.tags);
         self.host = self.host.or_else(|| defaults.host.clone());
-        self.always_read.extend_from_slice(&defaults.always_read);
+        join(&mut self.always_read, &defaults.always_read);
         self.follow_sources = self.follow_sources.or(defaults.follow_sources);
         self.read_special = self.read_special.or(defaults.read_special);
         self.allow_empty = self.allow_empty.or(defaults.allow_empty);
@@ -91,16 +96,24 @@ impl AppSettings {
         self.keep = self.keep.or_else(|| defaults.keep.clone());
         self.is_told = self.is_told.or(defaults.is_told);
         let (own, other) = (&mut self.excludes, &defaults.excludes);
-        own.patterns.extend_from_slice(&other.patterns);
-        own.folded_patterns.extend_from_slice(&other.folded_patterns);
-        own.pattern_files.extend_from_slice(&other.pattern_files);
-        own.if_present.extend_from_slice(&other.if_present);
-        own.ignore_files.extend_from_slice(&other.ignore_files);
+        join(&mut own.patterns, &other.patterns);
+        join(&mut own.folded_patterns, &other.folded_patterns);
+        join(&mut own.pattern_files, &other.pattern_files);
+        join(&mut own.if_present, &other.if_present);
+        join(&mut own.ignore_files, &other.ignore_files);
         own.caches = own.caches.or(other.caches);
         own.one_file_system = own.one_file_system.or(other.one_file_system);
         own.larger_than = own.larger_than.or(other.larger_than);
         self.run.fill_from(&defaults.run);
         self
+    }
+}
+
+/// Adds the elements of another list, unless it ends with them: they would change nothing, and
+/// what `config show` prints can be read again.
+fn join<T: Clone + PartialEq>(own: &mut Vec<T>, other: &[T]) {
+    if !own.ends_with(other) {
+        own.extend_from_slice(other);
     }
 }
 
@@ -113,6 +126,11 @@ pub(super) fn read_app(
     app.run = read_run(&mut section)?;
     app.keep = read_keep(&mut section)?;
     app.is_told = section.boolean("notify")?;
+    if let Some(cycle) = read_cycle(&mut section, parse_schedule_line)? {
+        app.run.schedule = vec![cycle.schedule()];
+        app.keep = Some(cycle.policy());
+        app.cycle = Some(cycle);
+    }
     app.tags = section.strings("tag")?;
     app.host = section.string("host")?;
     app.always_read = section.strings("always-read")?;
@@ -153,7 +171,10 @@ fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError>
         return Ok(None);
     };
     let mut policy = Policy::default();
-    if let DeValue::String(text) = value.get_ref() {
+    if let DeValue::String(_) = value.get_ref() {
+        let Some(text) = section.string("keep")? else {
+            return Ok(None);
+        };
         let refuse = |why| {
             section.refuse(
                 "keep",
@@ -161,7 +182,7 @@ fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError>
                 format!("must be a table of counts, or \"decay 2y\": {why}"),
             )
         };
-        policy.add(text).map_err(refuse)?;
+        policy.add(&text).map_err(refuse)?;
         return Ok(Some(policy));
     }
     let mut keep = section.section("keep")?.expect("the key is there");

@@ -4,25 +4,17 @@
 //! written. What it starts must read the same, so it is given a copy.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::SettingsFile;
 use crate::os::bounded_read;
 
 /// Version of the copy.
 const FORMAT: u32 = 1;
 /// Longest copy that is read: texts of some thousand apps.
 const COPY_LEN_MAX_BYTES: u64 = 64 << 20;
-
-/// One file of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettingsFile {
-    /// Where it was, absolute.
-    pub path: PathBuf,
-    /// Its text.
-    pub text: String,
-}
 
 /// The files of a configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

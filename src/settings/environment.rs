@@ -92,9 +92,11 @@ impl Environment {
         }
     }
 
-    /// Replaces every `${NAME}` by the variable's value; `$${` stands for a literal `${`.
+    /// Replaces every `${NAME}` by the variable's value, and `${NAME:-default}` by the default if
+    /// the variable is not set or empty; `$${` is a literal `${`.
     ///
-    /// Fails if a variable is not set (an empty one is fine), is not UTF-8, or a brace is missing.
+    /// Fails if a variable without default is not set (an empty one is fine), is not UTF-8, or a
+    /// brace is missing.
     pub fn expand(&self, text: &str) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -107,20 +109,33 @@ impl Environment {
                 continue;
             }
             out.push_str(before);
-            let (name, behind) = from[2..].split_once('}').ok_or("`${` without a closing brace")?;
-            let value = self
-                .0
-                .get(OsStr::new(name))
-                .ok_or_else(|| format!("environment variable {name} is not set"))?;
-            out.push_str(
-                value
-                    .to_str()
-                    .ok_or_else(|| format!("environment variable {name} is not UTF-8"))?,
-            );
-            rest = behind;
+            let (named, after) = from[2..].split_once('}').ok_or("`${` without a closing brace")?;
+            out.push_str(self.value_of(named)?);
+            rest = after;
         }
         out.push_str(rest);
         Ok(out)
+    }
+}
+
+impl Environment {
+    /// Returns the value of what is between the braces: `NAME`, or `NAME:-default`.
+    fn value_of<'t>(&'t self, named: &'t str) -> Result<&'t str, String> {
+        let (name, default) = match named.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (named, None),
+        };
+        if name.is_empty() || name.contains(':') {
+            return Err(format!("`${{{named}}}` is neither ${{NAME}} nor ${{NAME:-default}}"));
+        }
+        match (self.0.get(OsStr::new(name)), default) {
+            (None, None) => Err(format!("environment variable {name} is not set")),
+            (None, Some(default)) => Ok(default),
+            (Some(value), Some(default)) if value.is_empty() => Ok(default),
+            (Some(value), _) => {
+                value.to_str().ok_or_else(|| format!("environment variable {name} is not UTF-8"))
+            }
+        }
     }
 }
 
@@ -137,6 +152,14 @@ mod tests {
         );
         assert_eq!(env.expand("echo $HOME $${BOX} $").unwrap(), "echo $HOME ${BOX} $");
         assert!(env.expand("${MISSING}").unwrap_err().contains("MISSING"));
+        assert_eq!(
+            env.expand("${BOX:-x} ${EMPTY:-a b} ${MISSING:-s3://x:9/${BOX:-}").unwrap(),
+            "u1 a b s3://x:9/${BOX:-"
+        );
+        assert_eq!(env.expand("${MISSING:-}${EMPTY:-}").unwrap(), "");
+        for wrong in ["${}", "${:-x}", "${A:x}", "${MISSING:=x}"] {
+            assert!(env.expand(wrong).unwrap_err().contains("is neither"), "{wrong}");
+        }
         assert!(env.expand("${BOX").is_err());
     }
 

@@ -14,6 +14,16 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
+    /// Others may write to the file, and root would run what they write.
+    #[error("root does not read {}: it holds commands, and {why}", file.display())]
+    Untrusted {
+        /// The file.
+        file: PathBuf,
+        /// Who may write to what.
+        why: String,
+        /// The command that ends it.
+        hint: String,
+    },
     /// The file has invalid content.
     #[error("{}:{line}: {message}", file.display())]
     Invalid {
@@ -26,4 +36,23 @@ pub enum SettingsError {
         /// A suggestion.
         hint: Option<String>,
     },
+}
+
+impl SettingsError {
+    /// Sets the suggestion of an error of the content.
+    pub(super) fn with_hint(mut self, suggestion: Option<String>) -> Self {
+        if let Self::Invalid { hint, .. } = &mut self {
+            *hint = suggestion;
+        }
+        self
+    }
+
+    /// Returns what the user can do, if it is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Untrusted { hint, .. } => Some(hint),
+            Self::Invalid { hint, .. } => hint.as_deref(),
+        }
+    }
 }

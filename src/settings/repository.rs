@@ -18,7 +18,7 @@ use crate::store::Class;
 /// `[repository.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepositorySettings {
-    /// Where it is; a relative path is taken from the file's directory.
+    /// Where it is; a path is absolute.
     pub url: String,
     /// Its password or key, if configured.
     pub secret: Option<SecretSettings>,
@@ -159,6 +159,7 @@ pub(super) fn read_repository(
     let sftp = read_sftp(&mut section)?;
     let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
     refuse_misplaced(&mut section, &url)?;
+    let url = section.whole_location(url);
     section.finish()?;
     Ok(RepositorySettings {
         url,

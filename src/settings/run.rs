@@ -1,5 +1,6 @@
 //! Keys of `[app.NAME]` and `[defaults]` that say when and how an app is run.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ impl RunSettings {
 pub(super) fn read_run(section: &mut Section<'_>) -> Result<RunSettings, SettingsError> {
     Ok(RunSettings {
         is_enabled: section.boolean("enabled")?,
-        schedule: section.each_parsed("schedule", parse_schedule_line)?,
+        schedule: read_schedule(section)?,
         timezone: section.parsed("timezone", parse_timezone)?,
         jitter: section.parsed("jitter", parse_interval)?,
         catch_up: section.parsed("catch-up", parse_interval)?,
@@ -149,6 +150,30 @@ pub(super) fn read_run(section: &mut Section<'_>) -> Result<RunSettings, Setting
             timeout: section.parsed("hook-timeout", parse_interval)?,
         },
     })
+}
+
+/// Reads the lines of a schedule, and checks them together.
+fn read_schedule(section: &mut Section<'_>) -> Result<Vec<String>, SettingsError> {
+    let parse = |lines: &[&str]| schedule::parse(lines, TimeZone::UTC, &Spread::of("", ""));
+    let hint = RefCell::new(None);
+    let check = |text: &str| {
+        let parsed = parse(&[text]);
+        parsed.map(|_| text.to_owned()).map_err(|error| {
+            let message = error.to_string();
+            hint.replace(Some(error.hint));
+            message
+        })
+    };
+    let lines = section.each_parsed("schedule", check);
+    let lines = lines.map_err(|error| error.with_hint(hint.take()))?;
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    match (parse(&texts), section.value("schedule")) {
+        (Err(error), Some(value)) => {
+            let refused = section.refuse("schedule", value, error.to_string());
+            Err(refused.with_hint(Some(error.hint)))
+        }
+        _ => Ok(lines),
+    }
 }
 
 /// Checks a line of a schedule by itself; returns it.

@@ -1,51 +1,42 @@
 //! Reader of one table of the configuration file. Keys that were not read are errors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::environment::Environment;
 use super::error::SettingsError;
-
-/// The source text of a table, for line numbers, variables and relative paths.
-pub struct SettingsText<'a> {
-    /// The file.
-    pub file: PathBuf,
-    /// Its text.
-    pub text: &'a str,
-    /// Variables for `${NAME}` and `~/`.
-    pub env: &'a Environment,
-}
-
-impl SettingsText<'_> {
-    /// Makes an error about the byte at `at`.
-    pub fn error(&self, at: usize, message: impl Into<String>) -> SettingsError {
-        let line = 1 + self.text.as_bytes()[..at.min(self.text.len())]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        SettingsError::Invalid {
-            file: self.file.clone(),
-            line,
-            message: message.into(),
-            hint: None,
-        }
-    }
-}
+use super::location::Location;
+use super::source::SettingsText;
 
 /// A table that is being read.
 pub struct Section<'a> {
     source: &'a SettingsText<'a>,
     name: String,
     table: &'a DeTable<'a>,
+    /// Its first byte.
+    at: usize,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// Starts reading `table`, which errors call `name` (empty for the whole file).
     pub fn new(source: &'a SettingsText<'a>, name: String, table: &'a DeTable<'a>) -> Self {
-        Self { source, name, table, asked: Vec::new() }
+        Self { source, name, table, at: 0, asked: Vec::new() }
+    }
+
+    fn starting_at(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
+    /// Returns the line at which it begins, from 1.
+    pub fn line(&self) -> usize {
+        self.source.line(self.at)
+    }
+
+    /// Makes an error about the place at which it begins.
+    pub fn refuse_here(&self, why: impl AsRef<str>) -> SettingsError {
+        self.source.error(self.at, format!("[{}] {}", self.name, why.as_ref()))
     }
 
     /// Returns its name: `app.wiki.mariadb`.
@@ -103,15 +94,17 @@ impl<'a> Section<'a> {
         key: &str,
         value: &Spanned<DeValue<'_>>,
         what: &str,
-    ) -> Result<String, SettingsError> {
+    ) -> Result<Option<String>, SettingsError> {
         let text = self.expect(key, value, what, value.get_ref().as_str())?;
-        let text = self.source.env.expand(text).map_err(|why| self.refuse(key, value, why))?;
-        if text.is_empty() { Err(self.refuse(key, value, "is empty")) } else { Ok(text) }
+        self.source.expand(text).map_err(|why| self.refuse(key, value, why))
     }
 
     /// Reads a string, `${NAME}` expanded; an empty one is refused.
     pub fn string(&mut self, key: &'static str) -> Result<Option<String>, SettingsError> {
-        self.value(key).map(|value| self.text_of(key, value, "a string")).transpose()
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        self.text_of(key, value, "a string")
     }
 
     /// Reads a string and parses it.
@@ -124,29 +117,41 @@ impl<'a> Section<'a> {
             return Ok(None);
         };
         let text = match value.get_ref() {
-            DeValue::Integer(number) => number.to_string(),
+            DeValue::Integer(number) => Some(number.to_string()),
             _ => self.text_of(key, value, "a string")?,
         };
-        parse(&text).map(Some).map_err(|why| self.refuse(key, value, why))
+        let parsed = text.as_deref().map(parse).transpose();
+        parsed.map_err(|why| self.refuse(key, value, why))
     }
 
     /// Reads a path; `~/` is the home directory, a relative path begins at the file's directory.
     pub fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, SettingsError> {
-        Ok(self.string(key)?.map(|text| self.resolve(&text)))
+        let text = self.string(key)?;
+        let path = text.map(|text| self.resolve(&text));
+        if let (Some(path), Some(value)) = (&path, self.table.get(key)) {
+            self.note_paths(value, std::slice::from_ref(path));
+        }
+        Ok(path)
+    }
+
+    fn note_paths(&self, value: &Spanned<DeValue<'_>>, paths: &[PathBuf]) {
+        self.source.note_paths(value.span().start, paths);
+    }
+
+    /// Returns the elements of a list, or the one value that is none.
+    fn items(&mut self, key: &'static str) -> &'a [Spanned<DeValue<'a>>] {
+        match self.value(key) {
+            None => &[],
+            Some(value) => match value.get_ref() {
+                DeValue::Array(items) => &items[..],
+                _ => std::slice::from_ref(value),
+            },
+        }
     }
 
     /// Reads a string or a list of strings.
     pub fn strings(&mut self, key: &'static str) -> Result<Vec<String>, SettingsError> {
-        let Some(value) = self.value(key) else {
-            return Ok(Vec::new());
-        };
-        let what = "a string or a list of strings";
-        match value.get_ref() {
-            DeValue::Array(items) => {
-                items.iter().map(|item| self.text_of(key, item, what)).collect()
-            }
-            _ => Ok(vec![self.text_of(key, value, what)?]),
-        }
+        self.each_parsed(key, |text| Ok(text.to_owned()))
     }
 
     /// Reads a string or a list of strings and parses each.
@@ -155,23 +160,35 @@ impl<'a> Section<'a> {
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>, SettingsError> {
-        let Some(value) = self.value(key) else {
-            return Ok(Vec::new());
-        };
-        let items = match value.get_ref() {
-            DeValue::Array(items) => &items[..],
-            _ => std::slice::from_ref(value),
-        };
-        let what = "a string or a list of strings";
-        let parse = |item| {
-            parse(&self.text_of(key, item, what)?).map_err(|why| self.refuse(key, item, why))
-        };
-        items.iter().map(parse).collect()
+        let mut parsed = Vec::new();
+        for item in self.items(key) {
+            if let Some(text) = self.text_of(key, item, STRINGS)? {
+                parsed.push(parse(&text).map_err(|why| self.refuse(key, item, why))?);
+            }
+        }
+        Ok(parsed)
     }
 
     /// Reads a path or a list of paths.
+    ///
+    /// One that is a variable and nothing else is a list with `:` between its paths, as `PATH` is:
+    /// an environment has no other lists.
     pub fn paths(&mut self, key: &'static str) -> Result<Vec<PathBuf>, SettingsError> {
-        Ok(self.strings(key)?.iter().map(|text| self.resolve(text)).collect())
+        let mut paths = Vec::new();
+        for item in self.items(key) {
+            let Some(text) = self.text_of(key, item, STRINGS)? else { continue };
+            let is_list = item.get_ref().as_str().is_some_and(is_one_variable);
+            let here: Vec<PathBuf> = match is_list {
+                true => text.split(':').filter(|path| !path.is_empty()).collect(),
+                false => vec![text.as_str()],
+            }
+            .into_iter()
+            .map(|path| self.resolve(path))
+            .collect();
+            self.note_paths(item, &here);
+            paths.extend(here);
+        }
+        Ok(paths)
     }
 
     fn resolve(&self, text: &str) -> PathBuf {
@@ -179,11 +196,32 @@ impl<'a> Section<'a> {
         self.source.file.parent().map_or(path.clone(), |folder| folder.join(path))
     }
 
+    /// Returns the location of a repository, which key `url` names: a path is made whole, because
+    /// it begins at the file's directory. Any other text is returned as it is.
+    pub fn whole_location(&self, url: String) -> String {
+        let folder = self.source.file.parent().unwrap_or(Path::new("/"));
+        let text = self.source.env.expand_home(&url);
+        let path = match Location::parse(text.as_os_str(), folder) {
+            Ok(Location::Local(path)) if !url.starts_with("file:") => path,
+            _ => return url,
+        };
+        if let Some(value) = self.table.get("url") {
+            self.note_paths(value, std::slice::from_ref(&path));
+        }
+        path.into_os_string().into_string().unwrap_or(url)
+    }
+
     /// Reads `true` or `false`.
     pub fn boolean(&mut self, key: &'static str) -> Result<Option<bool>, SettingsError> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
+        // A variable is text in any case, and so is what `config show` prints of it.
+        if let DeValue::String(_) = value.get_ref() {
+            return self.parsed(key, |text| {
+                text.parse().map_err(|_| format!("must be true or false, not `{text}`"))
+            });
+        }
         self.expect(key, value, "true or false", value.get_ref().as_bool()).map(Some)
     }
 
@@ -193,7 +231,8 @@ impl<'a> Section<'a> {
             return Ok(None);
         };
         let table = self.expect(key, value, "a table", value.get_ref().as_table())?;
-        Ok(Some(Section::new(self.source, self.below(key), table)))
+        let at = self.table.get_key_value(key).map_or(0, |(name, _)| name.span().start);
+        Ok(Some(Section::new(self.source, self.below(key), table).starting_at(at)))
     }
 
     /// Reads a table of named tables: `[app.wiki]`, `[app.shop]`.
@@ -206,6 +245,7 @@ impl<'a> Section<'a> {
         };
         let mut named = Vec::new();
         for (name, value) in section.table.iter() {
+            let at = name.span().start;
             let name = name.get_ref().as_ref();
             let table = section.expect(name, value, "a table", value.get_ref().as_table())?;
             if !is_plain_name(name) {
@@ -213,7 +253,8 @@ impl<'a> Section<'a> {
                     "names are letters, digits, `.`, `-` and `_`, and do not begin with `.` or `-`";
                 return Err(section.refuse(name, value, why));
             }
-            named.push((name.to_owned(), Section::new(self.source, section.below(name), table)));
+            let table = Section::new(self.source, section.below(name), table).starting_at(at);
+            named.push((name.to_owned(), table));
         }
         Ok(named)
     }
@@ -229,7 +270,8 @@ impl<'a> Section<'a> {
             .iter()
             .map(|item| {
                 let table = self.expect(key, item, what, item.get_ref().as_table())?;
-                Ok(Section::new(self.source, self.below(key), table))
+                let table = Section::new(self.source, self.below(key), table);
+                Ok(table.starting_at(item.span().start))
             })
             .collect()
     }
@@ -256,7 +298,8 @@ impl<'a> Section<'a> {
         what: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, SettingsError> {
-        let text = self.text_of(key, item, what)?;
+        // A variable that is empty is no value, which `parse` says.
+        let text = self.text_of(key, item, what)?.unwrap_or_default();
         parse(&text).map_err(|why| self.refuse(key, item, why))
     }
 
@@ -264,7 +307,7 @@ impl<'a> Section<'a> {
     pub fn into_strings(self) -> Result<Vec<(String, String)>, SettingsError> {
         let strings = self.table.iter().map(|(key, value)| {
             let key = key.get_ref().as_ref();
-            Ok((key.to_owned(), self.text_of(key, value, "a string")?))
+            Ok((key.to_owned(), self.text_of(key, value, "a string")?.unwrap_or_default()))
         });
         strings.collect()
     }
@@ -295,6 +338,14 @@ impl<'a> Section<'a> {
         }
         Err(error)
     }
+}
+
+/// The kinds of a value that may be a list.
+const STRINGS: &str = "a string or a list of strings";
+
+/// Returns whether a text is `${NAME}` or `${NAME:-default}` and nothing else.
+fn is_one_variable(text: &str) -> bool {
+    text.strip_prefix("${").and_then(|rest| rest.find('}')).is_some_and(|at| at + 3 == text.len())
 }
 
 fn article(kind: &str) -> String {

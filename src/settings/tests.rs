@@ -225,3 +225,71 @@ paths = ["/srv/wiki"]
     assert_eq!((of("shop").one_file_system, of("shop").caches), (Some(false), Some(true)));
     assert_eq!((of("wiki").one_file_system, of("wiki").caches), (Some(true), Some(true)));
 }
+
+#[test]
+fn variables_stand_for_lists_numbers_and_nothing() {
+    let env = Environment::of([
+        ("HOME", "/root"),
+        ("DIRS", "/srv/a:rel::~/b"),
+        ("PORT", "3307"),
+        ("YES", "true"),
+        ("EMPTY", ""),
+    ]);
+    let text = r#"
+[app.wiki]
+paths = ["${DIRS}", "${UNSET:-/x}", "${UNSET:-}", "/with:colon"]
+schedule = "${UNSET:-}"
+keep = "${KEEP:-decay 2y}"
+exclude-caches = "${YES}"
+tag = ["${EMPTY:-}", "a"]
+timezone = "${UNSET:-UTC}"
+mariadb = { port = "${PORT:-3306}", host = "${UNSET:-}" }
+"#;
+    let settings = Settings::parse(text, "/etc/drumlin/drumlin.toml".into(), &env).unwrap();
+    let wiki = &settings.apps["wiki"];
+    let paths = ["/srv/a", "/etc/drumlin/rel", "/root/b", "/x", "/with:colon"];
+    assert_eq!(wiki.paths, paths.map(PathBuf::from));
+    assert!(wiki.run.schedule.is_empty() && wiki.keep.is_some());
+    assert_eq!((wiki.excludes.caches, &wiki.tags[..]), (Some(true), &["a".to_owned()][..]));
+    assert_eq!((wiki.sources.mysql[0].port, &wiki.sources.mysql[0].host), (Some(3307), &None));
+    for (line, why) in [
+        ("host = \"${EMPTY}\"", "is empty"),
+        ("host = \"\"", "is empty"),
+        ("exclude-caches = \"${PORT}\"", "must be true or false, not `3307`"),
+        ("exclude-caches = \"yes\"", "must be true or false, not `yes`"),
+        ("exclude-caches = 1", "must be true or false, not an integer"),
+    ] {
+        let text = format!("[app.a]\npaths = \"/x\"\n{line}");
+        let error = Settings::parse(&text, "/x.toml".into(), &env).unwrap_err().to_string();
+        assert!(error.starts_with("/x.toml:3: ") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_cycle_is_a_schedule_and_a_policy() {
+    let of = |text: &str| {
+        let settings = parse(&format!("[app.a]\npaths = \"/x\"\n{text}")).unwrap();
+        let app = settings.apps["a"].clone().with_defaults(&settings.defaults);
+        (app.run.schedule.join(","), app.keep.map(|keep| keep.to_string()).unwrap_or_default())
+    };
+    let cycle = |every: &str, diffs, fulls| {
+        format!("cycle = {{ every = \"{every}\", diffs = {diffs}, fulls = {fulls} }}")
+    };
+    let means = |schedule: &str, keep: &str| (schedule.to_owned(), keep.to_owned());
+    assert_eq!(of(&cycle("1d", 7, 2)), means("every 1d", "last 14"));
+    assert_eq!(of(&cycle("12h", 0, 14)), means("every 12h", "last 14"));
+    let defaults = format!("[defaults]\n{}", cycle("1w", 1, 3));
+    assert_eq!(of(&defaults), means("every 1w", "last 3"));
+    assert_eq!(of(&format!("keep = \"last 5\"\n{defaults}")), means("every 1w", "last 5"));
+    for (text, why) in [
+        (cycle("1d", 7, 0), "`0` is not a number from 1"),
+        (cycle("often", 7, 1), "is not a number and one of m, h, d, w"),
+        (cycle("1d", 10_001, 1), "is not a number from 0 to 10000"),
+        (format!("{}\nschedule = \"daily\"", cycle("1d", 7, 1)), "`schedule` is there, too"),
+        ("cycle = { every = \"1d\", diffs = 1, fulls = 1, x = 1 }".to_owned(), "unknown key `x`"),
+        ("cycle = \"1d\"".to_owned(), "must be a table"),
+    ] {
+        let (line, message, _) = refused(&format!("[app.a]\npaths = \"/x\"\n{text}"));
+        assert!(line == 3 && message.contains(why), "{text}: {line}: {message}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Apps: dumps of databases and commands, runs, and what is remembered of them. Real servers.
 
 mod commands; // commands whose output is backed up
+mod config; // `config check`, `config show`, included files
 mod containers; // the engine of containers
 mod daemon; // the daemon, and several runs at once
 mod kept_files; // a sink that keeps files in memory

@@ -30,8 +30,8 @@ fn swap(home: &Home, one: &str, other: &str) {
 
 /// Commands that make a repository or need none, that wait, or that need an app (`run` opens a
 /// repository as `backup` does).
-const WITHOUT: [&str; 8] =
-    ["quickstart", "init", "run", "apps", "daemon", "mount", "completions", "man"];
+const WITHOUT: [&str; 9] =
+    ["quickstart", "init", "run", "apps", "daemon", "config", "mount", "completions", "man"];
 
 /// Commands that read, change or store: all but [`WITHOUT`].
 fn all_commands(home: &Home) -> Vec<Vec<String>> {

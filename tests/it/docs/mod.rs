@@ -10,6 +10,7 @@
 //! not shown, and `<!-- server: WORDS -->` starts a server ([`stage`]). With
 //! `DRUMLIN_DOCS_UPDATE=1` `console` blocks that are wrong are rewritten from what happened.
 
+mod configuration; // keys of the configuration
 mod form; // form of pages
 mod json; // fields of JSON documents
 mod page; // parts of a page

@@ -11,13 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// All commands, as `--help` lists them (a test compares them).
-pub const COMMANDS: [&str; 25] = [
+pub const COMMANDS: [&str; 26] = [
     "quickstart",
     "init",
     "backup",
     "run",
     "apps",
     "daemon",
+    "config",
     "snapshots",
     "ls",
     "cat",

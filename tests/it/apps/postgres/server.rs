@@ -105,6 +105,11 @@ impl Postgres {
         }
     }
 
+    /// Returns the folder of its socket.
+    pub fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Kills it and all processes of its connections.
     pub fn kill(&mut self) {
         self.server = None;
