@@ -146,6 +146,8 @@ impl<'a> BackupAttempt<'a> {
         TargetContext {
             session,
             parent: parent.map(|parent| ParentTrees {
+                snapshot: parent.id,
+                root: parent.root,
                 trees: Trees::new(self.reader.clone()),
                 trust_before: trust_before(parent.started),
                 doubts: Doubts::of(parent),

@@ -15,6 +15,7 @@ use super::losses::Losses;
 use super::source_root::SourceRoot;
 use super::timestamps::is_settled;
 use crate::format::entry::Timestamp;
+use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
 use crate::os::stat::Stat;
@@ -58,6 +59,10 @@ pub(super) struct TargetContext<'a> {
 
 /// The parent's trees, and how far they can be trusted.
 pub(super) struct ParentTrees {
+    /// The parent.
+    pub snapshot: SnapshotId,
+    /// Its root directory.
+    pub root: ChunkId,
     /// Reads them.
     pub trees: Trees,
     /// Earlier change times prove that the parent saw the last change.

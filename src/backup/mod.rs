@@ -31,6 +31,7 @@ mod devices;
 mod directory;
 mod doubts;
 mod dump;
+mod dump_files;
 mod dump_writer;
 mod earlier_files;
 mod enter;
@@ -62,7 +63,7 @@ mod worker;
 
 use std::sync::Arc;
 
-pub use dump::{Dump, DumpSource, FileNumber, FileSink};
+pub use dump::{Dump, DumpSource, FileNumber, FileSink, KnownFile, PlacedFile};
 pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions};
 
 use self::attempt::BackupAttempt;

@@ -341,6 +341,7 @@ impl PatchedTree {
 
 #[cfg(test)]
 mod tests {
+    use crate::id::SnapshotId;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
@@ -402,9 +403,10 @@ mod tests {
             let written = {
                 let trees = Trees::new(Reader::new(&self.repository).unwrap());
                 let (trust_before, doubts) = (Timestamp::default(), Doubts::default());
+                let (snapshot, root) = (SnapshotId([0; 16]), self.parent_tree.0);
                 let target = TargetContext {
                     session: &session,
-                    parent: Some(ParentTrees { trees, trust_before, doubts }),
+                    parent: Some(ParentTrees { snapshot, root, trees, trust_before, doubts }),
                     links: HardLinks::default(),
                     directories: KnownDirectories::load(&self.repository, "", None, true),
                     counts: FileCounts::default(),

@@ -17,6 +17,7 @@ const KEY_LEN: usize = 32;
 pub(super) fn mysql_settings(
     database: &DatabaseSettings,
     password: Option<Zeroizing<String>>,
+    scratch: &Path,
 ) -> mysql::Settings {
     let product = match database.kind {
         DatabaseKind::Mysql => mysql::Product::MySql,
@@ -50,6 +51,9 @@ pub(super) fn mysql_settings(
         has_events: database.events != Some(false),
         data_not: database.data_not.clone(),
         is_locked: database.is_locked,
+        copy: database.is_copied.then(|| mysql::CopySettings {
+            scratch: scratch.join("mariadb-backup").to_string_lossy().into_owned(),
+        }),
         ..mysql::Settings::new(&database.section, &place_of(database), product)
     }
 }
@@ -90,9 +94,11 @@ pub(super) fn postgres_settings(
 
 /// Returns the folder of a server's dumps in the snapshot.
 pub(super) fn place_of(database: &DatabaseSettings) -> String {
+    let method = if database.is_copied { "-backup" } else { "" };
+    let place = format!("/@app/{}{method}", database.kind.key());
     match &database.name {
-        Some(name) => format!("/@app/{}-{name}", database.kind.key()),
-        None => format!("/@app/{}", database.kind.key()),
+        Some(name) => format!("{place}-{name}"),
+        None => place,
     }
 }
 
@@ -114,9 +120,11 @@ pub(super) fn copied_files(files: RepositoryFiles) -> DumpSource {
     DumpSource {
         path: to,
         open: Box::new(move || Ok(Box::new(CopiedFiles { from: from.into_os_string().into() }))),
+        known: None,
         cutting: None,
         original: None,
-        may_fail: false,
+        // They are files: what cannot be read is reported, and costs nothing else.
+        may_fail: true,
     }
 }
 
@@ -138,21 +146,30 @@ fn copy_below(from: &Path, to: &[u8], sink: &mut dyn FileSink) -> io::Result<()>
     names.sort();
     for name in names {
         let path = from.join(&name);
+        // A lock that was released meanwhile is no loss.
+        let Some(metadata) = unless_gone(std::fs::symlink_metadata(&path))? else { continue };
         let mut below = to.to_vec();
         if !below.is_empty() {
             below.push(b'/');
         }
         below.extend_from_slice(name.as_encoded_bytes());
-        let metadata = std::fs::symlink_metadata(&path)?;
         if metadata.is_dir() {
             copy_below(&path, &below, sink)?;
         } else if metadata.is_file() {
+            let Some(content) = unless_gone(std::fs::read(&path))? else { continue };
             let file = sink.begin(&below)?;
-            sink.write(file, &std::fs::read(&path)?)?;
+            sink.write(file, &content)?;
             sink.end(file)?;
         }
     }
     Ok(())
+}
+
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 #[cfg(test)]
@@ -176,5 +193,7 @@ mod tests {
             (place(None), place(Some("2"))),
             ("/@app/mariadb".to_owned(), "/@app/mariadb-2".to_owned())
         );
+        let copied = DatabaseSettings { is_copied: true, ..DatabaseSettings::default() };
+        assert_eq!(place_of(&copied), "/@app/mariadb-backup");
     }
 }

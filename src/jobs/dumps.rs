@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::databases;
 use super::manifest::manifest_dump;
+use super::range_notes::HeldRanges;
 use super::timed::timed;
 use crate::backup::DumpSource;
 use crate::connect::credentials::read_store_password;
@@ -24,7 +25,7 @@ use crate::sources::manifest::SharedRecord;
 use crate::sources::planned::Planned;
 use crate::sources::runner::{HostRunner, Runner};
 use crate::sources::shell_command::{self, Action, Part};
-use crate::sources::subversion::{self, RANGE_LEN_MIN, SubversionSettings};
+use crate::sources::subversion::{self, RANGE_LEN_MIN, RangeNotes, SubversionSettings};
 use crate::sources::{mysql, postgres};
 
 /// What dumps need of the run that they belong to.
@@ -50,6 +51,8 @@ pub struct AppDumps {
     pub left_out: Vec<Vec<u8>>,
     /// What is recorded of each.
     pub records: Vec<SharedRecord>,
+    /// What is known of the ranges of Subversion when all have ended.
+    pub ranges: Vec<RangeNotes>,
     /// What the user should know, and is no error.
     pub notices: Vec<String>,
 }
@@ -71,7 +74,8 @@ pub fn plan(app: &AppSettings, conditions: &mut DumpConditions) -> connect::Resu
     let mut planned = AppDumps::default();
     let runner: Arc<dyn Runner> = Arc::new(HostRunner::new(&conditions.monitor));
     for database in &sources.mysql {
-        let settings = databases::mysql_settings(database, password_of(database, conditions)?);
+        let password = password_of(database, conditions)?;
+        let settings = databases::mysql_settings(database, password, &conditions.scratch);
         let plan = mysql::plan(&settings, &runner).map_err(failed(&database.section))?;
         planned.add(plan.dumps);
         planned.notices.extend(plan.notices);
@@ -191,22 +195,25 @@ fn plan_subversion(
         return Ok(());
     }
     let section = section_of(conditions, "subversion");
+    let held = HeldRanges::load(conditions.state.as_deref());
     let settings = SubversionSettings {
         section: section.trim_end_matches(".subversion").to_owned(),
         repositories: sources.subversion.clone(),
         parents: sources.subversion_parents.clone(),
         root: root.to_owned(),
         range_len_min: RANGE_LEN_MIN,
-        known: Vec::new(),
+        known: held.ranges(),
     };
     let plan = subversion::plan(&settings, runner).map_err(failed(&section))?;
     planned.notices.extend(plan.notices);
-    for repository in plan.repositories {
-        let record = repository.notes.record;
+    for mut repository in plan.repositories {
+        held.mark(&mut repository.ranges);
+        let record = repository.notes.record.clone();
         let ranges = repository.ranges.into_iter().map(|range| range.source);
         let files = repository.files.into_iter().map(databases::copied_files);
         planned.dumps.extend(ranges.chain(files).map(|source| timed(source, &record)));
         planned.records.push(record);
+        planned.ranges.push(repository.notes);
     }
     Ok(())
 }

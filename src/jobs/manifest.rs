@@ -23,6 +23,7 @@ pub(super) fn manifest_dump(
             let manifest = Manifest { format: FORMAT, app, configuration, sources };
             Ok(Box::new(Bytes(manifest.encode())))
         }),
+        known: None,
         cutting: None,
         original: None,
         may_fail: false,

@@ -12,6 +12,7 @@ pub mod hooks;
 pub mod lists;
 mod manifest;
 pub mod patterns;
+mod range_notes;
 pub mod run;
 pub mod state;
 #[cfg(feature = "cli")]

@@ -78,6 +78,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
                 Ok(Box::new(Slow))
             }),
+            known: None,
             cutting: None,
             original: None,
             may_fail: false,

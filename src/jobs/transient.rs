@@ -5,7 +5,7 @@ use std::io;
 
 use super::error as jobs;
 use super::state::RunRecord;
-use crate::sources::process;
+use crate::sources::{mysql, process};
 use crate::{backup, repo};
 
 /// Exit code of programs for a failure that may pass: the EX_TEMPFAIL of sendmail.
@@ -57,7 +57,7 @@ pub fn is_out_of_reach(error: &jobs::Error) -> bool {
 fn is_passing_io(error: &io::Error) -> bool {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-        NetworkDown, NetworkUnreachable, TimedOut, UnexpectedEof,
+        NetworkDown, NetworkUnreachable, NotConnected, ResourceBusy, TimedOut, UnexpectedEof,
     };
     let is_of_network = matches!(
         error.kind(),
@@ -68,10 +68,19 @@ fn is_passing_io(error: &io::Error) -> bool {
             | HostUnreachable
             | NetworkDown
             | NetworkUnreachable
+            | NotConnected
+            | ResourceBusy
             | TimedOut
             | UnexpectedEof
     );
-    is_of_network || process::exit_code(error) == Some(TEMPORARY_CODE)
+    // A cause of the same type is skipped by `source`.
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    is_of_network
+        || inner.is_some_and(is_passing_io)
+        || process::exit_code(error) == Some(TEMPORARY_CODE)
+        || process::was_killed(error)
+        // One that was worth trying at once was tried: it may need more time.
+        || mysql::Failure::retry_of(error).is_some_and(|retry| retry != mysql::Retry::Never)
 }
 
 #[cfg(test)]
@@ -104,7 +113,12 @@ mod tests {
             jobs::Error::Backup(backup::Error::Stream { path, source: kind.into() })
         };
         assert!(may_pass(&dump(io::ErrorKind::ConnectionRefused)));
+        assert!(may_pass(&dump(io::ErrorKind::NotConnected)));
+        assert!(may_pass(&dump(io::ErrorKind::ResourceBusy)));
         assert!(!may_pass(&dump(io::ErrorKind::PermissionDenied)));
+        let inner = io::Error::other(io::Error::from(io::ErrorKind::TimedOut));
+        let stream = backup::Error::Stream { path: "/x".to_owned(), source: inner };
+        assert!(may_pass(&jobs::Error::Backup(stream)));
         let location = "/mnt/usb".to_owned();
         let away =
             crate::connect::Error::from(repo::Error::NoRepository { location, is_known: true });

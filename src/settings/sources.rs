@@ -226,15 +226,31 @@ fn read_of_mysql(
         _ => Err(format!("`{text}` is not one of dump or backup")),
     })?;
     database.is_copied = copied == Some(true);
-    if database.is_copied {
-        refuse_later(section, "method")?;
-    }
     let locked = section.parsed("consistent", |text| match text {
         "transaction" => Ok(false),
         "lock" => Ok(true),
         _ => Err(format!("`{text}` is not one of transaction or lock")),
     })?;
     database.is_locked = locked == Some(true);
+    if database.is_copied {
+        refuse_parts(section, database)?;
+    }
+    Ok(())
+}
+
+/// Refuses keys that choose a part of a server that is copied whole.
+fn refuse_parts(
+    section: &mut Section<'_>,
+    database: &DatabaseSettings,
+) -> Result<(), SettingsError> {
+    let all = ["databases"].into_iter().filter(|_| database.databases.is_some());
+    let others = ["exclude", "data-not", "users", "routines", "events", "consistent"];
+    for key in all.chain(others) {
+        if let Some(value) = section.value(key) {
+            let why = "does not go with `method = \"backup\"`, which copies the whole server";
+            return Err(section.refuse(key, value, why));
+        }
+    }
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Names of databases and tables as names of files.
 //!
 //! A name may hold any character. Its file must have a valid name, must not look like one of the
-//! dump's own files (`!header.sql`, `~footer.sql`), and must be listed between them: so that
-//! `LC_ALL=C cat *` is the dump in an order that loads.
+//! dump's own files (`!header.sql`, `~footer.sql`) nor like an option of a program (`-x.sql`), and
+//! must be listed between them: so that `LC_ALL=C cat *` is the dump in an order that loads.
 
 use std::fmt::Write as _;
 
@@ -13,15 +13,15 @@ const HASH_DIGITS: usize = 32;
 
 /// Returns a name as the name of a file: different for different names, of at most 200 bytes.
 ///
-/// `/`, `%`, `\` and control characters are `%XX`; and so is the first character if it is a dot,
-/// sorts before `"` or after `}`, or is not ASCII. If the result would be too long, its end is
+/// `/`, `%`, `\` and control characters are `%XX`; and so is the first character if it is a dot or
+/// a dash, sorts before `"` or after `}`, or is not ASCII. If the result would be too long, its end is
 /// `%%` and a hash of the name.
 pub fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for (at, character) in name.char_indices() {
         let is_plain = match character {
             '/' | '%' | '\\' | '\0'..' ' | '\x7f' => false,
-            '"'..='}' if character != '.' => true,
+            '"'..='}' if !matches!(character, '.' | '-') => true,
             _ => at > 0,
         };
         match is_plain {
@@ -63,6 +63,9 @@ mod tests {
             ("a/b%c\\d", "a%2Fb%25c%5Cd"),
             ("..", "%2E."),
             (".hidden", "%2Ehidden"),
+            ("-x", "%2Dx"),
+            ("--help", "%2D-help"),
+            ("a-b", "a-b"),
             ("!header", "%21header"),
             ("~footer", "%7Efooter"),
             (" a", "%20a"),
@@ -79,13 +82,17 @@ mod tests {
     #[test]
     fn escaped_names_are_valid_different_and_sorted_between_our_own() {
         let mut seen = std::collections::BTreeMap::new();
-        let parts = ["a", "/", "%", "%2F", ".", "~", "!", "é", "\n", " ", "\u{ffff}", "{", "\\"];
+        let parts =
+            ["a", "/", "%", "%2F", ".", "-", "~", "!", "é", "\n", " ", "\u{ffff}", "{", "\\"];
         for first in parts {
             for second in parts {
                 for third in parts {
                     let name = [first, second, third].concat();
                     let escaped = escape(&name);
-                    assert!(!escaped.contains('/') && !escaped.starts_with('.'), "{escaped}");
+                    assert!(
+                        !escaped.contains('/') && !escaped.starts_with(['.', '-']),
+                        "{escaped}"
+                    );
                     assert!("!" < escaped.as_str() && escaped.as_str() < "~", "{escaped}");
                     if let Some(other) = seen.insert(escaped.clone(), name.clone()) {
                         assert_eq!(other, name, "both are {escaped}");

@@ -33,7 +33,7 @@ pub struct Manifest {
 pub struct SourceRecord {
     /// Folder or file in the snapshot, for example `/@app/mariadb/wiki`.
     pub place: String,
-    /// `mariadb`, `mysql`, `postgres`, `sqlite`, `subversion` or `command`.
+    /// `mariadb`, `mariadb-backup`, `mysql`, `postgres`, `sqlite`, `subversion` or `command`.
     pub kind: String,
     /// Method: `dump`, `backup`, `ranges`, `pages` or `output`.
     pub method: String,
@@ -81,22 +81,39 @@ pub struct FileRecord {
 
 /// A record that a dump fills while it runs, and others read when all have ended.
 #[derive(Clone, Debug, Default)]
-pub struct SharedRecord(Arc<Mutex<SourceRecord>>);
+pub struct SharedRecord(Arc<Mutex<Shared>>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    record: SourceRecord,
+    /// What the user should know, and is in no manifest.
+    notices: Vec<String>,
+}
 
 impl SharedRecord {
     /// Shares a record with what is known before the dump.
     pub fn new(record: SourceRecord) -> Self {
-        Self(Arc::new(Mutex::new(record)))
+        Self(Arc::new(Mutex::new(Shared { record, notices: Vec::new() })))
     }
 
     /// Changes it.
     pub fn update(&self, change: impl FnOnce(&mut SourceRecord)) {
-        change(&mut lock(&self.0));
+        change(&mut lock(&self.0).record);
     }
 
     /// Returns a copy.
     pub fn get(&self) -> SourceRecord {
-        lock(&self.0).clone()
+        lock(&self.0).record.clone()
+    }
+
+    /// Adds what the user should know, is no error, and was not known before the dump.
+    pub fn notice(&self, notice: String) {
+        lock(&self.0).notices.push(notice);
+    }
+
+    /// Takes these notices.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.0).notices)
     }
 }
 
@@ -133,6 +150,11 @@ mod tests {
         });
         let file = FileRecord { path: "page.sql".to_owned(), rows: Some(3), ..Default::default() };
         record.update(|record| record.files.push(file));
+        record.notice("it is large".to_owned());
+        assert_eq!(
+            (record.clone().take_notices(), record.take_notices().len()),
+            (vec!["it is large".to_owned()], 0)
+        );
         let manifest = Manifest {
             format: FORMAT,
             app: "wiki".to_owned(),

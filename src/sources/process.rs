@@ -200,6 +200,13 @@ pub fn exit_code(error: &io::Error) -> Option<i32> {
     error.get_ref()?.downcast_ref::<ProgramFailure>()?.code
 }
 
+/// Returns whether a signal ended the program whose failure this error is: the system, which had
+/// no memory, or a person.
+pub fn was_killed(error: &io::Error) -> bool {
+    let failure = error.get_ref().and_then(|error| error.downcast_ref::<ProgramFailure>());
+    failure.is_some_and(|failure| failure.code.is_none())
+}
+
 /// A program that runs; reading yields its output, and fails if the backup is cancelled.
 ///
 /// Dropping it stops the program and its children, unless it has ended.

@@ -51,7 +51,8 @@ fn source(
     may_fail: bool,
     open: impl FnOnce() -> io::Result<Box<dyn Dump>> + Send + 'static,
 ) -> DumpSource {
-    DumpSource { path, open: Box::new(open), cutting: None, original: None, may_fail }
+    let open = Box::new(open);
+    DumpSource { path, open, known: None, cutting: None, original: None, may_fail }
 }
 
 /// Returns the path of a stream in the snapshot; its name may lack the first slash.

@@ -15,10 +15,12 @@ use crate::connect::{RepositoryPlace, host};
 use crate::jobs::dumps::DumpConditions;
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{Additions, Job, lists};
+use crate::monitor::ProblemKind;
 use crate::repo::Repository;
 use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
 use crate::settings::sources::CommandSettings;
+use crate::sources::manifest::SharedRecord;
 use crate::text;
 
 /// Merges command line and configuration; the command line takes precedence, lists are joined.
@@ -55,8 +57,12 @@ pub(crate) fn carry_out(
             state: None,
             operator: &*ctx.connector.operator,
         };
-        job.plan_dumps(conditions)?;
-        job.run(&ctx.connector, place, repository, monitor)
+        let records = job.plan_dumps(conditions)?;
+        let tell = |notice| monitor.problem(ProblemKind::Notice, b"", notice);
+        std::mem::take(&mut job.dumps.notices).into_iter().for_each(tell);
+        let taken = job.run(&ctx.connector, place, repository, monitor);
+        records.iter().flat_map(SharedRecord::take_notices).for_each(tell);
+        taken
     })?;
     Ok(BackupOutcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }

@@ -31,7 +31,9 @@ impl ConfigCheck<'_> {
         let mut findings = same_places(app);
         for database in &sources.mysql {
             findings.extend(self.with_password(database, |password| {
-                mysql::check(&databases::mysql_settings(database, password), &runner)
+                // Nothing is copied, so nothing is written there.
+                let scratch = std::env::temp_dir();
+                mysql::check(&databases::mysql_settings(database, password, &scratch), &runner)
             }));
         }
         for database in &sources.postgres {

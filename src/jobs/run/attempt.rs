@@ -11,7 +11,7 @@ use crate::connect::{Purpose, RepositoryPlace, RequestTotals, host};
 use crate::format::snapshot::SnapshotStats;
 use crate::jobs::dumps::DumpConditions;
 use crate::jobs::state::{Alarm, AppState, RunRecord, RunStatus, SourceRun};
-use crate::jobs::{self, Additions, Job, transient};
+use crate::jobs::{self, Additions, Job, range_notes, transient};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::Repository;
 use crate::settings::app::AppSettings;
@@ -77,7 +77,7 @@ impl Attempt<'_> {
     fn take(
         &self,
         record: &mut RunRecord,
-        state: Option<&mut AppState>,
+        mut state: Option<&mut AppState>,
         monitor: &Arc<Monitor>,
     ) -> jobs::Result<(Arc<Repository>, SnapshotStats)> {
         let AppRunner { connector, settings, .. } = *self.runner;
@@ -102,14 +102,16 @@ impl Attempt<'_> {
             app: self.request.app.clone(),
             monitor: Arc::clone(monitor),
             scratch,
-            state,
+            state: state.as_deref_mut(),
             operator: &*connector.operator,
         };
         let records = job.plan_dumps(conditions)?;
         record.notices.append(&mut job.dumps.notices);
+        let ranges = std::mem::take(&mut job.dumps.ranges);
         let report = job.run(connector, &place, &repository, monitor)?;
-        for dump in records {
-            let dump = dump.get();
+        for shared in records {
+            record.notices.append(&mut shared.take_notices());
+            let dump = shared.get();
             record.sources.push(SourceRun {
                 bytes: dump.files.iter().map(|file| file.bytes).sum(),
                 rows: dump.files.iter().filter_map(|file| file.rows).reduce(|sum, rows| sum + rows),
@@ -119,6 +121,9 @@ impl Attempt<'_> {
             });
         }
         note_report(record, &report, monitor);
+        if let (Some(state), Some(snapshot)) = (state, &record.snapshot) {
+            range_notes::save(state, snapshot, &ranges);
+        }
         Ok((repository, report.stats))
     }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::client::Client;
-use super::dump::refused_option;
+use super::copy;
 use super::failure::Failure;
 use super::grants::Grants;
+use super::options::refused_option;
 use super::plan::notices;
 use super::server::{self, Database, Server};
 use super::settings::{Product, Settings};
@@ -31,7 +32,7 @@ fn failed(settings: &Settings, error: &io::Error) -> Finding {
 /// Asks the server, and changes nothing. Never fails: what fails is a finding.
 pub fn check(settings: &Settings, runner: &Arc<dyn Runner>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(why) = refused_option(&settings.options) {
+    if let Some(why) = refused_option(settings) {
         let finding = Finding::new(Severity::Error, &settings.section, why);
         findings.push(finding.hint("take it out of `options`"));
     }
@@ -53,6 +54,19 @@ fn ask(
     let server = server::server(&client)?;
     let (title, place) = (server.product.title(), runner.place());
     let section = &settings.section;
+    if settings.copy.is_some() {
+        copy::refuse_other_products(settings, &server)?;
+        let message = format!("{title} {} answers; {} on {place}", server.version, copy::KIND);
+        findings.push(Finding::new(Severity::Note, section, message));
+        let grants = server::grants(&client)?;
+        let lacking = ["RELOAD", "PROCESS"].into_iter().filter(|right| !grants.has(right, None));
+        findings.extend(lacking.map(|right| {
+            let message = format!("the user lacks {right}, which {} needs", copy::KIND);
+            let hint = format!("GRANT {right} ON *.* TO …");
+            Finding::new(Severity::Error, section, message).hint(hint)
+        }));
+        return Ok(());
+    }
     let message =
         format!("{title} {} answers; client on {place}: {}", server.version, client.version);
     findings.push(Finding::new(Severity::Note, section, message));

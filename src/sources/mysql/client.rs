@@ -15,6 +15,9 @@ use crate::sources::runner::{Invocation, Runner};
 /// Pairs of programs: one that dumps, and one that asks.
 const MARIADB: [&str; 2] = ["mariadb-dump", "mariadb"];
 const MYSQL: [&str; 2] = ["mysqldump", "mysql"];
+const BACKUP: [&str; 2] = ["mariadb-backup", "mariadb"];
+/// Its name in older versions.
+const OLD_BACKUP: [&str; 2] = ["mariabackup", "mariadb"];
 
 /// Most bytes of what a program says of itself.
 const HELP_LEN_MAX_BYTES: usize = 1 << 20;
@@ -26,7 +29,8 @@ pub(super) struct Client {
     pub(super) settings: Settings,
     /// Product that the programs belong to; it may be another than the server's.
     pub(super) product: Product,
-    /// Version of the program that dumps, as it says.
+    /// Version of the program that dumps, as it says; empty for `mariadb-backup`, which says it with
+    /// its errors.
     pub(super) version: String,
     runner: Arc<dyn Runner>,
     dump_program: String,
@@ -46,7 +50,10 @@ impl Client {
                     continue;
                 }
             };
-            let product = product_of(&version);
+            let product = match settings.copy {
+                Some(_) => Product::MariaDb,
+                None => product_of(&version),
+            };
             let help =
                 ask(runner, dump_program, &["--no-defaults", "--help"]).map_err(|error| {
                     failure(settings, &runner.place(), "cannot run a client", error)
@@ -72,7 +79,8 @@ impl Client {
 
     /// Returns the rows of the answer to SQL. NULL is `NULL`.
     pub(super) fn query(&self, action: &str, sql: &str) -> io::Result<Vec<Vec<String>>> {
-        let mut invocation = self.invocation(&self.query_program)?;
+        let passes_files = self.runner.passes_files();
+        let mut invocation = self.invocation(&self.query_program, passes_files)?;
         let options = [
             "--default-character-set=utf8mb4",
             "--connect-timeout=30",
@@ -87,7 +95,9 @@ impl Client {
 
     /// Starts a dump with these arguments.
     pub(super) fn dump(&self, arguments: Vec<String>) -> io::Result<Patient<Box<dyn Output>>> {
-        let mut invocation = self.invocation(&self.dump_program)?;
+        // `mariadb-backup` reads option files twice, so that a pipe is empty the second time.
+        let passes_files = self.runner.passes_files() && self.settings.copy.is_none();
+        let mut invocation = self.invocation(&self.dump_program, passes_files)?;
         invocation.arguments.extend(arguments);
         self.runner.dump(invocation)
     }
@@ -97,8 +107,8 @@ impl Client {
         failure(&self.settings, &self.runner.place(), action, cause)
     }
 
-    fn invocation(&self, program: &str) -> io::Result<Invocation> {
-        invocation(&self.settings.access, program, self.product, self.runner.passes_files())
+    fn invocation(&self, program: &str, passes_files: bool) -> io::Result<Invocation> {
+        invocation(&self.settings.access, program, self.product, passes_files)
             .map_err(|why| refusal(&self.settings, "cannot log in", why))
     }
 }
@@ -106,6 +116,7 @@ impl Client {
 fn candidates(settings: &Settings) -> Vec<&str> {
     match (&settings.program, settings.product) {
         (Some(program), _) => vec![program],
+        (None, _) if settings.copy.is_some() => vec![BACKUP[0], OLD_BACKUP[0]],
         (None, Product::MariaDb) => vec![MARIADB[0], MYSQL[0]],
         (None, Product::MySql) => vec![MYSQL[0], MARIADB[0]],
     }
@@ -130,7 +141,7 @@ pub(super) fn product_of(version: &str) -> Product {
 fn query_program(dump_program: &str, product: Product) -> String {
     let path = Path::new(dump_program);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let sibling = [MARIADB, MYSQL]
+    let sibling = [MARIADB, MYSQL, BACKUP, OLD_BACKUP]
         .into_iter()
         .find(|pair| name == pair[0])
         .map(|pair| path.with_file_name(pair[1]).to_string_lossy().into_owned());
@@ -216,6 +227,7 @@ mod tests {
             ("mysqldump", Product::MariaDb, "mysql"),
             ("/opt/x/mariadb-dump", Product::MariaDb, "/opt/x/mariadb"),
             ("/opt/my-own-dump", Product::MySql, "mysql"),
+            ("/opt/x/mariadb-backup", Product::MariaDb, "/opt/x/mariadb"),
         ] {
             assert_eq!(query_program(dump, product), query);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use globset::GlobSet;
 
 use super::client::{Client, quoted_name};
+use super::failure::{Failure, Retry};
 use super::scanner::{Event, Scanner};
 use super::sections::{CREATE, Receiver, Sections, Whole, write_file};
 use super::server::is_without_rows;
@@ -32,20 +33,42 @@ pub(super) struct DatabaseDump {
 
 impl Dump for DatabaseDump {
     fn run(self: Box<Self>, sink: &mut dyn FileSink) -> io::Result<()> {
-        let action = format!("cannot dump database `{}`", self.database);
-        let create = write_file(sink, CREATE, self.create(&action)?.as_bytes())?;
-        let Self { client, record, database, without_rows, patterns } = *self;
-        let arguments = arguments(&client, &database, &without_rows);
-        let is_left_out = Box::new(move |table: &str| is_without_rows(&patterns, &database, table));
-        let sections = Box::new(Sections::begin(sink, is_left_out)?);
-        let mut files = vec![create];
-        files.append(&mut run(&client, arguments, Files { receiver: sections, sink }, &action)?);
-        record.update(|record| record.files = files);
+        let files = again_at_once(sink, |sink| self.fill(sink))?;
+        self.record.update(|record| record.files = files);
         Ok(())
     }
 }
 
+/// Runs a dump, and once more from its beginning if its failure is worth that.
+pub(super) fn again_at_once<T>(
+    sink: &mut dyn FileSink,
+    run: impl Fn(&mut dyn FileSink) -> io::Result<T>,
+) -> io::Result<T> {
+    let first = run(sink);
+    let is_worth_it = |error: &io::Error| Failure::retry_of(error) == Some(Retry::AtOnce);
+    match first {
+        Err(error) if is_worth_it(&error) => {
+            sink.keep(Vec::new())?;
+            run(sink)
+        }
+        ended => ended,
+    }
+}
+
 impl DatabaseDump {
+    fn fill(&self, sink: &mut dyn FileSink) -> io::Result<Vec<FileRecord>> {
+        let action = format!("cannot dump database `{}`", self.database);
+        let create = write_file(sink, CREATE, self.create(&action)?.as_bytes())?;
+        let arguments = arguments(&self.client, &self.database, &self.without_rows);
+        let (patterns, database) = (self.patterns.clone(), self.database.clone());
+        let is_left_out = Box::new(move |table: &str| is_without_rows(&patterns, &database, table));
+        let sections = Box::new(Sections::begin(sink, is_left_out)?);
+        let mut files = vec![create];
+        let rest = Files { receiver: sections, sink };
+        files.append(&mut run(&self.client, arguments, rest, &action)?);
+        Ok(files)
+    }
+
     /// Returns SQL that creates the database and selects it.
     fn create(&self, action: &str) -> io::Result<String> {
         let name = quoted_name(&self.database);
@@ -156,93 +179,3 @@ fn arguments(client: &Client, database: &str, without_rows: &[String]) -> Vec<St
 const IGNORE_DATA: &str = "--ignore-table-data";
 /// Most tables that are named to the client: the system limits the length of arguments.
 const IGNORED_MAX: usize = 1_000;
-
-/// Options, without their dashes, that would make the output something else than the whole dump of
-/// one database, a row a statement; or that have keys of their own.
-const REFUSED: &[&str] = &[
-    "add-drop-database",
-    "add-locks",
-    "all-databases",
-    "all-tablespaces",
-    "comments",
-    "compact",
-    "compatible",
-    "databases",
-    "default-character-set",
-    "defaults-extra-file",
-    "defaults-file",
-    "defaults-group-suffix",
-    "delayed-insert",
-    "delete-master-logs",
-    "dir",
-    "dump-history",
-    "extended-insert",
-    "fields-terminated-by",
-    "force",
-    "help",
-    "insert-ignore",
-    "lines-terminated-by",
-    "log-error",
-    "no-create-info",
-    "no-data",
-    "no-defaults",
-    "opt",
-    "parallel",
-    "password",
-    "print-defaults",
-    "quick",
-    "quote-names",
-    "replace",
-    "result-file",
-    "system",
-    "tab",
-    "tables",
-    "version",
-    "where",
-    "xml",
-];
-
-/// Returns why options of the user cannot be used, if they cannot.
-pub(super) fn refused_option(options: &[String]) -> Option<String> {
-    options.iter().find_map(|option| {
-        let Some(name) = option.strip_prefix("--").filter(|name| !name.is_empty()) else {
-            return Some(format!("`{option}` in `options` is not of the form `--NAME=VALUE`"));
-        };
-        let name = name.split('=').next().unwrap_or(name).replace('_', "-");
-        let name = ["loose-", "skip-", "disable-", "enable-"]
-            .iter()
-            .fold(name.as_str(), |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
-        // Clients take the beginning of a name for the name.
-        let is_refused = REFUSED.iter().any(|refused| refused.starts_with(name));
-        is_refused.then(|| format!("`{option}` in `options` would change what the dump is"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_that_change_what_the_dump_is_are_refused() {
-        let refused = |option: &str| refused_option(&[option.to_owned()]);
-        for option in ["--ignore-table=a.b", "--lock-tables", "--hex-blob", "--network-timeout"] {
-            assert_eq!(refused(option), None, "{option}");
-        }
-        for option in [
-            "-A",
-            "wiki",
-            "--",
-            "",
-            "--all-databases",
-            "--all-d",
-            "--result-file=/x",
-            "--result_file=/x",
-            "--skip-comments",
-            "--loose-skip-opt",
-            "--password=x",
-            "--xml",
-        ] {
-            assert!(refused(option).is_some_and(|why| why.contains("`options`")), "{option}");
-        }
-    }
-}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::settings::Settings;
+use crate::sources::mbstream::MbstreamError;
 
 /// When the same run may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,12 @@ pub(super) fn failure(
         return cause;
     }
     let section = format!("[{}]", settings.section);
-    let (retry, hint) = judge(&cause, &section);
+    let is_copied = settings.copy.is_some();
+    let told = advice_of_copy(&cause).filter(|_| is_copied);
+    let (retry, hint) = match told {
+        Some((retry, hint)) => (retry, hint.replace("SECTION", &section)),
+        None => judge(&cause, &section),
+    };
     let action = format!("{action} on {place}, {section}");
     io::Error::other(Failure { action, hint, retry, cause })
 }
@@ -113,9 +119,21 @@ fn advice(code: u32) -> Option<(Retry, &'static str)> {
             "is the server running? Check `host` and `port`, `socket` or `container` of SECTION",
         ),
         2026 => (Retry::Never, "check `tls` of SECTION"),
-        1040 | 1053 | 1203 | 1205 | 1213 | 1226 | 1317 | 1927 | 2006 | 2012 | 2013 | 2055 => {
-            (Retry::Later, "the server hung up or was busy: its log may say why")
-        }
+        1040
+        | 1053
+        | 1152
+        | 1158..=1161
+        | 1203
+        | 1205
+        | 1213
+        | 1226
+        | 1317
+        | 1927
+        | 2006
+        | 2012
+        | 2013
+        | 2055
+        | 4031 => (Retry::Later, "the server hung up or was busy: its log may say why"),
         1049 => (Retry::AtOnce, "the database is gone: check `databases` of SECTION"),
         1146 | 1412 => (Retry::AtOnce, "a table changed during the dump"),
         1044 | 1142 | 1143 | 1227 | 1370 => (Retry::Never, rights),
@@ -130,6 +148,58 @@ fn advice(code: u32) -> Option<(Retry, &'static str)> {
         _ => return None,
     })
 }
+
+/// Returns what a failure of `mariadb-backup` means, or of its stream: it has words of its own.
+fn advice_of_copy(cause: &io::Error) -> Option<(Retry, &'static str)> {
+    let of_stream = cause.get_ref().and_then(|cause| cause.downcast_ref::<MbstreamError>());
+    if let Some(error) = of_stream {
+        let retry = if error.is_transient() { Retry::AtOnce } else { Retry::Never };
+        return Some((retry, "nothing of it was kept"));
+    }
+    let text = cause.to_string();
+    if cause.kind() == io::ErrorKind::NotFound || text.contains("executable file not found") {
+        return Some((
+            Retry::Never,
+            "install the package `mariadb-backup` of the server's version, or set `program`, in \
+             SECTION",
+        ));
+    }
+    let found = COPY_ADVICE.iter().find(|(parts, ..)| parts.iter().any(|p| text.contains(p)));
+    found.map(|(_, retry, hint)| (*retry, *hint))
+}
+
+/// Words of `mariadb-backup`, and what they mean.
+const COPY_ADVICE: &[(&[&str], Retry, &str)] = &[
+    (
+        &["Access denied for user"],
+        Retry::Never,
+        "check `user` and `password-file` of SECTION; a password in the server's option files goes \
+         before it",
+    ),
+    (
+        &["missing required privilege"],
+        Retry::Never,
+        "give the user of SECTION RELOAD, PROCESS, LOCK TABLES and BINLOG MONITOR on *.*",
+    ),
+    (
+        &["Can't change dir", "my_setwd() failed"],
+        Retry::Never,
+        "the program reads the server's files: run this on the server's machine, as root or as \
+         the server's user",
+    ),
+    (
+        // Its reader of the log stalls under writes (MDEV-39468), or the log was overwritten.
+        &["Retrying read of log", "able to copy log", "log block numbers mismatch"],
+        Retry::AtOnce,
+        "it could not follow the server's log: if this happens often, set a larger \
+         `innodb_log_file_size` on the server",
+    ),
+    (
+        &["Failed to connect to", "Too many connections", "shutdown in progress", "gone away"],
+        Retry::Later,
+        "is the server running? Check `host` and `port`, or `socket`, of SECTION",
+    ),
+];
 
 /// Returns the numbers of errors in the last words of a client: `ERROR 1045 (28000): …`, `Got
 /// error: 1045: …`, `Error 2013: …`, `… (1356)`.
@@ -150,7 +220,7 @@ fn codes(text: &str) -> impl Iterator<Item = u32> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::mysql::settings::Product;
+    use crate::sources::mysql::settings::{CopySettings, Product};
 
     fn judged(words: &str) -> (Retry, String) {
         let settings = Settings::new("app.wiki.mysql", "/@app/mysql", Product::MySql);
@@ -171,6 +241,8 @@ mod tests {
             ("mysqldump: Got error: 1049: Unknown database 'y'", Retry::AtOnce, "databases"),
             ("Error 1412: Table definition has changed", Retry::AtOnce, "changed"),
             ("Error 2013: Lost connection to MySQL server", Retry::Later, "hung up"),
+            ("ERROR 1040 (HY000): Too many connections", Retry::Later, "busy"),
+            ("ERROR 1053 (08S01): Server shutdown in progress", Retry::Later, "busy"),
             ("Couldn't execute 'SHOW EVENTS': Access denied (1044)", Retry::Never, "EVENT"),
             ("View 'a.v' references invalid table(s) (1356)", Retry::Never, "ignore-table"),
             ("`x` failed: signal: 9 (SIGKILL)", Retry::Later, "cannot dump"),
@@ -180,6 +252,39 @@ mod tests {
             assert_eq!(judged, retry, "{words}");
             assert!(text.contains(says) && text.contains("app.wiki.mysql"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_words_of_mariadb_backup_are_understood() {
+        let mut settings =
+            Settings::new("app.shop.mariadb", "/@app/mariadb-backup", Product::MariaDb);
+        settings.copy = Some(CopySettings { scratch: "/x".to_owned() });
+        let judged = |cause: io::Error| {
+            let error = failure(&settings, "this host", "cannot copy the server", cause);
+            (Failure::retry_of(&error).unwrap(), error.to_string())
+        };
+        let away = "Failed to connect to MariaDB server: Can't connect to local server";
+        let stalled = "mariabackup: Retrying read of log at LSN=1867122";
+        for (words, retry, says) in [
+            ("Failed to connect to MariaDB server: Access denied for user", Retry::Never, "user"),
+            (away, Retry::Later, "socket"),
+            (stalled, Retry::AtOnce, "innodb_log_file_size"),
+            ("Error: missing required privilege RELOAD on *.*", Retry::Never, "BINLOG MONITOR"),
+            ("mariadb-backup: Can't change dir to '/x' (errno: 13)", Retry::Never, "as root"),
+            ("`mariadb-backup` failed: signal: 9 (SIGKILL)", Retry::Later, "cannot copy"),
+            ("`mariadb-backup` failed: exit status: 1", Retry::Never, "cannot copy"),
+        ] {
+            let (judged, text) = judged(io::Error::other(words));
+            assert_eq!(judged, retry, "{words}");
+            assert!(text.contains(says) && text.contains("[app.shop.mariadb]"), "{text}");
+        }
+        let missing = io::Error::new(io::ErrorKind::NotFound, "cannot run mariadb-backup");
+        assert!(judged(missing).1.contains("the package `mariadb-backup`"));
+        let changed =
+            MbstreamError::ChangedMeanwhile { path: "a".to_owned(), change: "was emptied" };
+        assert_eq!(judged(io::Error::other(changed)).0, Retry::AtOnce);
+        let cut = MbstreamError::Incomplete { why: "nothing came".to_owned() };
+        assert_eq!(judged(io::Error::other(cut)).0, Retry::Never);
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::client::Client;
-use super::dump::{DatabaseDump, UsersDump, refused_option};
+use super::copy;
+use super::dump::{DatabaseDump, UsersDump};
 use super::failure::refusal;
+use super::options::refused_option;
 use super::server::{self, Database, Server, Table};
 use super::settings::{Product, Settings};
 use super::users::AskedUsers;
@@ -35,8 +37,11 @@ pub struct Plan {
 /// Fails if no client is found, if the server does not let it in, and if there is nothing to dump.
 /// [`Failure::retry_of`](super::Failure::retry_of) says whether to try again.
 pub fn plan(settings: &Settings, runner: &Arc<dyn Runner>) -> io::Result<Plan> {
-    if let Some(why) = refused_option(&settings.options) {
+    if let Some(why) = refused_option(settings) {
         return Err(refusal(settings, "cannot use `options`", why));
+    }
+    if let Some(copy) = &settings.copy {
+        return Ok(Plan { dumps: vec![copy::plan(settings, copy, runner)?], notices: Vec::new() });
     }
     let patterns = server::data_not(settings)?;
     let client = Arc::new(Client::find(settings, runner)?);
@@ -82,6 +87,7 @@ fn planned(record: &SharedRecord, dump: Box<dyn Dump>) -> Planned {
     let source = DumpSource {
         path: record.get().place.into_bytes(),
         open: Box::new(move || Ok(dump)),
+        known: None,
         cutting: Some(Cutting::Rows),
         original: None,
         may_fail: false,

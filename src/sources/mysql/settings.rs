@@ -33,6 +33,16 @@ pub struct Settings {
     /// Whether all tables are locked during a dump, instead of reading one state of those that
     /// know transactions.
     pub is_locked: bool,
+    /// Whether `mariadb-backup` copies the whole server, in place of dumps of its databases.
+    pub copy: Option<CopySettings>,
+}
+
+/// What copying a whole server needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopySettings {
+    /// Path of a directory of this host that need not be there: the program wants to know one,
+    /// though it writes to its output alone.
+    pub scratch: String,
 }
 
 impl Settings {
@@ -52,6 +62,7 @@ impl Settings {
             has_events: true,
             data_not: Vec::new(),
             is_locked: false,
+            copy: None,
         }
     }
 

@@ -98,10 +98,6 @@ impl Names {
 fn stem(table: &Table) -> String {
     let schema = component(&table.schema).replace('.', "%2E");
     let mut stem = format!("{schema}.{}", component(&table.name));
-    if stem.starts_with('-') {
-        // Programs would take it for an option.
-        stem.replace_range(..1, "%2D");
-    }
     if stem.len() > STEM_LEN_MAX_BYTES {
         let mut hasher = blake3::Hasher::new();
         // A name has no zero byte.
@@ -130,11 +126,7 @@ fn component(name: &[u8]) -> String {
 
 /// Returns the folder of a database's dump, below the folder of the instance.
 pub(super) fn folder(database: &str) -> String {
-    let name = escape(database);
-    match name.strip_prefix('-') {
-        Some(rest) => format!("%2D{rest}"),
-        None => name,
-    }
+    escape(database)
 }
 
 #[cfg(test)]
@@ -167,7 +159,7 @@ mod tests {
             ("..", "..", "%2E%2E.%2E..sql"),
             ("!a", "~b", "%21a.%7Eb.sql"),
             ("~a", "b", "%7Ea.b.sql"),
-            ("-", "-", "%2D.-.sql"),
+            ("-", "-", "%2D.%2D.sql"),
             (" ", "\n", "%20.%0A.sql"),
             ("é", "é", "%C3%A9.%C3%A9.sql"),
         ] {

@@ -236,7 +236,8 @@ impl<'a> Planner<'a> {
         };
         let open = Box::new(|| job.open());
         let cutting = Some(Cutting::Rows);
-        let source = DumpSource { path, open, cutting, original: None, may_fail: false };
+        let source =
+            DumpSource { path, open, known: None, cutting, original: None, may_fail: false };
         Planned { source, record }
     }
 }

@@ -52,6 +52,7 @@ pub fn plan(
     let source = DumpSource {
         path: place.into_bytes(),
         open: Box::new(|| Ok(Box::new(dump))),
+        known: None,
         cutting: Some(Cutting::Rows),
         original: None,
         may_fail: false,

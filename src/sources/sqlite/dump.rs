@@ -82,7 +82,10 @@ impl SqliteDump {
         let path = &self.database;
         let lock = SharedLock::take(path, PATIENCE, &self.monitor)?;
         refuse_foreign(&lock)?;
-        let interfered = || Look::Again(io::Error::other("other programs open it all the time"));
+        let interfered = || {
+            let why = "other programs open it all the time";
+            Look::Again(io::Error::new(io::ErrorKind::ResourceBusy, why))
+        };
         if lock.file().metadata()?.len() == 0 {
             // The library would remove a `-wal` or `-journal`.
             return Ok(Look::Content(Content::Copy(Box::new(io::empty()))));

@@ -15,7 +15,9 @@ pub(super) fn explain(error: rusqlite::Error) -> io::Error {
             "the database, its `-wal` and its `-shm` must be readable for this user"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another program has locked the database for a minute"
+            let busy = "another program has locked the database for a minute";
+            let busy = Explained { advice: busy, error };
+            return io::Error::new(io::ErrorKind::ResourceBusy, busy);
         }
         Some(ErrorCode::FileLockingProtocolFailed) => {
             "the file system has no locks, or another program held one for too long"

@@ -82,6 +82,7 @@ pub fn plan(settings: &SqliteSettings, monitor: &Arc<Monitor>) -> io::Result<Sql
         let source = DumpSource {
             path: recorded,
             open: Box::new(|| Ok(Box::new(dump))),
+            known: None,
             cutting: Some(Cutting::Rows),
             original: Some(database),
             may_fail: false,

@@ -127,6 +127,14 @@ impl Planner<'_> {
             files: files(&found.path, &place),
             notes: RangeNotes { record, fingerprints: BTreeMap::new() },
         };
+        let folders = FOLDERS.iter().map(|(from, _)| found.path.join(from));
+        for folder in folders.filter(|folder| has_link(folder)) {
+            let folder = crate::text::path(&folder);
+            self.plan.notices.push(format!(
+                "{folder} has links, which are not stored: add it to `paths` of [{}]",
+                self.settings.section
+            ));
+        }
         let len = range_len(repository.shard_len, self.settings.range_len_min);
         for range in ranges(youngest, len) {
             let file = file_name(&range);
@@ -171,10 +179,33 @@ fn source(path: String, dump: RangeDump) -> DumpSource {
     DumpSource {
         path: path.into_bytes(),
         open: Box::new(|| Ok(Box::new(dump))),
+        known: None,
         cutting: Some(Cutting::Rows),
         original: None,
         may_fail: false,
     }
+}
+
+/// Returns whether there is a file in a folder or below, or it cannot be known.
+fn has_file(folder: &Path) -> bool {
+    let is_there = |entry: io::Result<std::fs::DirEntry>| {
+        let Ok(entry) = entry else { return true };
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => has_file(&entry.path()),
+            Ok(kind) => kind.is_file(),
+            Err(_) => true,
+        }
+    };
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.any(is_there),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Returns whether a folder has links.
+fn has_link(folder: &Path) -> bool {
+    let is_link = |entry: std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_link))
 }
 
 /// Returns the files of a repository that a dump lacks.
@@ -182,7 +213,8 @@ fn files(repository: &Path, place: &str) -> Vec<RepositoryFiles> {
     let folder = |(from, to): (&str, &str)| {
         let from = repository.join(from);
         let to = format!("{place}/{to}").into_bytes();
-        from.is_dir().then_some(RepositoryFiles { from, to })
+        // Locks that were released leave folders without any file.
+        has_file(&from).then_some(RepositoryFiles { from, to })
     };
     FOLDERS.into_iter().filter_map(folder).collect()
 }

@@ -68,6 +68,7 @@ impl FileSink for Ignored {
 fn repository(path: &Path, kind: &str) {
     std::fs::create_dir_all(path.join("db")).unwrap();
     std::fs::create_dir_all(path.join("conf")).unwrap();
+    std::fs::write(path.join("conf/authz"), "").unwrap();
     std::fs::write(path.join("format"), "5\n").unwrap();
     std::fs::write(path.join("db/fs-type"), format!("{kind}\n")).unwrap();
     std::fs::write(path.join("db/format"), "8\nlayout sharded 2\n").unwrap();
@@ -156,6 +157,26 @@ fn names_are_different_and_repositories_dumped_once() {
     assert_eq!(first.files[0].to, b"/@app/subversion/code/conf");
     assert_eq!((first.files.len(), plan.notices.len()), (1, 0));
     assert_eq!(first.notes.record.get().client, "1.14.2");
+}
+
+#[test]
+fn folders_without_files_are_left_out_and_links_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = folder.path().join("code");
+    repository(&code, "fsfs");
+    std::fs::create_dir_all(code.join("db/locks/666")).unwrap();
+    std::fs::create_dir(code.join("hooks")).unwrap();
+    std::os::unix::fs::symlink("/bin/true", code.join("hooks/post-commit")).unwrap();
+    let runner = Untrue::runner("echo 0", "");
+    let planned = plan(&settings(folder.path(), &["/code"], &[]), &runner).unwrap();
+    assert_eq!((planned.repositories[0].files.len(), planned.notices.len()), (1, 1));
+    std::fs::write(code.join("hooks/pre-commit"), "x").unwrap();
+    std::fs::write(code.join("db/locks/666/a"), "x").unwrap();
+    let planned = plan(&settings(folder.path(), &["/code"], &[]), &runner).unwrap();
+    let from: Vec<&Path> = planned.repositories[0].files.iter().map(|f| &*f.from).collect();
+    assert_eq!(from, [code.join("conf"), code.join("hooks"), code.join("db/locks")]);
+    let notice = &planned.notices[0];
+    assert!(notice.contains("hooks has links") && notice.contains("[app.code]"), "{notice}");
 }
 
 #[test]

@@ -14,3 +14,5 @@ mod run; // `run` and `apps`
 mod run_logs; // logs of runs, and the journal
 mod sqlite; // copies of SQLite databases
 mod subversion; // dumps of Subversion repositories
+mod subversion_runs; // runs that dump only what changed of Subversion
+mod transient; // failures that may pass by themselves

@@ -275,6 +275,7 @@ fn parents_have_repositories_that_come_and_go() {
     create("three");
     // Made with the first lock.
     fs::create_dir(folder.path().join("three/db/locks")).unwrap();
+    fs::write(folder.path().join("three/db/locks/lock"), "").unwrap();
     assert_eq!(places(), ["/@app/subversion/three", "/@app/subversion/two"]);
     let files = plan(&settings, &runner()).unwrap().repositories.remove(0).files;
     let to: Vec<String> =

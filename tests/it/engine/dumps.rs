@@ -23,33 +23,36 @@ impl<F: FnOnce(&mut dyn FileSink) -> io::Result<()> + Send> Dump for Does<F> {
     }
 }
 
-fn dump(
+/// Returns a dump that is what a function does.
+pub fn dump(
     path: &str,
     run: impl FnOnce(&mut dyn FileSink) -> io::Result<()> + Send + 'static,
 ) -> DumpSource {
     DumpSource {
         path: path.as_bytes().to_vec(),
         open: Box::new(move || Ok(Box::new(Does(run)))),
+        known: None,
         cutting: None,
         original: None,
         may_fail: false,
     }
 }
 
-/// A dump of one file.
-fn file(path: &str, bytes: impl Into<Vec<u8>>) -> DumpSource {
+/// Returns a dump of one file.
+pub fn file(path: &str, bytes: impl Into<Vec<u8>>) -> DumpSource {
     let bytes = bytes.into();
     dump(path, move |sink| fill(sink, b"", &bytes))
 }
 
-fn fill(sink: &mut dyn FileSink, path: &[u8], bytes: &[u8]) -> io::Result<()> {
+/// Fills a file.
+pub fn fill(sink: &mut dyn FileSink, path: &[u8], bytes: &[u8]) -> io::Result<()> {
     let file = sink.begin(path)?;
     bytes.chunks(70_000).try_for_each(|piece| sink.write(file, piece))?;
     sink.end(file)
 }
 
-/// Lines that differ, as a dump of rows has them.
-fn rows(count: usize) -> Vec<u8> {
+/// Returns lines that differ, as a dump of rows has them.
+pub fn rows(count: usize) -> Vec<u8> {
     (0..count)
         .flat_map(|n| format!("INSERT INTO t VALUES ({n},'{}');\n", n * n).into_bytes())
         .collect()
@@ -163,6 +166,7 @@ fn dumps_are_opened_one_after_another() {
                 };
                 Ok(Box::new(Does(run)))
             }),
+            known: None,
             cutting: None,
             original: None,
             may_fail: false,

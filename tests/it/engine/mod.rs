@@ -8,6 +8,7 @@ mod collector_records; // records of collectors
 mod commit_protocol; // a collector during a backup
 mod dead_collectors; // collectors that died after their verdict
 mod dumps; // dumps as files of a snapshot
+mod dumps_placed; // dumps that choose their files, or need not be made
 mod forget; // forgetting beside other commands
 mod ignore_rules; // ignore rules equal git's
 mod late_runs; // index runs that come late or twice

@@ -4,6 +4,7 @@
 //! checked. Its streams are cut and damaged.
 
 mod folder;
+mod runs;
 mod server;
 
 use std::fs;

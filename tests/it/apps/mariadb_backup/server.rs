@@ -71,6 +71,11 @@ impl MariaDb {
         Self { scratch, data, _process: process }
     }
 
+    /// Returns its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("socket")
+    }
+
     /// Runs statements, and returns the rows that they give, with tabs between columns.
     pub fn sql(&self, statements: &str) -> String {
         let mut client = self.client(Stdio::piped());

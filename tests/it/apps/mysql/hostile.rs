@@ -4,6 +4,8 @@
 //! Method: content that imitates a dump is dumped, loaded into an empty server by the client that
 //! people use (as it is, and joined), and dumped from there.
 
+use std::process::Command;
+
 use drumlin::sources::mysql::Joiner;
 
 use super::server::{Dumped, MariaDb, dump_all};
@@ -187,6 +189,31 @@ fn everything_is_the_same_byte_for_byte_after_a_load() {
     let loaded = MariaDb::start(&[]);
     loaded.try_load(&dump.cat()).unwrap();
     compare(&dump, &wiki(&loaded));
+}
+
+/// Programs would take such a name for an option: `cat *` in its folder is what people type.
+#[test]
+fn names_that_begin_with_a_dash_are_no_options() {
+    let server = MariaDb::start(&[]);
+    server.sql(
+        "CREATE DATABASE `-x`; CREATE TABLE `-x`.`-e` (id INT); CREATE TABLE `-x`.`--help` (i INT); \
+         INSERT INTO `-x`.`-e` VALUES (7);",
+    );
+    let dump = dump_all(&server.settings()).remove("/@app/mariadb/%2Dx").unwrap();
+    let names: Vec<&String> = dump.files.keys().collect();
+    let wanted = ["!create.sql", "!header.sql", "%2D-help.sql", "%2De.sql", "~footer.sql"];
+    assert_eq!(names, wanted);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in &dump.files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut cat = Command::new("sh");
+    cat.args(["-c", "LC_ALL=C; export LC_ALL; cat *"]).current_dir(folder.path());
+    let whole = cat.output().unwrap();
+    assert!(whole.status.success() && whole.stdout == dump.cat());
+    server.sql("DROP DATABASE `-x`;");
+    server.try_load(&whole.stdout).unwrap();
+    assert_eq!(server.sql("SELECT id FROM `-x`.`-e`;").trim(), "7");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drumlin::backup::{FileNumber, FileSink};
+use drumlin::backup::{FileNumber, FileSink, PlacedFile};
 use drumlin::monitor::Monitor;
 use drumlin::sources::manifest::SourceRecord;
 use drumlin::sources::mysql::{Product, Settings, plan};
@@ -182,6 +182,13 @@ impl FileSink for Memory<'_> {
 
     fn end(&mut self, file: FileNumber) -> io::Result<()> {
         assert!(self.open.remove(&file.0), "ended twice");
+        Ok(())
+    }
+
+    fn keep(&mut self, files: Vec<PlacedFile>) -> io::Result<()> {
+        assert!(files.is_empty(), "a dump of rows only begins again");
+        self.files.clear();
+        self.open.clear();
         Ok(())
     }
 }
