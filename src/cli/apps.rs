@@ -14,6 +14,7 @@ use super::channels::{self, ChannelView};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::labelled;
 use super::run::report::{RunView, rfc3339};
 use super::schedules::Schedules;
 use crate::jobs::state::{AppState, RunStatus, StateDir, settle_death};
@@ -86,7 +87,7 @@ struct Known {
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
-    let settings = ctx.connector.settings()?;
+    let (settings, has_faults) = labelled::settings_of(ctx, &args.apps)?;
     let Some(state_dir) = ctx.connector.state_dir() else {
         return Err(Failure::usage("there is no directory for the state of apps")
             .hint("set DRUMLIN_STATE_DIR"));
@@ -143,10 +144,12 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
         ctx.ui.warn(&trouble);
     }
     let is_ill = |known: &Known| known.is_enabled() && (known.is_overdue() || known.is_failing());
-    let is_ill = known.iter().any(is_ill)
+    let is_still = labelled::tell_stopped(ctx, &dir, known.iter().map(|known| &known.name));
+    let is_ill = is_still
+        || known.iter().any(is_ill)
         || upkeep.iter().any(KnownUpkeep::is_ill)
         || daemon.is_some_and(|daemon| daemon.is_ill());
-    Ok(if args.healthy && is_ill { Exit::Error } else { Exit::Done })
+    Ok(labelled::with_faults(Exit::Done, args.healthy && is_ill || has_faults))
 }
 
 fn acknowledge(ctx: &Context, dir: &StateDir, app: &str) -> Result<Exit, Failure> {

@@ -25,6 +25,7 @@ mod interrupt;
 mod json_views;
 mod key;
 mod keyfile;
+mod labelled;
 mod ls;
 mod man;
 #[cfg(feature = "mount")]

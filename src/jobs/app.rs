@@ -94,10 +94,14 @@ impl Job {
         if has_source {
             merged.paths = Vec::new();
             merged.sources = SourceSettings::default();
-        } else if let Some(app) = app.filter(|_| !merged.run.hooks.is_none()) {
-            let why =
-                format!("app `{app}` has commands around its backup, which this does not run");
-            return Err(connect::Error::usage(why).hint(format!("`drumlin run {app}` runs them")));
+        } else if let Some(app) = app {
+            let why = match (merged.run.hooks.is_none(), merged.stop.is_empty()) {
+                (true, true) => return Ok(merged),
+                (false, _) => "has commands around its backup, which this does not run",
+                (true, false) => "has containers that stand still, which this does not stop",
+            };
+            let error = connect::Error::usage(format!("app `{app}` {why}"));
+            return Err(error.hint(format!("`drumlin run {app}` does that")));
         }
         Ok(merged)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::containers::EnginePlace;
 use super::databases;
 use super::manifest::manifest_dump;
 use super::range_notes::HeldRanges;
@@ -40,6 +41,8 @@ pub struct DumpConditions<'a> {
     pub state: Option<&'a mut AppState>,
     /// Receiver of warnings about password files.
     pub operator: &'a dyn Operator,
+    /// Where the engine of containers is.
+    pub containers: EnginePlace<'a>,
 }
 
 /// Planned dumps.
@@ -64,6 +67,16 @@ impl AppDumps {
             self.records.push(record);
         }
     }
+
+    /// Adds the dumps of programs in a container, whose name a restore wants to know.
+    fn add_of(&mut self, container: Option<&String>, planned: Vec<Planned>) {
+        for Planned { record, .. } in &planned {
+            let name = container.map(|name| serde_json::Value::from(name.as_str()));
+            let name = name.map(|name| ("container".to_owned(), name));
+            record.update(|record| record.more.extend(name));
+        }
+        self.add(planned);
+    }
 }
 
 /// Plans the dumps of an app. Servers are asked what there is; nothing is dumped yet.
@@ -72,29 +85,35 @@ impl AppDumps {
 pub fn plan(app: &AppSettings, conditions: &mut DumpConditions) -> connect::Result<AppDumps> {
     let sources = &app.sources;
     let mut planned = AppDumps::default();
-    let runner: Arc<dyn Runner> = Arc::new(HostRunner::new(&conditions.monitor));
     for database in &sources.mysql {
         let password = password_of(database, conditions)?;
         let settings = databases::mysql_settings(database, password, &conditions.scratch);
+        let runner = conditions.containers.runner_of(database, &conditions.monitor)?;
         let plan = mysql::plan(&settings, &runner).map_err(failed(&database.section))?;
-        planned.add(plan.dumps);
+        planned.add_of(database.container.as_ref(), plan.dumps);
         planned.notices.extend(plan.notices);
     }
     for database in &sources.postgres {
         let key = restrict_key(conditions)?;
         let password = password_of(database, conditions)?;
         let settings = databases::postgres_settings(database, password, key);
+        let runner = conditions.containers.runner_of(database, &conditions.monitor)?;
         let plan = postgres::plan(&settings, &runner).map_err(failed(&database.section))?;
-        planned.add(plan.dumps);
+        planned.add_of(database.container.as_ref(), plan.dumps);
         planned.notices.extend(plan.notices);
     }
     let root = app.run.root.clone().unwrap_or_else(|| PathBuf::from("/"));
     plan_sqlite(sources, &root, conditions, &mut planned)?;
-    plan_subversion(sources, &root, conditions, &runner, &mut planned)?;
+    let host: Arc<dyn Runner> = Arc::new(HostRunner::new(&conditions.monitor));
+    plan_subversion(sources, &root, conditions, &host, &mut planned)?;
     for command in &sources.commands {
         let section = section_of(conditions, "command");
-        let planned_command = command_dump(command, &section, conditions);
-        planned.add([planned_command.map_err(failed(&section))?]);
+        let runner = |name| conditions.containers.container(name, &conditions.monitor);
+        let container = command.container.as_deref().map(runner).transpose()?;
+        let container = container.map(|runner| Arc::new(runner) as Arc<dyn Runner>);
+        let planned_command = command_dump(command, container.as_ref(), conditions);
+        let planned_command = planned_command.map_err(failed(&section))?;
+        planned.add_of(command.container.as_ref(), vec![planned_command]);
     }
     let has_server = planned.records.iter().any(|record| record.get().kind != "command");
     if has_server {
@@ -220,11 +239,11 @@ fn plan_subversion(
 
 fn command_dump(
     command: &CommandSettings,
-    section: &str,
+    container: Option<&Arc<dyn Runner>>,
     conditions: &DumpConditions,
 ) -> io::Result<Planned> {
     let settings = shell_command::CommandSettings {
-        section: section.to_owned(),
+        section: section_of(conditions, "command"),
         name: command.name.clone(),
         action: match command.pipe.is_empty() {
             true => Action::Run(command.run.clone()),
@@ -233,7 +252,7 @@ fn command_dump(
         // Without an app an empty output is told, as that of any source.
         size_min_bytes: command.len_min_bytes.unwrap_or(u64::from(!conditions.app.is_empty())),
     };
-    let planned = shell_command::plan(&settings, None, &conditions.monitor)?;
+    let planned = shell_command::plan(&settings, container, &conditions.monitor)?;
     if let Some(load) = &command.load {
         let load = serde_json::Value::from(load.as_str());
         planned.record.update(|record| drop(record.more.insert("load".to_owned(), load)));

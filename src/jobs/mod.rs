@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod check;
+pub mod containers;
 pub mod daemon;
 mod databases;
 pub mod dumps;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::cycle::{CycleSettings, read_cycle};
+use super::docker::parse_container;
 use super::error::SettingsError;
 use super::notify::{PingSettings, read_ping};
 use super::run::{RunSettings, parse_schedule_line, read_run};
@@ -44,6 +45,8 @@ pub struct AppSettings {
     pub paths: Vec<PathBuf>,
     /// What is dumped.
     pub sources: SourceSettings,
+    /// Containers that stand still while files are read.
+    pub stop: Vec<String>,
     /// When and how it is run.
     pub run: RunSettings,
     /// Tags of its snapshots.
@@ -153,17 +156,34 @@ pub(super) fn read_app(
         app.paths = section.paths("paths")?;
         app.sources = read_sources(&mut section)?;
         app.ping = read_ping(&mut section)?;
+        app.stop = read_stop(&mut section, &app.sources)?;
         if app.paths.is_empty() && app.sources.is_empty() {
             return Err(section.refuse_table("names nothing to back up"));
         }
     }
-    for key in ["drill", "lead", "spool-max", "stop"] {
+    for key in ["drill", "lead", "spool-max"] {
         if let Some(value) = section.value(key) {
             return Err(section.refuse(key, value, "is not supported by this version yet"));
         }
     }
     section.finish()?;
     Ok(app)
+}
+
+/// Reads the containers to stop. One that is dumped must run.
+fn read_stop(
+    section: &mut Section<'_>,
+    sources: &SourceSettings,
+) -> Result<Vec<String>, SettingsError> {
+    let names = section.each_parsed("stop", parse_container)?;
+    let dumped = names.iter().find(|name| sources.containers().any(|other| other == *name));
+    match (dumped, section.value("stop")) {
+        (Some(name), Some(value)) => {
+            let why = format!("`{name}` is dumped, so it must run: stop others of the app");
+            Err(section.refuse("stop", value, why))
+        }
+        _ => Ok(names),
+    }
 }
 
 fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError> {

@@ -4,10 +4,12 @@ pub mod app;
 pub mod copy;
 pub mod cycle;
 pub mod daemon;
+pub mod docker;
 mod effective;
 pub mod environment;
 pub mod error;
 mod files;
+pub mod labels;
 pub mod location;
 pub mod log;
 pub mod metrics;
@@ -34,6 +36,7 @@ use toml::de::DeTable;
 use app::AppSettings;
 use copy::SettingsCopy;
 use daemon::DaemonSettings;
+use docker::DockerSettings;
 use environment::Environment;
 pub use error::SettingsError;
 pub use files::SettingsFile;
@@ -78,6 +81,8 @@ pub struct Settings {
     pub daemon: DaemonSettings,
     /// The texts of all these files, in order: they can be parsed again.
     pub texts: Vec<SettingsFile>,
+    /// `[docker]`.
+    pub docker: DockerSettings,
     /// All tables as they hold, without secrets, to be shown.
     shown: toml::Table,
 }
@@ -230,6 +235,9 @@ impl Settings {
         }
         if let Some(section) = whole.section("daemon")? {
             self.daemon = daemon::read_daemon(section)?;
+        }
+        if let Some(section) = whole.section("docker")? {
+            self.docker = docker::read_docker(section)?;
         }
         if let Some(section) = whole.section("notify")? {
             self.notify = notify::read_notify(section)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::docker::parse_container;
 use super::error::SettingsError;
 use super::section::Section;
 use super::values::{check_dump_name, parse_size};
@@ -29,6 +30,12 @@ impl SourceSettings {
     /// Returns whether there is nothing to dump.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns the containers in which programs dump.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &String> {
+        let databases = self.mysql.iter().chain(&self.postgres).map(|one| &one.container);
+        databases.chain(self.commands.iter().map(|command| &command.container)).flatten()
     }
 }
 
@@ -161,10 +168,13 @@ fn read_command(mut section: Section<'_>) -> Result<CommandSettings, SettingsErr
         run: section.string("run")?.unwrap_or_default(),
         pipe: section.strings("pipe")?,
         len_min_bytes: section.parsed("min-size", parse_size)?,
-        container: section.string("container")?,
+        container: section.parsed("container", parse_container)?,
         load: section.string("load")?,
     };
-    refuse_later(&mut section, "container")?;
+    if let Some(value) = section.value("container").filter(|_| !command.pipe.is_empty()) {
+        let why = "a `pipe` runs on this host: use `run`, which runs in the container";
+        return Err(section.refuse("container", value, why));
+    }
     if command.name.is_empty() || command.run.is_empty() == command.pipe.is_empty() {
         return Err(section.refuse_table("needs `name`, and either `run` or `pipe`"));
     }
@@ -191,7 +201,7 @@ fn read_database(
         password_file: section.path("password-file")?,
         password_command: section.string("password-command")?,
         tls: read_tls(&mut section)?,
-        container: section.string("container")?,
+        container: section.parsed("container", parse_container)?,
         program: section.string("program")?,
         options: section.strings("options")?,
         data_not: section.strings("data-not")?,
@@ -202,7 +212,10 @@ fn read_database(
     } else {
         read_of_mysql(&mut section, &mut database)?;
     }
-    refuse_later(&mut section, "container")?;
+    if let Some(value) = section.value("container").filter(|_| database.is_copied) {
+        let why = "`method = \"backup\"` reads the files of a server on this host";
+        return Err(section.refuse("container", value, why));
+    }
     refuse_both(&mut section, "host", "socket")?;
     refuse_both(&mut section, "password-file", "password-command")?;
     section.finish()?;
@@ -269,14 +282,6 @@ fn read_tls(section: &mut Section<'_>) -> Result<Option<TlsSettings>, SettingsEr
         DeValue::Boolean(false) => Ok(Some(TlsSettings::Off)),
         DeValue::String(text) if text == "verify" => Ok(Some(TlsSettings::Verified)),
         _ => Err(section.refuse("tls", value, "must be true, false or \"verify\"")),
-    }
-}
-
-/// Refuses a key of a later version: without it a backup would not be what the user asks for.
-fn refuse_later(section: &mut Section<'_>, key: &'static str) -> Result<(), SettingsError> {
-    match section.value(key) {
-        Some(value) => Err(section.refuse(key, value, "is not supported by this version yet")),
-        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sources of a backup that are not files in a directory.
 
+pub mod container;
 pub mod dump_file;
 pub mod engine_api;
 pub mod escape;

@@ -194,6 +194,15 @@ struct ProgramFailure {
     message: String,
 }
 
+/// Makes the failure of a program that ran elsewhere; `code` is its exit code, if it has one.
+pub(super) fn program_failure(
+    kind: io::ErrorKind,
+    code: Option<i32>,
+    message: String,
+) -> io::Error {
+    io::Error::new(kind, ProgramFailure { code, message })
+}
+
 /// Returns the exit code of a program whose failure this error is; `None` for other errors, and if
 /// a signal ended it.
 pub fn exit_code(error: &io::Error) -> Option<i32> {

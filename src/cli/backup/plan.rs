@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::PROGRAM;
 use crate::connect::{RepositoryPlace, host};
+use crate::jobs::containers::EnginePlace;
 use crate::jobs::dumps::DumpConditions;
 use crate::jobs::patterns::Surroundings;
 use crate::jobs::{Additions, Job, lists};
@@ -48,6 +49,7 @@ pub(crate) fn carry_out(
 ) -> Result<BackupOutcome, Failure> {
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
+    let docker = ctx.connector.settings()?.docker;
     let mut job = job;
     let (report, monitor) = ctx.run("backing up", |monitor| {
         let conditions = DumpConditions {
@@ -56,6 +58,7 @@ pub(crate) fn carry_out(
             scratch: std::env::temp_dir(),
             state: None,
             operator: &*ctx.connector.operator,
+            containers: EnginePlace { docker: &docker, env: &ctx.connector.env },
         };
         let records = job.plan_dumps(conditions)?;
         let tell = |notice| monitor.problem(ProblemKind::Notice, b"", notice);

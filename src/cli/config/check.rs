@@ -12,6 +12,7 @@ use crate::cli::interrupt;
 use crate::cli::schedules::Schedules;
 use crate::connect::{ConnectOptions, Connector, Operator};
 use crate::jobs::check::{CheckedApp, ConfigCheck, FindingGroup, Heard};
+use crate::jobs::tell;
 use crate::settings::{Settings, SettingsError};
 use crate::sources::finding::{Finding, Severity};
 use crate::text;
@@ -23,6 +24,10 @@ pub(super) struct CheckArgs {
     /// Ask no repository; databases of apps are asked
     #[arg(long)]
     offline: bool,
+
+    /// Send a test message through each channel of notifications
+    #[arg(long)]
+    send_test: bool,
 }
 
 #[derive(Serialize)]
@@ -44,7 +49,13 @@ pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let connector = &ctx.connector;
     let groups = match Settings::load(connector.options.config.as_deref(), &connector.env) {
         Ok(settings) if settings.file.is_none() => vec![no_file()],
-        Ok(settings) => check(ctx, args, &settings)?,
+        Ok(settings) => {
+            let mut groups = check(ctx, args, &settings)?;
+            if args.send_test {
+                groups.push(send_test(&settings));
+            }
+            groups
+        }
         Err(error) => vec![of_file(&error)],
     };
     let worst = groups.iter().flat_map(|group| &group.findings).map(|found| found.severity).max();
@@ -97,6 +108,31 @@ fn check(
         if monitor.is_cancelled() { Err(Failure::interrupted()) } else { Ok(groups) }
     })?;
     Ok(groups)
+}
+
+/// Sends a test message through each channel, and returns what came of it.
+fn send_test(settings: &Settings) -> FindingGroup {
+    let finding = |severity, message: String| Finding::new(severity, "notify", message);
+    let findings = match tell::send_test(settings) {
+        Ok(tried) if tried.is_empty() => {
+            let why = "there is no channel to which a test message could go";
+            vec![
+                finding(Severity::Error, why.to_owned())
+                    .hint("add `email` or `webhook` to [notify]"),
+            ]
+        }
+        Ok(tried) => {
+            let outcome = |one: &tell::Tried| match &one.error {
+                None => {
+                    finding(Severity::Note, format!("{}: a test message was sent", one.channel))
+                }
+                Some(error) => finding(Severity::Error, format!("{}: {error}", one.channel)),
+            };
+            tried.iter().map(outcome).collect()
+        }
+        Err(error) => vec![finding(Severity::Error, error.to_string())],
+    };
+    FindingGroup { title: "test messages".to_owned(), findings }
 }
 
 /// Returns the finding that a file cannot be read, or is not valid.

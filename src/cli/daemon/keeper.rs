@@ -14,10 +14,12 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::Global;
 use crate::cli::interrupt;
+use crate::cli::labelled::failure_of;
 use crate::cli::processes::{Ended, Results, Starter};
 use crate::cli::run::report::death_of;
 use crate::cli::run::tasks::{task_of, words_of};
 use crate::cli::schedules::{DueRun, Schedules};
+use crate::jobs::containers::{Started, start_left, with_labelled};
 use crate::jobs::daemon::{Patience, Quiet, Task, next_turns};
 use crate::jobs::state::{DaemonDir, DaemonState, ReloadError, StateDir};
 use crate::jobs::tell::Reload;
@@ -35,6 +37,9 @@ pub(super) struct Keeper<'a> {
     ctx: &'a Context,
     dir: StateDir,
     home: DaemonDir,
+    /// The configuration that was read last.
+    of_file: Settings,
+    /// The same, with the apps of labels.
     settings: Arc<Settings>,
     state: DaemonState,
     sights: Sender<Sight>,
@@ -82,7 +87,8 @@ impl<'a> Keeper<'a> {
             ctx,
             dir,
             home,
-            settings: Arc::new(settings),
+            settings: Arc::new(settings.clone()),
+            of_file: settings,
             state,
             sights,
         })
@@ -163,21 +169,43 @@ impl<'a> Keeper<'a> {
         });
     }
 
+    /// Starts containers that runs which died left stopped, and takes over the apps that labels
+    /// describe now. Returns what is wrong.
+    ///
+    /// If the engine does not answer, those of the look before remain.
+    fn look_at_containers(&mut self) -> Vec<String> {
+        let Started { notices, failures: mut troubles } = start_left(&self.dir);
+        notices.iter().for_each(|notice| self.ctx.ui.warn(notice));
+        if !self.of_file.docker.has_labels {
+            return troubles;
+        }
+        let (settings, faults) = with_labelled(self.of_file.clone(), &self.ctx.connector.env);
+        if settings != *self.settings && !faults.iter().any(|fault| fault.is_of_engine) {
+            self.settings = Arc::new(settings);
+        }
+        troubles.extend(faults.iter().map(|fault| failure_of(fault).text()));
+        troubles
+    }
+
     fn start_what_is_due(&mut self, now_s: i64) {
+        let mut troubles = self.look_at_containers();
         let settings = &Arc::clone(&self.settings);
         let schedules = Schedules { env: &self.ctx.connector.env, settings, is_dry: false };
         let mut names = schedules.enabled_apps();
         names.retain(|name| !self.running.has(name));
         let mut look = match schedules.look(&names, Some(&self.dir), now_s) {
             Ok(look) => look,
-            Err(failure) => return self.say_once(vec![failure.text()]),
+            Err(failure) => {
+                troubles.push(failure.text());
+                return self.say_once(troubles);
+            }
         };
         let own: Vec<String> = self.running.apps();
         schedules.look_at_repositories(&self.dir, &own, now_s, &mut look);
         for lost in &look.deaths {
             self.ctx.ui.warn(&death_of(lost));
         }
-        let mut troubles: Vec<String> = look.troubles.iter().map(Failure::text).collect();
+        troubles.extend(look.troubles.iter().map(Failure::text));
         let elapsed = self.began.elapsed();
         let may_begin =
             |due: &&DueRun| self.patience.may_begin(&due.name(), due.slot_s, due.attempt, elapsed);
@@ -230,7 +258,8 @@ impl<'a> Keeper<'a> {
         match loaded.and_then(|settings| copy(&settings).map(|()| settings)) {
             Ok(settings) => {
                 self.quiet.set_length(settings.daemon.settle);
-                self.settings = Arc::new(settings);
+                self.settings = Arc::new(settings.clone());
+                self.of_file = settings;
                 self.state.reload_error = None;
                 self.ctx.ui.note(&self.schedules_in_words());
             }

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, ended};
 use super::global::PROGRAM;
+use super::labelled;
 use super::own_metrics::OwnMetrics;
 use super::schedules::{DueRun, Schedules};
 use super::slot::SlotArgs;
@@ -30,8 +31,11 @@ const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
-    let settings = ctx.connector.settings()?;
     let state_dir = ctx.connector.state_dir();
+    // What one of several does, the one that started it has done.
+    let stopped_in = state_dir.as_ref().filter(|_| !args.dry_run && !args.record);
+    let stands_still = stopped_in.is_some_and(|dir| labelled::start_stopped(ctx, dir));
+    let (settings, has_faults) = labelled::settings_of(ctx, &args.apps)?;
     let telling = Telling::new(ctx, &settings, state_dir.as_deref())?;
     let state = state_dir.map(StateDir::new);
     let (env, of_apps) = (&ctx.connector.env, state.as_ref());
@@ -68,6 +72,7 @@ pub(super) fn run(ctx: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         false => Ok(()),
     };
     let exit = if is_troubled && exit == Exit::Done { Exit::Error } else { exit };
+    let exit = labelled::with_faults(exit, stands_still || has_faults);
     ended(exit, told.map_err(Failure::from))
 }
 

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{CheckedApp, ConfigCheck, error, warning};
 use crate::connect::credentials::read_store_password;
 use crate::connect::hints::hint_of_opening;
+use crate::jobs::containers::EnginePlace;
 use crate::jobs::databases;
 use crate::monitor::in_words;
 use crate::settings::repository::SecretSettings;
@@ -30,16 +31,16 @@ impl ConfigCheck<'_> {
         let runner: Arc<dyn Runner> = Arc::new(HostRunner::new(self.monitor));
         let mut findings = same_places(app);
         for database in &sources.mysql {
-            findings.extend(self.with_password(database, |password| {
+            findings.extend(self.with_server(database, |password, runner| {
                 // Nothing is copied, so nothing is written there.
                 let scratch = std::env::temp_dir();
-                mysql::check(&databases::mysql_settings(database, password, &scratch), &runner)
+                mysql::check(&databases::mysql_settings(database, password, &scratch), runner)
             }));
         }
         for database in &sources.postgres {
-            findings.extend(self.with_password(database, |password| {
+            findings.extend(self.with_server(database, |password, runner| {
                 let key = NO_KEY.to_owned();
-                postgres::check(&databases::postgres_settings(database, password, key), &runner)
+                postgres::check(&databases::postgres_settings(database, password, key), runner)
             }));
         }
         let root = app.settings.run.root.clone().unwrap_or_else(|| "/".into());
@@ -63,11 +64,20 @@ impl ConfigCheck<'_> {
     }
 
     /// Checks a database with its password, or says why there is none.
-    fn with_password(
+    /// Checks a server with its password, where its programs run.
+    fn with_server(
         &self,
         database: &DatabaseSettings,
-        check: impl FnOnce(Option<Zeroizing<String>>) -> Vec<Finding>,
+        check: impl FnOnce(Option<Zeroizing<String>>, &Arc<dyn Runner>) -> Vec<Finding>,
     ) -> Vec<Finding> {
+        let containers = EnginePlace { docker: &self.settings.docker, env: &self.connector.env };
+        let runner = match containers.runner_of(database, self.monitor) {
+            Ok(runner) => runner,
+            Err(failed) => {
+                let message = text::harmless(&in_words(&failed));
+                return vec![error(&database.section, message)];
+            }
+        };
         let of_file = database.password_file.clone().map(SecretSettings::PasswordFile);
         let of_command = || database.password_command.clone().map(SecretSettings::PasswordCommand);
         let source = of_file.or_else(of_command);
@@ -77,7 +87,7 @@ impl ConfigCheck<'_> {
         let mut findings: Vec<Finding> =
             heard.map(|message| warning(&database.section, message)).collect();
         match password {
-            Ok(password) => findings.extend(check(password)),
+            Ok(password) => findings.extend(check(password, &runner)),
             Err(failed) => {
                 let message = text::harmless(&in_words(&failed));
                 let hint = hint_of_opening(&failed).unwrap_or_default();
@@ -122,10 +132,15 @@ impl ConfigCheck<'_> {
             },
             size_min_bytes: command.len_min_bytes.unwrap_or(1),
         };
-        at(
-            shell_command::check(&settings, None, self.monitor),
-            &format!("{section}.{}", command.name),
-        )
+        let containers = EnginePlace { docker: &self.settings.docker, env: &self.connector.env };
+        let container = command.container.as_ref().map(|name| {
+            containers.container(name, self.monitor).map(|one| Arc::new(one) as Arc<dyn Runner>)
+        });
+        let found = match container.transpose() {
+            Ok(container) => shell_command::check(&settings, container.as_ref(), self.monitor),
+            Err(failed) => vec![error(&section, text::harmless(&in_words(&failed)))],
+        };
+        at(found, &format!("{section}.{}", command.name))
     }
 }
 

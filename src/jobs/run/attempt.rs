@@ -7,10 +7,11 @@ use super::outcome::in_words;
 use super::request::{AppRunner, RunRequest};
 use super::retention;
 use crate::backup::BackupReport;
-use crate::connect::{Purpose, RepositoryPlace, RequestTotals, host};
+use crate::connect::{self, OtherErrorKind, Purpose, RepositoryPlace, RequestTotals, host};
 use crate::format::snapshot::SnapshotStats;
+use crate::jobs::containers::{EnginePlace, StandStill};
 use crate::jobs::dumps::DumpConditions;
-use crate::jobs::state::{Alarm, AppState, RunRecord, RunStatus, SourceRun};
+use crate::jobs::state::{Alarm, AppState, RunRecord, RunStatus, SourceRun, StateDir};
 use crate::jobs::{self, Additions, Job, range_notes, transient};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::Repository;
@@ -98,17 +99,21 @@ impl Attempt<'_> {
         let of_app = self.runner.state.filter(|_| state.is_some());
         let made = of_app.and_then(|dir| dir.make_scratch_dir(&self.request.app).ok());
         let scratch = made.unwrap_or_else(|| self.runner.scratch.clone());
+        let still = self.stand_still(of_app)?;
         let conditions = DumpConditions {
             app: self.request.app.clone(),
             monitor: Arc::clone(monitor),
             scratch,
             state: state.as_deref_mut(),
             operator: &*connector.operator,
+            containers: EnginePlace { docker: &settings.docker, env: &connector.env },
         };
         let records = job.plan_dumps(conditions)?;
         record.notices.append(&mut job.dumps.notices);
         let ranges = std::mem::take(&mut job.dumps.ranges);
-        let report = job.run(connector, &place, &repository, monitor)?;
+        let report = while_still(still, job, record, |job| {
+            job.run(connector, &place, &repository, monitor)
+        })?;
         for shared in records {
             record.notices.append(&mut shared.take_notices());
             let dump = shared.get();
@@ -143,6 +148,23 @@ impl Attempt<'_> {
             Err(error) => transient::is_out_of_reach(error).then_some(false),
         };
         opened
+    }
+
+    /// Returns the containers that are to stand still while files are read.
+    fn stand_still(&self, state: Option<&StateDir>) -> connect::Result<Option<Arc<StandStill>>> {
+        let AppRunner { connector, settings, .. } = *self.runner;
+        if self.app.stop.is_empty() || self.request.dry_run {
+            return Ok(None);
+        }
+        let Some(dir) = state else {
+            // Nobody would start them after a death.
+            let why = "containers cannot be stopped where that cannot be noted before";
+            return Err(connect::Error::new(OtherErrorKind::Failed, why)
+                .hint("the directory for the state of apps must be writable: DRUMLIN_STATE_DIR"));
+        };
+        let place = EnginePlace { docker: &settings.docker, env: &connector.env };
+        let engine = place.engine()?;
+        StandStill::prepare(engine, dir, &self.request.app, &self.app.stop).map(Some)
     }
 
     /// Notes an alarming change of a new snapshot.
@@ -194,6 +216,31 @@ impl Attempt<'_> {
             }
             Err(why) => record.notices.push(format!("nothing was forgotten: {why}")),
         }
+    }
+}
+
+/// Runs a backup whose containers stand still from the end of its dumps on, and starts them again
+/// whatever happened.
+fn while_still(
+    still: Option<Arc<StandStill>>,
+    mut job: Job,
+    record: &mut RunRecord,
+    run: impl FnOnce(Job) -> jobs::Result<BackupReport>,
+) -> jobs::Result<BackupReport> {
+    let Some(still) = still else { return run(job) };
+    let report = match still.hold(&mut job.dumps.dumps) {
+        Ok(()) => run(job),
+        Err(error) => Err(error.into()),
+    };
+    let started = still.end();
+    record.notices.extend(started.notices);
+    if let Some(failure) = started.failures.first() {
+        record.error.get_or_insert_with(|| failure.clone());
+    }
+    record.notices.extend(started.failures);
+    match (report, still.take_failure()) {
+        (Err(_), Some(failure)) => Err(failure.into()),
+        (report, _) => report,
     }
 }
 

@@ -40,7 +40,12 @@ impl StateDir {
 
     /// Returns the path of an app's directory.
     pub fn app_dir(&self, app: &str) -> PathBuf {
-        self.dir.join(self.below).join(app)
+        self.apps_dir().join(app)
+    }
+
+    /// Returns the path of the directory with one for each app.
+    pub(super) fn apps_dir(&self) -> PathBuf {
+        self.dir.join(self.below)
     }
 
     /// Makes an empty directory for scratch files of an app: a run that died may have left some.

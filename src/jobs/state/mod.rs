@@ -12,6 +12,7 @@ mod record;
 mod repository_notes;
 mod run_log;
 mod slot;
+mod stopped;
 mod trouble;
 mod untold;
 
@@ -26,4 +27,5 @@ pub use record::{
 };
 pub use repository_notes::{CheckNotes, RepositoryNotes};
 pub use run_log::RunLog;
+pub use stopped::{StoppedContainer, StoppedContainers};
 pub use trouble::{Alarm, AlarmKind, Fault};

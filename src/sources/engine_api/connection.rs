@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,6 +29,8 @@ pub(super) struct Patience {
     pub deadline: Option<Deadline>,
     /// Ends waiting when it is cancelled.
     pub monitor: Option<Arc<Monitor>>,
+    /// Ends waiting when it is set.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// A moment of the monotonic clock, and the time that led to it, for messages.
@@ -52,12 +55,13 @@ impl Deadline {
 impl Patience {
     /// Returns a patience that ends at a moment.
     pub(super) fn until(deadline: Deadline) -> Self {
-        Self { deadline: Some(deadline), monitor: None }
+        Self { deadline: Some(deadline), ..Self::default() }
     }
 
     /// Fails if the time is up, or the user stopped the operation.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        if self.monitor.as_ref().is_some_and(|monitor| monitor.is_cancelled()) {
+        let is_cancelled = self.monitor.as_ref().is_some_and(|monitor| monitor.is_cancelled());
+        if is_cancelled || self.stop.load(Ordering::Relaxed) {
             return Err(Fault::Interrupted);
         }
         match self.deadline {

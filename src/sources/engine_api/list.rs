@@ -32,6 +32,8 @@ pub struct Inspected {
     pub container: Container,
     /// Its mounts.
     pub mounts: Vec<Mount>,
+    /// Whether the engine removes it, and its nameless volumes, as soon as it stops.
+    pub is_removed_when_stopped: bool,
 }
 
 /// A folder or file of the host in a container.
@@ -75,24 +77,27 @@ impl Engine {
                 labels: answer.config.labels.unwrap_or_default(),
             },
             mounts: answer.mounts.unwrap_or_default().into_iter().map(Mount::from).collect(),
+            is_removed_when_stopped: answer.host_config.is_some_and(|config| config.auto_remove),
         })
     }
 }
 
 impl Inspected {
-    /// Returns where the host has a path of the container, by the deepest mount that holds it;
-    /// `None` if it is in none, is not absolute, or has `..` in it.
+    /// Returns where the host has a path of the container, or a pattern of paths, by the deepest
+    /// mount that holds it; `None` if it is in none, is not absolute, or has `..` in it.
     ///
-    /// Only the names are looked at: a link in the container may lead elsewhere.
-    pub fn host_path(&self, path: &Path) -> Option<PathBuf> {
+    /// Only the names are looked at: a link in the container may lead elsewhere. Characters of the
+    /// host's part mean themselves in the pattern.
+    pub fn host_pattern(&self, pattern: &str) -> Option<String> {
+        let path = Path::new(pattern);
         let is_plain = path.is_absolute() && !path.components().any(|c| c == Component::ParentDir);
         let mounts = self.mounts.iter().filter(|mount| path.starts_with(&mount.destination));
         let mount = mounts.max_by_key(|mount| mount.destination.components().count());
         let mount = mount.filter(|mount| is_plain && mount.is_stored())?;
-        let below = path.strip_prefix(&mount.destination).expect("it begins so");
+        let below = path.strip_prefix(&mount.destination).expect("it begins so").to_str()?;
+        let source = globset::escape(mount.source.to_str()?);
         // Joined with nothing, a path would get a slash at its end.
-        let is_mount = below.as_os_str().is_empty();
-        Some(if is_mount { mount.source.clone() } else { mount.source.join(below) })
+        Some(if below.is_empty() { source } else { format!("{source}/{below}") })
     }
 }
 
@@ -143,6 +148,14 @@ struct InspectAnswer {
     state: StateAnswer,
     config: ConfigAnswer,
     mounts: Option<Vec<MountAnswer>>,
+    host_config: Option<HostConfigAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfigAnswer {
+    #[serde(default)]
+    auto_remove: bool,
 }
 
 #[derive(Deserialize)]
@@ -214,21 +227,21 @@ mod tests {
             mount("bind", "/srv/all", "/data"),
             mount("volume", "/var/lib/volumes/db/_data", "/data/db"),
             mount("tmpfs", "", "/data/tmp"),
+            mount("bind", "/srv/[x]", "/odd"),
         ];
-        let inspected = Inspected { container, mounts };
+        let inspected = Inspected { container, mounts, is_removed_when_stopped: false };
         for (path, on_host) in [
             ("/data/x.db", Some("/srv/all/x.db")),
             ("/data", Some("/srv/all")),
             ("/data/db/*.sqlite", Some("/var/lib/volumes/db/_data/*.sqlite")),
             ("/data/dbx", Some("/srv/all/dbx")),
+            ("/odd/?.db", Some("/srv/[[]x[]]/?.db")),
             ("/data/tmp/x", None),
             ("/database/x", None),
             ("/data/../etc/shadow", None),
             ("data/x", None),
         ] {
-            let found = inspected.host_path(Path::new(path));
-            assert_eq!(found.as_deref(), on_host.map(Path::new), "{path}");
-            assert_eq!(found.map(PathBuf::into_os_string), on_host.map(Into::into), "{path}");
+            assert_eq!(inspected.host_pattern(path).as_deref(), on_host, "{path}");
         }
     }
 }

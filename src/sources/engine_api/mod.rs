@@ -5,7 +5,6 @@
 //! socket. Nothing that an engine sends is trusted: lengths have limits, every wait ends, and a
 //! command succeeded only if the engine says so after its end.
 
-mod apps; // apps by labels
 mod cancel; // the end of an unwanted process
 mod connection; // the socket
 mod engine; // questions
@@ -13,19 +12,18 @@ mod error; // errors, hints
 mod exec; // commands in containers
 mod frames; // frames of a stream
 mod http; // requests, answers
-mod labels; // labels of a container
-mod list; // containers, mounts
+mod list; // containers
+mod mounts; // mounts with data
 mod session; // a running command
 mod streams; // reader, writer
 mod tail; // last words
 mod witness; // life of the engine
 
-pub use apps::{LabelledApp, Member, labelled_apps, mounts_to_read};
 pub use engine::{Engine, EngineVersion};
 pub use error::{Error, Fault, Result};
 pub use exec::Exec;
-pub use labels::{ContainerLabels, LabelError, Names};
 pub use list::{Container, Inspected, Mount};
+pub use mounts::mounts_to_read;
 pub use streams::{ExecReader, ExecWriter};
 
 #[cfg(test)]

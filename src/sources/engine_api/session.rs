@@ -3,6 +3,7 @@
 use std::io::ErrorKind::ConnectionReset;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::cancel::{END_TIME_MAX, Process, end_process, mark};
@@ -72,7 +73,8 @@ impl Session {
     ) -> Result<Self> {
         let (exec, marker) = mark(exec)?;
         let deadline = answer_deadline();
-        let patience = Patience { deadline: Some(deadline), monitor: Some(Arc::clone(monitor)) };
+        let watched = Some(Arc::clone(monitor));
+        let patience = Patience { monitor: watched, ..Patience::until(deadline) };
         // What was not created need not be ended.
         patience.check().map_err(|fault| engine.fault("run a command", fault))?;
         let Created { id, is_docker } = engine.create_exec(&exec, has_input, deadline)?;
@@ -178,6 +180,11 @@ impl Session {
         }
         self.is_at_end = true;
         Ok(Received::End)
+    }
+
+    /// Returns the flag that ends every wait.
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.connection.patience.stop)
     }
 
     /// Returns the end of standard error.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::event::PollFlags;
 
@@ -36,6 +37,11 @@ impl ExecReader {
     /// read the last bytes fails.
     pub fn finish(&mut self) -> Result<()> {
         self.0.finish()
+    }
+
+    /// Returns the flag that makes a read fail soon, from any thread.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.0.stop_flag()
     }
 
     /// Returns the end of the standard error so far, at most 4 KiB.

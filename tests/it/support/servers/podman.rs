@@ -74,7 +74,8 @@ impl Podman {
         Engine::new(self.socket())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Returns the path of its socket.
+    pub fn socket(&self) -> PathBuf {
         self.dir.path().join("podman.sock")
     }
 
@@ -85,9 +86,15 @@ impl Podman {
 
     /// Starts a container that does nothing, with more options.
     pub fn run_container(&self, name: &str, options: &[&str]) {
+        self.run_program(name, options, &["/bin/sleep", "600"]);
+    }
+
+    /// Starts a container that runs a program, with more options.
+    pub fn run_program(&self, name: &str, options: &[&str], program: &[&str]) {
         let mut arguments = vec!["run", "--detach", "--name", name, "--stop-timeout", "1"];
         arguments.extend(options);
-        arguments.extend(["--rootfs", "/:O", "/bin/sleep", "600"]);
+        arguments.extend(["--rootfs", "/:O"]);
+        arguments.extend(program);
         self.run(&arguments);
     }
 

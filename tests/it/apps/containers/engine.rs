@@ -9,9 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drumlin::monitor::{Monitor, in_words};
-use drumlin::sources::engine_api::{
-    Engine, Error, Exec, ExecReader, ExecWriter, Names, labelled_apps, mounts_to_read,
-};
+use drumlin::settings::labels::{ContainerLabels, Names};
+use drumlin::sources::engine_api::{Engine, Error, Exec, ExecReader, ExecWriter, mounts_to_read};
 
 use crate::support::needs::can_run;
 use crate::support::servers::podman::Podman;
@@ -101,19 +100,17 @@ fn containers_are_found_by_their_labels_with_their_mounts() {
     assert_eq!(of_wiki.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["web"]);
     assert_eq!(engine.containers(Some("drumlin.app=wi&ki")).unwrap(), []);
 
-    let apps = labelled_apps(all).unwrap();
-    assert_eq!(apps.keys().collect::<Vec<_>>(), ["wiki"]);
-    let member = &apps["wiki"].members[0];
-    let inspected = engine.inspect(&member.container.name).unwrap();
-    assert_eq!(inspected.container.id, member.container.id);
-    assert_eq!(inspected.container.labels["drumlin.app"], "wiki");
-    assert!(inspected.container.is_running);
-    for names in [member.labels.volumes.clone().unwrap(), Names::All] {
+    let web = all.iter().find(|container| container.name == "web").unwrap();
+    let inspected = engine.inspect(&web.name).unwrap();
+    assert_eq!((&inspected.container, inspected.is_removed_when_stopped), (web, false));
+    let labels = ContainerLabels::read(&web.name, &web.labels).unwrap().unwrap();
+    assert_eq!(labels.app, "wiki");
+    for names in [labels.volumes.unwrap(), Names::All] {
         let mounts = mounts_to_read(&inspected, &names).unwrap();
         assert_eq!(mounts.iter().map(|mount| &mount.source).collect::<Vec<_>>(), [&data]);
     }
-    let on_host = inspected.host_path("/srv/data/x.db".as_ref());
-    assert_eq!(on_host, Some(data.join("x.db")));
+    let on_host = inspected.host_pattern("/srv/data/*.db");
+    assert_eq!(on_host.unwrap(), data.join("*.db").to_str().unwrap());
 
     assert!(!engine.inspect("other").unwrap().container.is_running);
     let error = engine.inspect("nobody").unwrap_err();

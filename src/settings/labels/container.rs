@@ -1,4 +1,4 @@
-//! Labels of containers as sources of apps.
+//! Labels of one container.
 //!
 //! Nothing but the labels describes such an app, so an unknown label is an error: with a typing
 //! mistake it would be silently not backed up.
@@ -79,6 +79,12 @@ pub struct ContainerLabels {
 }
 
 impl ContainerLabels {
+    /// Returns the name of the app that labels mean, valid or not; `None` if they mean none.
+    pub fn app_of(labels: &BTreeMap<String, String>) -> Option<&str> {
+        let own = std::iter::once("drumlin.app").chain(PROJECTS);
+        own.filter_map(|label| labels.get(label)).map(|name| name.trim()).next()
+    }
+
     /// Reads the labels of a container; `None` if it has none for this program.
     ///
     /// Lists have commas between their items. Fails at an unknown label, at a value of the wrong
@@ -115,7 +121,7 @@ impl ContainerLabels {
     }
 
     /// Returns whether the container must run while it is backed up: a program is run in it.
-    pub fn needs_running(&self) -> bool {
+    fn needs_running(&self) -> bool {
         self.mariadb.is_some()
             || self.mysql.is_some()
             || self.postgres.is_some()
@@ -155,8 +161,8 @@ impl Reader<'_> {
     }
 
     fn app(&self, labels: &BTreeMap<String, String>) -> Result<String, LabelError> {
-        let project = || PROJECTS.iter().find_map(|project| labels.get(*project)).cloned();
-        let Some(app) = self.text("app")?.or_else(project) else {
+        self.text("app")?;
+        let Some(app) = ContainerLabels::app_of(labels).map(str::to_owned) else {
             return Err(self.error("app", "is missing, and there is no project of Compose"));
         };
         if !is_app_name(&app) {
