@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long apps-long ci doc features lint bench bench-stages fuzz-smoke clean
+.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long apps-long ci doc features lint bench bench-dumps bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -97,6 +97,9 @@ lint:           ## Formatting, clippy, and the dependencies' licences, sources a
 
 bench: build    ## Drumlin beside other tools and beside lower bounds, on generated data (see benches/peers/run.sh).
 	benches/peers/run.sh
+
+bench-dumps: build ## What each state of a database adds to the repositories of Drumlin and other tools (ROWS=).
+	PATH="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release:$$PATH" benches/peers/dumps.py target/bench-dumps --rows $${ROWS:-1600000}
 
 bench-stages:   ## Micro-benchmarks of each stage beside the bare primitive.
 	$(CARGO) bench --locked --bench stages

@@ -19,6 +19,7 @@ packages="$packages radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph-com
   openssl:openssl"
 # Databases, Subversion and a container engine, whose dumps are backed up.
 packages="$packages mariadb-server:mariadbd mariadb-client:mariadb-dump mariadb-backup:mariadb-backup subversion:svnadmin
+  sqlite3:sqlite3
   podman:podman runc:runc"
 # What reads metrics.
 packages="$packages prometheus:promtool prometheus-pushgateway:prometheus-pushgateway

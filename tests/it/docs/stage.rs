@@ -1,11 +1,14 @@
 //! The place where the commands of a page run: a scratch home, and the servers that the page names.
 
+use std::any::Any;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::placeholders::{SHOWN_HOME, rename_host};
+use crate::apps::mysql::server::MariaDb;
+use crate::apps::postgres::server::Postgres;
 use crate::support::home::Home;
 use crate::support::servers::openssh::OpenSsh;
 use crate::support::servers::place::Place;
@@ -13,6 +16,9 @@ use crate::support::servers::{moto, run};
 
 /// Folders of a machine that pages speak of. Here they are in the scratch home.
 const ROOTS: [&str; 3] = ["/etc/drumlin", "/mnt/", "/srv/"];
+/// Where databases listen on such a machine.
+const MARIADB_SOCKET: &str = "/run/mysqld/mysqld.sock";
+const POSTGRES_SOCKETS: &str = "/var/run/postgresql";
 
 /// A scratch home with some documents, and running servers.
 pub struct Stage {
@@ -21,6 +27,8 @@ pub struct Stage {
     names: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     servers: Vec<Place>,
+    /// They end with the stage.
+    databases: Vec<Box<dyn Any>>,
 }
 
 impl Stage {
@@ -29,7 +37,7 @@ impl Stage {
         let mut names: Vec<_> =
             ROOTS.iter().map(|root| ((*root).to_owned(), home.text(&root[1..]))).collect();
         names.push((SHOWN_HOME.to_owned(), home.text("")));
-        Self { home, names, variables: Vec::new(), servers: Vec::new() }
+        Self { home, names, variables: Vec::new(), servers: Vec::new(), databases: Vec::new() }
     }
 
     /// Starts a server and takes it for the one that the page speaks of:
@@ -37,7 +45,9 @@ impl Stage {
     ///   the file of the keys that it lets in;
     /// * `s3 ENDPOINT BUCKET`: a server with a bucket;
     /// * `aws BUCKET`: a server that is reached, as AWS is, without being named in the
-    ///   configuration; its bucket locks objects.
+    ///   configuration; its bucket locks objects;
+    /// * `mariadb`, `postgres`: a database at its usual socket, also for clients that are told of
+    ///   none; another one from then on if there was one already.
     pub fn serve(&mut self, words: &str) {
         match words.split(' ').collect::<Vec<_>>().as_slice() {
             ["sftp", names @ ..] => self.serve_sftp(names),
@@ -55,6 +65,8 @@ impl Stage {
                 self.variables
                     .extend(values.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
+            ["mariadb"] => self.serve_mariadb(),
+            ["postgres"] => self.serve_postgres(),
             _ => panic!("nobody knows the server `{words}`"),
         }
     }
@@ -79,6 +91,33 @@ impl Stage {
         let endpoint = format!("http://127.0.0.1:{}", server.port());
         self.servers.push(Place::Bucket(server, bucket.to_owned()));
         endpoint
+    }
+
+    fn serve_mariadb(&mut self) {
+        let server = MariaDb::start(&[]);
+        let socket = server.socket().to_str().unwrap().to_owned();
+        self.home.write(".my.cnf", format!("[client]\nsocket={socket}\n"));
+        // Clients log in by the system's name unless they are told another.
+        let user = run("id", &["-un"]).trim().to_owned();
+        if user != "root" {
+            server.sql(&format!(
+                "CREATE USER '{user}'@localhost; GRANT ALL ON *.* TO '{user}'@localhost;"
+            ));
+        }
+        self.names.insert(0, (MARIADB_SOCKET.to_owned(), socket));
+        self.databases.push(Box::new(server));
+    }
+
+    fn serve_postgres(&mut self) {
+        let server = Postgres::start().expect("scripts/test-deps.sh installs it");
+        let rules = server.folder.path().join("data/pg_hba.conf");
+        let text = fs::read_to_string(&rules).unwrap();
+        fs::write(&rules, format!("{text}local replication all trust\n")).unwrap();
+        server.sql("postgres", "SELECT pg_reload_conf()");
+        let folder = server.folder.path().to_str().unwrap().to_owned();
+        self.variables.push(("PGHOST".to_owned(), folder.clone()));
+        self.names.insert(0, (POSTGRES_SOCKETS.to_owned(), folder));
+        self.databases.push(Box::new(server));
     }
 
     /// Writes a file that the page shows.

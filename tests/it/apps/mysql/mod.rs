@@ -5,5 +5,5 @@ mod deaths; // dumps that die
 mod hostile; // content that imitates a dump
 mod load; // writers during a dump
 mod patience; // pipelines that wait
-pub(super) mod server; // a server, and where dumps go
+pub mod server; // a server, and where dumps go
 mod sizes; // many tables, long rows

@@ -4,7 +4,7 @@
 
 mod failures; // dumps that die, and access
 mod hostile; // hostile content
-pub(super) mod server; // a server of a test's own
+pub mod server; // a server of a test's own
 
 use std::process::{Child, Stdio};
 
