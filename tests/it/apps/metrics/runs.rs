@@ -130,6 +130,8 @@ fn the_textfile_tells_of_every_run() {
 #[test]
 fn checks_and_prunes_are_told() {
     let place = Place::new("[app.wiki]\npaths = \"source\"\n");
+    // Of a few bytes no pack with content would be made.
+    place.home.write("source/large", (0..40_000).map(|n| format!("{n} ")).collect::<String>());
     place.run("wiki", 0);
     assert_eq!(place.value("last_check_timestamp_seconds", &["box"]), 0.0);
     place.home.run(["check", "--level", "full"]).ok();
