@@ -1,8 +1,8 @@
 //! Child processes: commands of this program in process groups of their own.
 //!
 //! A run that leaks, hangs or is killed is not the end of what started it, and its memory is given
-//! back. The group keeps a terminal's Ctrl-C away: with the signal that is passed on it would be the
-//! second one, which ends a run at once.
+//! back. The group keeps a terminal's Ctrl-C away: with the signal that is passed on it would be
+//! the second one, which ends a run at once.
 
 use std::ffi::OsString;
 use std::io::{self, Read};

@@ -123,7 +123,7 @@ impl Schedules<'_> {
         Ok(look)
     }
 
-    /// Looks which repositories are to be pruned or checked, and adds that to the runs that are due.
+    /// Looks which repositories are to be pruned or checked, and adds that to what is due.
     ///
     /// It leaves those out that a run uses, unless it is one of `own`, whose end the caller awaits.
     pub(crate) fn look_at_repositories(

@@ -42,7 +42,7 @@ fn many_apps_that_are_due_at_once_keep_to_the_limits() {
         "[daemon]\nsettle = \"0s\"\nparallel = 4\n{}{}{}",
         names(&near, RECORDS),
         names(&far, &far_lines),
-        names(&idle, "schedule = \"never\"\n")
+        names(&idle, "enabled = false\n")
     );
     let home = home("").with("AWS_ACCESS_KEY_ID", "x").with("AWS_SECRET_ACCESS_KEY", "x");
     configure(&home, &text.replace("[daemon]", &format!("{server}[daemon]")));
