@@ -211,10 +211,8 @@ impl Schedules<'_> {
         let Some(app) = self.settings.apps.get(name) else {
             return self.refuse_unknown(&[name.to_owned()]).map(|()| Found::default());
         };
-        let mut app = app.clone().with_defaults(&self.settings.defaults);
+        let app = app.clone().with_defaults(&self.settings.defaults);
         let schedule = self.of(name, &app)?;
-        // Another zone of all is another schedule of each.
-        app.run.timezone = app.run.timezone.or_else(|| self.settings.daemon.timezone.clone());
         look_in(name, dir, self.is_dry, |state| decide(name, &app, &schedule, state, now_s))
     }
 }
