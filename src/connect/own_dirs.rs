@@ -114,7 +114,7 @@ fn is_place(name: &[u8], path: &Path) -> bool {
     is_hex(name, 32) && is_filled_with(path, is_memory)
 }
 
-/// Returns whether this is the file of a message, or one beside them.
+/// Returns whether this is the file of a message, or what the outbox keeps of itself.
 fn is_message(name: &[u8], path: &Path) -> bool {
     let mut parts = name.split(|byte| *byte == b'.');
     let is_id =

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use crate::notify::Reach;
-use crate::settings::Settings;
 use crate::settings::error::SettingsError;
 use crate::settings::notify::refuse_later;
+use crate::settings::{FILE_NAME, Settings};
 
 /// Returns how servers are reached.
 ///
@@ -21,5 +21,6 @@ pub(super) fn reach_of(settings: &Settings) -> Result<Reach, SettingsError> {
 
 /// Makes an error about a key of `[notify]`.
 pub(super) fn refuse(settings: &Settings, key: &str, why: &str) -> SettingsError {
-    refuse_later(settings.file.as_deref(), &["notify", key], why)
+    let file = settings.file.as_deref().unwrap_or(Path::new(FILE_NAME));
+    refuse_later(file, &["notify", key], why)
 }

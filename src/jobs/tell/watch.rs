@@ -1,8 +1,8 @@
 //! Watch over what no run says: apps that are overdue, channels, digests, and the heartbeat.
 //!
-//! It is a part of keeping schedules: the daemon looks every half minute, `run --due` at its end. It has a
-//! state of its own, written whole under a lock of its own, because an app's state belongs to the
-//! run that is under way. A run that hangs must not hide that its app is overdue.
+//! It is a part of keeping schedules: the daemon looks every half minute, `run --due` at its end.
+//! It has a state of its own, written whole under a lock of its own, because an app's state belongs
+//! to the run that is under way. A run that hangs must not hide that its app is overdue.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -81,8 +81,8 @@ struct Look {
 }
 
 impl Teller<'_> {
-    /// Looks at all apps that are enabled, tells what no run tells, and sends the heartbeat while no
-    /// app is overdue. Returns what failed, for people; it is done again at the next look.
+    /// Looks at all apps that are enabled, tells what no run tells, and sends the heartbeat while
+    /// no app is overdue. Returns what failed, for people; it is done again at the next look.
     ///
     /// Does nothing while another process looks. Messages go into the outbox: see
     /// [`deliver`](Self::deliver).

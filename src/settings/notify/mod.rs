@@ -239,8 +239,7 @@ fn parse_url(text: &str) -> Result<Secret, String> {
 }
 
 /// Makes an error about a key that only its use showed, such as `notify`, `email`.
-pub fn refuse_later(file: Option<&Path>, keys: &[&str], why: &str) -> SettingsError {
-    let file = file.unwrap_or(Path::new(super::FILE_NAME));
+pub fn refuse_later(file: &Path, keys: &[&str], why: &str) -> SettingsError {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let (key, tables) = keys.split_last().expect("a key is named");
     SettingsError::Invalid {

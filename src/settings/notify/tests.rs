@@ -110,8 +110,9 @@ fn a_key_that_only_its_use_showed_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("drumlin.toml");
     std::fs::write(&file, "# x\n[notify]\nwhen = \"always\"\nemail = \"a@b\"\n").unwrap();
-    let error = refuse_later(Some(&file), &["notify", "email"], "no").to_string();
+    let error = refuse_later(&file, &["notify", "email"], "no").to_string();
     assert!(error.ends_with("drumlin.toml:4: `email` in [notify]: no"), "{error}");
-    let lost = refuse_later(None, &["app", "wiki", "ping"], "no").to_string();
-    assert_eq!(lost, "drumlin.toml:1: `ping` in [app.wiki]: no");
+    let gone = Path::new("gone.toml");
+    let lost = refuse_later(gone, &["app", "wiki", "ping"], "no").to_string();
+    assert_eq!(lost, "gone.toml:1: `ping` in [app.wiki]: no");
 }

@@ -1,7 +1,7 @@
 //! Goal: each event of an app is told once, whenever the process dies.
 //!
 //! Method: the real state machine and outbox over a folder in memory, which dies before or after
-//! each of its changes. The state of the app lies in the same folder.
+//! each of its changes. The state of the app is in the same folder.
 
 use std::cell::RefCell;
 
