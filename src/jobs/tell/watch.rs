@@ -165,7 +165,7 @@ impl Teller<'_> {
         let is_quiet = sayings.iter().all(|one| one.runs == 0 && !one.has_missed)
             && !look.held.has(&rules.writer)
             && self.row(rules.clone(), now_s).is_quiet(&state.told, &all);
-        let lock = if is_quiet { None } else { self.dir.lock(name)? };
+        let lock = if is_quiet { None } else { self.dir.try_lock(name)? };
         if let Some(lock) = &lock {
             self.tell_locked(lock, &seen, now_s)?;
         }
