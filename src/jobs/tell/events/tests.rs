@@ -2,7 +2,7 @@
 //! attempt. Method: short histories of runs.
 
 use super::*;
-use crate::jobs::state::{Alarm, Began, GoodRun, RepositoryState};
+use crate::jobs::state::{Alarm, Began, GoodRun, RepositoryState, settle_death};
 use crate::settings::environment::Environment;
 
 const NOW_S: i64 = 1_800_000_000;
@@ -57,7 +57,9 @@ fn an_attempt_that_will_be_repeated_is_not_told() {
     assert_eq!(told(&[run(None, 1, Failed)], NOW_S).1, 1);
     let lasting = RunRecord { is_transient: false, ..attempt(1) };
     assert_eq!(told(&[lasting], NOW_S).1, 1);
-    let died = RunRecord { error: Some("it died".to_owned()), ..attempt(1) };
+    let began = Began { run: "r".to_owned(), slot_s: slot, at_s: NOW_S, ..Began::default() };
+    let mut state = AppState { began: Some(began), ..AppState::default() };
+    let died = settle_death("wiki", &mut state).unwrap();
     assert_eq!(told(std::slice::from_ref(&died), NOW_S), (vec![died.run], 1));
 }
 
