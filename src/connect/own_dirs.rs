@@ -119,8 +119,7 @@ fn is_message(name: &[u8], path: &Path) -> bool {
     let mut parts = name.split(|byte| *byte == b'.');
     let is_id =
         |id: &[u8]| id.len() == 50 && id.split(|byte| *byte == b'-').all(|part| is_hex(part, 16));
-    let is_own =
-        |first: &[u8]| is_id(first) || [&b"lock"[..], b"health"].iter().any(|own| *own == first);
+    let is_own = |first: &[u8]| is_id(first) || [&b"lock"[..], b"health"].contains(&first);
     parts.next().is_some_and(is_own) && path.symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
