@@ -113,9 +113,10 @@ fn escape(text: &str) -> String {
 /// Returns the program of a command, without the arguments, which may be the secret itself.
 fn hide_arguments(command: &str) -> String {
     match command.split_whitespace().next() {
-        Some(program) if command.trim() == program && !program.contains('=') => program.to_owned(),
-        Some(program) if !program.contains(['=', '$']) => format!("{program} {HIDDEN}"),
-        _ => HIDDEN.to_owned(),
+        Some(program) if program.contains(['=', '$']) => HIDDEN.to_owned(),
+        Some(program) if command.trim() == program => program.to_owned(),
+        Some(program) => format!("{program} {HIDDEN}"),
+        None => HIDDEN.to_owned(),
     }
 }
 
