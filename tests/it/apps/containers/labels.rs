@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use super::{Site, text};
+use super::{Site, text, wait_until};
+use crate::apps::daemon::stage::{Daemon, runs};
 
 #[test]
 fn labels_with_volumes_are_apps() {
@@ -82,4 +83,24 @@ fn a_fault_is_told_and_costs_no_other_app() {
     assert!(site.home.run(["run", "own"]).ok().err.is_empty(), "it needs no engine");
     let unknown = site.home.run(["run", "good"]).code(2);
     assert!(unknown.err.contains("labels of containers cannot be read"), "{unknown:?}");
+}
+
+#[test]
+fn the_daemon_sees_labels_that_come_and_an_engine_that_goes() {
+    let Some(mut site) = Site::start() else { return };
+    site.configure("daemon = { settle = \"0s\" }\n[app.none]\npaths = \"source\"");
+    let daemon = Daemon::start(&site.home);
+    let labels = [
+        "--label=drumlin.app=kv",
+        "--label=drumlin.command.dump=echo x",
+        "--label=drumlin.schedule=every 1h",
+    ];
+    site.podman.run_container("kv", &labels);
+    wait_until("its run", || !runs(&site.home, "kv").is_empty());
+    assert_eq!(runs(&site.home, "kv")[0]["status"], "done");
+    site.podman.kill();
+    let told = || site.home.read("log").matches("labels of containers cannot be read").count();
+    wait_until("the fault is told", || told() > 0);
+    daemon.stop();
+    assert_eq!(told(), 1, "once while it lasts");
 }

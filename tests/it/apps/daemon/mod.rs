@@ -3,7 +3,7 @@
 
 mod limits; // how much at once
 mod service; // what a service manager hears
-mod stage; // a home, and a daemon that looks often
+pub(super) mod stage; // a home, and a daemon that looks often
 mod upkeep; // prunes and checks by schedule
 
 use std::fs;
