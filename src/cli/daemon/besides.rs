@@ -1,4 +1,4 @@
-//! What the daemon does besides runs: messages that no run sends, the heartbeat, metrics.
+//! Work of the daemon besides runs: messages that no run sends, the heartbeat, metrics.
 //!
 //! A thread of its own does it: a mail server that hangs must not stop the schedules. What it tells
 //! was seen by the loop that starts runs, so that a loop that hangs tells nothing.
@@ -78,7 +78,7 @@ impl<'a> Besides<'a> {
             let mut failures = self.tell(teller.as_ref(), &sight);
             let metrics =
                 OwnMetrics { env: &self.ctx.connector.env, settings, state: Some(&self.dir) };
-            failures.extend(self.show(&metrics, &sight));
+            self.show(&metrics, &sight);
             if written.is_none_or(|at| at.elapsed() >= TEXTFILE_INTERVAL) {
                 failures.extend(metrics.write());
                 written = Some(Instant::now());
@@ -103,10 +103,11 @@ impl<'a> Besides<'a> {
         failures
     }
 
-    /// Puts the values of a sight where the listener finds them. Returns what went wrong.
-    fn show(&self, metrics: &OwnMetrics, sight: &Sight) -> Vec<String> {
+    /// Puts the values of a sight where the listener finds them. What cannot be read is said by the
+    /// loop. `/healthz` does not complain of apps: who asks would start the daemon again.
+    fn show(&self, metrics: &OwnMetrics, sight: &Sight) {
         if metrics.settings.metrics.listen.is_none() {
-            return Vec::new();
+            return;
         }
         let daemon = Daemon {
             started_s: sight.started_s,
@@ -114,9 +115,7 @@ impl<'a> Besides<'a> {
         };
         let mut gathered = metrics.gather(Some(daemon));
         gathered.values.process.gathered_s = sight.now_s;
-        let complaint = gathered.problems.first().map(String::as_str);
-        self.page.set(Page::new(&gathered.values, complaint));
-        gathered.problems
+        self.page.set(Page::new(&gathered.values, None));
     }
 
     /// Listens for those who read metrics, if that is configured. No run depends on it.

@@ -4,7 +4,7 @@ use crate::format::entry::{Content, Entry, EntryKind, Ref, Timestamp, Xattr};
 use crate::format::limits;
 use crate::id::ChunkId;
 
-/// Strings of the node that entries lie in.
+/// Strings of the node of the entries.
 const STRINGS: usize = 2;
 
 pub(super) fn entry(kind: EntryKind, content: Content, size: u64) -> Entry {

@@ -86,7 +86,15 @@ impl StateDir {
     /// Returns the apps that have such a note, in the order of their names.
     pub fn apps_with_stopped(&self) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.apps_dir()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // Without a state directory nothing is noted.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(Vec::new());
+            }
             entries => entries?,
         };
         let mut apps = Vec::new();

@@ -126,7 +126,7 @@ fn of_too_many_the_oldest_is_dropped() {
 #[test]
 fn a_client_that_does_not_read_keeps_nobody_waiting() {
     let mut values = Values::default();
-    for app in 0..4_000 {
+    for app in 0..8_000 {
         values.apps.insert(format!("an-app-with-a-long-name-{app}"), Default::default());
     }
     let handle = listen(Page::new(&values, None), Duration::from_secs(600));

@@ -24,8 +24,9 @@ const REWRITE: u8 = 2;
 const FIXED_LEN_BYTES: usize = 14;
 /// Longest path; the program itself has no longer one (`FN_REFLEN`).
 const PATH_LEN_MAX_BYTES: usize = 512;
-/// Largest payload. The program fills chunks to 10 MiB.
-const PAYLOAD_LEN_MAX_BYTES: u64 = 64 << 20;
+/// Largest payload, which is never in memory as a whole. The program fills chunks to 10 MiB, but
+/// sends what it finds of the server's log in one: as much as the log may hold.
+const PAYLOAD_LEN_MAX_BYTES: u64 = 1 << 44;
 
 /// The head of a chunk.
 #[derive(Debug, PartialEq, Eq)]

@@ -260,9 +260,9 @@ fn payloads_and_open_files_are_limited() {
     let of_len = |len_bytes: u64| {
         [&head(b'P', 0, "a"), &len_bytes.to_le_bytes()[..], &[0; 12], &[0; 100]].concat()
     };
-    refuses(&of_len((64 << 20) + 1), "at most 67108864");
-    refuses(&of_len(u64::MAX), "at most 67108864");
-    refuses(&of_len(64 << 20), "it ends within the chunk at byte 0");
+    refuses(&of_len((1 << 44) + 1), "at most 17592186044416");
+    refuses(&of_len(u64::MAX), "at most 17592186044416");
+    refuses(&of_len(1 << 44), "it ends within the chunk at byte 0");
     let many = |count: usize| {
         let paths: Vec<String> = (0..count).map(|number| number.to_string()).collect();
         let contents = paths.iter().map(|path| content(path, 0, b"x"));

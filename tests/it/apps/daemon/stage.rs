@@ -58,6 +58,9 @@ pub fn runs(home: &Home, app: &str) -> Vec<Value> {
 
 /// Changes the state of an app.
 fn change_state(home: &Home, app: &str, change: impl FnOnce(&mut Value)) {
+    // The process of a run still writes when its history has the run: it remembers what it told.
+    let lock = fs::File::open(home.path(&format!("state/apps/{app}/lock"))).unwrap();
+    lock.lock().unwrap();
     let file = format!("state/apps/{app}/state.json");
     let mut state: Value = serde_json::from_str(&home.read(&file)).unwrap();
     change(&mut state);

@@ -48,7 +48,7 @@ fn step(round: u32) -> String {
     format!(
         "BEGIN; UPDATE shop.one SET v = v + 1 WHERE id = {id}; \
          UPDATE shop.two SET v = v + 1 WHERE id = {id}; COMMIT; \
-         INSERT INTO shop.large (b) VALUES (REPEAT(RANDOM_BYTES(1000), 5));\n"
+         INSERT INTO shop.large (b) VALUES (REPEAT(RANDOM_BYTES(1000), 5)); DO SLEEP(0.005);\n"
     )
 }
 
