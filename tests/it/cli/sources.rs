@@ -562,7 +562,7 @@ fn lists_in_files_have_limits() {
         ("--files-from names", "names has more names than fit into 64 MiB"),
         ("--files-from name", "name has a name that is longer than 16 MiB"),
         ("--files-from - <big", "- has a name that is longer than 16 MiB"),
-        ("--config big", "it is longer than 4096 KiB"),
+        ("--config big", "it is longer than 4 MiB"),
     ] {
         let ran = home.script(
             &[],

@@ -139,7 +139,8 @@ fn purposes_are_the_programs() {
     let table = table("purposes");
     let stated: BTreeSet<String> = table.rows.iter().map(|row| row[0].clone()).collect();
     assert_eq!(stated.len(), table.rows.len(), "no purpose stands twice");
-    let source = source_below("");
+    // Keys of a configuration are other keys.
+    let source = source_below("").replace("has_key(\"", "");
     let calls = ["derive(\"", "derive_into(\"", "key(\""].into_iter().flat_map(|call| {
         let rests = source.split(call).skip(1);
         rests.map(|rest| rest.split('"').next().unwrap().to_string()).collect::<Vec<_>>()
