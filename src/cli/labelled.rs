@@ -74,7 +74,7 @@ pub(super) fn tell_stopped<'a>(
     are_some
 }
 
-/// Returns the exit code of a command beside which something else went wrong.
+/// Returns the exit code of a command in addition to which something else went wrong.
 pub(super) fn with_faults(exit: Exit, has_faults: bool) -> Exit {
     match exit {
         Exit::Done | Exit::Unreadable if has_faults => Exit::Error,

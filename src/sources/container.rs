@@ -1,6 +1,6 @@
 //! Containers as places in which programs of dumps run.
 //!
-//! The client in a container fits its server. A password of the configuration goes by the
+//! The client in a container fits its server. A password of the configuration is in the
 //! environment of the one command; where none is configured, the login of the official images is
 //! taken from the container's own environment, by a shell in the container: it never leaves it.
 

@@ -54,10 +54,11 @@ impl<'a> Besides<'a> {
 
     /// Does what each sight asks for, until no more can come.
     pub(super) fn work(&self, sights: &Receiver<Sight>) {
+        let mut said = BTreeSet::new();
         let mut next = sights.recv().ok();
         while let Some(sight) = next {
             let settings = Arc::clone(&sight.settings);
-            next = self.work_with(&settings, sight, sights);
+            next = self.work_with(&settings, sight, sights, &mut said);
         }
     }
 
@@ -67,11 +68,11 @@ impl<'a> Besides<'a> {
         settings: &Arc<Settings>,
         first: Sight,
         sights: &Receiver<Sight>,
+        said: &mut BTreeSet<String>,
     ) -> Option<Sight> {
         let teller = Teller::new(settings, &self.ctx.connector.env, self.dir.path());
         let teller = teller.map_err(|error| self.ctx.ui.loss(&error.to_string())).ok();
         let _listener = self.listen(settings);
-        let mut said = BTreeSet::new();
         let mut written: Option<Instant> = None;
         let mut sight = first;
         loop {
@@ -88,7 +89,7 @@ impl<'a> Besides<'a> {
                 .iter()
                 .filter(|one| !said.contains(*one))
                 .for_each(|one| self.ctx.ui.warn(one));
-            said = failures.into_iter().collect();
+            *said = failures.into_iter().collect();
             match sights.recv().ok() {
                 Some(next) if Arc::ptr_eq(&next.settings, settings) => sight = next,
                 next => return next,

@@ -32,9 +32,8 @@ impl ConfigCheck<'_> {
         let mut findings = same_places(app);
         for database in &sources.mysql {
             findings.extend(self.with_server(database, |password, runner| {
-                // Nothing is copied, so nothing is written there.
-                let scratch = std::env::temp_dir();
-                mysql::check(&databases::mysql_settings(database, password, &scratch), runner)
+                let settings = databases::mysql_settings(database, password, &self.scratch);
+                mysql::check(&settings, runner)
             }));
         }
         for database in &sources.postgres {

@@ -1,6 +1,7 @@
 //! Runs that died: they began, and nothing holds their lock.
 
-use super::record::{AppState, RunRecord, RunStatus};
+use super::parts::RunStatus;
+use super::record::{AppState, RunRecord};
 
 /// The error of a run that died.
 const DIED: &str = "it died: it was killed, or the machine stopped";

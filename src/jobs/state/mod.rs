@@ -4,10 +4,12 @@
 //! repository. Every file is written whole.
 
 mod counters;
+mod counting;
 mod daemon;
 mod death;
 mod dir;
 mod locks;
+mod parts;
 mod record;
 mod repository_notes;
 mod run_log;
@@ -21,10 +23,8 @@ pub use daemon::{DaemonDir, DaemonState, ReloadError};
 pub use death::{is_death, settle_death};
 pub use dir::StateDir;
 pub use locks::StateLock;
-pub use record::{
-    AppState, Began, GoodRun, HookRecord, MissedSlots, RepositoryState, RunRecord, RunStatus,
-    SourceRun, Untold,
-};
+pub use parts::{HookRecord, RunStatus, SourceRun};
+pub use record::{AppState, Began, GoodRun, MissedSlots, RepositoryState, RunRecord, Untold};
 pub use repository_notes::{CheckNotes, RepositoryNotes};
 pub use run_log::RunLog;
 pub use stopped::{StoppedContainer, StoppedContainers};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
+use super::parts::{HookRecord, RunStatus, SourceRun};
 use super::trouble::{Alarm, Fault};
 use crate::connect::RequestTotals;
 #[cfg(feature = "cli")]
@@ -114,41 +115,6 @@ pub struct GoodRun {
     pub files: Option<u64>,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunStatus {
-    /// There is a new snapshot.
-    Done,
-    /// Nothing has changed since the last one.
-    Unchanged,
-    /// There is a snapshot, but files are missing in it.
-    Partial,
-    /// There is none.
-    #[default]
-    Failed,
-    /// The hook `before` asked to leave it out.
-    Skipped,
-}
-
-impl RunStatus {
-    /// Returns its name in JSON and in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Unchanged => "unchanged",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-
-    /// Returns whether the repository holds all that could be read.
-    pub fn is_good(self) -> bool {
-        matches!(self, Self::Done | Self::Unchanged)
-    }
-}
-
 /// The report of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -217,34 +183,6 @@ pub struct RunRecord {
     pub is_stopped: bool,
 }
 
-/// One dump of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SourceRun {
-    /// Its place in the snapshot.
-    pub source: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Its rows, where they can be counted.
-    pub rows: Option<u64>,
-    /// How long it took, the storing of it included.
-    pub seconds: f64,
-}
-
-/// One hook of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HookRecord {
-    /// `before`, `after`, `failed` or `finally`.
-    pub event: String,
-    /// Its exit code; `None` if it was stopped or could not be started.
-    pub code: Option<i32>,
-    /// How long it took.
-    pub seconds: f64,
-}
-
 impl RunRecord {
     /// Returns the hooks that failed. One that asked to leave the run out did not.
     pub fn failed_hooks(&self) -> impl Iterator<Item = &HookRecord> {
@@ -256,5 +194,3 @@ impl RunRecord {
 }
 
 impl Eq for RunRecord {}
-impl Eq for SourceRun {}
-impl Eq for HookRecord {}

@@ -1,4 +1,4 @@
-//! Apps that labels of containers describe, as settings beside those of the file.
+//! Apps that labels of containers describe, as settings in addition to those of the file.
 //!
 //! A mistake in the labels of one app must not stop the backup of the others: it is a fault, the
 //! app is left out, and the caller tells it.

@@ -29,8 +29,8 @@ pub(super) struct Client {
     pub(super) settings: Settings,
     /// Product that the programs belong to; it may be another than the server's.
     pub(super) product: Product,
-    /// Version of the program that dumps, as it says; empty for `mariadb-backup`, which says it with
-    /// its errors.
+    /// Version of the program that dumps, as it says; empty for `mariadb-backup`, which says it
+    /// with its errors.
     pub(super) version: String,
     runner: Arc<dyn Runner>,
     dump_program: String,
