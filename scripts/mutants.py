@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tomllib
 
+os.environ.setdefault("DRUMLIN_ORACLE_HISTORIES", "200")
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "mutants"
 ORACLE = "oracle::every_fourth"

@@ -174,6 +174,11 @@ fn wrong_values_say_what_is_expected() {
         ("[app.a.mariadb]\nmethod = \"backup\"\nusers = true", 3, "copies the whole server"),
         ("[app.a.mariadb]\nmethod = \"backup\"\ndata-not = \"x\"", 3, "copies the whole server"),
         ("[app.a]\npostgres = { container = \"../db\" }", 2, "not the name of a container"),
+        (
+            "[app.a]\nmariadb = { method = \"backup\", container = \"db\" }",
+            2,
+            "a server on this host",
+        ),
         ("[app.a]\npaths = \"/x\"\nstop = \"a b\"", 3, "not the name of a container"),
         ("[app.a]\nstop = [\"web\", \"db\"]\npostgres = { container = \"db\" }", 2, "it must run"),
         (

@@ -105,6 +105,24 @@ fn going_back_in_time_is_noticed_by_every_command() {
     }
 }
 
+/// So does the run of an app, which ends with the code that `backup` would have, and is told as
+/// failed.
+#[test]
+fn going_back_in_time_is_noticed_by_a_run() {
+    let home = with_old_copy().with("DRUMLIN_CONFIG", "drumlin.toml");
+    home.write("drumlin.toml", "[app.wiki]\npaths = \"src\"\n");
+    swap(&home, "repo", "old");
+    let before = home.tree("repo");
+    let ran = home.run(["run", "wiki", "--json"]).code(5);
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let run = &document["runs"][0];
+    assert_eq!((&run["status"], &run["snapshot"]), (&"failed".into(), &serde_json::Value::Null));
+    assert!(run["error"].as_str().unwrap().contains("repository rollback detected"), "{ran:?}");
+    assert!(home.tree("repo") == before, "something was changed");
+    home.run(["run", "wiki", "--accept-rollback"]).ok();
+    home.run(["run", "wiki"]).ok();
+}
+
 /// Two copies that are used in turn at one place are both known, each as it was left, and neither
 /// may go back.
 #[test]

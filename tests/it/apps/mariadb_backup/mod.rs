@@ -259,7 +259,7 @@ fn a_backup_that_a_stream_cannot_hold_is_tried_again() {
 
 #[test]
 fn options_that_make_another_backup_are_told() {
-    if !can_run_mariadb() {
+    if !is_long() || !can_run_mariadb() {
         return;
     }
     let server = MariaDb::start(&[]);
