@@ -25,6 +25,11 @@ static AUTHORIZATION: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is valid")
 });
 
+// What SHOW GRANTS and SHOW CREATE USER print of a password: its hash, and how it was made.
+static LOGIN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)(\bidentified\s+(?:by|via|with)\b).*").expect("the pattern is valid")
+});
+
 /// Returns one line without secrets and control characters, cut to a number of bytes.
 pub(super) fn line(text: &str, len_max_bytes: usize) -> String {
     let text = text.trim().replace(['\n', '\t'], " ").replace('\r', "");
@@ -34,12 +39,14 @@ pub(super) fn line(text: &str, len_max_bytes: usize) -> String {
 }
 
 /// Returns the text without secrets, as far as they can be recognised: users and queries of URLs,
-/// values assigned to passwords and tokens, and authorisations. At most 64 KiB.
+/// values assigned to passwords and tokens, authorisations, and logins of databases. At most
+/// 64 KiB.
 pub fn without_secrets(text: &str) -> String {
     let end = text.floor_char_boundary(LOOKED_AT_MAX_BYTES);
     let text = URL.replace_all(&text[..end], |found: &Captures| url_for_people(&found[0]));
     let text = ASSIGNMENT.replace_all(&text, "${1}***");
-    AUTHORIZATION.replace_all(&text, "${1}***").into_owned()
+    let text = AUTHORIZATION.replace_all(&text, "${1}***");
+    LOGIN.replace_all(&text, "${1} ***").into_owned()
 }
 
 /// Returns a URL without user, password, query and fragment.
@@ -109,6 +116,18 @@ mod tests {
         assert!(!clean.contains("geheim"), "{clean}");
         assert!(clean.contains("https://h/p' failed"), "{clean}");
         assert!(clean.contains("password-file=/etc/p, using password: YES"), "{clean}");
+    }
+
+    #[test]
+    fn rights_are_shown_without_the_hash_of_the_password() {
+        for grant in [
+            "GRANT SELECT ON *.* TO `b`@`h` IDENTIFIED BY PASSWORD '*0123456789ABCDEF geheim'",
+            "GRANT SELECT ON *.* TO `b`@`h` IDENTIFIED VIA ed25519 USING 'geheim' OR unix_socket",
+            "create user 'b' identified with 'caching_sha2_password' as '$A$005$geheim'",
+        ] {
+            let clean = without_secrets(&format!("{grant}\nmissing RELOAD"));
+            assert!(!clean.contains("geheim") && clean.ends_with("***\nmissing RELOAD"), "{clean}");
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! Method: streams made by hand, whole ones and ones that break a single rule; each cut and each
 //! flipped bit of a small one; random ones, split at random.
 
-use std::io;
+mod metadata;
+mod splits;
 
-use proptest::prelude::*;
+use std::io;
 
 use super::*;
 
@@ -329,68 +330,6 @@ fn changes_that_a_stream_cannot_follow_are_transient() {
 }
 
 #[test]
-fn a_backup_says_that_it_is_whole_and_plain() {
-    holds(&[], &[]);
-    refuses(b"", "nothing came");
-    for name in ["ib_logfile0", "xtrabackup_checkpoints", "xtrabackup_info", "backup-my.cnf"] {
-        refuses(&needed_but(&[name]), &format!("it has no `{name}`"));
-    }
-    for (line, other, words) in [
-        ("backup_type = full-backuped", "backup_type = incremental", "take `--incremental-"),
-        ("backup_type = full-backuped", "backup_type = log-applied", "its type is `log-applied`"),
-        ("backup_type = full-backuped", "backup_type = ", "its type is ``"),
-        ("to_lsn = 44003", "", "lacks `to_lsn`"),
-        ("to_lsn = 44003", "to_lsn = -1", "`-1` is not a position"),
-        ("last_lsn = 44019", "last_lsn = 44002", "ends at 44002, before 44003"),
-    ] {
-        let text = CHECKPOINTS_TEXT.replace(line, other);
-        refuses(&backup_with("xtrabackup_checkpoints", &text), words);
-    }
-    for (line, other, words) in [
-        ("incremental = N", "incremental = Y", "take `--incremental-"),
-        ("tool_version = 10.11.14-MariaDB", "tool_version = 8.0.35-35", "8.0.35-35 of another"),
-        ("server_version", "x", "lacks `server_version`"),
-        ("tool_version", "x", "lacks `tool_version`"),
-        ("partial", "x", "lacks `partial`"),
-        ("incremental", "x", "lacks `incremental`"),
-    ] {
-        let text = INFO_TEXT.replace(line, other);
-        refuses(&backup_with("xtrabackup_info", &text), words);
-    }
-    let partial = INFO_TEXT.replace("partial = N", "partial = Y");
-    let (unpacked, _) = unpack_pieces([&backup_with("xtrabackup_info", &partial)[..]]).unwrap();
-    assert!(unpacked.info.is_partial);
-}
-
-#[test]
-fn metadata_have_new_names_since_11_1() {
-    let renamed = [
-        needed_but(&["xtrabackup_checkpoints", "xtrabackup_info"]),
-        file("mariadb_backup_info", INFO_TEXT.as_bytes()),
-        file("mariadb_backup_checkpoints", CHECKPOINTS_TEXT.as_bytes()),
-    ];
-    assert_eq!(unpack_pieces([&renamed.concat()[..]]).unwrap().0.info.last_lsn, 44_019);
-}
-
-/// The last content of a name counts, and a file that got the name by another way has none.
-#[test]
-fn metadata_are_those_of_the_last_file() {
-    let later = CHECKPOINTS_TEXT.replace("44019", "44444");
-    let again = [
-        content_with(2, "xtrabackup_checkpoints", 0, later.as_bytes()),
-        end("xtrabackup_checkpoints"),
-    ];
-    let stream = [needed_but(&[]), again.concat()].concat();
-    assert_eq!(unpack_pieces([&stream[..]]).unwrap().0.info.last_lsn, 44_444);
-    let other = [file("x", b"x"), rename("x", "xtrabackup_info")].concat();
-    refuses(&[needed_but(&["xtrabackup_info"]), other].concat(), "it has no `xtrabackup_info`");
-    let removed = [needed_but(&[]), head(b'D', 0, "xtrabackup_info")].concat();
-    refuses(&removed, "it has no `xtrabackup_info`");
-    let long = format!("{INFO_TEXT}{}", "x".repeat(METADATA_LEN_MAX_BYTES));
-    refuses(&backup_with("xtrabackup_info", &long), "is larger than any of its kind");
-}
-
-#[test]
 fn compressed_and_encrypted_files_are_refused() {
     for path in ["d/t.ibd.qp", "ibdata1.lz4", "a.zst", "d/t.ibd.zst.xbcrypt"] {
         refuses(&backup(&[file(path, b"x")]), "take `--compress` and `--encrypt` out");
@@ -435,56 +374,4 @@ fn after_an_error_nothing_is_accepted() {
     let mut unpacker = Unpacker::default();
     unpacker.push(&stream, &mut Failing(12)).unwrap();
     unpacker.finish().unwrap();
-}
-
-/// Returns chunks of files whose contents come in turns, and the files.
-fn turns(pieces: &[(u8, Vec<u8>)]) -> (Vec<Vec<u8>>, BTreeMap<String, Vec<u8>>) {
-    let (mut chunks, mut files) = (Vec::new(), BTreeMap::<String, Vec<u8>>::new());
-    for (name, bytes) in pieces {
-        let path = format!("d/{name}.ibd");
-        let so_far = files.entry(path.clone()).or_default();
-        chunks.push(content(&path, so_far.len() as u64, bytes));
-        so_far.extend_from_slice(bytes);
-    }
-    chunks.extend(files.keys().map(|path| end(path)));
-    (chunks, files)
-}
-
-proptest! {
-    #[test]
-    fn any_split_gives_the_same(
-        pieces in prop::collection::vec((0..6u8, prop::collection::vec(any::<u8>(), 0..99)), 0..12),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-    ) {
-        let (chunks, files) = turns(&pieces);
-        let stream = backup(&chunks);
-        prop_assert_eq!(contents(&stream).unwrap(), files.into_iter().collect::<Vec<_>>());
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        cuts.sort_unstable();
-        let starts = std::iter::once(0).chain(cuts.iter().copied());
-        let ends = cuts.iter().copied().chain([stream.len()]);
-        let split = starts.zip(ends).map(|(start, end)| &stream[start..end]);
-        let (unpacked, mut memory) = unpack_pieces(split).unwrap();
-        let (whole, mut memory_of_whole) = unpack_pieces([&stream[..]]).unwrap();
-        memory.write_max_bytes = 0;
-        memory_of_whole.write_max_bytes = 0;
-        prop_assert_eq!((unpacked, memory), (whole, memory_of_whole));
-    }
-
-    #[test]
-    fn damaged_streams_are_refused_alike_in_any_split(
-        pieces in prop::collection::vec((0..3u8, prop::collection::vec(any::<u8>(), 0..30)), 0..6),
-        place in any::<prop::sample::Index>(),
-        byte in any::<u8>(),
-    ) {
-        let mut stream = backup(&turns(&pieces).0);
-        let place = place.index(stream.len());
-        stream[place] = byte;
-        let outcome = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-            let unpacked = unpack_pieces(pieces);
-            unpacked.map(|(unpacked, _)| unpacked).map_err(|error| error.to_string())
-        };
-        let expected = outcome(&mut std::iter::once(&stream[..]));
-        prop_assert_eq!(outcome(&mut stream.chunks(1)), expected);
-    }
 }

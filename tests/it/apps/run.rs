@@ -12,6 +12,22 @@ use crate::support::home::Home;
 
 /// Returns a home with a repository and the app `wiki`, which has these lines, too.
 fn home(lines: &str) -> Home {
+    with_configuration(&configuration(lines))
+}
+
+fn configure(home: &Home, lines: &str) {
+    home.write("drumlin.toml", configuration(lines));
+}
+
+fn configuration(lines: &str) -> String {
+    format!(
+        "repository.box = {{ url = \"repo\", password-file = \"password\" }}\n\
+         defaults = {{ repository = \"box\" }}\n[app.wiki]\npaths = \"source\"\n{lines}\n"
+    )
+}
+
+/// Returns a home with a source and this configuration, whose repository is made.
+pub fn with_configuration(text: &str) -> Home {
     let home = Home::new()
         .with("DRUMLIN_CONFIG", "drumlin.toml")
         .with("DRUMLIN_STATE_DIR", "state")
@@ -19,17 +35,9 @@ fn home(lines: &str) -> Home {
     home.write("source/file", "first\n");
     home.write("password", "secret\n");
     fs::set_permissions(home.path("password"), PermissionsExt::from_mode(0o600)).unwrap();
-    configure(&home, lines);
+    home.write("drumlin.toml", text);
     home.run(["init"]).ok();
     home
-}
-
-fn configure(home: &Home, lines: &str) {
-    let text = format!(
-        "repository.box = {{ url = \"repo\", password-file = \"password\" }}\n\
-         defaults = {{ repository = \"box\" }}\n[app.wiki]\npaths = \"source\"\n{lines}\n"
-    );
-    home.write("drumlin.toml", text);
 }
 
 /// Returns the report of a run, which ends with this code.

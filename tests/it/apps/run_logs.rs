@@ -2,30 +2,24 @@
 //! a run, and priorities for the journal. Method: the real program with a configuration of one app.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::Value;
 
+use super::run::with_configuration;
 use crate::support::home::{Home, Ran};
 
+/// `lines` end in the section of the app.
 fn home(lines: &str) -> Home {
-    let home = Home::new()
-        .with("DRUMLIN_CONFIG", "drumlin.toml")
-        .with("DRUMLIN_STATE_DIR", "state")
-        .with("TZ", "UTC");
-    home.write("source/file", "first\n");
-    home.write("password", "secret\n");
-    fs::set_permissions(home.path("password"), PermissionsExt::from_mode(0o600)).unwrap();
-    configure(&home, lines);
-    home.run(["init"]).ok();
-    home
+    with_configuration(&configuration(lines))
 }
 
-/// `lines` end in the section of the app.
 fn configure(home: &Home, lines: &str) {
-    let text =
-        format!("repository.box = {{ url = \"repo\", password-file = \"password\" }}\n{lines}\n");
-    home.write("drumlin.toml", text);
+    home.write("drumlin.toml", configuration(lines));
+}
+
+fn configuration(lines: &str) -> String {
+    format!("repository.box = {{ url = \"repo\", password-file = \"password\" }}\n{lines}\n")
 }
 
 const APP: &str = "[app.wiki]\npaths = \"source\"\n";
