@@ -174,18 +174,11 @@ impl Known {
         self.app.run.is_enabled != Some(false)
     }
 
-    /// Returns when the repository was last confirmed to hold what the sources were.
-    fn good_s(&self) -> Option<i64> {
-        self.state.repositories.values().filter_map(|known| Some(known.good.as_ref()?.at_s)).max()
-    }
-
-    /// Returns whether the last good run is too old, or never was though the app ran.
+    /// Returns whether there was no good run for too long, by the rule of metrics and messages.
     fn is_overdue(&self) -> bool {
-        match (self.max_age_s, self.good_s()) {
-            (Some(max_s), Some(good_s)) => self.now_s - good_s > max_s,
-            (Some(_), None) => self.state.last.is_some(),
-            (None, _) => false,
-        }
+        let since_s = self.state.counters.known_since_s;
+        let limit_s = self.state.overdue_after_s(self.max_age_s, since_s);
+        limit_s.is_some_and(|limit_s| self.now_s > limit_s)
     }
 
     fn is_failing(&self) -> bool {
@@ -247,7 +240,7 @@ fn table_of(known: &[Known]) -> Vec<String> {
         table.row(vec![
             one.name.clone(),
             one.status(),
-            one.good_s().map_or_else(|| "never".to_owned(), ago),
+            one.state.good_s().map_or_else(|| "never".to_owned(), ago),
             one.next_s.map_or_else(|| "by hand".to_owned(), time),
             last.map_or_else(String::new, |last| text::size(last.bytes)),
             last.map_or_else(String::new, |last| text::size(last.bytes_added)),

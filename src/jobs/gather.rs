@@ -90,7 +90,9 @@ impl Gathering<'_> {
         App {
             is_enabled,
             is_running: false,
-            is_overdue: is_overdue(max_age_s, state, self.now_s),
+            is_overdue: state
+                .overdue_after_s(max_age_s, counters.known_since_s)
+                .is_some_and(|limit_s| self.now_s > limit_s),
             max_age_s: max_age_s.and_then(|age_s| u64::try_from(age_s).ok()),
             next_run_s: schedule
                 .filter(|_| is_enabled)
@@ -123,14 +125,6 @@ impl Gathering<'_> {
         }
         failures
     }
-}
-
-/// Returns whether the newest good run is too old. An app without one counts from the moment at
-/// which this machine first heard of it.
-fn is_overdue(max_age_s: Option<i64>, state: &AppState, now_s: i64) -> bool {
-    let good_s = state.repositories.values().filter_map(|known| Some(known.good.as_ref()?.at_s));
-    let since_s = good_s.max().or(state.counters.known_since_s);
-    max_age_s.zip(since_s).is_some_and(|(max_s, since_s)| now_s - since_s > max_s)
 }
 
 fn runs_of(state: &AppState) -> BTreeMap<Status, u64> {

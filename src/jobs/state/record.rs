@@ -57,6 +57,20 @@ pub struct AppState {
     pub told: Told,
 }
 
+impl AppState {
+    /// Returns when a repository was last confirmed to hold what the sources were.
+    pub fn good_s(&self) -> Option<i64> {
+        self.repositories.values().filter_map(|known| Some(known.good.as_ref()?.at_s)).max()
+    }
+
+    /// Returns the moment after which the app is overdue; `None` if it never is, or nobody knows.
+    ///
+    /// An app without a good run counts from `seen_s`, when it was first heard of.
+    pub fn overdue_after_s(&self, max_age_s: Option<i64>, seen_s: Option<i64>) -> Option<i64> {
+        Some(self.good_s().or(seen_s)?.saturating_add(max_age_s?))
+    }
+}
+
 /// What no message has told yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

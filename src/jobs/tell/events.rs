@@ -53,15 +53,9 @@ enum Fate {
 }
 
 impl AppView<'_> {
-    /// Returns when the last good snapshot was confirmed, in seconds since 1970.
-    pub(super) fn good_s(&self) -> Option<i64> {
-        let known = self.state.repositories.values();
-        known.filter_map(|known| Some(known.good.as_ref()?.at_s)).max()
-    }
-
     /// Returns the moment after which the app is overdue; `None` if it never is, or nobody knows.
     pub(super) fn limit_s(&self) -> Option<i64> {
-        Some(self.good_s().or(self.seen_s)?.saturating_add(self.times.max_age_s?))
+        self.state.overdue_after_s(self.times.max_age_s, self.seen_s)
     }
 
     /// Returns whether there was no good run for too long.
@@ -85,7 +79,7 @@ impl AppView<'_> {
             errors: failed.and_then(|last| last.error.clone()).into_iter().collect(),
             hint: failed.and_then(|last| last.hint.clone()),
             lines: self.state.alarms.iter().map(|alarm| alarm.what.clone()).collect(),
-            last_good_s: self.good_s(),
+            last_good_s: self.state.good_s(),
             next_s: self.times.schedule.next_s(self.now_s),
             ..Facts::default()
         }
