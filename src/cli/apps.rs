@@ -19,6 +19,7 @@ use super::run::report::{RunView, rfc3339};
 use super::schedules::Schedules;
 use crate::jobs::state::{AppState, RunStatus, StateDir, settle_death};
 use crate::jobs::tell;
+use crate::jobs::timetable::Timetable;
 use crate::settings::app::AppSettings;
 use crate::text;
 use crate::ui::table::{Align, TextTable};
@@ -111,7 +112,7 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
             Failure::usage(format!("there is no [app.{name}] in the configuration"))
         })?;
         let app = app.clone().with_defaults(&settings.defaults);
-        let schedule = schedules.of(&name, &app)?;
+        let Timetable { schedule, max_age_s } = schedules.times_of(&name, &app)?;
         let failed = |error| Failure::file("read", &dir.app_dir(&name), &error);
         let mut state = dir.read(&name).map_err(failed)?;
         let is_running = state.began.is_some() && dir.is_locked(&name).map_err(failed)?;
@@ -119,8 +120,6 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
             // A run that died; the next look at the schedule writes it.
             settle_death(&name, &mut state);
         }
-        let configured = app.run.max_age.and_then(|span| i64::try_from(span.as_secs()).ok());
-        let max_age_s = configured.or_else(|| schedule.max_age_s());
         Ok(Known { next_s: schedule.next_s(now_s), max_age_s, name, app, state, is_running, now_s })
     });
     let known = known.collect::<Result<Vec<Known>, Failure>>()?;

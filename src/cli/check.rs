@@ -12,7 +12,7 @@ use super::json_views::{RequestsView, exact, lossy};
 use super::repository_notes;
 use super::slot::SlotArgs;
 use crate::connect::Purpose;
-use crate::jobs::state::CheckNotes;
+use crate::jobs::state::{CheckDepth, CheckNotes};
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::text;
 use crate::ui::output::BufferedStdout;
@@ -117,15 +117,24 @@ pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
         CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
     repository_notes::note(ctx, &settings, &place, |notes| {
-        notes.check = Some(CheckNotes {
+        let check = CheckNotes {
             at_s: text::now().seconds,
-            damaged: report.problems.count,
             bytes: report.counts.pack_bytes,
             data_bytes: report.coverage.bytes,
             verified_bytes: report.coverage.bytes_ever,
-        });
+        };
+        notes.note_check(check, depth_of(args.level), report.problems.count);
     });
     ended(exit_of(&report), tell(ctx, &report, began))
+}
+
+fn depth_of(level: Level) -> CheckDepth {
+    match level {
+        Level::Quick => CheckDepth::Quick,
+        Level::Structure => CheckDepth::Structure,
+        Level::Sample { .. } => CheckDepth::Sample,
+        Level::Full => CheckDepth::Full,
+    }
 }
 
 fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failure> {

@@ -90,6 +90,11 @@ impl Failure {
         text::harmless(&self.chain.join(": "))
     }
 
+    /// Returns the hint.
+    pub(super) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints the failure on standard error and returns the exit code.
     pub(super) fn report(&self, ui: &Ui) -> Exit {
         if self.silent {

@@ -55,6 +55,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+use crate::jobs::upkeep::Upkeep;
 use crate::settings::environment::Environment;
 use crate::text;
 use crate::ui::output::write_stderr;
@@ -63,7 +64,6 @@ use context::Context;
 use exit::Exit;
 use failure::Failure;
 use global::Global;
-use upkeep::Upkeep;
 
 /// Fast, deduplicated, encrypted backups
 ///

@@ -1,6 +1,5 @@
 //! Metrics of this machine's apps: gathered, written to the textfile, pushed.
 
-use super::schedules::Schedules;
 use crate::connect::host;
 use crate::jobs::gather::{Gathered, Gathering};
 use crate::jobs::state::StateDir;
@@ -25,7 +24,6 @@ pub(crate) struct OwnMetrics<'a> {
 impl OwnMetrics<'_> {
     /// Gathers the values of all apps; `daemon` is left out by a single run.
     pub(crate) fn gather(&self, daemon: Option<Daemon>) -> Gathered {
-        let schedules = Schedules { env: self.env, settings: self.settings, is_dry: true };
         let notify = &self.settings.notify;
         let of_mail = notify.mail.iter().map(|_| "mail".to_owned());
         let channels: Vec<String> =
@@ -33,7 +31,7 @@ impl OwnMetrics<'_> {
         let gathering = Gathering {
             settings: self.settings,
             state: self.state,
-            schedule_of: &|name, app| schedules.of(name, app).ok(),
+            env: self.env,
             channels: &channels,
             version: env!("CARGO_PKG_VERSION"),
             now_s: text::now().seconds,

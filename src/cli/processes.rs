@@ -122,6 +122,11 @@ impl Process {
         Ok(Some(Ended { status, results: results.unwrap_or_default() }))
     }
 
+    /// Returns its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to it, unless it has ended.
     pub(super) fn signal(&self, signal: Signal) {
         let own = Pid::from_child(&self.child);

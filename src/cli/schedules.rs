@@ -1,14 +1,17 @@
 //! Schedules of apps, and which apps are due.
 
+use std::time::Duration;
+
 use crate::cli::failure::Failure;
-use crate::cli::upkeep::Upkeep;
 use crate::jobs::state::{AppState, RunRecord, StateDir, settle_death};
 use crate::jobs::timetable::Timetable;
 use crate::jobs::transient;
-use crate::schedule::{FirstRun, Habits, Past, Schedule, due};
+use crate::jobs::upkeep::Upkeep;
+use crate::schedule::{Clock, FirstRun, Habits, Past, Schedule, due};
 use crate::settings::Settings;
 use crate::settings::app::AppSettings;
 use crate::settings::environment::Environment;
+use crate::text;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,10 @@ pub(crate) struct Look {
     pub due: Vec<DueRun>,
     /// Runs that were found dead.
     pub deaths: Vec<RunRecord>,
+    /// What should be known and is no failure.
+    pub notices: Vec<String>,
+    /// Apps and upkeep of which another process's run is under way.
+    pub elsewhere: Vec<DueRun>,
     /// Apps whose schedule cannot be kept, and why; the others are looked at all the same.
     pub troubles: Vec<Failure>,
 }
@@ -66,9 +73,15 @@ impl Schedules<'_> {
     ///
     /// Fails if its lines or its zone are not valid.
     pub(crate) fn of(&self, name: &str, app: &AppSettings) -> Result<Schedule, Failure> {
+        self.times_of(name, app).map(|times| times.schedule)
+    }
+
+    /// Returns the timetable of an app that is merged with the defaults.
+    ///
+    /// Fails as [`of`](Self::of) does.
+    pub(crate) fn times_of(&self, name: &str, app: &AppSettings) -> Result<Timetable, Failure> {
         let times = Timetable::of(name, app, self.env);
-        let times = times.map_err(|error| Failure::usage(format!("app `{name}`: {error}")))?;
-        Ok(times.schedule)
+        times.map_err(|error| Failure::usage(format!("app `{name}`: {error}")))
     }
 
     /// Returns the names of the apps that are run without being named.
@@ -115,6 +128,10 @@ impl Schedules<'_> {
                 Ok(found) => {
                     look.due.extend(found.due);
                     look.deaths.extend(found.death);
+                    look.notices.extend(found.notice);
+                    if found.is_under_way {
+                        look.elsewhere.push(DueRun::by_hand(name.clone()));
+                    }
                 }
                 Err(failure) => look.troubles.push(failure),
             }
@@ -147,6 +164,11 @@ impl Schedules<'_> {
             let found = found.and_then(|found| {
                 let is_used = found.due.is_some() && self.is_used(&repository, apps, own)?;
                 look.deaths.extend(found.death);
+                look.notices.extend(found.notice);
+                if found.is_under_way {
+                    let own = DueRun::by_hand(repository.clone());
+                    look.elsewhere.push(DueRun { upkeep: Some(upkeep), ..own });
+                }
                 Ok(found.due.filter(|_| !is_used))
             });
             match found {
@@ -230,7 +252,7 @@ fn look_in(
     // While a run of the app is under way, nothing is due.
     let is_locked = || dir.is_locked(name).map_err(|error| failed("read", error));
     if before.began.is_some() && is_locked()? {
-        return Ok(Found::default());
+        return Ok(Found { is_under_way: true, ..Found::default() });
     }
     let mut state = before.clone();
     let found = decide(&mut state);
@@ -256,6 +278,8 @@ fn look_in(
 struct Found {
     due: Option<DueRun>,
     death: Option<RunRecord>,
+    notice: Option<String>,
+    is_under_way: bool,
 }
 
 /// Decides what is due for an app of which no run is under way; what it finds goes into the state.
@@ -268,7 +292,26 @@ fn decide(
 ) -> Found {
     let death = settle_death(name, state);
     note_schedule(app, state, now_s);
-    Found { due: due_run(name, app, schedule, state, now_s), death }
+    let due = due_run(name, app, schedule, state, now_s);
+    Found { death, ..due }
+}
+
+/// Returns what a look at a wrong clock says. The state that it leaves says it once.
+fn words_of(clock: Clock, name: &str) -> Option<String> {
+    match clock {
+        Clock::Plausible => None,
+        Clock::SetBack { by_s } => {
+            let by = text::duration(Duration::from_secs(by_s.unsigned_abs()));
+            Some(format!(
+                "{name}: its last slot is {by} from now: the clock was set back, or was wrong \
+                 before; slots are counted from now on"
+            ))
+        }
+        Clock::Wrong => Some(
+            "the clock shows a time before this program existed: schedules wait until it is right"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Notes a schedule that changed: slots of the new one count from now on.
@@ -292,7 +335,7 @@ fn due_run(
     schedule: &Schedule,
     state: &mut AppState,
     now_s: i64,
-) -> Option<DueRun> {
+) -> Found {
     let habits = Habits {
         first_run: match app.run.waits_for_slot {
             Some(true) => FirstRun::Scheduled,
@@ -308,17 +351,20 @@ fn due_run(
         missed,
         ..DueRun::by_hand(name.to_owned())
     };
+    let found = Found { notice: words_of(due.clock, name), ..Found::default() };
     if let Some(slot_s) = due.run_s {
-        return Some(run(Some(slot_s), 1, due.missed.slots));
+        return Found { due: Some(run(Some(slot_s), 1, due.missed.slots)), ..found };
     }
     state.settled_s = due.settled_s;
     state.missed_total += due.missed.slots;
     state.untold.add_missed(due.missed.slots, due.settled_s.unwrap_or(now_s));
-    let last = state.last.as_ref()?;
-    let again_s = transient::retry_at_s(last, app.run.retry)?;
-    // A clock that was set back must not make it wait for longer.
-    let is_early = (last.ended..again_s).contains(&now_s);
-    (!is_early).then(|| run(last.slot, last.attempt.max(1) + 1, 0))
+    let again = state.last.as_ref().and_then(|last| {
+        let again_s = transient::retry_at_s(last, app.run.retry)?;
+        // A clock that was set back must not make it wait for longer.
+        let is_early = (last.ended..again_s).contains(&now_s);
+        (!is_early).then(|| run(last.slot, last.attempt.max(1) + 1, 0))
+    });
+    Found { due: again, ..found }
 }
 
 #[cfg(test)]
@@ -340,7 +386,7 @@ mod tests {
         let env = Environment::of([("TZ", "UTC")]);
         let schedule =
             Schedules { env: &env, settings: &settings, is_dry: false }.of("wiki", app).unwrap();
-        due_run("wiki", app, &schedule, &mut state.clone(), now_s)
+        due_run("wiki", app, &schedule, &mut state.clone(), now_s).due
     }
 
     #[test]

@@ -7,44 +7,9 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::slot::SlotArgs;
-use crate::jobs::state::{AppState, Began, RunRecord, RunStatus, StateDir, settle_death};
-use crate::settings::repository::RepositorySettings;
+use crate::jobs::state::{AppState, Began, Fault, RunRecord, RunStatus, StateDir, settle_death};
+use crate::jobs::upkeep::Upkeep;
 use crate::text;
-
-/// What is done with a repository by schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upkeep {
-    /// `drumlin prune`.
-    Prune,
-    /// `drumlin check`.
-    Check,
-}
-
-impl Upkeep {
-    /// All kinds.
-    pub(crate) const ALL: [Self; 2] = [Self::Prune, Self::Check];
-
-    /// Returns the name of its command.
-    pub(crate) fn command(self) -> &'static str {
-        match self {
-            Self::Prune => "prune",
-            Self::Check => "check",
-        }
-    }
-
-    /// Returns the lines of its schedule.
-    pub(crate) fn schedule(self, repository: &RepositorySettings) -> &[String] {
-        match self {
-            Self::Prune => &repository.upkeep.prune,
-            Self::Check => &repository.upkeep.check,
-        }
-    }
-
-    /// Returns the name of its state below that of repositories.
-    pub(crate) fn state_name(self, repository: &str) -> String {
-        format!("{repository}/{}", self.command())
-    }
-}
 
 /// Runs a command in its slot; without one it is run as it is.
 ///
@@ -115,9 +80,19 @@ fn judge(ended: &Result<Exit, Failure>, record: &mut RunRecord) {
             record.status = RunStatus::Done;
             return;
         }
-        Ok(Exit::Damage) => (Exit::Damage, "damage was found".to_owned()),
+        Ok(Exit::Damage) => {
+            record.fault = Some(Fault::Damage);
+            (Exit::Damage, "damage was found".to_owned())
+        }
+        Ok(Exit::RolledBack) => {
+            record.fault = Some(Fault::RolledBack);
+            (Exit::RolledBack, "an older state than this machine remembers".to_owned())
+        }
         Ok(exit) => (*exit, format!("it ended with code {}", *exit as u8)),
-        Err(failure) => (failure.exit, failure.text()),
+        Err(failure) => {
+            record.hint = failure.hint_text().map(str::to_owned);
+            (failure.exit, failure.text())
+        }
     };
     record.status = RunStatus::Failed;
     record.error = Some(error);
@@ -131,6 +106,14 @@ mod tests {
 
     #[test]
     fn damage_stays_and_trouble_may_pass() {
+        let fault = |ended: Result<Exit, Failure>| {
+            let mut record = RunRecord::default();
+            judge(&ended, &mut record);
+            record.fault
+        };
+        assert_eq!(fault(Ok(Exit::Damage)), Some(Fault::Damage));
+        assert_eq!(fault(Ok(Exit::RolledBack)), Some(Fault::RolledBack));
+        assert_eq!(fault(Err(Failure::usage("wrong"))), None);
         let judged = |ended: Result<Exit, Failure>| {
             let mut record = RunRecord::default();
             judge(&ended, &mut record);

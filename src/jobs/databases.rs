@@ -6,6 +6,9 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::backup::{Dump, DumpSource, FileSink};
+use crate::connect::credentials::read_store_password;
+use crate::connect::{self, Operator};
+use crate::settings::repository::SecretSettings;
 use crate::settings::sources::{DatabaseKind, DatabaseSettings, TlsSettings};
 use crate::sources::subversion::RepositoryFiles;
 use crate::sources::{mysql, postgres};
@@ -170,6 +173,17 @@ fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     }
+}
+
+/// Reads the password of a database from where its settings say; `None` if they name none.
+pub(super) fn password_of(
+    database: &DatabaseSettings,
+    operator: &dyn Operator,
+) -> connect::Result<Option<Zeroizing<String>>> {
+    let of_file = database.password_file.clone().map(SecretSettings::PasswordFile);
+    let of_command = || database.password_command.clone().map(SecretSettings::PasswordCommand);
+    let source = of_file.or_else(of_command);
+    source.map(|source| read_store_password(operator, &source)).transpose()
 }
 
 #[cfg(test)]

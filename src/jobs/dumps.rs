@@ -7,21 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::containers::EnginePlace;
 use super::databases;
 use super::manifest::manifest_dump;
 use super::range_notes::HeldRanges;
 use super::timed::timed;
 use crate::backup::DumpSource;
-use crate::connect::credentials::read_store_password;
 use crate::connect::{self, Operator, OtherErrorKind};
 use crate::jobs::state::AppState;
 use crate::monitor::Monitor;
 use crate::settings::app::AppSettings;
-use crate::settings::repository::SecretSettings;
-use crate::settings::sources::{CommandSettings, DatabaseSettings, SourceSettings};
+use crate::settings::sources::{CommandSettings, SourceSettings};
 use crate::sources::manifest::SharedRecord;
 use crate::sources::planned::Planned;
 use crate::sources::runner::{HostRunner, Runner};
@@ -86,7 +82,7 @@ pub fn plan(app: &AppSettings, conditions: &mut DumpConditions) -> connect::Resu
     let sources = &app.sources;
     let mut planned = AppDumps::default();
     for database in &sources.mysql {
-        let password = password_of(database, conditions)?;
+        let password = databases::password_of(database, conditions.operator)?;
         let settings = databases::mysql_settings(database, password, &conditions.scratch);
         let runner = conditions.containers.runner_of(database, &conditions.monitor)?;
         let plan = mysql::plan(&settings, &runner).map_err(failed(&database.section))?;
@@ -95,7 +91,7 @@ pub fn plan(app: &AppSettings, conditions: &mut DumpConditions) -> connect::Resu
     }
     for database in &sources.postgres {
         let key = restrict_key(conditions)?;
-        let password = password_of(database, conditions)?;
+        let password = databases::password_of(database, conditions.operator)?;
         let settings = databases::postgres_settings(database, password, key);
         let runner = conditions.containers.runner_of(database, &conditions.monitor)?;
         let plan = postgres::plan(&settings, &runner).map_err(failed(&database.section))?;
@@ -135,17 +131,6 @@ fn failed(section: &str) -> impl Fn(io::Error) -> connect::Error {
         let message = format!("cannot dump what [{section}] names");
         connect::Error::new(OtherErrorKind::Failed, message).caused_by(error)
     }
-}
-
-/// Reads the password of a database from where its settings say.
-fn password_of(
-    database: &DatabaseSettings,
-    conditions: &DumpConditions,
-) -> connect::Result<Option<Zeroizing<String>>> {
-    let of_file = database.password_file.clone().map(SecretSettings::PasswordFile);
-    let of_command = || database.password_command.clone().map(SecretSettings::PasswordCommand);
-    let source = of_file.or_else(of_command);
-    source.map(|source| read_store_password(conditions.operator, &source)).transpose()
 }
 
 /// Returns the key of PostgreSQL's dumps: the same in every run, or dumps would differ.

@@ -10,13 +10,14 @@ use super::hooks::HookEvent;
 use super::state::{
     AppState, CheckNotes, Counters, RepositoryNotes, RunRecord, RunStatus, SourceRun, StateDir,
 };
+use super::timetable::Timetable;
 use crate::metrics::values::{
     App, Daemon, Dump, LastRun, Process, Repository, Requests, SourceSize, Status, Target, Values,
 };
 use crate::notify::{Outbox, StateFolder};
-use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::settings::app::AppSettings;
+use crate::settings::environment::Environment;
 use crate::settings::run::HookSettings;
 
 /// Directory of messages that wait, below that of the state.
@@ -28,8 +29,8 @@ pub struct Gathering<'a> {
     pub settings: &'a Settings,
     /// Where runs are remembered; `None` if nothing is.
     pub state: Option<&'a StateDir>,
-    /// Returns the schedule of an app that is merged with the defaults; `None` if it is not valid.
-    pub schedule_of: &'a dyn Fn(&str, &AppSettings) -> Option<Schedule>,
+    /// Environment variables, for the zones of schedules.
+    pub env: &'a Environment,
     /// Names of the channels of notifications.
     pub channels: &'a [String],
     /// Version of the program.
@@ -80,10 +81,8 @@ impl Gathering<'_> {
 
     fn app(&self, name: &str, app: &AppSettings, state: &AppState) -> App {
         let is_enabled = app.run.is_enabled != Some(false);
-        let schedule = (self.schedule_of)(name, app);
-        let of_schedule = || schedule.as_ref().and_then(Schedule::max_age_s);
-        let configured = app.run.max_age.and_then(|span| i64::try_from(span.as_secs()).ok());
-        let max_age_s = configured.or_else(of_schedule);
+        let times = Timetable::of(name, app, self.env).ok();
+        let max_age_s = times.as_ref().and_then(|times| times.max_age_s);
         let own = app.repositories.first().map(String::as_str);
         let target = own.or(self.settings.default_repository());
         let counters = &state.counters;
@@ -94,9 +93,9 @@ impl Gathering<'_> {
                 .overdue_after_s(max_age_s, counters.known_since_s)
                 .is_some_and(|limit_s| self.now_s > limit_s),
             max_age_s: max_age_s.and_then(|age_s| u64::try_from(age_s).ok()),
-            next_run_s: schedule
+            next_run_s: times
                 .filter(|_| is_enabled)
-                .and_then(|schedule| schedule.next_s(self.now_s)),
+                .and_then(|times| times.schedule.next_s(self.now_s)),
             failures_in_a_row: counters.given_up,
             missed_runs: state.missed_total,
             runs: runs_of(state),
@@ -160,6 +159,7 @@ fn target_of(name: &str, state: &AppState) -> Target {
         last_snapshot_s: counters.last_snapshot_s,
         added_bytes: counters.added_bytes,
         added_bytes_total: counters.added_bytes_total,
+        snapshots: counters.snapshots,
         ..Target::default()
     }
 }
@@ -194,7 +194,7 @@ fn repository(notes: &RepositoryNotes) -> Repository {
     Repository {
         bytes: check.map(|check| check.bytes),
         last_check_s: check.map(|check| check.at_s),
-        damaged: check.map_or(0, |check| check.damaged),
+        damaged: notes.damage.as_ref().map_or(0, |known| known.objects),
         verified_ratio: check.and_then(ratio),
         last_prune_s: notes.last_prune_s,
         ..Repository::default()

@@ -92,8 +92,7 @@ fn run_until(
     let deadline = Instant::now() + timeout;
     let (ended, is_late) = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| stop_at(deadline, &has_ended, &stop));
-        let drained = io::copy(&mut running, &mut io::sink());
-        let ended = drained.and_then(|_| running.finish());
+        let ended = running.pass_on().and_then(|()| running.finish());
         has_ended.store(true, Ordering::Relaxed);
         (ended, watcher.join().unwrap_or(false))
     });
@@ -134,6 +133,19 @@ mod tests {
         let skip = hook("echo on battery >&2; exit 75", TIMEOUT_DEFAULT);
         assert_eq!(skip.record.code, Some(SKIP_CODE));
         assert!(skip.error.unwrap().to_string().contains("on battery"));
+    }
+
+    #[test]
+    fn what_a_hook_prints_is_passed_on() {
+        let said = Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let (monitor, heard) = (Arc::new(Monitor::default()), Arc::clone(&said));
+        monitor.hear_programs(move |_, line| heard.lock().unwrap().push(line.to_owned()));
+        let command = "echo one; echo two >&2; printf three";
+        let end = run(HookEvent::After, command, &BTreeMap::new(), TIMEOUT_DEFAULT, &monitor);
+        assert!(end.error.is_none(), "{end:?}");
+        let mut said = said.lock().unwrap().clone();
+        said.sort();
+        assert_eq!(said, ["one", "three", "two"]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod tell;
 mod timed;
 pub mod timetable;
 pub mod transient;
+pub mod upkeep;
 
 pub use app::{Additions, Job};
 pub use error::{Error, Result};

@@ -145,6 +145,9 @@ fn trouble(kind: TroubleKind, target: Option<&str>) -> String {
         TroubleKind::Shrunk => "much of the source is gone".to_owned(),
         TroubleKind::ChangedTooMuch => "unusually much has changed".to_owned(),
         TroubleKind::Behind => format!("{target} lacks recent backups"),
+        TroubleKind::PruneFailed => format!("prune of {target} failed"),
+        TroubleKind::CheckFailed => format!("check of {target} failed"),
+        TroubleKind::LeftOut => format!("app {target} is not backed up any more"),
         TroubleKind::ReloadFailed => "the new configuration is refused".to_owned(),
         TroubleKind::Undelivered => format!("messages by {target} were given up"),
     }
@@ -162,6 +165,9 @@ fn recovery(trouble: &Trouble) -> String {
         TroubleKind::Partial => "backup is complete again".to_owned(),
         TroubleKind::Shrunk | TroubleKind::ChangedTooMuch => "alarm ended".to_owned(),
         TroubleKind::Behind => format!("{target} is up to date again"),
+        TroubleKind::PruneFailed => format!("prune of {target} works again"),
+        TroubleKind::CheckFailed => format!("check of {target} works again"),
+        TroubleKind::LeftOut => format!("app {target} is backed up again"),
         TroubleKind::ReloadFailed => "the configuration is accepted".to_owned(),
         TroubleKind::Undelivered => format!("messages by {target} arrive again"),
     }

@@ -25,6 +25,12 @@ pub enum TroubleKind {
     ChangedTooMuch,
     /// A repository has been away for longer than the user allows.
     Behind,
+    /// A scheduled prune of a repository failed.
+    PruneFailed,
+    /// A scheduled check of a repository failed before it could say how the repository is.
+    CheckFailed,
+    /// An app of labels has no containers any more, or its labels are not valid.
+    LeftOut,
     /// A new configuration is refused; the old one stays in force.
     ReloadFailed,
     /// A channel gave up a message.
@@ -72,7 +78,7 @@ pub enum Severity {
 
 impl TroubleKind {
     /// All kinds, gravest first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Damage,
         Self::RolledBack,
         Self::Overdue,
@@ -82,6 +88,9 @@ impl TroubleKind {
         Self::Shrunk,
         Self::ChangedTooMuch,
         Self::Behind,
+        Self::PruneFailed,
+        Self::CheckFailed,
+        Self::LeftOut,
         Self::ReloadFailed,
         Self::Undelivered,
     ];
@@ -98,6 +107,9 @@ impl TroubleKind {
             Self::Shrunk => "shrunk",
             Self::ChangedTooMuch => "changed-too-much",
             Self::Behind => "behind",
+            Self::PruneFailed => "prune-failed",
+            Self::CheckFailed => "check-failed",
+            Self::LeftOut => "left-out",
             Self::ReloadFailed => "reload-failed",
             Self::Undelivered => "undelivered",
         }
@@ -129,12 +141,12 @@ impl Event {
     }
 }
 
-/// A trouble and the repository or channel that has it, if it is not the whole app.
+/// A trouble and the repository, channel or app that has it, if it is not the writer's own app.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Trouble {
     /// The kind.
     pub kind: TroubleKind,
-    /// Name of a repository or channel.
+    /// Name of a repository, of a channel, or of an app that is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Table `[docker]` of the configuration file: the engine of containers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::environment::Environment;
@@ -20,6 +21,15 @@ pub struct DockerSettings {
     pub socket: Option<PathBuf>,
     /// Whether labels of containers describe apps.
     pub has_labels: bool,
+}
+
+/// The apps that labels describe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labelled {
+    /// Those that are among the apps of the settings.
+    pub apps: BTreeSet<String>,
+    /// Those that are left out, and why, for people.
+    pub faults: BTreeMap<String, String>,
 }
 
 impl DockerSettings {

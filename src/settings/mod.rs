@@ -36,7 +36,7 @@ use toml::de::DeTable;
 use app::AppSettings;
 use copy::SettingsCopy;
 use daemon::DaemonSettings;
-use docker::DockerSettings;
+use docker::{DockerSettings, Labelled};
 use environment::Environment;
 pub use error::SettingsError;
 pub use files::SettingsFile;
@@ -83,6 +83,8 @@ pub struct Settings {
     pub texts: Vec<SettingsFile>,
     /// `[docker]`.
     pub docker: DockerSettings,
+    /// The apps of labels; `None` if nobody asked the engine, or it did not answer.
+    pub labelled: Option<Labelled>,
     /// All tables as they hold, without secrets, to be shown.
     shown: toml::Table,
 }

@@ -174,7 +174,7 @@ impl Program {
         let lines = ProgramLines::of(&name, monitor);
         let errors = child.stderr.take().map(|errors| std::thread::spawn(|| end_of(errors, lines)));
         let (shown, monitor) = (self.shown, Arc::clone(monitor));
-        Ok(Running { shown, child, output, errors, monitor, stop: Arc::default() })
+        Ok(Running { name, shown, child, output, errors, monitor, stop: Arc::default() })
     }
 
     /// Runs it to its end, and returns its output of at most `len_max` bytes.
@@ -220,6 +220,8 @@ pub fn was_killed(error: &io::Error) -> bool {
 ///
 /// Dropping it stops the program and its children, unless it has ended.
 pub struct Running {
+    /// Its program, as it was called.
+    name: String,
     shown: String,
     child: Child,
     output: ChildStdout,
@@ -229,6 +231,18 @@ pub struct Running {
 }
 
 impl Running {
+    /// Passes what it prints on as lines of a program, to the end of its output.
+    pub fn pass_on(&mut self) -> io::Result<()> {
+        let mut lines = ProgramLines::of(&self.name, &self.monitor);
+        let mut buffer = [0; 4 << 10];
+        loop {
+            match self.read(&mut buffer)? {
+                0 => return Ok(()),
+                len => lines.push(&buffer[..len]),
+            }
+        }
+    }
+
     /// Waits for its end. Fails, with its last words, unless it succeeded.
     pub fn finish(&mut self) -> io::Result<()> {
         let status = loop {

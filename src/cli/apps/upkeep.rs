@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::cli::failure::Failure;
 use crate::cli::run::report::rfc3339;
 use crate::cli::schedules::Schedules;
-use crate::cli::upkeep::Upkeep;
 use crate::jobs::state::{AppState, RunStatus, StateDir, settle_death};
+use crate::jobs::upkeep::Upkeep;
 
 /// What is done with a repository by schedule.
 pub(super) struct KnownUpkeep {

@@ -12,6 +12,7 @@ use crate::cli::interrupt;
 use crate::cli::schedules::Schedules;
 use crate::connect::{ConnectOptions, Connector, Operator};
 use crate::jobs::check::{CheckedApp, ConfigCheck, FindingGroup, Heard};
+use crate::jobs::containers::{AppFault, with_labelled};
 use crate::jobs::tell;
 use crate::settings::{Settings, SettingsError};
 use crate::sources::finding::{Finding, Severity};
@@ -50,7 +51,9 @@ pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let groups = match Settings::load(connector.options.config.as_deref(), &connector.env) {
         Ok(settings) if settings.file.is_none() => vec![no_file()],
         Ok(settings) => {
+            let (settings, faults) = with_labelled(settings, &connector.env);
             let mut groups = check(ctx, args, &settings)?;
+            groups.extend((!faults.is_empty()).then(|| of_labels(&faults)));
             if args.send_test {
                 groups.push(send_test(&settings));
             }
@@ -133,6 +136,17 @@ fn send_test(settings: &Settings) -> FindingGroup {
         Err(error) => vec![finding(Severity::Error, error.to_string())],
     };
     FindingGroup { title: "test messages".to_owned(), findings }
+}
+
+/// Returns the findings about apps of labels that are left out.
+fn of_labels(faults: &[AppFault]) -> FindingGroup {
+    let finding = |fault: &AppFault| {
+        let place = fault.app.as_ref().map_or("docker".to_owned(), |app| format!("app.{app}"));
+        let finding = Finding::new(Severity::Error, &place, fault.message.clone());
+        finding.hint(fault.hint.clone().unwrap_or_default())
+    };
+    let findings = faults.iter().map(finding).collect();
+    FindingGroup { title: "labels of containers".to_owned(), findings }
 }
 
 /// Returns the finding that a file cannot be read, or is not valid.

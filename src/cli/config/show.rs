@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::labelled;
 use crate::cli::run::report::rfc3339;
 use crate::cli::schedules::Schedules;
 use crate::settings::Settings;
@@ -47,7 +48,8 @@ struct ScheduleView {
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
-    let settings = ctx.connector.settings()?;
+    let (settings, has_faults) = labelled::settings_of(ctx, args.app.as_slice())?;
+    let exit = labelled::with_faults(Exit::Done, has_faults);
     let Some(file) = &settings.file else {
         return Err(Failure::usage("there is no configuration file")
             .hint("`drumlin quickstart` writes one"));
@@ -61,7 +63,7 @@ pub(super) fn run(ctx: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let schedules = schedules_of(ctx, &settings, args.app.as_deref())?;
     if ctx.ui.json {
         ctx.ui.print_json(&ShowView { files, tables: views_of(shown), schedules })?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let mut lines: Vec<String> = files.iter().map(|file| format!("# {file}")).collect();
     // The tables of those files are here.
@@ -77,8 +79,29 @@ pub(super) fn run(ctx: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
             table => print_table(&[name], table, None, &mut lines),
         }
     }
+    lines.extend(labelled_lines(&settings, &schedules));
     ctx.ui.print(&lines.join("\n"))?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// Returns lines for the apps that labels describe: they have no table in a file.
+fn labelled_lines(settings: &Settings, schedules: &[ScheduleView]) -> Vec<String> {
+    let Some(labelled) = &settings.labelled else { return Vec::new() };
+    let of_labels = schedules.iter().filter(|schedule| labelled.apps.contains(&schedule.app));
+    let lines = of_labels.flat_map(|schedule| {
+        let app = text::harmless(&schedule.app);
+        [String::new(), format!("# app.{app}, by labels of its containers"), times_of(schedule)]
+    });
+    lines.collect()
+}
+
+/// Returns the comment that says when an app is run.
+fn times_of(schedule: &ScheduleView) -> String {
+    let next = schedule.next.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    text::harmless(&match next.is_empty() {
+        true => format!("# {}", schedule.times),
+        false => format!("# {}: next {next}", schedule.times),
+    })
 }
 
 /// Returns the tables one by one.
@@ -137,8 +160,7 @@ fn print_table(
     for (below, value) in table.iter().filter(|(_, value)| !is_list(value)) {
         lines.push(format!("{} = {}", key(below), harmless(value)));
         if let Some(schedule) = schedule.filter(|_| below == "schedule") {
-            let next = schedule.next.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-            lines.push(text::harmless(&format!("# {}: next {next}", schedule.times)));
+            lines.push(times_of(schedule));
         }
     }
     for (below, value) in table {

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::besides::Sight;
 use super::running::{AllRunning, Running, Stop};
 use super::service::Service;
+use super::strangers;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::Global;
@@ -22,13 +23,17 @@ use crate::cli::schedules::{DueRun, Schedules};
 use crate::jobs::containers::{Started, start_left, with_labelled};
 use crate::jobs::daemon::{Patience, Quiet, Task, next_turns};
 use crate::jobs::state::{DaemonDir, DaemonState, ReloadError, StateDir};
-use crate::jobs::tell::Reload;
+use crate::jobs::tell::{Reload, Teller};
 use crate::settings::Settings;
 use crate::settings::copy::SettingsCopy;
 use crate::text;
 
 /// How often the time of the last look is written: each time would wake up a disk that sleeps.
 const LOOK_NOTED_S: i64 = 300;
+/// Time of a question to the engine above which it is left alone for a while if it failed.
+const ENGINE_SLOW: Duration = Duration::from_secs(2);
+/// How long it is left alone: all schedules wait for its answer.
+const ENGINE_REST: Duration = Duration::from_secs(300);
 /// How long to wait between two looks at children that are to stop.
 const STOP_WAIT: Duration = Duration::from_millis(50);
 
@@ -50,7 +55,17 @@ pub(super) struct Keeper<'a> {
     patience: Patience,
     /// What was said at the last look, so that it is said once.
     said: BTreeSet<String>,
+    /// An engine of containers that did not answer, and let the schedules wait.
+    slow_engine: Option<SlowEngine>,
     began: Instant,
+}
+
+/// An engine of containers that took long and failed.
+struct SlowEngine {
+    /// When it is asked again.
+    again: Instant,
+    /// What was wrong.
+    troubles: Vec<String>,
 }
 
 impl<'a> Keeper<'a> {
@@ -83,6 +98,7 @@ impl<'a> Keeper<'a> {
             quiet: Quiet::new(settings.daemon.settle, Duration::ZERO),
             patience: Patience::default(),
             said: BTreeSet::new(),
+            slow_engine: None,
             began: Instant::now(),
             ctx,
             dir,
@@ -116,6 +132,7 @@ impl<'a> Keeper<'a> {
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
             let has_room = self.reap();
+            strangers::reap_if_init(&self.running.process_ids());
             if let Some(stop) = &mut stop {
                 if stop.go_on(&self.running) {
                     let names = self.running.names();
@@ -172,8 +189,21 @@ impl<'a> Keeper<'a> {
     /// Starts containers that runs which died left stopped, and takes over the apps that labels
     /// describe now. Returns what is wrong.
     ///
-    /// If the engine does not answer, those of the look before remain.
+    /// If the engine does not answer, those of the look before remain; if that takes long, it is
+    /// not asked for a while.
     fn look_at_containers(&mut self) -> Vec<String> {
+        if let Some(slow) = self.slow_engine.as_ref().filter(|slow| Instant::now() < slow.again) {
+            return slow.troubles.clone();
+        }
+        let asked = Instant::now();
+        let troubles = self.ask_engine();
+        let is_slow = !troubles.is_empty() && asked.elapsed() > ENGINE_SLOW;
+        let again = Instant::now() + ENGINE_REST;
+        self.slow_engine = is_slow.then(|| SlowEngine { again, troubles: troubles.clone() });
+        troubles
+    }
+
+    fn ask_engine(&mut self) -> Vec<String> {
         let Started { notices, failures: mut troubles } = start_left(&self.dir);
         notices.iter().for_each(|notice| self.ctx.ui.warn(notice));
         if !self.of_file.docker.has_labels {
@@ -206,12 +236,20 @@ impl<'a> Keeper<'a> {
             self.ctx.ui.warn(&death_of(lost));
         }
         troubles.extend(look.troubles.iter().map(Failure::text));
+        // They are no failures, and may be found again at each look.
+        for notice in look.notices.iter().filter(|notice| !self.said.contains(*notice)) {
+            self.ctx.ui.warn(notice);
+        }
+        let notices = std::mem::take(&mut look.notices);
         let elapsed = self.began.elapsed();
         let may_begin =
             |due: &&DueRun| self.patience.may_begin(&due.name(), due.slot_s, due.attempt, elapsed);
         let waiting: Vec<&DueRun> = look.due.iter().filter(may_begin).collect();
         let tasks: Vec<Task> = waiting.iter().map(|due| task_of(self.ctx, settings, due)).collect();
-        for at in next_turns(&tasks, &self.running.tasks(), settings.daemon.parallel) {
+        // A daemon that was killed leaves its runs to go on.
+        let elsewhere = look.elsewhere.iter().map(|run| task_of(self.ctx, settings, run));
+        let running: Vec<Task> = self.running.tasks().into_iter().chain(elsewhere).collect();
+        for at in next_turns(&tasks, &running, settings.daemon.parallel) {
             let (due, task) = (waiting[at].clone(), tasks[at].clone());
             match self.starter.start(&words_of(settings, &due), Results::Shown) {
                 Ok(process) => self.running.0.push(Running { task, due, process }),
@@ -222,6 +260,7 @@ impl<'a> Keeper<'a> {
             }
         }
         self.say_once(troubles);
+        self.said.extend(notices);
         self.say_status();
     }
 
@@ -255,7 +294,11 @@ impl<'a> Keeper<'a> {
             self.home.write_settings(&copy).map_err(failed)
         };
         let loaded = self.ctx.connector.settings().map_err(Failure::from);
-        match loaded.and_then(|settings| copy(&settings).map(|()| settings)) {
+        let usable = loaded.and_then(|settings| {
+            refuse_unusable(self.ctx, &self.dir, &settings)?;
+            copy(&settings).map(|()| settings)
+        });
+        match usable {
             Ok(settings) => {
                 self.quiet.set_length(settings.daemon.settle);
                 self.settings = Arc::new(settings.clone());
@@ -312,4 +355,13 @@ impl<'a> Keeper<'a> {
             self.ctx.ui.warn(&format!("cannot write the state of the daemon: {error}"));
         }
     }
+}
+
+/// Refuses a configuration by which nobody could be told what happens.
+pub(super) fn refuse_unusable(
+    ctx: &Context,
+    dir: &StateDir,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    Teller::new(settings, &ctx.connector.env, dir.path()).map(drop).map_err(Failure::from)
 }

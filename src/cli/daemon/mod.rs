@@ -8,11 +8,12 @@ mod besides;
 mod keeper;
 mod running;
 mod service;
+mod strangers;
 
 use clap::Args;
 
 use self::besides::Besides;
-use self::keeper::Keeper;
+use self::keeper::{Keeper, refuse_unusable};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -45,6 +46,7 @@ pub(super) fn run(ctx: &Context, args: &DaemonArgs) -> Result<Exit, Failure> {
             .hint("one daemon keeps the schedules of all apps of a state folder"));
     };
     let settings = ctx.connector.settings()?;
+    refuse_unusable(ctx, &dir, &settings)?;
     let besides = Besides::new(ctx, dir.clone());
     // One sight waits at most: an older one is worth nothing.
     let (sights, seen) = crossbeam_channel::bounded(1);

@@ -42,6 +42,11 @@ impl AllRunning {
         self.0.iter().map(|running| running.task.clone()).collect()
     }
 
+    /// Returns their process ids.
+    pub(super) fn process_ids(&self) -> Vec<u32> {
+        self.0.iter().map(|running| running.process.id()).collect()
+    }
+
     /// Returns their names for people.
     pub(super) fn names(&self) -> String {
         let names: Vec<String> = self.0.iter().map(|running| running.due.name()).collect();

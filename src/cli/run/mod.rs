@@ -7,6 +7,8 @@ pub(crate) mod report;
 pub(crate) mod tasks;
 mod telling;
 
+use std::collections::BTreeSet;
+
 use self::aftermath::Aftermath;
 pub(crate) use self::args::RunArgs;
 use self::many::Outcome;
@@ -173,7 +175,8 @@ fn plan(
     schedules.refuse_unknown(&names)?;
     let is_all = args.due && args.apps.is_empty() && !args.dry_run;
     let has_upkeep = is_all && !schedules.upkeep()?.is_empty();
-    if names.is_empty() && !has_upkeep {
+    // Apps of labels may come again, and those that are gone are to be told.
+    if names.is_empty() && !has_upkeep && settings.labelled.is_none() {
         return Err(Failure::usage("the configuration has no app that is enabled")
             .hint("add [app.NAME] with `paths`; `drumlin run --help` says more"));
     }
@@ -193,6 +196,8 @@ fn plan(
     for lost in &look.deaths {
         ctx.ui.warn(&death_of(lost));
     }
+    let notices: BTreeSet<&String> = look.notices.iter().collect();
+    notices.into_iter().for_each(|notice| ctx.ui.warn(notice));
     let is_troubled = !look.troubles.is_empty();
     for trouble in &look.troubles {
         trouble.report(&ctx.ui);

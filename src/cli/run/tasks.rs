@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use crate::cli::context::Context;
 use crate::cli::schedules::DueRun;
-use crate::cli::upkeep::Upkeep;
 use crate::connect::{RepositoryPlace, SecretSource};
 use crate::jobs::daemon::Task;
+use crate::jobs::upkeep::Upkeep;
 use crate::settings::Settings;
 
 /// Returns the task that a run is.

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{CheckedApp, ConfigCheck, error, warning};
-use crate::connect::credentials::read_store_password;
 use crate::connect::hints::hint_of_opening;
 use crate::jobs::containers::EnginePlace;
 use crate::jobs::databases;
 use crate::monitor::in_words;
-use crate::settings::repository::SecretSettings;
 use crate::settings::sources::{CommandSettings, DatabaseSettings, SourceSettings};
 use crate::sources::finding::Finding;
 use crate::sources::runner::{HostRunner, Runner};
@@ -62,7 +60,6 @@ impl ConfigCheck<'_> {
         findings
     }
 
-    /// Checks a database with its password, or says why there is none.
     /// Checks a server with its password, where its programs run.
     fn with_server(
         &self,
@@ -77,11 +74,7 @@ impl ConfigCheck<'_> {
                 return vec![error(&database.section, message)];
             }
         };
-        let of_file = database.password_file.clone().map(SecretSettings::PasswordFile);
-        let of_command = || database.password_command.clone().map(SecretSettings::PasswordCommand);
-        let source = of_file.or_else(of_command);
-        let read = |source| read_store_password(self.heard, &source);
-        let password = source.map(read).transpose();
+        let password = databases::password_of(database, self.heard);
         let heard = self.heard.take().into_iter();
         let mut findings: Vec<Finding> =
             heard.map(|message| warning(&database.section, message)).collect();

@@ -1,18 +1,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
-
 use super::{Gathered, Gathering};
 use crate::connect::RequestTotals;
 use crate::jobs::state::{
-    AppState, Began, CheckNotes, Counters, GoodRun, RepositoryCounters, RepositoryState, RunRecord,
-    RunStatus, SourceRun, SourceTotals, StateDir,
+    AppState, Began, CheckDepth, CheckNotes, Counters, GoodRun, RepositoryCounters,
+    RepositoryState, RunRecord, RunStatus, SourceRun, SourceTotals, StateDir,
 };
 use crate::metrics::values::{Repository, SourceSize, Status, Target};
-use crate::schedule::{self, Schedule, Spread};
 use crate::settings::Settings;
-use crate::settings::app::AppSettings;
 use crate::settings::environment::Environment;
 
 /// Noon of a day.
@@ -23,16 +19,12 @@ fn settings(apps: &str) -> Settings {
     Settings::parse(&text, "/etc/drumlin.toml".into(), &Environment::default()).unwrap()
 }
 
-fn schedule_of(name: &str, app: &AppSettings) -> Option<Schedule> {
-    schedule::parse(&app.run.schedule, TimeZone::UTC, &Spread::of("ada", name)).ok()
-}
-
 fn gather(settings: &Settings, dir: &StateDir, now_s: i64) -> Gathered {
-    let channels = ["mail".to_owned()];
+    let (channels, env) = (["mail".to_owned()], Environment::of([("TZ", "UTC")]));
     let gathering = Gathering {
         settings,
         state: Some(dir),
-        schedule_of: &schedule_of,
+        env: &env,
         channels: &channels,
         version: "1.2.3",
         now_s,
@@ -96,6 +88,7 @@ fn what_was_counted_is_reported() {
         added_bytes: Some(4),
         added_bytes_total: 9,
         last_snapshot_s: Some(NOON_S - 50),
+        snapshots: Some(3),
         is_reachable: Some(is_reachable),
         asked_s,
         requests: RequestTotals { read: 3, bytes_up: 10, ..RequestTotals::default() },
@@ -159,10 +152,10 @@ fn the_last_check_and_prune_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let dir = StateDir::new(folder.path());
     let settings = settings("[app.wiki]\npaths = \"/x\"\n");
-    let check =
-        CheckNotes { at_s: 9, damaged: 2, bytes: 1_000, data_bytes: 800, verified_bytes: 200 };
+    let check = CheckNotes { at_s: 9, bytes: 1_000, data_bytes: 800, verified_bytes: 200 };
     dir.note_repository("box", |notes| {
-        (notes.check, notes.last_prune_s) = (Some(check), Some(8));
+        notes.note_check(check, CheckDepth::Full, 2);
+        notes.last_prune_s = Some(8);
     })
     .unwrap();
     let the_box = gather(&settings, &dir, NOON_S).values.repositories["box"].clone();

@@ -209,7 +209,8 @@ impl Attempt<'_> {
         let (app, program) = (&self.request.app, &self.runner.program);
         let series = retention::AppSeries { app, host: &host };
         match retention::apply(repository, &series, policy, program, now) {
-            Ok(_) => {
+            Ok(kept) => {
+                record.snapshots = Some(kept);
                 if let Some((_, known)) = &mut known {
                     known.forgot_s = Some(now.seconds);
                 }

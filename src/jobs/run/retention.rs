@@ -23,7 +23,7 @@ pub(super) struct AppSeries<'a> {
 
 /// Moves to the trash what the policy does not keep of one app's snapshots of one host.
 ///
-/// Returns how many went. Fails, and forgets nothing, if the plan takes away too much at once: then
+/// Returns how many stay. Fails, and forgets nothing, if the plan takes away too much at once: then
 /// `drumlin forget` shows it.
 pub(super) fn apply(
     repository: &Repository,
@@ -31,7 +31,7 @@ pub(super) fn apply(
     policy: &Policy,
     program: &str,
     now: Timestamp,
-) -> Result<usize, String> {
+) -> Result<u64, String> {
     let AppSeries { app, host } = *series;
     let listing = snapshots::listing(repository).map_err(|error| in_words(&error))?;
     let zone = TimeZone::system();
@@ -50,7 +50,7 @@ pub(super) fn apply(
         now: now.max(store),
         reason: String::new(),
     };
-    let gone = forget::apply(repository, &plan, &note, &Monitor::default())
+    forget::apply(repository, &plan, &note, &Monitor::default())
         .map_err(|error| in_words(&error))?;
     evidence.note_applied(&plan);
     match is_refused {
@@ -58,6 +58,6 @@ pub(super) fn apply(
             "the policy would forget too much at once; look with `drumlin forget --app {app} \
              --dry-run`, then use --force"
         )),
-        false => Ok(gone.len()),
+        false => Ok(plan.counts().0 as u64),
     }
 }

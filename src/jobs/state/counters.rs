@@ -40,6 +40,8 @@ pub struct RepositoryCounters {
     pub added_bytes_total: u64,
     /// When the newest snapshot was begun.
     pub last_snapshot_s: Option<i64>,
+    /// Snapshots of the app there after retention was last applied.
+    pub snapshots: Option<u64>,
     /// Whether it could be opened when it was last tried.
     pub is_reachable: Option<bool>,
     /// When it was last tried.

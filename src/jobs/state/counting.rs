@@ -42,6 +42,7 @@ impl Counters {
         if let Some(is_reachable) = record.is_reachable {
             (repository.is_reachable, repository.asked_s) = (Some(is_reachable), record.ended);
         }
+        repository.snapshots = record.snapshots.or(repository.snapshots);
         match record.status {
             RunStatus::Failed if record.will_be_repeated(retries) => {}
             RunStatus::Failed => self.given_up += 1,
@@ -138,6 +139,7 @@ mod tests {
         };
         let done = RunRecord {
             snapshot_s: Some(40),
+            snapshots: Some(3),
             traffic,
             is_reachable: Some(true),
             ended: 50,
@@ -159,7 +161,7 @@ mod tests {
         let repository = &counters.repositories["box"];
         assert_eq!((repository.added_bytes, repository.added_bytes_total), (Some(0), 5));
         assert_eq!((repository.last_snapshot_s, repository.asked_s), (Some(40), 70));
-        assert_eq!(repository.is_reachable, Some(false));
+        assert_eq!((repository.is_reachable, repository.snapshots), (Some(false), Some(3)));
         assert_eq!((repository.requests.list, repository.requests.bytes_up), (2, 20));
         assert_eq!(counters.hook_failures, BTreeMap::from([("after".to_owned(), 2)]));
         assert_eq!(counters.source, Some(SourceTotals { bytes: 7, files: 3 }));

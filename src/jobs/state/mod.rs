@@ -25,7 +25,7 @@ pub use dir::StateDir;
 pub use locks::StateLock;
 pub use parts::{HookRecord, RunStatus, SourceRun};
 pub use record::{AppState, Began, GoodRun, MissedSlots, RepositoryState, RunRecord, Untold};
-pub use repository_notes::{CheckNotes, RepositoryNotes};
+pub use repository_notes::{CheckDepth, CheckNotes, DamageNotes, RepositoryNotes};
 pub use run_log::RunLog;
 pub use stopped::{StoppedContainer, StoppedContainers};
 pub use trouble::{Alarm, AlarmKind, Fault};

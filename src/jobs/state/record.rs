@@ -185,6 +185,8 @@ pub struct RunRecord {
     pub is_reachable: Option<bool>,
     /// When the new snapshot was begun.
     pub snapshot_s: Option<i64>,
+    /// Snapshots of the app that retention left in the repository; `None` if it was not applied.
+    pub snapshots: Option<u64>,
     /// Why it failed, for people.
     pub error: Option<String>,
     /// The trouble of the repository that it failed by.

@@ -22,8 +22,37 @@ pub struct RepositoryNotes {
     pub format: u32,
     /// The last check that ended, whatever it found.
     pub check: Option<CheckNotes>,
+    /// Damage that is known.
+    pub damage: Option<DamageNotes>,
     /// When a prune last ended.
     pub last_prune_s: Option<i64>,
+}
+
+/// How much a check reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckDepth {
+    /// Lists and small objects.
+    #[default]
+    Quick,
+    /// All trees, too.
+    Structure,
+    /// A share of the content, too.
+    Sample,
+    /// Everything.
+    Full,
+}
+
+/// Damage that was found and not seen to be mended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DamageNotes {
+    /// When it was first found.
+    pub since_s: i64,
+    /// Objects that are damaged or missing, by the last check that found any.
+    pub objects: u64,
+    /// The least that a check must read to show that it is mended.
+    pub depth: CheckDepth,
 }
 
 /// What a check found.
@@ -32,14 +61,34 @@ pub struct RepositoryNotes {
 pub struct CheckNotes {
     /// When it ended.
     pub at_s: i64,
-    /// Objects that are damaged or missing.
-    pub damaged: u64,
     /// Bytes of all packs.
     pub bytes: u64,
     /// Bytes of those with content of files.
     pub data_bytes: u64,
     /// Of these, bytes that this check or an earlier one has read whole.
     pub verified_bytes: u64,
+}
+
+impl RepositoryNotes {
+    /// Notes what a check found: `objects` are damaged or missing.
+    ///
+    /// A check that read less than the one that found damage does not show that it is mended; one
+    /// that reads a share may have read another share.
+    pub fn note_check(&mut self, check: CheckNotes, depth: CheckDepth, objects: u64) {
+        let at_s = check.at_s;
+        self.check = Some(check);
+        if objects == 0 {
+            self.damage = self.damage.take().filter(|known| depth < known.depth);
+            return;
+        }
+        let mends = if depth == CheckDepth::Sample { CheckDepth::Full } else { depth };
+        let known = self.damage.take();
+        self.damage = Some(DamageNotes {
+            since_s: known.as_ref().map_or(at_s, |known| known.since_s),
+            objects,
+            depth: known.map_or(mends, |known| known.depth.max(mends)),
+        });
+    }
 }
 
 impl StateDir {
@@ -101,15 +150,38 @@ mod tests {
         let dir = StateDir::new(folder.path());
         assert_eq!(dir.repository_notes("box").unwrap(), RepositoryNotes::default());
         dir.note_repository("box", |notes| notes.last_prune_s = Some(7)).unwrap();
-        let check =
-            CheckNotes { at_s: 9, damaged: 1, bytes: 100, data_bytes: 80, verified_bytes: 50 };
-        dir.note_repository("box", |notes| notes.check = Some(check.clone())).unwrap();
+        let check = CheckNotes { at_s: 9, bytes: 100, data_bytes: 80, verified_bytes: 50 };
+        let note = |notes: &mut RepositoryNotes| {
+            notes.note_check(check.clone(), CheckDepth::Full, 1);
+        };
+        dir.note_repository("box", note).unwrap();
         let notes = dir.repository_notes("box").unwrap();
         assert_eq!((notes.last_prune_s, notes.check), (Some(7), Some(check)));
+        assert_eq!(notes.damage.unwrap().since_s, 9);
         std::fs::write(folder.path().join("repositories/box/state.json"), "{\"format\":9}")
             .unwrap();
         assert!(dir.repository_notes("box").unwrap_err().to_string().contains("format 9"));
         dir.note_repository("box", |notes| notes.last_prune_s = Some(8)).unwrap();
         assert_eq!(dir.repository_notes("box").unwrap().last_prune_s, Some(8));
+    }
+
+    #[test]
+    fn damage_is_known_until_a_check_of_that_depth_finds_none() {
+        use CheckDepth::{Full, Quick, Sample, Structure};
+        let mut notes = RepositoryNotes::default();
+        let mut known_after = |at_s, depth, objects| {
+            notes.note_check(CheckNotes { at_s, ..CheckNotes::default() }, depth, objects);
+            notes.damage.as_ref().map(|known| (known.since_s, known.objects))
+        };
+        assert_eq!(known_after(1, Structure, 0), None);
+        assert_eq!(known_after(2, Structure, 3), Some((2, 3)));
+        assert_eq!(known_after(3, Quick, 0), Some((2, 3)));
+        assert_eq!(known_after(4, Structure, 0), None);
+        assert_eq!(known_after(5, Sample, 1), Some((5, 1)));
+        assert_eq!(known_after(6, Quick, 2), Some((5, 2)));
+        assert_eq!(known_after(7, Sample, 0), Some((5, 2)), "it may have read another share");
+        assert_eq!(known_after(8, Full, 0), None);
+        assert_eq!(known_after(9, Full, 1), Some((9, 1)));
+        assert_eq!(known_after(10, Sample, 0), Some((9, 1)));
     }
 }

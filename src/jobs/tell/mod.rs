@@ -4,10 +4,12 @@
 //! run, or at the next look by any process, [`Teller::tell`] makes messages of that and puts them
 //! into the outbox; [`Teller::deliver`] sends them. None of it can fail a run.
 
+mod absent;
 mod digest;
 mod events;
 mod pings;
 mod reach;
+mod repositories;
 mod row;
 mod teller;
 mod watch;

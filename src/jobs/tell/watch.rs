@@ -9,8 +9,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::absent::Absent;
 use super::digest::{app_of, digest_due, digest_of};
 use super::events::AppView;
+use super::repositories;
 use super::row::Saying;
 use super::teller::{Seen, Teller, app_rules, view};
 use crate::notify::{
@@ -62,6 +64,8 @@ struct Watch {
     seen_s: BTreeMap<String, i64>,
     /// What was told of apps whose run does not end.
     stuck: BTreeMap<String, Told>,
+    /// Apps of labels.
+    labelled: Absent,
 }
 
 /// Version of the state.
@@ -124,7 +128,10 @@ impl Teller<'_> {
                 failures.push(format!("{name}: nobody can tell how it is: {error}"));
             }
         }
-        self.tell_own(reload, &mut look)?;
+        let mut sayings = repositories::sayings_of(self.settings, &self.dir, failures);
+        sayings.extend(look.watch.labelled.look(self.settings, now_s));
+        self.tell_own(reload, sayings, &mut look)?;
+        look.watch.labelled.forget_told();
         if look.digest_slot_s.is_some() {
             self.tell_digest(&mut look)?;
         } else if let Some(due) = due.filter(|due| due.settled_s != look.watch.digest_s) {
@@ -201,11 +208,12 @@ impl Teller<'_> {
         })
     }
 
-    /// Tells of channels that gave messages up, and of a configuration that was refused.
-    fn tell_own(&self, reload: &Reload, look: &mut Look) -> io::Result<()> {
+    /// Tells of channels that gave messages up, of a configuration that was refused, and `more`.
+    fn tell_own(&self, reload: &Reload, more: Vec<Saying>, look: &mut Look) -> io::Result<()> {
         let nothing = Happening { what: Happened::Look, facts: Facts::default() };
         // First, so that a reminder has no facts of another trouble.
         let mut sayings = vec![Saying::of(nothing)];
+        sayings.extend(more);
         let health = self.outbox.health();
         for channel in &self.channels {
             let name = channel.name();
@@ -225,7 +233,8 @@ impl Teller<'_> {
             }
         }
         let all: Vec<&Saying> = sayings.iter().collect();
-        let (row, told) = (self.row(self.own_rules(), look.now_s), look.watch.told.clone());
+        let rules = self.own_rules(&look.watch);
+        let (row, told) = (self.row(rules, look.now_s), look.watch.told.clone());
         if row.is_quiet(&told, &all) && !look.held.has(WRITER) {
             return Ok(());
         }
@@ -241,7 +250,8 @@ impl Teller<'_> {
         let digest = digest_of(std::mem::take(&mut look.apps), since_s, &self.outbox.health());
         let happening = Happening { what: Happened::Digest(slot_s), facts: Facts::default() };
         let saying = Saying { happening, digest: Some(digest) };
-        let (row, told) = (self.row(self.own_rules(), look.now_s), look.watch.told.clone());
+        let rules = self.own_rules(&look.watch);
+        let (row, told) = (self.row(rules, look.now_s), look.watch.told.clone());
         row.tell(&told, &[&saying], |told, _| {
             look.watch.told = told;
             (look.watch.digest_s, look.watch.digest_made_s) = (Some(slot_s), Some(look.now_s));
@@ -249,11 +259,13 @@ impl Teller<'_> {
         })
     }
 
-    fn own_rules(&self) -> Rules {
+    fn own_rules(&self, watch: &Watch) -> Rules {
+        let channels = self.channels.iter().map(|channel| channel.name().to_owned());
+        let repositories = self.settings.repositories.keys().cloned();
         Rules {
             writer: WRITER.to_owned(),
             app: None,
-            targets: self.channels.iter().map(|channel| channel.name().to_owned()).collect(),
+            targets: channels.chain(repositories).chain(watch.labelled.names()).collect(),
             remind_s: self.settings.notify.remind_s,
             is_muted: self.channels.is_empty(),
         }

@@ -10,6 +10,7 @@ use super::container::{ContainerLabels, LabelError, Names};
 use crate::retention::Policy;
 use crate::settings::Settings;
 use crate::settings::app::AppSettings;
+use crate::settings::docker::Labelled;
 use crate::settings::run::parse_schedule_line;
 use crate::settings::sources::{CommandSettings, DatabaseKind, DatabaseSettings};
 
@@ -52,15 +53,24 @@ impl Settings {
         for container in containers {
             apps.entry(container.labels.app.clone()).or_default().push(container);
         }
+        let mut known = Labelled::default();
         for (app, members) in apps {
             if faults.iter().any(|fault| fault.app.as_ref() == Some(&app)) {
                 continue;
             }
             match self.labelled_app(&app, &members) {
-                Ok(settings) => drop(self.apps.insert(app, settings)),
+                Ok(settings) => {
+                    known.apps.insert(app.clone());
+                    self.apps.insert(app, settings);
+                }
                 Err(error) => faults.push(LabelFault { app: Some(app), error }),
             }
         }
+        for fault in faults.iter() {
+            let app = fault.app.clone().unwrap_or_else(|| fault.error.container.clone());
+            known.faults.entry(app).or_insert_with(|| fault.error.to_string());
+        }
+        self.labelled = Some(known);
     }
 
     fn labelled_app(

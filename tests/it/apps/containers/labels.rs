@@ -3,8 +3,11 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::{Site, text, wait_until};
 use crate::apps::daemon::stage::{Daemon, runs};
+use crate::apps::notify::sinks::{HttpSink, Manner};
 
 #[test]
 fn labels_with_volumes_are_apps() {
@@ -83,6 +86,49 @@ fn a_fault_is_told_and_costs_no_other_app() {
     assert!(site.home.run(["run", "own"]).ok().err.is_empty(), "it needs no engine");
     let unknown = site.home.run(["run", "good"]).code(2);
     assert!(unknown.err.contains("labels of containers cannot be read"), "{unknown:?}");
+}
+
+#[test]
+fn the_configuration_is_shown_and_checked_with_the_apps_of_labels() {
+    let Some(site) = Site::start() else { return };
+    let good = ["--label=drumlin.app=good", "--label=drumlin.command.dump=echo x"];
+    let timed = [&good[..], &["--label=drumlin.schedule=daily 03:10"]].concat();
+    site.podman.run_container("good", &timed);
+    let shown = site.home.run(["config", "show", "--app", "good"]).ok();
+    assert!(shown.out.contains("# app.good, by labels of its containers"), "{shown:?}");
+    assert!(shown.out.contains("daily 03:10: next "), "{shown:?}");
+    let checked = site.home.run(["config", "check"]);
+    assert!(checked.out.contains("app.good"), "{checked:?}");
+    site.podman.run_container("typo", &["--label=drumlin.app=bad", "--label=drumlin.postgre=true"]);
+    let checked = site.home.run(["config", "check", "--offline"]).code(2);
+    assert!(checked.out.contains("`drumlin.postgre`: is not known"), "{checked:?}");
+    assert!(site.home.run(["config", "show"]).code(1).err.contains("`drumlin.postgre`"));
+}
+
+#[test]
+fn an_app_whose_container_is_gone_is_told_once() {
+    let Some(site) = Site::start() else { return };
+    let sink = HttpSink::start(Manner::Accepts);
+    site.configure(&format!("notify = {{ webhook = \"{}\" }}\n", sink.url("/hook")));
+    site.podman
+        .run_container("kv", &["--label=drumlin.app=kv", "--label=drumlin.command.d=echo x"]);
+    site.podman.run_container("typo", &["--label=drumlin.app=bad", "--label=drumlin.postgre=true"]);
+    let look = || site.home.run(["run", "--due"]).code(1);
+    look();
+    assert_eq!(sink.events(), ["- left-out"]);
+    assert_eq!(sink.messages()[0]["target"], "bad");
+    site.podman.run(&["rm", "-f", "-t", "0", "kv"]);
+    look();
+    assert_eq!(sink.events().len(), 1, "it may be made anew");
+    let file = "state/watch/state.json";
+    let mut watch: Value = serde_json::from_str(&site.home.read(file)).unwrap();
+    let seen_s = &mut watch["labelled"]["seen_s"]["kv"];
+    *seen_s = (seen_s.as_i64().unwrap() - 3_700).into();
+    site.home.write(file, watch.to_string());
+    look();
+    look();
+    assert_eq!(sink.events(), ["- left-out", "- left-out"]);
+    assert_eq!(sink.messages()[1]["target"], "kv");
 }
 
 #[test]

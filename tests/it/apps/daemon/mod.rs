@@ -7,6 +7,7 @@ pub(super) mod stage; // a home, and a daemon that looks often
 mod upkeep; // prunes and checks by schedule
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -124,6 +125,46 @@ fn a_broken_configuration_leaves_the_one_before_in_force() {
     daemon.stop();
     let log = home.read("log");
     assert_eq!(log.matches("the configuration before stays in force").count(), 1, "{log}");
+}
+
+#[test]
+fn a_configuration_by_which_nobody_could_be_told_is_refused() {
+    let home = home(&apps(&["wiki"], ""));
+    let daemon = Daemon::start(&home);
+    let notify = "[notify]\nwebhook = \"https://h/\"\nca-file = \"/nowhere/ca.pem\"\n";
+    configure(&home, &format!("{}{notify}", apps(&["wiki"], "")));
+    daemon.signal(Signal::HUP);
+    let state =
+        || -> Value { serde_json::from_str(&home.read("state/daemon/state.json")).unwrap() };
+    wait_until("the refusal", || state()["reload_error"].is_object());
+    assert!(state()["reload_error"]["error"].as_str().unwrap().contains("/nowhere/ca.pem"));
+    daemon.stop();
+    let refused = home.run(["daemon"]).code(2);
+    assert!(refused.err.contains("/nowhere/ca.pem"), "{refused:?}");
+}
+
+#[test]
+fn a_run_that_a_killed_daemon_left_counts_among_those_of_the_next() {
+    let lines = apps(&["wiki"], WAITS).replace("[daemon]\n", "[daemon]\nparallel = 1\n");
+    let home = home(&lines);
+    let mut first = Daemon::start(&home);
+    wait_until("the run", || home.path("begun-wiki").exists());
+    first.signal(Signal::KILL);
+    first.code();
+    let both = apps(&["wiki", "shop"], WAITS).replace("[daemon]\n", "[daemon]\nparallel = 1\n");
+    configure(&home, &both);
+    let second = Daemon::start(&home);
+    let looked = || -> Value {
+        let text = fs::read_to_string(home.path("state/apps/shop/state.json"));
+        text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+    };
+    wait_until("a look", || looked()["schedule"].is_array());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!home.path("begun-shop").exists(), "its turn comes after the other");
+    home.write("go", "");
+    wait_until("its turn", || !runs(&home, "shop").is_empty());
+    second.stop();
+    assert_eq!(runs(&home, "wiki").len(), 1);
 }
 
 #[test]

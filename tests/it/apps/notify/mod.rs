@@ -5,7 +5,8 @@
 mod channels; // forms of messages, servers that are away, what is wrong with settings
 mod pings; // requests that a service waits for
 mod runs; // what runs tell
-mod sinks; // the servers
+pub(super) mod sinks; // the servers
+mod upkeep; // damage, and prunes and checks that fail
 mod watch; // what no run tells
 
 use std::fs;

@@ -58,6 +58,20 @@ fn an_app_that_never_succeeded_is_overdue_after_its_time() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_is_said_and_slots_count_from_now() {
+    let (home, _sink) = with_hook("", "schedule = \"every 1h\"");
+    run_due(&home);
+    change(&home, STATE, |state| shift(&mut state["settled_s"], -3 * DAY_S));
+    let said = run_due(&home);
+    assert!(said.err.contains("wiki: its last slot is") && said.err.contains("clock"), "{said:?}");
+    assert!(said.out.contains("no app is due"), "{said:?}");
+    let again = run_due(&home);
+    assert!(again.err.is_empty(), "once: {again:?}");
+    change(&home, STATE, |state| shift(&mut state["settled_s"], 3_600));
+    assert!(run_due(&home).out.contains("nothing has changed"));
+}
+
+#[test]
 fn missed_slots_are_told_once_with_a_run_or_without() {
     let (home, sink) = with_hook("", "schedule = \"every 1h\"");
     run_due(&home);
