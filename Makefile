@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long apps-long ci doc features lint bench bench-dumps bench-stages fuzz-smoke clean
+.PHONY: help build fuzz-check quickstart test damage-long model-long kill-long losses-long oracle-long mutants pure-mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long apps-long ci doc features lint bench bench-dumps bench-apps bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -68,8 +68,9 @@ mount-long:     ## A mounted tree of 100,000 files, compared with its source.
 soak-long:      ## An hour of reading from a mount by eight processes while backups and prunes run (DRUMLIN_SOAK_SECONDS=).
 	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak
 
-apps-long:      ## Dumps of 10,000 tables, and of a MariaDB server whose tables change while it is copied.
+apps-long:      ## Dumps of 10,000 tables, a MariaDB server that changes while it is copied, 10^5 years and histories.
 	DRUMLIN_APPS_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture apps::
+	DRUMLIN_SEEDS=$${SEEDS:-100000} $(CARGO) nextest run --locked --profile long --no-capture --lib schedule::tests notify::tests
 
 odd-long:       ## Each odd file system as source, as repository and as target, with more files and changes.
 	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd_file_systems::
@@ -100,6 +101,9 @@ bench: build    ## Drumlin beside other tools and beside lower bounds, on genera
 
 bench-dumps: build ## What each state of a database adds to the repositories of Drumlin and other tools (ROWS=).
 	PATH="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release:$$PATH" benches/peers/dumps.py target/bench-dumps --rows $${ROWS:-1600000}
+
+bench-apps: build ## What the daemon costs with many apps, of which some are due at once (APPS=, DUE=).
+	PATH="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release:$$PATH" benches/peers/many_apps.py target/bench-apps --apps $${APPS:-200} --due $${DUE:-10}
 
 bench-stages:   ## Micro-benchmarks of each stage beside the bare primitive.
 	$(CARGO) bench --locked --bench stages
