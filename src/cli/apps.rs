@@ -24,6 +24,9 @@ use crate::settings::app::AppSettings;
 use crate::text;
 use crate::ui::table::{Align, TextTable};
 
+/// Most characters of an error in the table.
+const ERROR_SHOWN_CHARS: usize = 100;
+
 /// Show the state of each app: last good run, next run, errors
 ///
 /// Reads this machine's state only, and asks no repository.
@@ -142,6 +145,12 @@ pub(super) fn run(ctx: &Context, args: &AppsArgs) -> Result<Exit, Failure> {
     for trouble in upkeep.iter().filter_map(KnownUpkeep::trouble).chain(of_daemon) {
         ctx.ui.warn(&trouble);
     }
+    for one in &known {
+        for alarm in &one.state.alarms {
+            let (app, what) = (&one.name, &alarm.what);
+            ctx.ui.warn(&format!("{app}: {what}: `drumlin apps --ack {app}` lets retention go on"));
+        }
+    }
     let is_ill = |known: &Known| known.is_enabled() && (known.is_overdue() || known.is_failing());
     let is_still = labelled::tell_stopped(ctx, &dir, known.iter().map(|known| &known.name));
     let is_ill = is_still
@@ -190,6 +199,7 @@ impl Known {
             _ if !self.is_enabled() => "disabled".to_owned(),
             None => "never ran".to_owned(),
             Some(last) if last.status.is_good() && self.is_overdue() => "overdue".to_owned(),
+            Some(last) if last.status.is_good() && self.state.is_alarmed => "alarm".to_owned(),
             Some(last) => last.status.name().to_owned(),
         }
     }
@@ -218,6 +228,15 @@ fn view_of(known: &Known) -> AppView<'_> {
     }
 }
 
+/// Returns the first line of an error, cut so that the table stays one; JSON has all of it.
+fn brief(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    match line.char_indices().nth(ERROR_SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 fn table_of(known: &[Known]) -> Vec<String> {
     let mut table = TextTable::new(&[
         ("app", Align::Left),
@@ -243,7 +262,7 @@ fn table_of(known: &[Known]) -> Vec<String> {
             one.next_s.map_or_else(|| "by hand".to_owned(), time),
             last.map_or_else(String::new, |last| text::size(last.bytes)),
             last.map_or_else(String::new, |last| text::size(last.bytes_added)),
-            last.and_then(|last| last.error.clone()).unwrap_or_default(),
+            last.and_then(|last| last.error.as_deref()).map(brief).unwrap_or_default(),
         ]);
     }
     table.lines()

@@ -61,6 +61,12 @@ impl Failure {
         self.with_sources(error)
     }
 
+    /// Adds causes in words.
+    pub(super) fn with_causes(mut self, causes: &[String]) -> Self {
+        self.chain.extend_from_slice(causes);
+        self
+    }
+
     fn with_sources(mut self, error: &(dyn StdError + 'static)) -> Self {
         let mut next = error.source();
         while let Some(cause) = next {

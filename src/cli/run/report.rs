@@ -41,6 +41,7 @@ pub(crate) struct RunView<'a> {
     notices: &'a [String],
     requests: u64,
     error: Option<&'a str>,
+    hint: Option<&'a str>,
 }
 
 impl<'a> RunsView<'a> {
@@ -77,6 +78,7 @@ impl<'a> RunView<'a> {
             notices: &record.notices,
             requests: record.requests,
             error: record.error.as_deref(),
+            hint: record.hint.as_deref(),
         }
     }
 }
@@ -116,11 +118,25 @@ pub(super) fn tell(ctx: &Context, record: &RunRecord) -> Result<(), Failure> {
     }
     match &record.error {
         Some(error) => {
-            let message = format!("app {} failed: {error}", record.app);
-            Failure::new(Exit::Error, message).report(&ctx.ui);
+            failure_of(record, error).report(&ctx.ui);
             Ok(())
         }
         None => Ok(ctx.ui.say(&line_of(record))?),
+    }
+}
+
+/// Returns the failure of a run, its causes on lines of their own.
+fn failure_of(record: &RunRecord, error: &str) -> Failure {
+    let causes = format!(": {}", record.causes.join(": "));
+    let (first, causes) = match error.strip_suffix(&causes) {
+        Some(first) => (first, &record.causes[..]),
+        None => (error, &[][..]),
+    };
+    let message = format!("app {} failed: {first}", record.app);
+    let failure = Failure::new(Exit::Error, message).with_causes(causes);
+    match &record.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

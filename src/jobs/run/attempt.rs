@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::alarm::alarm_of;
-use super::outcome::in_words;
+use super::outcome::{causes_of, in_words};
 use super::request::{AppRunner, RunRequest};
 use super::retention;
 use crate::backup::BackupReport;
@@ -70,6 +70,7 @@ impl Attempt<'_> {
                 record.status = RunStatus::Failed;
                 record.is_transient = transient::may_pass(&error);
                 record.error = Some(in_words(&error));
+                record.causes = causes_of(&error);
                 Some(error)
             }
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::connect::hints::{hint_of, is_of_another_version};
+use crate::connect::hints::{hint_of, hint_of_opening, is_of_another_version};
 use crate::jobs::error as jobs;
 use crate::jobs::state::Fault;
 use crate::monitor::Monitor;
@@ -14,27 +14,35 @@ use crate::{backup, repo};
 
 /// Returns an error with its causes in one line, each once.
 pub fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
+    [vec![error.to_string()], causes_of(error)].concat().join(": ")
+}
+
+/// Returns the causes of an error, without those whose words are in an earlier one.
+pub(super) fn causes_of(error: &dyn Error) -> Vec<String> {
+    let (mut said, mut causes) = (vec![error.to_string()], Vec::new());
     let mut cause = error.source();
     while let Some(next) = cause {
         let text = next.to_string();
-        if !words.contains(&text) {
-            words.push_str(": ");
-            words.push_str(&text);
+        if !said.iter().any(|words| words.contains(&text)) {
+            causes.push(text.clone());
+            said.push(text);
         }
         cause = next.source();
     }
-    words
+    causes
 }
 
 /// Returns the trouble of a repository by which a run failed, and what can be done about it.
 pub(super) fn fault_of(error: &jobs::Error) -> (Option<Fault>, Option<String>) {
-    let error = match error {
-        jobs::Error::Connect(error) => error.repository(),
-        jobs::Error::Backup(backup::Error::Repository(error)) => Some(error),
-        jobs::Error::Backup(_) => None,
+    let (error, hint) = match error {
+        jobs::Error::Connect(error) => (error.repository(), hint_of_opening(error)),
+        jobs::Error::Backup(backup::Error::Repository(error)) => {
+            (Some(error), hint_of(error).map(str::to_owned))
+        }
+        jobs::Error::Backup(_) => (None, None),
     };
-    let Some(error) = error else { return (None, None) };
+    let hint = hint.filter(|hint| !hint.is_empty());
+    let Some(error) = error else { return (None, hint) };
     let fault = match error {
         repo::Error::RolledBack { .. } | repo::Error::Unjustified { .. } => Some(Fault::RolledBack),
         // Removed by another process at the same time, which is no damage.
@@ -42,7 +50,7 @@ pub(super) fn fault_of(error: &jobs::Error) -> (Option<Fault>, Option<String>) {
         error if is_of_another_version(error) => None,
         error => error.is_damage().then_some(Fault::Damage),
     };
-    (fault, hint_of(error).map(str::to_owned))
+    (fault, hint)
 }
 
 /// A watch that cancels a run at its time limit, until it is dropped.

@@ -189,6 +189,8 @@ pub struct RunRecord {
     pub snapshots: Option<u64>,
     /// Why it failed, for people.
     pub error: Option<String>,
+    /// The causes with which `error` ends, if it does.
+    pub causes: Vec<String>,
     /// The trouble of the repository that it failed by.
     pub fault: Option<Fault>,
     /// What can be done about the failure, for people.

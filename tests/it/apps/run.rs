@@ -220,6 +220,9 @@ fn many_changes_at_once_are_told_and_old_snapshots_stay() {
     let notice = alarming["notices"][0].as_str().unwrap();
     assert!(notice.contains("40 of 41 files changed"), "{alarming}");
     assert_eq!((snapshots(&home).len(), &app(&home)["alarmed"]), (2, &true.into()));
+    let shown = home.run(["apps"]).ok();
+    assert!(shown.out.contains("wiki  alarm"), "{shown:?}");
+    assert!(shown.err.contains("40 of 41 files changed") && shown.err.contains("--ack wiki"));
     assert!(home.run(["apps", "--ack", "wiki"]).ok().out.contains("retention goes on"));
     home.write("source/file", "changed\n");
     assert_eq!(run(&home, 0)["notices"], Value::Array(Vec::new()));
@@ -232,7 +235,10 @@ fn a_repository_that_is_away_fails_the_run_and_the_next_recovers() {
     fs::rename(home.path("repo"), home.path("away")).unwrap();
     let failed = run(&home, 10);
     assert_eq!(failed["status"], "failed");
-    assert_eq!(app(&home)["failures"], 1);
+    assert!(failed["hint"].as_str().unwrap().contains("mount the disk"), "{failed}");
+    let told = home.run(["run", "wiki"]).code(10);
+    assert!(told.err.contains("  hint: this machine has used one there"), "{told:?}");
+    assert_eq!(app(&home)["failures"], 2);
     fs::rename(home.path("away"), home.path("repo")).unwrap();
     assert_eq!(run(&home, 0)["status"], "done");
     assert_eq!(app(&home)["failures"], 0);
