@@ -59,8 +59,11 @@ if [ -n "$missing" ]; then
 fi
 
 if ! cargo nextest --version > /dev/null 2>&1; then
+  # Not optimised: to build that takes longer than it saves.
   echo "installing cargo-nextest"
-  cargo install --quiet --locked cargo-nextest
+  CARGO_TARGET_DIR="$PWD/target/nextest-build" CARGO_PROFILE_DEV_DEBUG=0 \
+    cargo install --quiet --locked --debug cargo-nextest
+  rm -rf target/nextest-build
 fi
 
 # cargo-deny, for `make lint`. Built quickly: it runs for seconds.

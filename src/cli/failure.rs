@@ -128,7 +128,7 @@ impl Failure {
             let message = if at == 0 {
                 text::harmless(message)
             } else {
-                text::harmless_lines(message).replace('\n', "\n      ")
+                text::harmless_lines(&message.replace('\t', " ")).replace('\n', "\n      ")
             };
             lines += &format!("{} {message}\n", ui.err_style.paint(role, label));
         }

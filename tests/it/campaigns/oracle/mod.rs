@@ -32,7 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 /// Histories of one run in CI, all parts together.
-const HISTORIES: u64 = 120;
+const HISTORIES: u64 = 80;
 /// Tests that share them, so that they run beside each other.
 const PARTS: u64 = 4;
 /// Differences after which a part stops.

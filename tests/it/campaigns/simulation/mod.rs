@@ -47,7 +47,7 @@ use crate::support::fixture::{TestRepo, noise, options, write};
 use crate::support::operations::repair_options;
 
 /// How many histories are tried if nothing else is asked for.
-const SEEDS: u64 = 2_400;
+const SEEDS: u64 = 1_600;
 /// One history of so many is long.
 const LONG_EVERY: u32 = 16;
 /// In one history of so many a pack is lost, and that is repaired.
