@@ -132,23 +132,18 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Formats a span as [`parse_span`] parses it: one unit if that is exact, else days and hours, or
-/// months before them.
+/// Formats a span as [`parse_span`] parses it: one unit if that is exact, else months, weeks, days
+/// and hours.
 fn short_span(mut seconds: i64) -> String {
     if let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| seconds % unit == 0) {
         return format!("{}{name}", seconds / unit);
     }
-    let mut text = String::new();
-    let mut units = &UNITS[3..];
-    // A month is 730.5 hours: if half an hour is left, the number of months is odd.
-    if seconds % UNITS[4].1 != 0 {
-        let (name, unit) = UNITS[1];
-        let months = (seconds / unit - 1) | 1;
-        text += &format!("{months}{name}");
-        seconds -= months * unit;
-        units = &UNITS[2..];
-    }
-    for (name, unit) in units {
+    // Not even hours: a month is 730.5 hours, so half an hour is left, and the months are odd.
+    let (name, unit) = UNITS[1];
+    let months = (seconds / unit - 1) | 1;
+    let mut text = format!("{months}{name}");
+    seconds -= months * unit;
+    for (name, unit) in &UNITS[2..] {
         if seconds >= *unit {
             text += &format!("{}{name}", seconds / unit);
             seconds %= unit;

@@ -270,10 +270,18 @@ mod tests {
         assert_eq!(fits("x/a**b", &["x/ab", "x/acb", "x/a/b"]), [true, true, false]);
         assert_eq!(fits("x/a**/b", &["x/ab", "x/ac/b", "x/ac/d/b"]), [true, true, true]);
         assert_eq!(fits("?/a**/b", &["x/ab", "x/ac/b", "x/ac/d/b"]), [false, true, false]);
+        assert_eq!(fits("?/*", &["x/a", "x/a/b"]), [true, false]);
         assert_eq!(
             fits("*/*x*/**/z", &["a/bxc/z", "a/x/y/z", "a/b/x/z", "x/z"]),
             [true, true, false, false]
         );
+    }
+
+    #[test]
+    fn ends_of_ranges_and_lone_brackets_are_read() {
+        assert_eq!(fits("[a-\\c]", &["b", "c", "d", "\\"]), [true, true, false, false]);
+        assert_eq!(fits("[[]", &["[", "]"]), [true, false]);
+        assert_eq!(fits("[[x]", &["[", "x", "y"]), [true, true, false]);
     }
 
     #[test]

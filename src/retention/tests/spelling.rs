@@ -85,3 +85,16 @@ fn spans_are_told_in_their_largest_unit() {
         assert_eq!(span_text(seconds), text);
     }
 }
+
+#[test]
+fn spans_and_limits_at_their_edges_are_as_written() {
+    assert_eq!(span_text(0), "0 seconds");
+    assert_eq!(span_text(1), "1 second");
+    for text in ["decay 2y", "decay 1y 64", "within 1m1h", "within 3m2w1d5h", "within 36h"] {
+        assert_eq!(policy(text).to_string(), text);
+    }
+    let parts = crate::retention::Decay::PARTS_MAX;
+    assert!(Policy::default().add(&format!("decay 1y {parts}")).is_ok());
+    assert!(Policy::default().add(&format!("decay 1y {}", parts + 1)).is_err());
+    assert!(Policy::default().is_empty() && !policy("last 3").is_empty());
+}
