@@ -9,6 +9,7 @@ use super::simulate::{rhythm_of, simulate};
 use super::*;
 
 mod dates;
+mod floods;
 mod limits;
 mod spelling;
 mod steady;

@@ -278,6 +278,27 @@ mod tests {
     }
 
     #[test]
+    fn every_class_has_its_bytes() {
+        let bytes = ["a", "Z", "5", "-", " ", "\t", "\n", "\x01", "g"];
+        for (class, expected) in [
+            ("alnum", [true, true, true, false, false, false, false, false, true]),
+            ("alpha", [true, true, false, false, false, false, false, false, true]),
+            ("blank", [false, false, false, false, true, true, false, false, false]),
+            ("cntrl", [false, false, false, false, false, true, true, true, false]),
+            ("digit", [false, false, true, false, false, false, false, false, false]),
+            ("graph", [true, true, true, true, false, false, false, false, true]),
+            ("lower", [true, false, false, false, false, false, false, false, true]),
+            ("print", [true, true, true, true, true, false, false, false, true]),
+            ("punct", [false, false, false, true, false, false, false, false, false]),
+            ("space", [false, false, false, false, true, true, true, false, false]),
+            ("upper", [false, true, false, false, false, false, false, false, false]),
+            ("xdigit", [true, false, true, false, false, false, false, false, false]),
+        ] {
+            assert_eq!(fits(&format!("[[:{class}:]]"), &bytes), expected, "{class}");
+        }
+    }
+
+    #[test]
     fn ends_of_ranges_and_lone_brackets_are_read() {
         assert_eq!(fits("[a-\\c]", &["b", "c", "d", "\\"]), [true, true, false, false]);
         assert_eq!(fits("[[]", &["[", "]"]), [true, false]);

@@ -218,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn rules_know_if_there_are_any_and_if_they_have_a_base() {
+        assert!(Rules::default().is_empty() && !rules(&["x"]).is_empty());
+        assert!(!rules(&["x", "/x"]).has_relative(), "of the first base only");
+        assert!(rules(&["a/x"]).has_relative());
+        let mut folded = Rules::default();
+        folded.add_given(b"a/X", Case::Folded).unwrap();
+        assert!(folded.has_relative());
+    }
+
+    #[test]
     fn the_last_rule_that_matches_counts() {
         let rules = rules(&["*.log", "!keep.log", "/build/", "doc/*.txt", "# *", "", "!", "x\\ "]);
         for path in ["a.log", "a/b.log", ".log", "build/", "doc/a.txt", "x ", "y/x "] {
