@@ -112,6 +112,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_leading_dot_applies_below_every_base() {
+        let none = Patterns::new(&["# nothing".into()]).unwrap();
+        assert!(none.is_empty() && !none.has_relative());
+        let patterns = Patterns::new(&["./x".into(), "./y*.o".into(), "/z".into()]).unwrap();
+        assert!(!patterns.is_empty() && patterns.has_relative());
+        let found = |path: &[u8]| {
+            let bases = if path.len() > 4 { &[0, 4][..] } else { &[0] };
+            patterns.find(path, bases, false).map(|matched| matched.rule)
+        };
+        assert_eq!([b"x" as &[u8], b"src/x", b"src/a/x"].map(found), [Some(0), Some(0), None]);
+        assert_eq!([b"y.o" as &[u8], b"src/ya.o"].map(found), [Some(1), Some(1)]);
+        assert_eq!([b"z" as &[u8], b"src/z"].map(found), [Some(2), None]);
+        assert!(!Patterns::new(&["z".into(), "/y".into()]).unwrap().has_relative());
+    }
+
+    #[test]
+    fn endings_are_looked_up_by_their_first_dot_and_others_are_not() {
+        let patterns = Patterns::new(&["*.o".into(), "*o".into(), "*~".into()]).unwrap();
+        let found = |path: &[u8]| patterns.find(path, &[0], false).map(|matched| matched.rule);
+        let paths = [b"a.o" as &[u8], b"ao", b"a~", b"a.o~", b"a.b"];
+        assert_eq!(paths.map(found), [Some(1), Some(1), Some(2), Some(2), None]);
+    }
+
+    #[test]
     fn patterns_that_matched_nothing_are_known() {
         let given = ["*.log", "a*", "!keep", "# nothing", "x/y", "*.tmp"].map(Pattern::from);
         let mut given = given.to_vec();
