@@ -8,6 +8,7 @@ import struct
 import sys
 
 import reader
+import shares
 from reader import Refused, blake3, decode, derive, need
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -146,6 +147,21 @@ def check_words():
         except Refused:
             found = "refused"
         need(found == row["result"][: len(found)], f"{row['text']}: {found}")
+
+
+def check_shares():
+    for row in table("shares.json"):
+        try:
+            found = shares.combine([shares.parse(words) for words in shares.sections(row["text"])]).hex()
+        except shares.Refused:
+            found = "refused"
+        need(found == row["result"][: len(found)], f"{row['text']}: {found}")
+    for row in table("slip-39.json"):
+        try:
+            found = shares.combine([shares.parse(text.split()) for text in row["shares"]], b"TREZOR").hex()
+        except shares.Refused:
+            found = ""
+        need(found == row["secret"], f"{row['what']}: {found}")
 
 
 # --- files ---------------------------------------------------------------------------------------------------------------
@@ -402,7 +418,7 @@ def check_example():
 
 
 def main():
-    for check in (check_codec, check_keys, check_cuts, check_padding, check_words, check_example, check_repositories):
+    for check in (check_codec, check_keys, check_cuts, check_padding, check_words, check_shares, check_example, check_repositories):
         check()
     counts = check_files()
     print(f"all vectors hold: {counts['accept']} files accepted, {counts['refuse']} refused")

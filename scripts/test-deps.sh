@@ -90,6 +90,12 @@ if ! target/venv/bin/python -c "import moto.server" 2> /dev/null; then
   target/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server,s3]==5.2.5'
 fi
 
+# The reference implementation of SLIP-39, which combines shares of keys.
+if ! target/venv/bin/python -c "import shamir_mnemonic" 2> /dev/null; then
+  echo "installing shamir-mnemonic"
+  target/venv/bin/python -m pip install --quiet --disable-pip-version-check shamir-mnemonic==0.3.0
+fi
+
 # s3rver, an S3 server that replaces objects.
 if [ ! -x target/node/node_modules/.bin/s3rver ]; then
   echo "installing s3rver"

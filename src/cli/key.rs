@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::key_shares::combine::{self, CombineArgs};
+use super::key_shares::split::{self, SplitArgs};
 use super::keyfile;
 use crate::connect::Purpose;
 use crate::connect::credentials::passphrase_kdf;
@@ -44,6 +46,8 @@ enum KeyCommand {
     Remove(RemoveArgs),
     /// Replace the password that opens the repository
     ChangePassword(PasswordArgs),
+    Split(SplitArgs),
+    Combine(CombineArgs),
 }
 
 /// Where a new password comes from.
@@ -112,18 +116,25 @@ impl KeyView {
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
-    let repository = ctx.connector.open(Purpose::Work)?;
-    // These commands list no stored data, so this is the only check for a rollback.
-    checked_open::check_rollback(&repository)?;
+    let open = || -> Result<_, Failure> {
+        let repository = ctx.connector.open(Purpose::Work)?;
+        // These commands list no stored data, so this is the only check for a rollback.
+        checked_open::check_rollback(&repository)?;
+        Ok(repository)
+    };
     match args.command {
-        KeyCommand::List => list(ctx, &repository),
-        KeyCommand::Add(args) => add(ctx, &repository, args),
+        KeyCommand::List => list(ctx, &*open()?),
+        KeyCommand::Add(args) => add(ctx, &*open()?, args),
         KeyCommand::Remove(args) => {
+            let repository = open()?;
             refuse_in_use(&repository, &args.id)?;
             let name = keys::remove(&repository, &args.id)?;
             done(ctx, "removed", &name, None)
         }
-        KeyCommand::ChangePassword(args) => change_password(ctx, &repository, &args),
+        KeyCommand::ChangePassword(args) => change_password(ctx, &*open()?, &args),
+        KeyCommand::Split(args) => split::run(ctx, &*open()?, &args),
+        // Its user has neither a repository nor a key yet.
+        KeyCommand::Combine(args) => combine::run(ctx, &args),
     }
 }
 

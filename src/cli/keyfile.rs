@@ -107,7 +107,7 @@ pub(super) fn write_kit(
 }
 
 /// Writes a new file for its owner only, atomically and durably; replaces no existing file.
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     try_write_new(path, text).map_err(|error| {
         let failure = Failure::file("create", path, &error);
         if error.kind() == io::ErrorKind::AlreadyExists {

@@ -24,6 +24,7 @@ mod init;
 mod interrupt;
 mod json_views;
 mod key;
+mod key_shares;
 mod keyfile;
 mod labelled;
 mod ls;

@@ -9,5 +9,6 @@ pub mod keyring;
 pub mod passphrase;
 pub mod phrase;
 pub mod seal;
+pub mod shares;
 pub mod signing;
 pub mod slot;

@@ -11,7 +11,8 @@ mod diff_history_find_du; // `diff`, `history`, `find`, `du`
 mod forget; // `forget`, `undelete`, trash
 mod hidden_snapshots; // snapshots that a store hides
 mod init; // `init`, and secrets
-mod key; // `key`
+mod key;
+mod key_shares; // `key`
 mod library; // the library's front door, its examples
 mod limits_and_requests; // limits of speed, counts of requests
 mod lost_sources; // sources that have lost their files

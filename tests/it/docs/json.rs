@@ -50,6 +50,7 @@ fn every_json_field_is_described() {
         "cost",
         "key list",
         "key add --output more.key",
+        "key split 2-of-2 --output shares --names Ada,Bo",
         "man pages",
     ];
     let named: BTreeSet<&str> =

@@ -18,6 +18,7 @@ mod foreign_configs; // configs that do not count
 mod forge; // containers with faults
 mod keys; // derived keys
 mod repositories; // whole repositories
+mod shares; // secrets as shares
 mod text; // text form of vectors
 mod words; // secrets as words
 
