@@ -156,3 +156,25 @@ fn a_mirror_is_not_suspected() {
     }
     assert_eq!(judge(&weekly, now).iter().flatten().count(), 0);
 }
+
+#[test]
+fn dates_at_their_limits_are_believed_and_a_second_more_is_not() {
+    let now = START + 100 * DAY;
+    let ahead = |by_s| judge(&[claim(now + by_s, now, 1)], now)[0];
+    assert_eq!([ahead(TOLERANCE_S), ahead(TOLERANCE_S + 1)], [None, Some(Doubt::Ahead)]);
+    // Earlier than one before it, in a series whose order is by numbers alone.
+    let behind = |by_s| {
+        let mut two = [claim(START, 0, 1), claim(START - by_s, 0, 2)];
+        two.iter_mut().for_each(|claim| claim.stored_s = None);
+        judge(&two, now)[1]
+    };
+    assert_eq!([behind(TOLERANCE_S), behind(TOLERANCE_S + 1)], [None, Some(Doubt::Behind)]);
+    // Stored late, in a series whose others were stored in time.
+    let late = |by_s| {
+        let mut all = honest(5);
+        let time_s = START + 10 * DAY;
+        all.push(DateClaim { previous: Some([4; 32]), ..claim(time_s, time_s + by_s, 6) });
+        judge(&all, now)[5]
+    };
+    assert_eq!([late(LATE_S), late(LATE_S + 1)], [None, Some(Doubt::Behind)]);
+}

@@ -1,7 +1,9 @@
 //! Usual gaps of a series, and floods of snapshots.
 
-use super::{DAY, HOUR};
+use super::{DAY, HOUR, policy};
+use crate::retention::DatedSnapshot;
 use crate::retention::rhythm::{Moment, PriorRhythm, is_flood, usual_gap_s};
+use crate::retention::simulate::simulate;
 
 /// Snapshots of a source at these times.
 fn moments(source: usize, times_s: &[i64]) -> Vec<Moment> {
@@ -55,4 +57,26 @@ fn as_many_as_the_rhythm_predicts_twice_and_one_are_no_flood() {
     // Nothing is known: each source may have its first ones.
     let unknown = PriorRhythm { moments: &[], noted_s: None, is_whole: true };
     assert!(!flood(&unknown, 3) && flood(&unknown, 4));
+}
+
+#[test]
+fn a_simulation_goes_on_in_the_rhythm_of_the_series() {
+    let item = |day: i64| DatedSnapshot {
+        time_s: day * DAY,
+        sequence: day as u64 + 1,
+        ..DatedSnapshot::default()
+    };
+    let items: Vec<DatedSnapshot> = (0..4).map(item).collect();
+    let run = |items: &[DatedSnapshot]| {
+        simulate(items, &policy("last 2"), &jiff::tz::TimeZone::UTC, 3 * DAY)
+    };
+    let found = run(&items);
+    assert_eq!(
+        (found.rhythm_s, found.is_own_rhythm, found.left_s.clone()),
+        (DAY, true, vec![0, DAY])
+    );
+    let oldest: Vec<(usize, i64)> =
+        found.counts.iter().map(|day| (day.kept, day.oldest_s)).collect();
+    assert_eq!(oldest, [(4, 3 * DAY), (2, DAY), (2, DAY), (2, DAY)]);
+    assert!(!run(&items[..1]).is_own_rhythm, "one alone has none");
 }
