@@ -54,9 +54,14 @@ fn as_many_as_the_rhythm_predicts_twice_and_one_are_no_flood() {
     let spread: Vec<i64> = (1..=30).map(|at| 9 * DAY + at * 8_000).collect();
     assert!(!is_flood(&thinned, &moments(0, &spread), 9 * DAY, 12 * DAY));
     assert!(is_flood(&known, &moments(0, &spread), 9 * DAY, 12 * DAY));
+    // A time that is shorter than the gap predicts none.
+    let two = moments(0, &[9 * DAY + 1, 9 * DAY + 2]);
+    assert!(is_flood(&known, &two, 9 * DAY, 9 * DAY + 12 * HOUR));
     // Nothing is known: each source may have its first ones.
     let unknown = PriorRhythm { moments: &[], noted_s: None, is_whole: true };
     assert!(!flood(&unknown, 3) && flood(&unknown, 4));
+    let of_many: Vec<Moment> = (0..9).flat_map(|one| moments(one, &[12 * DAY])).collect();
+    assert!(!is_flood(&unknown, &of_many, 9 * DAY, 12 * DAY), "each source has one");
 }
 
 #[test]
