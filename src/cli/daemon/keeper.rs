@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::besides::Sight;
 use super::running::{AllRunning, Running, Stop};
 use super::service::Service;
-use super::strangers;
+use super::strangers::Strangers;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::global::Global;
@@ -57,6 +57,7 @@ pub(super) struct Keeper<'a> {
     said: BTreeSet<String>,
     /// An engine of containers that did not answer, and let the schedules wait.
     slow_engine: Option<SlowEngine>,
+    strangers: Strangers,
     began: Instant,
 }
 
@@ -99,6 +100,7 @@ impl<'a> Keeper<'a> {
             patience: Patience::default(),
             said: BTreeSet::new(),
             slow_engine: None,
+            strangers: Strangers::default(),
             began: Instant::now(),
             ctx,
             dir,
@@ -132,7 +134,7 @@ impl<'a> Keeper<'a> {
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
             let has_room = self.reap();
-            strangers::reap_if_init(&self.running.process_ids());
+            self.strangers.reap_if_init(&self.running.process_ids());
             if let Some(stop) = &mut stop {
                 if stop.go_on(&self.running) {
                     let names = self.running.names();

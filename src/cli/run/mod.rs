@@ -176,7 +176,8 @@ fn plan(
     let is_all = args.due && args.apps.is_empty() && !args.dry_run;
     let has_upkeep = is_all && !schedules.upkeep()?.is_empty();
     // Apps of labels may come again, and those that are gone are to be told.
-    if names.is_empty() && !has_upkeep && settings.labelled.is_none() {
+    let may_come = args.due && settings.labelled.is_some();
+    if names.is_empty() && !has_upkeep && !may_come {
         return Err(Failure::usage("the configuration has no app that is enabled")
             .hint("add [app.NAME] with `paths`; `drumlin run --help` says more"));
     }

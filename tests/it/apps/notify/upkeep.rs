@@ -1,6 +1,7 @@
 //! What no run tells of a repository: damage that a check found, a prune or a check that fails.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::sinks::{HttpSink, Manner};
 use super::{change, home, run_due, shift};
@@ -29,14 +30,32 @@ fn let_a_slot_pass(home: &Home, command: &str) {
     change(home, &file, |state| shift(&mut state["settled_s"], 3_600));
 }
 
+/// Damages a pack of content; returns its path, and what was in it.
+fn damage(home: &Home) -> (PathBuf, Vec<u8>) {
+    let all = home.tree("repo");
+    let (name, content) = all.into_iter().find(|(name, _)| name.starts_with("data/")).unwrap();
+    let path = home.path(&format!("repo/{name}"));
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, vec![0; content.len()]).unwrap();
+    (path, content)
+}
+
+#[test]
+fn damage_is_told_of_a_repository_without_apps() {
+    let (home, sink) = kept();
+    let text = home.read("drumlin.toml");
+    home.write("drumlin.toml", text.split("[app.wiki]").next().unwrap());
+    damage(&home);
+    assert_eq!(home.run(["check", "--repo", "box", "--level", "full"]).code, 4);
+    run_due(&home);
+    assert_eq!(sink.events(), ["- damage"]);
+}
+
 #[test]
 fn damage_that_a_check_finds_is_told_until_one_as_thorough_finds_none() {
     let (home, sink) = kept();
     assert!(sink.messages().is_empty());
-    let pack = home.tree("repo").into_iter().find(|(name, _)| name.starts_with("data/")).unwrap();
-    let path = home.path(&format!("repo/{}", pack.0));
-    fs::remove_file(&path).unwrap();
-    fs::write(&path, vec![0; pack.1.len()]).unwrap();
+    let (path, content) = damage(&home);
     let_a_slot_pass(&home, "check");
     assert_eq!(home.run(["run", "--due"]).code, 1);
     run_due(&home);
@@ -51,7 +70,7 @@ fn damage_that_a_check_finds_is_told_until_one_as_thorough_finds_none() {
     run_due(&home);
     assert_eq!(sink.events().len(), 1);
     fs::remove_file(&path).unwrap();
-    fs::write(&path, &pack.1).unwrap();
+    fs::write(&path, &content).unwrap();
     home.run(["check", "--repo", "box", "--level", "full"]).ok();
     run_due(&home);
     assert_eq!(sink.events(), ["- damage", "- recovered"]);
