@@ -123,7 +123,8 @@ pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
             data_bytes: report.coverage.bytes,
             verified_bytes: report.coverage.bytes_ever,
         };
-        notes.note_check(check, depth_of(args.level), report.problems.count);
+        let damaged = report.problems.count.saturating_sub(report.gone_back);
+        notes.note_check(check, depth_of(args.level), damaged);
     });
     ended(exit_of(&report), tell(ctx, &report, began))
 }

@@ -21,8 +21,9 @@ use crate::repo::{Error, Reader, Result};
 /// Adds the findings of one class of objects to the report; returns how many objects were examined.
 pub(super) fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
-        report.went_back |=
-            matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
+        let is_back = matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
+        report.went_back |= is_back;
+        report.gone_back += u64::from(is_back);
         report.problem(fault.object, in_words(&fault.error));
     }
     report.notices.extend(

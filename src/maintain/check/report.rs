@@ -133,6 +133,8 @@ pub struct CheckReport {
     pub incomplete: BTreeSet<SnapshotId>,
     /// Whether a snapshot that this machine has seen is missing and was not forgotten (a rollback).
     pub went_back: bool,
+    /// Number of the problems that say so; the others are damage.
+    pub gone_back: u64,
     /// Remarks about things that are no damage.
     pub notices: Vec<String>,
     /// Data packs that this machine has verified over time.
@@ -148,6 +150,7 @@ impl CheckReport {
             affected: CappedList::default(),
             incomplete: BTreeSet::new(),
             went_back: false,
+            gone_back: 0,
             notices: Vec::new(),
             coverage: Coverage::default(),
         }
